@@ -1,0 +1,179 @@
+/*
+ * Enqueueing tasks.
+ *
+ *     asynq_client *client = asynq_client_new(&(asynq_client_options){ .redis = "redis://127.0.0.1:6379" }, &error);
+ *     asynq_task task = { .type = "email:send", .payload = json, .payload_length = strlen(json),
+ *                         .options = { .queue = "critical", .max_retry = 3 } };
+ *     if (asynq_enqueue(client, &task, NULL, NULL, &error))
+ *         fprintf(stderr, "%s\n", error.text);
+ *
+ * Structs: zero means Asynq's default everywhere. Where zero is a wish of its own, write ASYNQ_NONE. The member `size`
+ * may stay 0 (the struct as of version 1) or be set by the INIT macro, which a program needs only to use members that
+ * later versions add at the end.
+ *
+ * Times are milliseconds; Asynq stores whole seconds and cuts the rest off.
+ */
+#ifndef ASYNQ_CLIENT_H
+#define ASYNQ_CLIENT_H
+
+#include <asynq/error.h>
+#include <asynq/log.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* "None", where zero means "the default". */
+#define ASYNQ_NONE INT64_MIN
+
+#define ASYNQ_SECONDS(n) (INT64_C(1000) * (n))
+#define ASYNQ_MINUTES(n) ASYNQ_SECONDS(INT64_C(60) * (n))
+#define ASYNQ_HOURS(n) ASYNQ_MINUTES(INT64_C(60) * (n))
+
+enum {
+    ASYNQ_ID_MOST = 127,   /* bytes of a task id that this library writes; others' ids may be longer */
+    ASYNQ_NAME_MOST = 1024 /* bytes of a type, queue or group name that this library writes */
+};
+
+/* ---- the client ---- */
+
+typedef struct asynq_client asynq_client;
+
+typedef struct asynq_client_options {
+    size_t size;       /* 0, or by ASYNQ_CLIENT_OPTIONS_INIT */
+    const char *redis; /* URI: redis://, rediss:// (TLS), unix://; default redis://127.0.0.1:6379 */
+    int64_t timeout_ms; /* longest wait for Redis of one call; default 10 s */
+    size_t most_waiting_bytes; /* of asynchronous calls not yet answered; then ASYNQ_E_BUSY; default 64 MiB */
+    bool no_memory_in_redis;   /* see asynq_enqueue(); saves two writes per batch */
+    asynq_log_cb log;          /* default: no log */
+    void *log_arg;
+    asynq_log_level log_level;
+} asynq_client_options;
+
+#define ASYNQ_CLIENT_OPTIONS_INIT .size = sizeof(asynq_client_options)
+
+/*
+ * Makes a client. Does not contact Redis yet: that happens with the first call that needs it, in a thread of the
+ * client's own, so a process may fork between this call and the first enqueue.
+ * `options` is copied; NULL means all defaults. Returns NULL and fills `error` if an option is wrong.
+ * Thread: any. The client can be used by any number of threads at once; what they enqueue travels together.
+ */
+ASYNQ_API ASYNQ_MUST_CHECK asynq_client *asynq_client_new(const asynq_client_options *options, asynq_error *error);
+
+/*
+ * Waits for calls under way (each ends within the client's timeout), then frees everything. Accepts NULL.
+ * Thread: any, but no other thread may still use the client, and not from a callback of the client.
+ */
+ASYNQ_API void asynq_client_free(asynq_client *client);
+
+/* Asks Redis for a sign of life. Returns 0, or what is wrong. Thread: any. */
+ASYNQ_API ASYNQ_MUST_CHECK int asynq_client_ping(asynq_client *client, asynq_error *error);
+
+/* ---- tasks ---- */
+
+typedef struct asynq_header {
+    const char *key;
+    const char *value;
+} asynq_header;
+
+/*
+ * Options of a task. They can stand in the task and be given again per call; what the call gives wins, and headers add
+ * up by key.
+ */
+typedef struct asynq_task_options {
+    const char *queue;     /* default "default" */
+    const char *id;        /* default a random UUID; unique in its queue */
+    int64_t max_retry;     /* retries after the first attempt; default 25; below zero or ASYNQ_NONE: none */
+    int64_t timeout_ms;    /* of one attempt; default 30 min if there is no deadline; ASYNQ_NONE: practically none */
+    int64_t deadline_ms;   /* Unix time in ms after which no attempt runs; default none */
+    int64_t unique_ms;     /* no second task of equal type, payload and queue for so long; at least 1 s; default off */
+    int64_t process_at_ms; /* Unix time in ms; default now */
+    int64_t process_in_ms; /* from now; give this or process_at_ms */
+    int64_t retention_ms;  /* how long a completed task is kept; default: not at all */
+    const char *group;     /* collect the task in a group instead of running it; default none */
+    const asynq_header *headers;
+    size_t header_count;
+} asynq_task_options;
+
+typedef struct asynq_task {
+    size_t size;          /* 0, or by ASYNQ_TASK_INIT */
+    const char *type;     /* chooses the handler; not blank */
+    const void *payload;  /* any bytes; NULL: no payload, which differs from an empty one only for unique_ms */
+    size_t payload_length;
+    asynq_task_options options;
+} asynq_task;
+
+#define ASYNQ_TASK_INIT .size = sizeof(asynq_task)
+
+typedef enum asynq_state {
+    ASYNQ_STATE_ACTIVE = 1,
+    ASYNQ_STATE_PENDING = 2,
+    ASYNQ_STATE_SCHEDULED = 3,
+    ASYNQ_STATE_RETRY = 4,
+    ASYNQ_STATE_ARCHIVED = 5,
+    ASYNQ_STATE_COMPLETED = 6,
+    ASYNQ_STATE_AGGREGATING = 7
+} asynq_state;
+
+/* What became of one enqueued task. */
+typedef struct asynq_enqueued {
+    asynq_error error; /* error.code is 0 when the task was created */
+    char id[ASYNQ_ID_MOST + 1];
+    asynq_state state;
+    int64_t next_process_at_ms; /* Unix time in ms; 0 for grouped tasks */
+    int64_t max_retry;          /* the values as stored */
+    int64_t timeout_ms;
+    int64_t deadline_ms; /* 0: none */
+    int64_t retention_ms;
+} asynq_enqueued;
+
+/*
+ * Enqueues one task and waits for Redis's answer. `options` (may be NULL) overrides the task's own. `result` and
+ * `error` may be NULL. Nothing is kept of the arguments.
+ *
+ * Returns 0, or ASYNQ_E_INVALID (nothing was sent), ASYNQ_E_DUPLICATE (unique_ms: an equal task holds the lock),
+ * ASYNQ_E_CONFLICT (a task with this id exists in the queue, in any state), ASYNQ_E_UNAVAILABLE (certainly not
+ * enqueued), ASYNQ_E_OUTCOME_UNKNOWN (the connection was lost and did not come back in time: it may be enqueued),
+ * ASYNQ_E_AUTH, ASYNQ_E_VERSION, ASYNQ_E_REDIS_FULL, ASYNQ_E_REDIS or ASYNQ_E_NO_MEMORY.
+ *
+ * If the connection dies before the answer, the call is repeated until the timeout in a way that creates the task
+ * once: each batch leaves its number and results for ten minutes in a key `asynq:{<queue>}:libasynq:client:<id>`,
+ * which the repeat reads first. With no_memory_in_redis a repeat may report a conflict for a task it created itself,
+ * or create again a task that has already run.
+ * Thread: any.
+ */
+ASYNQ_API int asynq_enqueue(asynq_client *client, const asynq_task *task, const asynq_task_options *options,
+                            asynq_enqueued *result, asynq_error *error);
+
+/*
+ * Enqueues many tasks, of any mix of queues and kinds, in few round trips, and waits. `tasks` is an array of `count`
+ * structs of equal size; `options` (may be NULL) apply to all; `results` is NULL or an array of `count`. Each task
+ * stands or falls alone; tasks of one queue keep their order. Returns 0 if all were created, otherwise the status of
+ * the first that was not, and its text in `error`. Thread: any.
+ */
+ASYNQ_API int asynq_enqueue_batch(asynq_client *client, const asynq_task *tasks, size_t count,
+                                  const asynq_task_options *options, asynq_enqueued *results, asynq_error *error);
+
+/* Receives the outcome of asynq_enqueue_async(). `result` is valid during the call. Thread: the client's own. */
+typedef void (*asynq_enqueued_cb)(const asynq_enqueued *result, void *arg);
+
+/*
+ * Enqueues without waiting. Returns 0, and then `callback` (may be NULL) is called exactly once, also when the client
+ * is freed; or ASYNQ_E_INVALID, ASYNQ_E_BUSY (too much is waiting) or ASYNQ_E_NO_MEMORY, and then it is never called.
+ * Nothing is kept of the task. Tasks of one queue keep their order. Thread: any, also from `callback`.
+ */
+ASYNQ_API ASYNQ_MUST_CHECK int asynq_enqueue_async(asynq_client *client, const asynq_task *task,
+                                                   const asynq_task_options *options, asynq_enqueued_cb callback,
+                                                   void *arg, asynq_error *error);
+
+/* Waits until everything enqueued before has its outcome. Thread: any but the client's own. */
+ASYNQ_API void asynq_client_flush(asynq_client *client);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

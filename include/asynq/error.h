@@ -1,0 +1,67 @@
+/*
+ * Errors: one list of codes, and a value that carries a sentence for a person.
+ *
+ * Calls that can fail return 0 or one of the negative codes below. Calls that take an `asynq_error *` also fill
+ * it with what is wrong, where, and what to do; pass NULL when the code is enough.
+ */
+#ifndef ASYNQ_ERROR_H
+#define ASYNQ_ERROR_H
+
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ASYNQ_API __attribute__((visibility("default")))
+#define ASYNQ_MUST_CHECK __attribute__((warn_unused_result))
+#define ASYNQ_PRINTF(format_at, args_at) __attribute__((format(printf, format_at, args_at)))
+
+/* name, number, may the same call succeed later without a change by the caller?, text */
+#define ASYNQ_ERROR_MAP(X)                                                                                             \
+    X(INVALID, -1, false, "invalid argument or option")                                                                \
+    X(DUPLICATE, -2, false, "task already exists")                                                                     \
+    X(CONFLICT, -3, false, "task ID conflicts with another task")                                                      \
+    X(NOT_FOUND, -4, false, "not found")                                                                               \
+    X(UNAVAILABLE, -5, true, "Redis cannot be reached")                                                                \
+    X(OUTCOME_UNKNOWN, -6, true, "the connection was lost before the answer came")                                     \
+    X(REDIS, -7, false, "Redis answered with an error")                                                                \
+    X(AUTH, -8, false, "Redis refused the credentials")                                                                \
+    X(VERSION, -9, false, "Redis is too old")                                                                          \
+    X(NO_MEMORY, -10, true, "out of memory")                                                                           \
+    X(CLOSED, -11, false, "already closed")                                                                            \
+    X(TIMEOUT, -12, true, "timed out")                                                                                 \
+    X(MALFORMED, -13, false, "malformed data")                                                                         \
+    X(STATE, -14, false, "not possible in this state")                                                                 \
+    X(REDIS_FULL, -15, true, "Redis is out of memory")                                                                 \
+    X(BUSY, -16, true, "too much is waiting already")                                                                  \
+    X(SYSTEM, -17, false, "the operating system refused")                                                              \
+    X(LEASE_LOST, -18, false, "the task now belongs to another server")
+
+typedef enum asynq_status {
+    ASYNQ_OK = 0,
+#define ASYNQ_ERROR_ENUM(name, number, retryable, text) ASYNQ_E_##name = number,
+    ASYNQ_ERROR_MAP(ASYNQ_ERROR_ENUM)
+#undef ASYNQ_ERROR_ENUM
+} asynq_status;
+
+/* An error as a value. `text` is never empty after a failure and always ends with a NUL byte. Thread: any. */
+typedef struct asynq_error {
+    int code;       /* an asynq_status */
+    char text[252]; /* a sentence for a person, UTF-8 */
+} asynq_error;
+
+/* The general text of a code, such as "task already exists". Never NULL; static storage. Thread: any. */
+ASYNQ_API const char *asynq_status_text(int code);
+
+/* The name of a code, such as "ASYNQ_E_DUPLICATE". Never NULL; static storage. Thread: any. */
+ASYNQ_API const char *asynq_status_name(int code);
+
+/* Whether the same call may succeed later without any change by the caller. Thread: any. */
+ASYNQ_API bool asynq_status_is_retryable(int code);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,237 @@
+/*
+ * Running tasks.
+ *
+ * A handler is a function that gets a job and returns an outcome:
+ *
+ *     static int resize(asynq_job *job, void *arg)
+ *     {
+ *         size_t length;
+ *         const char *payload = asynq_job_payload(job, &length);
+ *         ...
+ *         if (!image)
+ *             return asynq_fail(job, "no image at %s", url);      retried with backoff
+ *         return asynq_write_result(job, buffer, size);           done
+ *     }
+ *
+ * It is called from one of `concurrency` worker threads and may block. A route of kind ASYNQ_HANDLER_ASYNC is called
+ * on the server's loop instead, must not block, and may return ASYNQ_LATER and finish the job from any thread.
+ *
+ * A handler that crashes takes the whole process with it, as there is no way to contain a crash inside a process. The
+ * tasks that were running stay leased for up to 30 s; then any server of their queues, in C or in Go, runs them again.
+ */
+#ifndef ASYNQ_SERVER_H
+#define ASYNQ_SERVER_H
+
+#include <asynq/client.h>
+#include <asynq/error.h>
+#include <asynq/log.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- jobs: one attempt at one task ---- */
+
+typedef struct asynq_job asynq_job;
+
+/* What a handler returns. Any other value counts as ASYNQ_FAILED. */
+typedef enum asynq_outcome {
+    ASYNQ_DONE = 0,       /* the task succeeded */
+    ASYNQ_FAILED = 1,     /* it failed: retried after a pause, or archived if no retries are left */
+    ASYNQ_SKIP_RETRY = 2, /* it failed and is archived at once */
+    ASYNQ_REVOKED = 3,    /* drop the task: neither failed nor kept */
+    ASYNQ_LATER = 4       /* asynchronous handlers only: asynq_complete() will say */
+} asynq_outcome;
+
+/*
+ * What a job knows. Everything returned belongs to the job and stays as it is until the handler has returned (or, for
+ * an asynchronous handler, until asynq_complete()). Thread: the one that runs the job.
+ */
+ASYNQ_API const char *asynq_job_id(const asynq_job *job);
+ASYNQ_API const char *asynq_job_type(const asynq_job *job);
+ASYNQ_API const char *asynq_job_queue(const asynq_job *job);
+/* The payload, followed by a NUL byte that is not counted; never NULL. `length` may be NULL. */
+ASYNQ_API const void *asynq_job_payload(const asynq_job *job, size_t *length);
+/* Retries counted so far: 0 at the first attempt. */
+ASYNQ_API int asynq_job_retry_count(const asynq_job *job);
+/* The most retries there will be. */
+ASYNQ_API int asynq_job_max_retry(const asynq_job *job);
+/* When this attempt must be over, Unix time in ms. */
+ASYNQ_API int64_t asynq_job_deadline_ms(const asynq_job *job);
+/* The value of a header, NULL if there is none; and headers by number, sorted by key. */
+ASYNQ_API const char *asynq_job_header(const asynq_job *job, const char *key);
+ASYNQ_API size_t asynq_job_header_count(const asynq_job *job);
+ASYNQ_API asynq_header asynq_job_header_at(const asynq_job *job, size_t index);
+
+/*
+ * The cancel mark: true once the task was cancelled, ran out of time, lost its lease, or the server gave up waiting
+ * for it at shutdown. The task's fate is then decided already; the handler should clean up and return, and whatever
+ * it returns is ignored. A handler that does not return keeps its place among the `concurrency` of the server.
+ * Thread: any.
+ */
+ASYNQ_API bool asynq_job_is_cancelled(const asynq_job *job);
+
+/* Sleeps until the cancel mark is set or the time is over. Returns the mark. Thread: a worker. */
+ASYNQ_API bool asynq_job_wait_cancelled(asynq_job *job, int64_t timeout_ms);
+
+/*
+ * Each gives a failed outcome its text, which people see in Asynqmon, and returns the outcome, so that a handler can
+ * end with it. The text is cut at 64 kB; bytes that are not UTF-8 are replaced.
+ */
+ASYNQ_API int asynq_fail(asynq_job *job, const char *format, ...) ASYNQ_PRINTF(2, 3);
+ASYNQ_API int asynq_skip_retry(asynq_job *job, const char *format, ...) ASYNQ_PRINTF(2, 3);
+ASYNQ_API int asynq_revoke(asynq_job *job, const char *format, ...) ASYNQ_PRINTF(2, 3);
+
+/*
+ * Sets the result, any bytes, copied; a second call replaces it. It is stored together with the outcome and kept as
+ * long as the task is: with a retention, or while the task is retried or archived. Returns ASYNQ_DONE, or
+ * ASYNQ_FAILED (with a text) if the job was cancelled or memory ran out.
+ */
+ASYNQ_API int asynq_write_result(asynq_job *job, const void *data, size_t length);
+
+/*
+ * Ends a job for which an asynchronous handler returned ASYNQ_LATER. The job must not be used afterwards. Legal, and
+ * without effect, when the task was given up in the meantime or the server is gone. Thread: any.
+ */
+ASYNQ_API void asynq_complete(asynq_job *job, int outcome);
+
+/* ---- routes ---- */
+
+typedef int (*asynq_handler)(asynq_job *job, void *arg);
+
+typedef enum asynq_handler_kind {
+    ASYNQ_HANDLER_THREAD = 0, /* blocking, in a worker thread */
+    ASYNQ_HANDLER_ASYNC = 1   /* on the loop; must not block */
+} asynq_handler_kind;
+
+/*
+ * A route: tasks whose type equals the pattern, or else begins with it; the longest pattern wins, byte by byte:
+ * "email" also takes "emails:send". A table of routes ends with an empty row.
+ */
+typedef struct asynq_route {
+    const char *pattern;
+    asynq_handler handler;
+    void *arg;
+    asynq_handler_kind kind;
+} asynq_route;
+
+/* What runs around a handler: code before and after asynq_next_run(), which returns the inner outcome. */
+typedef struct asynq_next asynq_next;
+typedef int (*asynq_middleware)(asynq_job *job, asynq_next *next, void *arg);
+ASYNQ_API int asynq_next_run(asynq_next *next, asynq_job *job);
+
+/* A set of routes that is built by calls. Not to be changed once a server that uses it has started. */
+typedef struct asynq_mux asynq_mux;
+
+/* NULL: out of memory. */
+ASYNQ_API ASYNQ_MUST_CHECK asynq_mux *asynq_mux_new(void);
+/* Accepts NULL. Only when no server uses it any more. */
+ASYNQ_API void asynq_mux_free(asynq_mux *mux);
+/* Returns 0, or ASYNQ_E_INVALID: blank pattern, no handler, or the pattern is taken. The pattern is copied. */
+ASYNQ_API ASYNQ_MUST_CHECK int asynq_mux_handle(asynq_mux *mux, const asynq_route *route, asynq_error *error);
+/* Adds middleware around all routes and the not-found handler. The first added is the outermost. */
+ASYNQ_API ASYNQ_MUST_CHECK int asynq_mux_use(asynq_mux *mux, asynq_middleware middleware, void *arg,
+                                             asynq_error *error);
+/* What to do with types that match nothing. Default: fail with `handler not found for task "<type>"`. */
+ASYNQ_API void asynq_mux_set_not_found(asynq_mux *mux, asynq_handler handler, void *arg);
+/* A mux as the handler of another mux; `mux` is the argument. Asynchronous routes of the inner mux are run as well. */
+ASYNQ_API int asynq_mux_dispatch(asynq_job *job, void *mux);
+/* The pattern that takes a type, "" if none. */
+ASYNQ_API const char *asynq_mux_match(const asynq_mux *mux, const char *type);
+
+/* ---- the server ---- */
+
+/* A table of queues ends with an empty row. Blank names and priorities of 0 or less are left out. */
+typedef struct asynq_queue {
+    const char *name;
+    int priority; /* share of the attention; with strict_priority the order */
+} asynq_queue;
+
+typedef struct asynq_server asynq_server;
+
+/* Functions of this struct are called on the server's loop thread and must not block. */
+typedef struct asynq_server_options {
+    size_t size;               /* 0, or by ASYNQ_SERVER_OPTIONS_INIT */
+    const char *redis;         /* URI as in asynq_client_options; default redis://127.0.0.1:6379 */
+    int concurrency;           /* tasks at the same time; default: number of processors */
+    const asynq_queue *queues; /* default: "default" with priority 1 */
+    bool strict_priority;      /* a queue is served only when all of higher priority are empty */
+    const asynq_route *routes; /* more can be added with asynq_server_handle() */
+    asynq_mux *mux;            /* used instead of `routes`; borrowed, must outlive the server */
+
+    /* Pause before the next attempt in ms. Default: Asynq's n^4 + 15 + random(0..29) * (n + 1) seconds. */
+    int64_t (*retry_delay_ms)(const asynq_job *job, int retry_count, const char *error, void *arg);
+    /* False: the failure is not counted, neither for the task's retries nor in statistics. Default: always true. */
+    bool (*is_failure)(const asynq_job *job, const char *error, void *arg);
+    /* Hears of every failed attempt before it is stored. */
+    void (*on_error)(const asynq_job *job, const char *error, void *arg);
+    /* Called every health_interval_ms with the result of a PING; status 0 is healthy. */
+    void (*on_health)(int status, const char *text, void *arg);
+    void *arg; /* for the functions above */
+
+    int64_t shutdown_timeout_ms;            /* for running tasks at shutdown; default 8 s */
+    int64_t health_interval_ms;             /* default 15 s */
+    int64_t task_check_interval_ms;         /* polling where Redis cannot notify us; default 1 s */
+    int64_t delayed_task_check_interval_ms; /* the same for scheduled tasks and retries; default 5 s */
+    int64_t janitor_interval_ms;            /* deletion of completed tasks; default 8 s */
+    int janitor_batch_size;                 /* default 100 */
+
+    asynq_log_cb log; /* default: no log; asynq_serve() logs to standard error */
+    void *log_arg;
+    asynq_log_level log_level;
+} asynq_server_options;
+
+#define ASYNQ_SERVER_OPTIONS_INIT .size = sizeof(asynq_server_options)
+
+/*
+ * Makes a server. Does not contact Redis. Options are copied, `routes` and `queues` too. Returns NULL and fills `error`
+ * if an option is wrong or a route is bad. Thread: any.
+ */
+ASYNQ_API ASYNQ_MUST_CHECK asynq_server *asynq_server_new(const asynq_server_options *options, asynq_error *error);
+
+/* Instead of tables, before the start (array literals do not exist in C++). Returns 0, or ASYNQ_E_INVALID. */
+ASYNQ_API ASYNQ_MUST_CHECK int asynq_server_queue(asynq_server *server, const char *name, int priority,
+                                                  asynq_error *error);
+ASYNQ_API ASYNQ_MUST_CHECK int asynq_server_handle(asynq_server *server, const asynq_route *route, asynq_error *error);
+
+/*
+ * Starts the server's threads and returns. Redis need not be reachable: the server begins when it is. Returns 0, or
+ * ASYNQ_E_STATE (running or stopped already), ASYNQ_E_CLOSED (was shut down), ASYNQ_E_INVALID (no route),
+ * ASYNQ_E_NO_MEMORY, ASYNQ_E_SYSTEM. Thread: any.
+ */
+ASYNQ_API ASYNQ_MUST_CHECK int asynq_server_start(asynq_server *server, asynq_error *error);
+
+/* Takes no new tasks from now on; what runs goes on. Only asynq_server_shutdown() can follow. Thread: any. */
+ASYNQ_API void asynq_server_stop(asynq_server *server);
+
+/*
+ * Waits up to shutdown_timeout_ms for running tasks, gives the others back to their queues, removes the server from
+ * the lists of running servers, and ends the threads. No effect before the start or a second time.
+ * Thread: any but the server's own.
+ */
+ASYNQ_API void asynq_server_shutdown(asynq_server *server);
+
+/* Shuts down if need be, and frees. Jobs of asynchronous handlers may still be completed later. Accepts NULL. */
+ASYNQ_API void asynq_server_free(asynq_server *server);
+
+/* "new", "active", "stopped" or "closed". Thread: any. */
+ASYNQ_API const char *asynq_server_status(const asynq_server *server);
+
+/*
+ * Runs a server until the process is told to end: TERM and INT shut it down, TSTP stops it taking tasks. This call
+ * alone handles signals; the signal mask is restored afterwards. Returns 0 after a clean end, or the status of what
+ * was wrong, which is also logged. Thread: the main thread, before others are started.
+ */
+ASYNQ_API ASYNQ_MUST_CHECK int asynq_server_run(asynq_server *server, asynq_error *error);
+
+/* Makes, runs and frees a server, with a log on standard error. For use as `return asynq_serve(...)`: 0 or 1. */
+ASYNQ_API int asynq_serve(const asynq_server_options *options);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
