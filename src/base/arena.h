@@ -1,0 +1,31 @@
+/*
+ * An arena: many small allocations that are given back together. Carries a maximum, because what it holds usually
+ * comes from outside. Not safe for several threads at once.
+ */
+#ifndef BASE_ARENA_H
+#define BASE_ARENA_H
+
+#include <stddef.h>
+
+typedef struct arena_block arena_block;
+
+typedef struct arena {
+    arena_block *blocks; /* newest first */
+    size_t used;         /* bytes handed out since the last reset */
+    size_t limit;        /* most that may be handed out; 0: no limit */
+} arena;
+
+void arena_init(arena *a, size_t limit);
+
+/* Aligned for any object. NULL if memory or the limit is exhausted. */
+void *arena_alloc(arena *a, size_t size);
+
+/* A copy with a NUL byte behind. NULL as above. */
+char *arena_dup(arena *a, const void *bytes, size_t length);
+
+/* Gives everything back but keeps the newest block of ordinary size for the next round. */
+void arena_reset(arena *a);
+
+void arena_clear(arena *a);
+
+#endif

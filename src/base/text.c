@@ -1,0 +1,114 @@
+/* See text.h. */
+#include "base/text.h"
+
+#include <stdint.h>
+
+/* Decodes one character; its length in bytes, or 0 if the bytes are not well-formed. */
+static size_t utf8_decode(const unsigned char *at, size_t left, uint32_t *character)
+{
+    if (at[0] < 0x80) {
+        *character = at[0];
+        return 1;
+    }
+    size_t length = at[0] >= 0xf0 ? 4 : at[0] >= 0xe0 ? 3 : 2;
+    static const unsigned char first_mask[] = {0, 0, 0x1f, 0x0f, 0x07};
+    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+    if (at[0] < 0xc2 || at[0] > 0xf4 || length > left)
+        return 0;
+    uint32_t value = at[0] & first_mask[length];
+    for (size_t i = 1; i < length; i++) {
+        if ((at[i] & 0xc0) != 0x80)
+            return 0;
+        value = value << 6 | (at[i] & 0x3f);
+    }
+    if (value < smallest[length] || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff))
+        return 0;
+    *character = value;
+    return length;
+}
+
+bool text_is_utf8(const void *bytes, size_t length)
+{
+    const unsigned char *at = bytes;
+    for (size_t i = 0; i < length;) {
+        uint32_t character;
+        size_t step = utf8_decode(at + i, length - i, &character);
+        if (!step)
+            return false;
+        i += step;
+    }
+    return true;
+}
+
+static bool is_space(uint32_t c)
+{
+    return (c >= 0x09 && c <= 0x0d) || c == 0x20 || c == 0x85 || c == 0xa0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+}
+
+bool text_is_blank(const char *text, size_t length)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    for (size_t i = 0; i < length;) {
+        uint32_t character;
+        size_t step = utf8_decode(at + i, length - i, &character);
+        if (!step || !is_space(character))
+            return false;
+        i += step;
+    }
+    return true;
+}
+
+static void append_escaped(buf *out, const char *text, size_t length, uint32_t c)
+{
+    static const char names[] = "abtnvfr"; /* for 7 to 13 */
+    if (c == '"' || c == '\\')
+        buf_append_format(out, "\\%c", (char)c);
+    else if (c >= 7 && c <= 13)
+        buf_append_format(out, "\\%c", names[c - 7]);
+    else if (c < 0x20 || c == 0x7f)
+        buf_append_format(out, "\\x%02x", (unsigned)c);
+    else if ((c >= 0x80 && c < 0xa0) || c == 0xad || (is_space(c) && c != ' '))
+        buf_append_format(out, "\\u%04x", (unsigned)c);
+    else
+        buf_append(out, text, length);
+}
+
+void text_append_quoted(buf *out, const char *text, size_t length)
+{
+    buf_append_text(out, "\"");
+    for (size_t i = 0; i < length;) {
+        uint32_t character;
+        size_t step = utf8_decode((const unsigned char *)text + i, length - i, &character);
+        if (step) {
+            append_escaped(out, text + i, step, character);
+        } else {
+            buf_append_format(out, "\\x%02x", (unsigned)(unsigned char)text[i]);
+            step = 1;
+        }
+        i += step;
+    }
+    buf_append_text(out, "\"");
+}
+
+size_t text_cut(const char *text, size_t length, size_t limit)
+{
+    if (length <= limit)
+        return length;
+    while (limit && ((unsigned char)text[limit] & 0xc0) == 0x80)
+        limit--;
+    return limit;
+}
+
+void text_make_utf8(char *text, size_t length)
+{
+    for (size_t i = 0; i < length;) {
+        uint32_t character;
+        size_t step = utf8_decode((const unsigned char *)text + i, length - i, &character);
+        if (!step) {
+            text[i] = '?';
+            step = 1;
+        }
+        i += step;
+    }
+}

@@ -1,0 +1,22 @@
+/* Tests and forms of text that the protocol prescribes: UTF-8, blank names, Go's quoted form. */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include "base/buf.h"
+
+/* Well-formed UTF-8 as Go and Unicode define it: no surrogates, no overlong forms, at most U+10FFFF. */
+bool text_is_utf8(const void *bytes, size_t length);
+
+/* Empty, or nothing but Unicode white space (the set of Go's unicode.IsSpace). */
+bool text_is_blank(const char *text, size_t length);
+
+/* Appends the text in Go's %q form: double quotes, with escapes for what is not printable. */
+void text_append_quoted(buf *out, const char *text, size_t length);
+
+/* Length of `text` in bytes, cut to at most `limit` without splitting a character. */
+size_t text_cut(const char *text, size_t length, size_t limit);
+
+/* Replaces every byte that is not part of well-formed UTF-8 with '?', in place. */
+void text_make_utf8(char *text, size_t length);
+
+#endif
