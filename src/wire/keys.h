@@ -1,0 +1,78 @@
+/*
+ * Every key name of Asynq and of our own (spec, chapter 3), built from one prefix value. Nothing else in the library
+ * spells a key, and no script contains a literal of one.
+ */
+#ifndef WIRE_KEYS_H
+#define WIRE_KEYS_H
+
+#include "base/buf.h"
+#include "base/bytes.h"
+
+#include <stdint.h>
+
+#define KEYS_PREFIX "asynq"
+
+/* name, suffix behind "asynq:{<queue>}:" */
+#define QUEUE_KEY_MAP(X)                                                                                               \
+    X(TASK, "t:") /* followed by the task id */                                                                        \
+    X(PENDING, "pending")                                                                                              \
+    X(ACTIVE, "active")                                                                                                \
+    X(LEASE, "lease")                                                                                                  \
+    X(SCHEDULED, "scheduled")                                                                                          \
+    X(RETRY, "retry")                                                                                                  \
+    X(ARCHIVED, "archived")                                                                                            \
+    X(COMPLETED, "completed")                                                                                          \
+    X(GROUPS, "groups")                                                                                                \
+    X(GROUP, "g:") /* followed by the group name */                                                                    \
+    X(PAUSED, "paused")                                                                                                \
+    X(PROCESSED, "processed")                                                                                          \
+    X(FAILED, "failed")                                                                                                \
+    X(CLIENT, "libasynq:client:") /* followed by a client id: its last batch and results */
+
+/* name, text behind "asynq:" */
+#define GLOBAL_KEY_MAP(X)                                                                                              \
+    X(QUEUES, "queues")                                                                                                \
+    X(SERVERS, "servers")                                                                                              \
+    X(WORKERS, "workers")                                                                                              \
+    X(CANCEL, "cancel")                                                                                                \
+    X(SERVER_NUMBER, "libasynq:server-number") /* hands out the server part of lease tags */
+
+typedef enum queue_key {
+#define QUEUE_KEY_ENUM(name, suffix) QUEUE_KEY_##name,
+    QUEUE_KEY_MAP(QUEUE_KEY_ENUM)
+#undef QUEUE_KEY_ENUM
+    QUEUE_KEY_COUNT
+} queue_key;
+
+typedef enum global_key {
+#define GLOBAL_KEY_ENUM(name, text) GLOBAL_KEY_##name,
+    GLOBAL_KEY_MAP(GLOBAL_KEY_ENUM)
+#undef GLOBAL_KEY_ENUM
+    GLOBAL_KEY_COUNT
+} global_key;
+
+/* All fixed names of one queue, made once. */
+typedef struct queue_keys {
+    bytes queue;  /* the queue's name */
+    bytes prefix; /* "asynq:{<queue>}:" */
+    bytes key[QUEUE_KEY_COUNT];
+    char *storage;
+} queue_keys;
+
+/* Returns 0 or ASYNQ_E_NO_MEMORY. */
+ASYNQ_MUST_CHECK int queue_keys_init(queue_keys *keys, bytes queue);
+void queue_keys_clear(queue_keys *keys);
+
+bytes global_key_name(global_key key);
+
+/* Appends "asynq:{<queue>}:unique:<type>:<md5 of the payload>"; an absent payload adds nothing (spec 3.4). */
+void key_append_lock(buf *out, bytes queue, bytes type, bytes payload);
+
+/* Appends "asynq:servers:{<identity>}" or "asynq:workers:{<identity>}", identity being host:pid:id. */
+void key_append_server(buf *out, bytes identity);
+void key_append_workers(buf *out, bytes identity);
+
+/* Appends "<key>:<UTC date of at_ns>", the name of a daily counter. */
+void key_append_daily(buf *out, bytes key, int64_t at_ns);
+
+#endif
