@@ -1,0 +1,95 @@
+-- Creates n tasks of one queue: pending, scheduled, or waiting in a group.
+--
+-- KEYS: pending, scheduled, groups, memory of the client (its last batch and what came of it)
+-- ARGV: prefix of the queue's keys, prefix of its task keys, prefix of its group keys,
+--       now (s), now (ns),
+--       batch number ("" to remember nothing), life of the memory (s), "1" if this batch was sent before,
+--       then for each task: id, message, kind (p, s, g), score (s), lock ("" for none), life of the lock (s), group
+-- Result: for each task 1 (created), 0 (the id exists), -1 (another task holds the lock)
+--
+-- All tests come before the first write; an id that exists takes no lock. Containers are written before hashes, so
+-- that a container of the wrong type stops the script before anything changed.
+local pending, scheduled, groups, memory = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local task_prefix, group_prefix = ARGV[2], ARGV[3]
+local now, now_ns = ARGV[4], ARGV[5]
+local batch, memory_life = ARGV[6], ARGV[7]
+local first, width = 9, 7
+
+if ARGV[8] == '1' then
+    local remembered = redis.call('HMGET', memory, 'batch', 'results')
+    if remembered[1] == batch then
+        return cjson.decode(remembered[2])
+    end
+end
+
+local results = {}
+local new_ids, new_locks = {}, {}
+local to_pending, to_schedule, to_groups = {}, {}, {}
+local accepted = {}
+
+for at = first, #ARGV, width do
+    local id, kind, lock = ARGV[at], ARGV[at + 2], ARGV[at + 4]
+    local result = 1
+    if lock ~= '' and (new_locks[lock] or redis.call('EXISTS', lock) == 1) then
+        result = -1
+    elseif new_ids[id] or redis.call('EXISTS', task_prefix .. id) == 1 then
+        result = 0
+    else
+        new_ids[id] = true
+        if lock ~= '' then
+            new_locks[lock] = true
+        end
+        accepted[#accepted + 1] = at
+        if kind == 'p' then
+            to_pending[#to_pending + 1] = id
+        elseif kind == 's' then
+            to_schedule[#to_schedule + 1] = ARGV[at + 3]
+            to_schedule[#to_schedule + 1] = id
+        else
+            local group = ARGV[at + 6]
+            to_groups[group] = to_groups[group] or {}
+            table.insert(to_groups[group], now)
+            table.insert(to_groups[group], id)
+        end
+    end
+    results[#results + 1] = result
+end
+
+if #to_pending > 0 then
+    redis.call('LPUSH', pending, unpack(to_pending))
+end
+if #to_schedule > 0 then
+    redis.call('ZADD', scheduled, unpack(to_schedule))
+end
+for group, members in pairs(to_groups) do
+    redis.call('ZADD', group_prefix .. group, unpack(members))
+    redis.call('SADD', groups, group)
+end
+
+for i = 1, #accepted do
+    local at = accepted[i]
+    local id, message, kind = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+    local lock, lock_life, group = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
+    local fields
+    if kind == 'p' then
+        fields = { 'msg', message, 'state', 'pending', 'pending_since', now_ns }
+    elseif kind == 's' then
+        fields = { 'msg', message, 'state', 'scheduled' }
+    else
+        fields = { 'msg', message, 'state', 'aggregating', 'group', group }
+    end
+    if lock ~= '' then
+        redis.call('SET', lock, id, 'EX', lock_life)
+        if kind ~= 'g' then
+            fields[#fields + 1] = 'unique_key'
+            fields[#fields + 1] = lock
+        end
+    end
+    redis.call('HSET', task_prefix .. id, unpack(fields))
+end
+
+if batch ~= '' then
+    redis.call('HSET', memory, 'batch', batch, 'results', cjson.encode(results))
+    redis.call('EXPIRE', memory, memory_life)
+end
+return results

@@ -1,0 +1,14 @@
+-- Deletes completed tasks whose retention is over.
+--
+-- KEYS: completed
+-- ARGV: prefix of the queue's task keys, now (s), most
+-- Result: number deleted, score of the next task to expire ("" when there is none)
+local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2], 'LIMIT', 0, ARGV[3])
+if #ids > 0 then
+    redis.call('ZREM', KEYS[1], unpack(ids))
+    for _, id in ipairs(ids) do
+        redis.call('DEL', ARGV[1] .. id)
+    end
+end
+local next_due = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+return { #ids, next_due[2] or '' }

@@ -1,0 +1,48 @@
+-- Takes up to n tasks of one queue: pending to active, with a lease.
+--
+-- KEYS: pending, active, lease, paused
+-- ARGV: prefix of the queue's task keys, n, score of the lease (s, with the tag of this call as fraction)
+-- Result: tasks still pending (-1: the queue is paused), then id and message of each task taken
+--
+-- An id without a message is dropped (its message answers nil): nobody could ever run it. The first write is a
+-- removal, so that a full Redis still drains; before it, keys of a wrong type stop the script.
+local pending, active, lease, paused = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local task_prefix, count, score = ARGV[1], ARGV[2], ARGV[3]
+
+if redis.call('EXISTS', paused) == 1 then
+    return { -1 }
+end
+local waiting = redis.call('LLEN', pending)
+if waiting == 0 then
+    return { 0 }
+end
+redis.call('LLEN', active)
+redis.call('ZCARD', lease)
+
+local ids = redis.call('RPOP', pending, count)
+local result = { waiting - #ids }
+local taken, leases = {}, {}
+for i = 1, #ids do
+    local id = ids[i]
+    local task = task_prefix .. id
+    local message = redis.pcall('HGET', task, 'msg')
+    result[#result + 1] = id
+    if type(message) == 'string' then
+        taken[#taken + 1] = id
+        leases[#leases + 1] = score
+        leases[#leases + 1] = id
+        redis.call('HDEL', task, 'pending_since')
+        redis.call('HSET', task, 'state', 'active')
+        result[#result + 1] = message
+    else
+        if message == false then
+            redis.call('DEL', task)
+        end
+        result[#result + 1] = false
+    end
+end
+if #taken > 0 then
+    redis.call('LPUSH', active, unpack(taken))
+    redis.call('ZADD', lease, unpack(leases))
+end
+return result

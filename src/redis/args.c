@@ -1,0 +1,73 @@
+/* See args.h. */
+#include "redis/args.h"
+
+#include "base/alloc.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+void redis_args_init(redis_args *args)
+{
+    *args = (redis_args){0};
+    arena_init(&args->scratch, 0);
+}
+
+void redis_args_clear(redis_args *args)
+{
+    mem_free(args->argv);
+    mem_free(args->lengths);
+    arena_clear(&args->scratch);
+    redis_args_init(args);
+}
+
+void redis_args_reset(redis_args *args)
+{
+    args->count = 0;
+    args->failed = false;
+    arena_reset(&args->scratch);
+}
+
+static bool redis_args_grow(redis_args *args)
+{
+    int capacity = args->capacity ? args->capacity * 2 : 32;
+    const char **argv = mem_realloc(args->argv, (size_t)capacity * sizeof *argv);
+    if (argv)
+        args->argv = argv;
+    size_t *lengths = argv ? mem_realloc(args->lengths, (size_t)capacity * sizeof *lengths) : NULL;
+    if (!lengths)
+        return false;
+    args->lengths = lengths;
+    args->capacity = capacity;
+    return true;
+}
+
+void redis_args_add(redis_args *args, bytes argument)
+{
+    if (args->count == args->capacity && !redis_args_grow(args)) {
+        args->failed = true;
+        return;
+    }
+    args->argv[args->count] = argument.data ? argument.data : "";
+    args->lengths[args->count++] = argument.length;
+}
+
+void redis_args_add_text(redis_args *args, const char *argument)
+{
+    redis_args_add(args, bytes_of(argument));
+}
+
+void redis_args_add_copy(redis_args *args, bytes argument)
+{
+    const char *copy = arena_dup(&args->scratch, argument.data, argument.length);
+    if (copy)
+        redis_args_add(args, (bytes){copy, argument.length});
+    else
+        args->failed = true;
+}
+
+void redis_args_add_integer(redis_args *args, int64_t argument)
+{
+    char text[24];
+    int length = snprintf(text, sizeof text, "%" PRId64, argument);
+    redis_args_add_copy(args, (bytes){text, (size_t)length});
+}

@@ -1,0 +1,30 @@
+/* The arguments of one command, collected and then formatted by hiredis. Bytes are borrowed until the command is sent. */
+#ifndef REDIS_ARGS_H
+#define REDIS_ARGS_H
+
+#include "base/arena.h"
+#include "base/bytes.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct redis_args {
+    const char **argv;
+    size_t *lengths;
+    int count;
+    int capacity;
+    arena scratch; /* numbers and other texts made for this command */
+    bool failed;   /* out of memory; sending then fails */
+} redis_args;
+
+void redis_args_init(redis_args *args);
+void redis_args_clear(redis_args *args);
+
+/* Starts a new command in the same memory. */
+void redis_args_reset(redis_args *args);
+
+void redis_args_add(redis_args *args, bytes argument);
+void redis_args_add_text(redis_args *args, const char *argument);
+void redis_args_add_copy(redis_args *args, bytes argument);
+void redis_args_add_integer(redis_args *args, int64_t argument);
+#endif

@@ -1,0 +1,95 @@
+/*
+ * One connection to Redis: socket, TLS, handshake, reconnecting, commands and their results.
+ *
+ *   commands --> hiredis's formatter --> [TLS] --> sendmsg          (once per turn of the loop)
+ *   results  <-- hiredis's reader    <-- [TLS] <-- recv
+ *
+ * The connection reconnects by itself, with growing, jittered pauses, until it is freed. A command is accepted only
+ * while it is ready; what to do with work in the meantime is the caller's business.
+ *
+ * Thread: loop, for everything here. No callback runs inside a call to this file.
+ */
+#ifndef REDIS_CONN_H
+#define REDIS_CONN_H
+
+#include "base/log.h"
+#include "redis/args.h"
+#include "redis/loop.h"
+#include "redis/reply.h"
+#include "redis/script.h"
+#include "redis/uri.h"
+
+typedef struct redis_conn redis_conn;
+
+/* What became of a command. */
+typedef enum redis_outcome {
+    REDIS_REPLIED, /* `reply` holds the answer, which may be a Redis error */
+    REDIS_NOT_RUN, /* it certainly did not run; it may be sent again */
+    REDIS_UNKNOWN  /* the connection died before the answer: it may have run or not */
+} redis_outcome;
+
+typedef struct redis_result {
+    redis_outcome outcome;
+    const redis_value *reply; /* valid during the callback; NULL unless REDIS_REPLIED */
+    const char *reason;       /* why there is no reply */
+} redis_result;
+
+/* Called exactly once for each accepted command, also when the connection dies or is freed. */
+typedef void (*redis_result_cb)(void *arg, const redis_result *result);
+
+typedef struct redis_conn_events {
+    void (*ready)(void *arg);                          /* commands are accepted from now on */
+    void (*down)(void *arg, const asynq_error *error); /* not ready any more, or an attempt to connect failed */
+    void (*message)(void *arg, const redis_value *message); /* published on a subscribed channel */
+    void *arg;
+} redis_conn_events;
+
+typedef struct redis_conn_options {
+    loop *loop;
+    const redis_uri *uri; /* borrowed; must outlive the connection */
+    log_sink *log;
+    const char *name;    /* for CLIENT SETNAME and the log */
+    bool without_scripts; /* this connection calls none */
+    redis_conn_events events;
+} redis_conn_options;
+
+/* Starts connecting in the next turn. NULL: out of memory. */
+redis_conn *redis_conn_new(const redis_conn_options *options);
+
+/*
+ * Commands still under way get their result in this turn (NOT_RUN or UNKNOWN), then the connection is gone. No event
+ * is reported any more. Accepts NULL. Allowed in every callback of the connection.
+ */
+void redis_conn_free(redis_conn *conn);
+
+bool redis_conn_is_ready(const redis_conn *conn);
+
+/* Closes the socket and connects anew, for a caller that found the server to be the wrong one or deaf. */
+void redis_conn_reset(redis_conn *conn, const char *reason);
+
+/*
+ * Sends a command with the next write of this turn. Returns 0, ASYNQ_E_UNAVAILABLE when not ready, ASYNQ_E_BUSY
+ * when too much is waiting, or ASYNQ_E_NO_MEMORY; then `cb` is never called. `cb` may be NULL.
+ */
+ASYNQ_MUST_CHECK int redis_conn_command(redis_conn *conn, const redis_args *args, redis_result_cb cb, void *arg);
+
+/* The same for a few words. */
+ASYNQ_MUST_CHECK int redis_conn_commandf(redis_conn *conn, redis_result_cb cb, void *arg, int count, ...);
+
+/* An empty argument list that lives as long as the connection, for building one command at a time. */
+redis_args *redis_conn_args(redis_conn *conn);
+
+/* Starts EVALSHA: the script's SHA-1 and the number of keys. The caller adds keys, then arguments. */
+redis_args *redis_conn_script_args(redis_conn *conn, script_id script, int key_count);
+
+/* What the handshake learned; empty or 0 when Redis would not say. */
+const char *redis_conn_run_id(const redis_conn *conn);
+int64_t redis_conn_client_id(const redis_conn *conn);
+
+/* Bytes that wait to be sent. */
+size_t redis_conn_waiting(const redis_conn *conn);
+
+/* Turns a result that is not success into a code and a text. 0 if the reply is not an error. */
+int redis_result_check(const redis_result *result, asynq_error *error);
+
+#endif

@@ -1,0 +1,174 @@
+/* See reply.h. */
+#include "redis/reply.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+
+#include <hiredis/hiredis.h>
+#include <locale.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+enum {
+    REPLY_MOST_ELEMENTS = 1 << 20,
+    REPLY_KEPT_BUFFER = 1 << 20 /* an idle reader keeps at most this */
+};
+
+/* Redis itself accepts strings of up to 512 MB. */
+#define REPLY_MOST_BYTES ((size_t)640 << 20)
+
+struct redis_reader {
+    redisReader *hiredis;
+    arena values;
+    size_t waiting; /* bytes fed since the last whole reply */
+};
+
+static const redis_type type_of_hiredis[] = {
+    [REDIS_REPLY_STRING] = REDIS_STRING, [REDIS_REPLY_ARRAY] = REDIS_ARRAY,   [REDIS_REPLY_INTEGER] = REDIS_INTEGER,
+    [REDIS_REPLY_NIL] = REDIS_NIL,       [REDIS_REPLY_STATUS] = REDIS_STATUS, [REDIS_REPLY_ERROR] = REDIS_ERROR,
+};
+
+/* The place of a value: in its array, or a new one for the outermost. */
+static redis_value *place_value(const redisReadTask *task)
+{
+    redis_reader *reader = task->privdata;
+    redis_value *value = NULL;
+    if (task->parent)
+        value = &((redis_value *)task->parent->obj)->elements[task->idx];
+    else
+        value = arena_alloc(&reader->values, sizeof *value);
+    if (value)
+        *value = (redis_value){.type = type_of_hiredis[task->type]};
+    return value;
+}
+
+static void *create_string(const redisReadTask *task, char *text, size_t length)
+{
+    redis_reader *reader = task->privdata;
+    redis_value *value = place_value(task);
+    char *copy = value ? arena_dup(&reader->values, text, length) : NULL;
+    if (!copy)
+        return NULL;
+    value->text = (bytes){copy, length};
+    return value;
+}
+
+static void *create_array(const redisReadTask *task, int count)
+{
+    redis_reader *reader = task->privdata;
+    if (count < 0 || count > REPLY_MOST_ELEMENTS)
+        return NULL;
+    redis_value *value = place_value(task);
+    if (!value)
+        return NULL;
+    value->elements = arena_alloc(&reader->values, (size_t)count * sizeof *value->elements);
+    if (!value->elements)
+        return NULL;
+    for (int i = 0; i < count; i++)
+        value->elements[i] = (redis_value){.type = REDIS_NIL};
+    value->count = (size_t)count;
+    return value;
+}
+
+static void *create_integer(const redisReadTask *task, long long integer)
+{
+    redis_value *value = place_value(task);
+    if (value)
+        value->integer = integer;
+    return value;
+}
+
+static void *create_nil(const redisReadTask *task)
+{
+    return place_value(task);
+}
+
+static void free_object(void *value)
+{
+    (void)value; /* the arena is given back as a whole */
+}
+
+static redisReplyObjectFunctions object_functions = {create_string, create_array, create_integer, create_nil,
+                                                     free_object};
+
+redis_reader *redis_reader_new(void)
+{
+    redis_reader *reader = mem_calloc(1, sizeof *reader);
+    if (!reader)
+        return NULL;
+    reader->hiredis = redisReaderCreateWithFunctions(&object_functions);
+    if (!reader->hiredis) {
+        mem_free(reader);
+        return NULL;
+    }
+    reader->hiredis->privdata = reader;
+    reader->hiredis->maxbuf = REPLY_KEPT_BUFFER;
+    arena_init(&reader->values, REPLY_MOST_BYTES);
+    return reader;
+}
+
+void redis_reader_free(redis_reader *reader)
+{
+    if (!reader)
+        return;
+    redisReaderFree(reader->hiredis);
+    arena_clear(&reader->values);
+    mem_free(reader);
+}
+
+int redis_reader_feed(redis_reader *reader, const char *data, size_t length)
+{
+    reader->waiting += length;
+    if (reader->waiting > REPLY_MOST_BYTES)
+        return ASYNQ_E_MALFORMED;
+    return redisReaderFeed(reader->hiredis, data, length) == REDIS_OK ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
+}
+
+int redis_reader_next(redis_reader *reader, const redis_value **value, asynq_error *error)
+{
+    /* A reply that is only half there keeps its values; they may go only when a new one begins. */
+    if (reader->hiredis->ridx == -1)
+        arena_reset(&reader->values);
+    void *found = NULL;
+    if (redisReaderGetReply(reader->hiredis, &found) != REDIS_OK)
+        return error_set(error, ASYNQ_E_MALFORMED, "Redis sent a reply that is too large or malformed (%s)",
+                         reader->hiredis->errstr);
+    if (found)
+        reader->waiting = reader->hiredis->len - reader->hiredis->pos;
+    *value = found;
+    return ASYNQ_OK;
+}
+
+int64_t redis_value_integer(const redis_value *value)
+{
+    if (!value)
+        return 0;
+    return value->type == REDIS_INTEGER ? value->integer : value->text.data ? strtoll(value->text.data, NULL, 10) : 0;
+}
+
+/* The host program may have set a locale with a decimal comma. */
+static locale_t c_locale;
+
+static void make_c_locale(void)
+{
+    c_locale = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0);
+}
+
+double redis_value_double(const redis_value *value)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (!value || !value->text.data)
+        return (double)redis_value_integer(value);
+    pthread_once(&once, make_c_locale);
+    return c_locale ? strtod_l(value->text.data, NULL, c_locale) : strtod(value->text.data, NULL);
+}
+
+const redis_value *redis_value_at(const redis_value *array, size_t index)
+{
+    return array && array->type == REDIS_ARRAY && index < array->count ? &array->elements[index] : NULL;
+}
+
+bool redis_value_is_text(const redis_value *value, const char *text)
+{
+    return value && value->text.data && strcmp(value->text.data, text) == 0;
+}
