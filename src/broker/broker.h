@@ -1,0 +1,222 @@
+/*
+ * The broker: one function per transition of a task, each for n tasks of one queue in one script. Nothing else in the
+ * library changes the state of a task.
+ *
+ *   state        stands in (asynq:{q}: + )       leaves it by
+ *   -----------  ------------------------------  -------------------------------------------------------------
+ *   (none)                                       broker_enqueue   -> pending | scheduled | aggregating
+ *   pending      pending (list, right is next)   broker_lease     -> active
+ *   scheduled    scheduled (zset, due time)      broker_forward   -> pending | aggregating
+ *   retry        retry (zset, due time)          broker_forward   -> pending | aggregating
+ *   active       active (list) and               broker_settle    -> (none)    done, unlock
+ *                lease (zset, end of lease)                       -> completed complete
+ *                                                                 -> retry     retry, again
+ *                                                                 -> archived  archive
+ *                                                                 -> pending   requeue (right end: next to run)
+ *                                                broker_renew     -> active, with a later end of lease
+ *   completed    completed (zset, end of life)   broker_expire    -> (none)
+ *   archived     archived (zset, archived at)    broker_settle trims the oldest when it archives others
+ *   aggregating  g:<group> (zset)                (group aggregation is not part of this version)
+ *
+ * Every function sends one command and returns 0, or a negative status; then its callback is never called. After 0 the
+ * callback comes exactly once. `status` in a callback is 0, ASYNQ_E_UNAVAILABLE (certainly not run),
+ * ASYNQ_E_OUTCOME_UNKNOWN (may have run), or another status with Redis's own text (not run, or stopped by Redis).
+ *
+ * Thread: loop. Items and keys are borrowed for the call; replies live during the callback.
+ */
+#ifndef BROKER_BROKER_H
+#define BROKER_BROKER_H
+
+#include "base/bytes.h"
+#include "redis/conn.h"
+#include "wire/keys.h"
+
+#include <stdint.h>
+
+enum {
+    BROKER_CHUNK_TASKS = 64, /* in one script: about 1 ms of Redis with 10 kB messages */
+    BROKER_CHUNK_BYTES = 256 * 1024,
+    BROKER_LEASE_S = 30,
+    BROKER_COUNTERS_LIFE_S = 90 * 24 * 3600,
+    BROKER_ARCHIVE_LIFE_S = 90 * 24 * 3600,
+    BROKER_ARCHIVE_MOST = 9999,
+    BROKER_CLIENT_MEMORY_S = 600,
+    BROKER_SERVER_NUMBER_LIFE_S = 30 * 24 * 3600
+};
+
+/* ---- lease scores ---- */
+
+/*
+ * The score of a lease: the whole second that Go would write, plus tag / 2^22. The tag names the server (10 bits) and
+ * the call (12 bits) that took the lease; 0 is a lease of Go. 31 + 22 bits are exact in a double. The tag is the
+ * fence: it stays through renewals and tells whether a task is still ours.
+ */
+typedef struct lease_score {
+    int64_t second;
+    uint32_t tag;
+} lease_score;
+
+enum { LEASE_TAG_BITS = 22, LEASE_CALL_BITS = 12, LEASE_SERVER_MOST = 1 << (LEASE_TAG_BITS - LEASE_CALL_BITS) };
+
+uint32_t lease_tag(uint32_t server_number, uint32_t call_number);
+
+/* The exact decimal text; `text` holds at least 48 bytes. */
+void lease_score_format(lease_score score, char *text);
+void lease_fence_format(uint32_t tag, char *text);
+
+/* ---- enqueue ---- */
+
+typedef enum enqueue_kind { ENQUEUE_PENDING = 'p', ENQUEUE_SCHEDULED = 's', ENQUEUE_GROUPED = 'g' } enqueue_kind;
+
+typedef struct enqueue_item {
+    enqueue_kind kind;
+    bytes id;
+    bytes message;
+    int64_t process_at; /* Unix seconds, for ENQUEUE_SCHEDULED */
+    bytes lock;         /* full key name, or empty */
+    int64_t lock_life_s;
+    bytes group; /* for ENQUEUE_GROUPED */
+} enqueue_item;
+
+typedef enum enqueue_result { ENQUEUE_CREATED = 1, ENQUEUE_CONFLICT = 0, ENQUEUE_DUPLICATE = -1 } enqueue_result;
+
+typedef struct enqueue_batch {
+    const enqueue_item *const *items;
+    size_t count;
+    int64_t now_ns;
+    bytes client_id;  /* empty: remember nothing, then a repeat cannot be told from a conflict */
+    uint64_t number;  /* of this batch, unique for the client */
+    bool is_repeat;   /* sent before with unknown outcome: answer what came of it */
+} enqueue_batch;
+
+/* reply: an enqueue_result for each item, see broker_result_at(). */
+typedef void (*broker_cb)(void *arg, int status, const asynq_error *error, const redis_value *reply);
+
+ASYNQ_MUST_CHECK int broker_enqueue(redis_conn *conn, const queue_keys *keys, const enqueue_batch *batch, broker_cb cb,
+                                    void *arg);
+
+/* Makes a queue known to user interfaces; must be sent before the first task. `cb` may be NULL. */
+ASYNQ_MUST_CHECK int broker_publish_queue(redis_conn *conn, bytes queue, broker_cb cb, void *arg);
+
+/* ---- lease ---- */
+
+typedef struct leased_task {
+    bytes id;
+    bytes message; /* data NULL: the id had no message and was dropped */
+} leased_task;
+
+enum { BROKER_QUEUE_PAUSED = -1 };
+
+/* reply: read with broker_lease_waiting() and broker_lease_task(). */
+ASYNQ_MUST_CHECK int broker_lease(redis_conn *conn, const queue_keys *keys, size_t most, lease_score score,
+                                  broker_cb cb, void *arg);
+
+/* Tasks left in `pending`, or BROKER_QUEUE_PAUSED. */
+int64_t broker_lease_waiting(const redis_value *reply);
+size_t broker_lease_count(const redis_value *reply);
+leased_task broker_lease_task(const redis_value *reply, size_t index);
+
+/* The tasks of a lease whose outcome is unknown; reply: read with broker_read_back_count() and _task(). */
+ASYNQ_MUST_CHECK int broker_read_back(redis_conn *conn, const queue_keys *keys, lease_score score, broker_cb cb,
+                                      void *arg);
+size_t broker_read_back_count(const redis_value *reply);
+leased_task broker_read_back_task(const redis_value *reply, size_t index);
+
+/* ---- settle ---- */
+
+typedef enum settle_way {
+    SETTLE_DONE,
+    SETTLE_COMPLETE,
+    SETTLE_RETRY, /* a failure */
+    SETTLE_AGAIN, /* retried without being counted */
+    SETTLE_ARCHIVE,
+    SETTLE_REQUEUE
+} settle_way;
+
+typedef struct settle_item {
+    settle_way way;
+    bytes id;
+    uint32_t tag;      /* the fence */
+    bytes exact_score; /* when not empty, the whole score is compared instead of the fence */
+    bool from_tail;    /* search the active list from its old end */
+    bytes lock;        /* released by SETTLE_DONE and SETTLE_COMPLETE; empty: none */
+    bytes message;     /* the rewritten message; not for SETTLE_DONE and SETTLE_REQUEUE */
+    bytes result;      /* written if not empty; not for SETTLE_DONE */
+    int64_t at;        /* Unix seconds: end of retention, or time of the retry */
+} settle_item;
+
+typedef enum settle_result { SETTLE_OK = 1, SETTLE_NOT_FOUND = 0, SETTLE_FENCED = -1 } settle_result;
+
+/* reply: a settle_result for each item, see broker_result_at(). At most BROKER_CHUNK_TASKS items. */
+ASYNQ_MUST_CHECK int broker_settle(redis_conn *conn, const queue_keys *keys, const settle_item *items, size_t count,
+                                   int64_t now_ns, broker_cb cb, void *arg);
+
+typedef struct renew_item {
+    bytes id;
+    uint32_t tag;
+} renew_item;
+
+/* Moves the leases to end at `second`. reply: a settle_result for each item. */
+ASYNQ_MUST_CHECK int broker_renew(redis_conn *conn, const queue_keys *keys, const renew_item *items, size_t count,
+                                  int64_t second, broker_cb cb, void *arg);
+
+/* The result of one item of broker_enqueue, broker_settle or broker_renew. */
+int broker_result_at(const redis_value *reply, size_t index);
+
+/* ---- upkeep ---- */
+
+/* Moves at most BROKER_CHUNK_TASKS due tasks from `source` (QUEUE_KEY_SCHEDULED or QUEUE_KEY_RETRY). */
+ASYNQ_MUST_CHECK int broker_forward(redis_conn *conn, const queue_keys *keys, queue_key source, int64_t now_ns,
+                                    broker_cb cb, void *arg);
+/* reply of forward and expire: how many were moved or deleted, and when the next is due (Unix s; false: none). */
+size_t broker_upkeep_moved(const redis_value *reply);
+bool broker_upkeep_next(const redis_value *reply, double *next_due);
+/* reply of forward: ids that had no task behind them and were dropped. */
+const redis_value *broker_forward_dropped(const redis_value *reply);
+
+ASYNQ_MUST_CHECK int broker_expire(redis_conn *conn, const queue_keys *keys, int64_t now_ns, size_t most, broker_cb cb,
+                                   void *arg);
+
+typedef struct expired_lease {
+    bytes id;
+    bytes score;   /* as text, for settle_item.exact_score */
+    bytes message; /* data NULL: no message */
+} expired_lease;
+
+/* Leases that ended at or before `cutoff` (Unix s), skipping the first `skip`; at most BROKER_CHUNK_TASKS. */
+ASYNQ_MUST_CHECK int broker_list_expired(redis_conn *conn, const queue_keys *keys, int64_t cutoff, size_t skip,
+                                         broker_cb cb, void *arg);
+size_t broker_expired_count(const redis_value *reply);
+expired_lease broker_expired_at(const redis_value *reply, size_t index);
+
+/* Active ids without lease among places [first, last] of the active list. reply: places looked at, then ids. */
+ASYNQ_MUST_CHECK int broker_list_orphans(redis_conn *conn, const queue_keys *keys, int64_t first, int64_t last,
+                                         broker_cb cb, void *arg);
+/* Gives ids without lease one that ended at `second`. */
+ASYNQ_MUST_CHECK int broker_adopt(redis_conn *conn, const queue_keys *keys, int64_t second, const bytes *ids,
+                                  size_t count, broker_cb cb, void *arg);
+/* Removes an active id that has no message. */
+ASYNQ_MUST_CHECK int broker_drop_active(redis_conn *conn, const queue_keys *keys, bytes id, broker_cb cb, void *arg);
+
+/* ---- server records (spec 7.8) ---- */
+
+typedef struct server_beat {
+    bytes identity; /* host:pid:id */
+    bytes server_info;
+    const bytes *started; /* field and value alternating: tasks that run since the last beat */
+    size_t started_count; /* pairs */
+    const bytes *ended;   /* ids that ran at the last beat and do not any more */
+    size_t ended_count;
+    bool rewrite; /* `started` is all that runs: replace the record */
+    int64_t now_ns;
+    int64_t life_s;
+} server_beat;
+
+/* Several commands; `cb` gets the reply of the last: the number of workers in the record. */
+ASYNQ_MUST_CHECK int broker_beat(redis_conn *conn, const server_beat *beat, broker_cb cb, void *arg);
+ASYNQ_MUST_CHECK int broker_clear_server(redis_conn *conn, bytes identity, broker_cb cb, void *arg);
+
+/* Hands out the number that stands in our lease tags. reply: an integer. */
+ASYNQ_MUST_CHECK int broker_take_server_number(redis_conn *conn, broker_cb cb, void *arg);
+
+#endif

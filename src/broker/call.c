@@ -1,0 +1,37 @@
+/* See call.h. */
+#include "broker/call.h"
+
+#include "base/alloc.h"
+
+typedef struct broker_pending {
+    broker_cb cb;
+    void *arg;
+} broker_pending;
+
+static void broker_replied(void *arg, const redis_result *result)
+{
+    broker_pending pending = *(broker_pending *)arg;
+    mem_free(arg);
+    asynq_error error = {0};
+    int status = redis_result_check(result, &error);
+    pending.cb(pending.arg, status, status ? &error : NULL, result->reply);
+}
+
+int broker_call(redis_conn *conn, const redis_args *args, broker_cb cb, void *arg)
+{
+    if (!cb)
+        return redis_conn_command(conn, args, NULL, NULL);
+    broker_pending *pending = mem_alloc(sizeof *pending);
+    if (!pending)
+        return ASYNQ_E_NO_MEMORY;
+    *pending = (broker_pending){cb, arg};
+    int status = redis_conn_command(conn, args, broker_replied, pending);
+    if (status)
+        mem_free(pending);
+    return status;
+}
+
+int broker_result_at(const redis_value *reply, size_t index)
+{
+    return (int)redis_value_integer(redis_value_at(reply, index));
+}

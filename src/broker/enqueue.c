@@ -1,0 +1,57 @@
+/* Creating tasks: lua/enqueue.lua. */
+#include "base/clock.h"
+#include "broker/call.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static void add_item(redis_args *args, const enqueue_item *item)
+{
+    char kind = (char)item->kind;
+    redis_args_add(args, item->id);
+    redis_args_add(args, item->message);
+    redis_args_add_copy(args, (bytes){&kind, 1});
+    redis_args_add_integer(args, item->process_at);
+    redis_args_add(args, item->lock);
+    redis_args_add_integer(args, item->lock_life_s);
+    redis_args_add(args, item->group);
+}
+
+int broker_enqueue(redis_conn *conn, const queue_keys *keys, const enqueue_batch *batch, broker_cb cb, void *arg)
+{
+    redis_args *args = redis_conn_script_args(conn, SCRIPT_ENQUEUE, 4);
+    buf memory;
+    buf_init(&memory, 0);
+    buf_append(&memory, keys->key[QUEUE_KEY_CLIENT].data, keys->key[QUEUE_KEY_CLIENT].length);
+    buf_append(&memory, batch->client_id.data, batch->client_id.length);
+    char number[24] = "";
+    if (batch->client_id.length)
+        snprintf(number, sizeof number, "%" PRIu64, batch->number);
+
+    redis_args_add(args, keys->key[QUEUE_KEY_PENDING]);
+    redis_args_add(args, keys->key[QUEUE_KEY_SCHEDULED]);
+    redis_args_add(args, keys->key[QUEUE_KEY_GROUPS]);
+    redis_args_add(args, (bytes){memory.data, memory.length});
+    redis_args_add(args, keys->prefix);
+    redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
+    redis_args_add(args, keys->key[QUEUE_KEY_GROUP]);
+    redis_args_add_integer(args, floor_div(batch->now_ns, NS_PER_SECOND));
+    redis_args_add_integer(args, batch->now_ns);
+    redis_args_add_text(args, number);
+    redis_args_add_integer(args, BROKER_CLIENT_MEMORY_S);
+    redis_args_add_text(args, batch->is_repeat ? "1" : "");
+    for (size_t i = 0; i < batch->count; i++)
+        add_item(args, batch->items[i]);
+    int status = buf_failed(&memory) ? ASYNQ_E_NO_MEMORY : broker_call(conn, args, cb, arg);
+    buf_clear(&memory);
+    return status;
+}
+
+int broker_publish_queue(redis_conn *conn, bytes queue, broker_cb cb, void *arg)
+{
+    redis_args *args = redis_conn_args(conn);
+    redis_args_add_text(args, "SADD");
+    redis_args_add(args, global_key_name(GLOBAL_KEY_QUEUES));
+    redis_args_add(args, queue);
+    return broker_call(conn, args, cb, arg);
+}

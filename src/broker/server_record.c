@@ -1,0 +1,156 @@
+/* The records by which user interfaces see a server (spec 7.8). They carry no task state. */
+#include "base/clock.h"
+#include "broker/call.h"
+
+typedef struct record_keys {
+    buf server;
+    buf workers;
+} record_keys;
+
+static bool record_keys_init(record_keys *keys, bytes identity)
+{
+    buf_init(&keys->server, 0);
+    buf_init(&keys->workers, 0);
+    key_append_server(&keys->server, identity);
+    key_append_workers(&keys->workers, identity);
+    return !buf_failed(&keys->server) && !buf_failed(&keys->workers);
+}
+
+static void record_keys_clear(record_keys *keys)
+{
+    buf_clear(&keys->server);
+    buf_clear(&keys->workers);
+}
+
+static bytes buf_bytes(const buf *b)
+{
+    return (bytes){b->data, b->length};
+}
+
+/* "ZADD asynq:servers <expiry> <key>": the list of all servers, or of their workers. */
+static int add_to_index(redis_conn *conn, global_key index, int64_t score, bytes member)
+{
+    redis_args *args = redis_conn_args(conn);
+    redis_args_add_text(args, "ZADD");
+    redis_args_add(args, global_key_name(index));
+    redis_args_add_integer(args, score);
+    redis_args_add(args, member);
+    return broker_call(conn, args, NULL, NULL);
+}
+
+static int set_server(redis_conn *conn, const server_beat *beat, bytes key)
+{
+    redis_args *args = redis_conn_args(conn);
+    redis_args_add_text(args, "SET");
+    redis_args_add(args, key);
+    redis_args_add(args, beat->server_info);
+    redis_args_add_text(args, "EX");
+    redis_args_add_integer(args, beat->life_s);
+    return broker_call(conn, args, NULL, NULL);
+}
+
+/* HSET or HDEL of the workers' record in chunks, so that no command holds Redis long. */
+static int write_workers(redis_conn *conn, const char *command, bytes key, const bytes *words, size_t count)
+{
+    int status = ASYNQ_OK;
+    for (size_t at = 0; at < count && !status;) {
+        redis_args *args = redis_conn_args(conn);
+        redis_args_add_text(args, command);
+        redis_args_add(args, key);
+        for (size_t end = at + 2 * (size_t)BROKER_CHUNK_TASKS; at < end && at < count; at++)
+            redis_args_add(args, words[at]);
+        status = broker_call(conn, args, NULL, NULL);
+    }
+    return status;
+}
+
+static int write_workers_record(redis_conn *conn, const server_beat *beat, bytes key, broker_cb cb, void *arg)
+{
+    int status = ASYNQ_OK;
+    redis_args *args;
+    if (beat->rewrite) {
+        args = redis_conn_args(conn);
+        redis_args_add_text(args, "DEL");
+        redis_args_add(args, key);
+        status = broker_call(conn, args, NULL, NULL);
+    }
+    if (!status)
+        status = write_workers(conn, "HDEL", key, beat->ended, beat->ended_count);
+    if (!status)
+        status = write_workers(conn, "HSET", key, beat->started, 2 * beat->started_count);
+    if (!status) {
+        args = redis_conn_args(conn);
+        redis_args_add_text(args, "EXPIRE");
+        redis_args_add(args, key);
+        redis_args_add_integer(args, beat->life_s);
+        status = broker_call(conn, args, NULL, NULL);
+    }
+    if (!status) {
+        args = redis_conn_args(conn);
+        redis_args_add_text(args, "HLEN");
+        redis_args_add(args, key);
+        status = broker_call(conn, args, cb, arg);
+    }
+    return status;
+}
+
+int broker_beat(redis_conn *conn, const server_beat *beat, broker_cb cb, void *arg)
+{
+    record_keys keys;
+    int64_t expiry = floor_div(beat->now_ns, NS_PER_SECOND) + beat->life_s;
+    int status = record_keys_init(&keys, beat->identity) ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
+    if (!status)
+        status = add_to_index(conn, GLOBAL_KEY_SERVERS, expiry, buf_bytes(&keys.server));
+    if (!status)
+        status = add_to_index(conn, GLOBAL_KEY_WORKERS, expiry, buf_bytes(&keys.workers));
+    if (!status)
+        status = set_server(conn, beat, buf_bytes(&keys.server));
+    if (!status)
+        status = write_workers_record(conn, beat, buf_bytes(&keys.workers), cb, arg);
+    record_keys_clear(&keys);
+    return status;
+}
+
+static int remove_from_index(redis_conn *conn, global_key index, bytes member)
+{
+    redis_args *args = redis_conn_args(conn);
+    redis_args_add_text(args, "ZREM");
+    redis_args_add(args, global_key_name(index));
+    redis_args_add(args, member);
+    return broker_call(conn, args, NULL, NULL);
+}
+
+int broker_clear_server(redis_conn *conn, bytes identity, broker_cb cb, void *arg)
+{
+    record_keys keys;
+    int status = record_keys_init(&keys, identity) ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
+    if (!status)
+        status = remove_from_index(conn, GLOBAL_KEY_SERVERS, buf_bytes(&keys.server));
+    if (!status)
+        status = remove_from_index(conn, GLOBAL_KEY_WORKERS, buf_bytes(&keys.workers));
+    if (!status) {
+        redis_args *args = redis_conn_args(conn);
+        redis_args_add_text(args, "DEL");
+        redis_args_add(args, buf_bytes(&keys.server));
+        redis_args_add(args, buf_bytes(&keys.workers));
+        status = broker_call(conn, args, cb, arg);
+    }
+    record_keys_clear(&keys);
+    return status;
+}
+
+int broker_take_server_number(redis_conn *conn, broker_cb cb, void *arg)
+{
+    redis_args *args = redis_conn_args(conn);
+    redis_args_add_text(args, "INCR");
+    redis_args_add(args, global_key_name(GLOBAL_KEY_SERVER_NUMBER));
+    int status = broker_call(conn, args, cb, arg);
+    if (status)
+        return status;
+    args = redis_conn_args(conn);
+    redis_args_add_text(args, "EXPIRE");
+    redis_args_add(args, global_key_name(GLOBAL_KEY_SERVER_NUMBER));
+    redis_args_add_integer(args, BROKER_SERVER_NUMBER_LIFE_S);
+    (void)!broker_call(conn, args, NULL, NULL); /* without it the key only stays longer */
+    return ASYNQ_OK;
+}
