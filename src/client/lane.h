@@ -1,0 +1,75 @@
+/*
+ * A lane: the tasks on their way into one queue. One chunk at a time is with Redis; what arrives meanwhile makes the
+ * next one, so under load many callers' tasks share a round trip and alone nothing waits.
+ *
+ *   lane_add --> waiting --> chunk --script--> Redis
+ *                              ^                  |
+ *                              +-- outcome unknown: the same chunk again, marked as repeat
+ *
+ * Thread: the client's own.
+ */
+#ifndef CLIENT_LANE_H
+#define CLIENT_LANE_H
+
+#include "base/hash.h"
+#include "client/plan.h"
+
+/* One task of one caller. */
+typedef struct lane_task {
+    struct lane_task *next;
+    task_plan plan;
+    int64_t give_up_at_ms; /* steady clock */
+    /* Called once with the outcome in plan.enqueued; then the task is freed. */
+    void (*finished)(struct lane_task *task);
+    void *owner;  /* of the one who enqueued */
+    void *cookie; /* likewise */
+    size_t index; /* likewise */
+} lane_task;
+
+lane_task *lane_task_new(void);
+void lane_task_free(lane_task *task);
+/* Reports and frees. A status of 0 leaves plan.enqueued as planned. */
+void lane_task_finish(lane_task *task, int status, const char *text);
+
+/* What all lanes of a client share. */
+typedef struct lane_context {
+    loop *loop;
+    redis_conn *conn;
+    bytes client_id; /* empty: leave no memory in Redis */
+    uint64_t batch_number;
+    asynq_error last_error; /* why the connection is down */
+    void (*retry_soon)(void *arg); /* a chunk came back although the connection is up */
+    void *arg;
+} lane_context;
+
+typedef struct lane {
+    UT_hash_handle hh; /* in the client's table, by queue name */
+    lane_context *context;
+    queue_keys keys;
+    lane_task *first, **end; /* waiting */
+    lane_task *chunk[BROKER_CHUNK_TASKS];
+    size_t chunk_count;
+    uint64_t chunk_number;
+    bool chunk_is_repeat;     /* it was sent, and nobody knows what came of it */
+    bool in_flight;
+    int64_t published_at_ms;  /* steady clock; 0: not yet */
+    int64_t used_at_ms;
+} lane;
+
+lane *lane_new(lane_context *context, bytes queue);
+/* Only when idle. */
+void lane_free(lane *l);
+bool lane_is_idle(const lane *l);
+
+void lane_add(lane *l, lane_task *task);
+
+/* Sends what can be sent. */
+void lane_pump(lane *l);
+
+/* Ends tasks that waited too long. */
+void lane_expire(lane *l, int64_t now_ms);
+
+/* Ends everything that waits, because no attempt can succeed. */
+void lane_fail(lane *l, int status, const char *text);
+
+#endif

@@ -1,0 +1,282 @@
+/* See plan.h. */
+#include "client/plan.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "wire/task_message.h"
+
+#include <inttypes.h>
+#include <uuid/uuid.h>
+
+enum { DEFAULT_MAX_RETRY = 25, DEFAULT_TIMEOUT_S = 1800 };
+
+/* What ASYNQ_NONE stores as timeout: 100 years. Go reads 0 as "30 minutes" when there is no deadline either. */
+#define NO_TIMEOUT_S INT64_C(3153600000)
+
+/* Go saturates durations at this many seconds. */
+#define LONGEST_DURATION_S INT64_C(9223372036)
+
+static const char default_queue[] = "default";
+
+/* Per-call options over the task's own, field by field. Headers are merged later. */
+static asynq_task_options merge_options(const asynq_task_options *own, const asynq_task_options *over)
+{
+    asynq_task_options merged = *own;
+    if (!over)
+        return merged;
+#define OVERRIDE(field)                                                                                                \
+    if (over->field)                                                                                                   \
+    merged.field = over->field
+    OVERRIDE(queue);
+    OVERRIDE(id);
+    OVERRIDE(max_retry);
+    OVERRIDE(timeout_ms);
+    OVERRIDE(deadline_ms);
+    OVERRIDE(unique_ms);
+    OVERRIDE(retention_ms);
+    OVERRIDE(group);
+#undef OVERRIDE
+    if (over->process_at_ms || over->process_in_ms) { /* either one replaces both */
+        merged.process_at_ms = over->process_at_ms;
+        merged.process_in_ms = over->process_in_ms;
+    }
+    return merged;
+}
+
+static int check_name(const char *what, const char *blank_text, const char *name, size_t most, asynq_error *error)
+{
+    size_t length = strlen(name);
+    if (text_is_blank(name, length))
+        return error_set(error, ASYNQ_E_INVALID, "%s", blank_text);
+    if (length > most)
+        return error_set(error, ASYNQ_E_INVALID, "%s has %zu bytes; at most %zu are allowed", what, length, most);
+    if (!text_is_utf8(name, length))
+        return error_set(error, ASYNQ_E_INVALID, "%s is not valid UTF-8", what);
+    return ASYNQ_OK;
+}
+
+static int check_names(const char *type, const asynq_task_options *options, asynq_error *error)
+{
+    int status = type ? check_name("task typename", "task typename cannot be empty", type, ASYNQ_NAME_MOST, error)
+                      : error_set(error, ASYNQ_E_INVALID, "task typename cannot be empty");
+    if (!status)
+        status = check_name("queue name", "queue name must contain one or more characters", options->queue,
+                            ASYNQ_NAME_MOST, error);
+    if (!status && options->id)
+        status = check_name("task ID", "task ID cannot be empty", options->id, ASYNQ_ID_MOST, error);
+    if (!status && options->group)
+        status = check_name("group key", "group key cannot be empty", options->group, ASYNQ_NAME_MOST, error);
+    return status;
+}
+
+static int check_numbers(const asynq_task_options *options, int64_t now_ns, asynq_error *error)
+{
+    const struct {
+        const char *name;
+        int64_t ms;
+    } durations[] = {
+        {"timeout_ms", options->timeout_ms},
+        {"retention_ms", options->retention_ms},
+        {"unique_ms", options->unique_ms},
+        {"process_in_ms", options->process_in_ms},
+    };
+    for (size_t i = 0; i < sizeof durations / sizeof *durations; i++) {
+        int64_t ms = durations[i].ms;
+        if (ms != ASYNQ_NONE && (ms / MS_PER_SECOND > LONGEST_DURATION_S || ms / MS_PER_SECOND < -LONGEST_DURATION_S))
+            return error_set(error, ASYNQ_E_INVALID,
+                             "%s is %" PRId64 "; Asynq can hold durations of at most %" PRId64 " s (292 years)",
+                             durations[i].name, ms, LONGEST_DURATION_S);
+    }
+    if (options->unique_ms && options->unique_ms != ASYNQ_NONE && options->unique_ms < MS_PER_SECOND)
+        return error_set(error, ASYNQ_E_INVALID, "Unique TTL cannot be less than 1s");
+    if (options->max_retry > INT32_MAX)
+        return error_set(error, ASYNQ_E_INVALID, "max_retry is %" PRId64 "; at most %" PRId32 " can be stored",
+                         options->max_retry, INT32_MAX);
+    if (options->process_at_ms && options->process_in_ms)
+        return error_set(error, ASYNQ_E_INVALID, "process_at_ms and process_in_ms are both set; give one of them");
+    if (options->process_at_ms != ASYNQ_NONE && options->process_at_ms > INT64_MAX / NS_PER_MS)
+        return error_set(error, ASYNQ_E_INVALID, "process_at_ms lies beyond the year 2262");
+    if (options->process_in_ms > (INT64_MAX - now_ns) / NS_PER_MS)
+        return error_set(error, ASYNQ_E_INVALID, "process_in_ms leads beyond the year 2262");
+    return ASYNQ_OK;
+}
+
+static int64_t or_zero(int64_t value)
+{
+    return value == ASYNQ_NONE ? 0 : value;
+}
+
+/* Spec 6.4, step 3. A timeout below a second is not "none" here, yet is cut to 0. */
+static void set_limits(task_message *message, const asynq_task_options *options)
+{
+    int64_t deadline_ms = or_zero(options->deadline_ms);
+    message->deadline = floor_div(deadline_ms, MS_PER_SECOND);
+    if (options->timeout_ms == ASYNQ_NONE)
+        message->timeout = deadline_ms ? 0 : NO_TIMEOUT_S;
+    else if (options->timeout_ms == 0)
+        message->timeout = deadline_ms ? 0 : DEFAULT_TIMEOUT_S;
+    else
+        message->timeout = options->timeout_ms / MS_PER_SECOND;
+}
+
+static int32_t stored_max_retry(int64_t wish)
+{
+    return wish == 0 ? DEFAULT_MAX_RETRY : wish < 0 ? 0 : (int32_t)wish;
+}
+
+static int merge_headers(task_message *message, const asynq_task_options *own, const asynq_task_options *over,
+                         arena *scratch, asynq_error *error)
+{
+    size_t count = own->header_count + (over ? over->header_count : 0);
+    task_header *headers = arena_alloc(scratch, (count + 1) * sizeof *headers);
+    if (!headers)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    for (size_t i = 0; i < count; i++) {
+        const asynq_header *header =
+            i < own->header_count ? &own->headers[i] : &over->headers[i - own->header_count];
+        if (!header->key)
+            return error_set(error, ASYNQ_E_INVALID, "header %zu has no key", i);
+        headers[i] = (task_header){bytes_of(header->key), bytes_of(header->value ? header->value : "")};
+    }
+    message->headers = headers;
+    message->header_count = task_headers_normalize(headers, count);
+    return ASYNQ_OK;
+}
+
+/* When the task is to run; now if nothing says otherwise. */
+static int64_t process_at_ns(const asynq_task_options *options, int64_t now_ns)
+{
+    if (or_zero(options->process_at_ms))
+        return options->process_at_ms < INT64_MIN / NS_PER_MS ? INT64_MIN : options->process_at_ms * NS_PER_MS;
+    if (options->process_in_ms > 0)
+        return now_ns + options->process_in_ms * NS_PER_MS;
+    return now_ns;
+}
+
+/* Spec 6.4, step 6: a future process time wins over a group. */
+static void choose_destination(task_plan *plan, const asynq_task_options *options, int64_t now_ns)
+{
+    int64_t at_ns = process_at_ns(options, now_ns);
+    enqueue_item *item = &plan->item;
+    if (at_ns > now_ns) {
+        item->kind = ENQUEUE_SCHEDULED;
+        item->process_at = floor_div(at_ns, NS_PER_SECOND);
+        plan->enqueued.state = ASYNQ_STATE_SCHEDULED;
+        plan->enqueued.next_process_at_ms = floor_div(at_ns, NS_PER_MS);
+    } else if (options->group) {
+        item->kind = ENQUEUE_GROUPED;
+        plan->enqueued.state = ASYNQ_STATE_AGGREGATING;
+    } else {
+        item->kind = ENQUEUE_PENDING;
+        plan->enqueued.state = ASYNQ_STATE_PENDING;
+        plan->enqueued.next_process_at_ms = floor_div(now_ns, NS_PER_MS);
+    }
+    if (or_zero(options->unique_ms)) {
+        int64_t life_ns = options->unique_ms * NS_PER_MS; /* cannot overflow: at most 292 years */
+        int64_t ahead_ns = at_ns > now_ns ? at_ns - now_ns : 0;
+        int64_t life_s = life_ns / NS_PER_SECOND;
+        if (ahead_ns)
+            life_s = ahead_ns > INT64_MAX - life_ns ? LONGEST_DURATION_S : (ahead_ns + life_ns) / NS_PER_SECOND;
+        item->lock_life_s = life_s;
+    }
+}
+
+static void report_stored(asynq_enqueued *enqueued, const task_message *message)
+{
+    memcpy(enqueued->id, message->id.data, message->id.length);
+    enqueued->id[message->id.length] = '\0';
+    enqueued->max_retry = message->retry;
+    enqueued->timeout_ms = message->timeout * MS_PER_SECOND;
+    enqueued->deadline_ms = message->deadline * MS_PER_SECOND;
+    enqueued->retention_ms = message->retention * MS_PER_SECOND;
+}
+
+/* All bytes of the plan stand one behind the other in its storage: message, queue, group, lock. */
+static int plan_store(task_plan *plan, task_message *message, const asynq_task *task, bool unique, asynq_error *error)
+{
+    buf lock;
+    buf_init(&lock, 0);
+    if (unique) {
+        bytes payload = {task->payload, task->payload_length};
+        key_append_lock(&lock, message->queue, message->type, payload);
+        message->unique_key = (bytes){lock.data, lock.length};
+    }
+    buf_init(&plan->storage, 0);
+    int status = buf_failed(&lock) ? error_set_code(error, ASYNQ_E_NO_MEMORY)
+                                   : task_message_encode(message, &plan->storage, error);
+    size_t message_length = plan->storage.length;
+    if (!status) {
+        buf_append(&plan->storage, message->queue.data, message->queue.length);
+        buf_append(&plan->storage, message->group_key.data, message->group_key.length);
+        buf_append(&plan->storage, lock.data, lock.length);
+        if (buf_failed(&plan->storage))
+            status = error_set_code(error, ASYNQ_E_NO_MEMORY);
+    }
+    if (!status) {
+        const char *at = plan->storage.data;
+        plan->item.message = (bytes){at, message_length};
+        plan->queue = (bytes){at += message_length, message->queue.length};
+        plan->item.group = (bytes){at += message->queue.length, message->group_key.length};
+        plan->item.lock = (bytes){at + message->group_key.length, lock.length};
+    } else {
+        buf_clear(&plan->storage);
+    }
+    buf_clear(&lock);
+    return status == ASYNQ_E_MALFORMED ? (error ? error->code = ASYNQ_E_INVALID : ASYNQ_E_INVALID) : status;
+}
+
+int task_plan_make(task_plan *plan, const asynq_task *task, const asynq_task_options *overrides, int64_t now_ns,
+                   asynq_error *error)
+{
+    *plan = (task_plan){0};
+    if (!task)
+        return error_set(error, ASYNQ_E_INVALID, "task cannot be nil");
+    asynq_task_options options = merge_options(&task->options, overrides);
+    if (!options.queue)
+        options.queue = default_queue;
+    int status = check_names(task->type, &options, error);
+    if (!status)
+        status = check_numbers(&options, now_ns, error);
+    if (!status && !task->payload && task->payload_length)
+        status = error_set(error, ASYNQ_E_INVALID, "payload is NULL but payload_length is %zu", task->payload_length);
+    if (status)
+        return status;
+
+    char id[37];
+    uuid_t random_id;
+    if (!options.id) {
+        uuid_generate_random(random_id);
+        uuid_unparse_lower(random_id, id);
+        options.id = id;
+    }
+    task_message message = {
+        .type = bytes_of(task->type),
+        .payload = {task->payload, task->payload_length},
+        .id = bytes_of(options.id),
+        .queue = bytes_of(options.queue),
+        .retry = stored_max_retry(options.max_retry),
+        .retention = or_zero(options.retention_ms) / MS_PER_SECOND,
+        .group_key = bytes_of(options.group),
+    };
+    set_limits(&message, &options);
+
+    arena scratch;
+    arena_init(&scratch, 0);
+    status = merge_headers(&message, &task->options, overrides, &scratch, error);
+    if (!status)
+        status = plan_store(plan, &message, task, or_zero(options.unique_ms) != 0, error);
+    arena_clear(&scratch);
+    if (!status) {
+        report_stored(&plan->enqueued, &message);
+        plan->item.id = bytes_of(plan->enqueued.id);
+        choose_destination(plan, &options, now_ns);
+    }
+    return status;
+}
+
+void task_plan_clear(task_plan *plan)
+{
+    buf_clear(&plan->storage);
+}
