@@ -1,0 +1,217 @@
+/* The life of a job in this server, from lease to outcome. */
+#include "server/server.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+#include <utlist.h>
+
+static void slot_take(asynq_job *job)
+{
+    job->holds_slot = true;
+    job->queue->server->slots_free--;
+}
+
+static void slot_free(asynq_job *job)
+{
+    if (!job->holds_slot)
+        return;
+    job->holds_slot = false;
+    job->queue->server->slots_free++;
+}
+
+static void attempt_returned(asynq_server *server, asynq_job *job);
+
+/* ---- beginning ---- */
+
+static void deadline_reached(void *arg)
+{
+    asynq_job *job = arg;
+    int64_t left_ns = job->deadline_ns - loop_now_ns(job->queue->server->loop);
+    if (left_ns > 0) /* the wall clock was set back */
+        loop_timer_set(&job->deadline_timer, left_ns / NS_PER_MS + 1);
+    else
+        attempt_give_up(job, "context deadline exceeded");
+}
+
+/* Enters the job into the queue's books. False: out of memory. */
+static bool attempt_register(served_queue *queue, asynq_job *job, lease_score lease)
+{
+    job->queue = queue;
+    job->tag = lease.tag;
+    job->lease_ends_at_ns = lease.second * NS_PER_SECOND + NS_PER_SECOND - 1;
+    job->number = ++queue->last_number;
+    job->state = JOB_RUNNING;
+    HASH_ADD_KEYPTR(hh, queue->jobs, job->id, job->id_length, job);
+    if (!HASH_HAS(job))
+        return false;
+    DL_APPEND(queue->running, job);
+    DL_APPEND2(queue->by_age, job, age_prev, age_next);
+    DL_APPEND2(queue->to_renew, job, renew_prev, renew_next);
+    queue->server->running_count++;
+    loop_timer_init(queue->server->loop, &job->deadline_timer, deadline_reached, job);
+    return true;
+}
+
+static void attempt_run_on_loop(asynq_job *job)
+{
+    job_ref(job); /* the handler's */
+    int outcome = mux_run(job->queue->server->mux, job->route, job);
+    if (outcome != ASYNQ_LATER && job_claim(job, outcome))
+        attempt_returned(job->queue->server, job);
+}
+
+static void attempt_run_in_thread(asynq_job *job)
+{
+    job_ref(job);
+    job->holds_thread = true;
+    if (job_pool_run(job->queue->server->pool, job)) {
+        log_error(&job->queue->server->log, "no worker thread can be started; task %s of queue \"%s\" goes back",
+                  job->id, job->queue->name);
+        job->holds_thread = false;
+        job_unref(job);
+        attempt_requeue(job);
+    }
+}
+
+static void attempt_run(asynq_job *job)
+{
+    asynq_server *server = job->queue->server;
+    int64_t now_ns = loop_now_ns(server->loop);
+    job->started_at_ns = now_ns;
+    job->deadline_ns = job_effective_deadline_ns(&job->message, now_ns);
+    if (!job->message.timeout && !job->message.deadline)
+        log_warn(&server->log, "task %s (%s) of queue \"%s\" has neither timeout nor deadline; it gets 30 minutes",
+                 job->id, job->type, job->queue->name);
+    if (job->deadline_ns <= now_ns) {
+        attempt_give_up(job, "context deadline exceeded");
+        return;
+    }
+    /* A day is enough for one setting: the timer looks at the clock when it fires. */
+    int64_t left_ms = (job->deadline_ns - now_ns) / NS_PER_MS + 1;
+    int64_t day_ms = 24 * 3600 * MS_PER_SECOND;
+    loop_timer_set(&job->deadline_timer, left_ms < day_ms ? left_ms : day_ms);
+    job->route = mux_find(server->mux, job->type);
+    if (job->route->kind == ASYNQ_HANDLER_ASYNC)
+        attempt_run_on_loop(job);
+    else
+        attempt_run_in_thread(job);
+}
+
+void attempt_begin(served_queue *queue, leased_task task, lease_score lease)
+{
+    asynq_server *server = queue->server;
+    asynq_error error;
+    if (!task.message.data) {
+        log_warn(&server->log, "queue \"%s\": dropped id %.*s, which had no task behind it", queue->name,
+                 BYTES_ARGS(task.id));
+        return;
+    }
+    asynq_job *job = job_new(server->port, task.message, &error);
+    if (!job && error.code == ASYNQ_E_MALFORMED) {
+        log_error(&server->log, "queue \"%s\": task %.*s cannot be read and is archived: %s", queue->name,
+                  BYTES_ARGS(task.id), error.text);
+        outcome_archive_malformed(queue, task.id, task.message, error.text, lease, "");
+        return;
+    }
+    asynq_job *known = NULL;
+    HASH_FIND(hh, queue->jobs, task.id.data, task.id.length, known);
+    if (!job || known || !job_set_id(job, task.id) || !attempt_register(queue, job, lease)) {
+        /* Out of memory: the lease runs out and the task comes back. */
+        log_error(&server->log, "queue \"%s\": task %.*s cannot be run now: %s", queue->name, BYTES_ARGS(task.id),
+                  known ? "an earlier attempt is not finished" : "out of memory");
+        if (job)
+            job_unref(job);
+        return;
+    }
+    slot_take(job);
+    if (server->fetching)
+        attempt_run(job);
+    else
+        attempt_requeue(job); /* the server was stopped while the lease was under way */
+}
+
+/* ---- ending ---- */
+
+/* From RUNNING to UNSETTLED or, without anything to write, GONE. */
+static void attempt_leave_running(asynq_job *job)
+{
+    served_queue *queue = job->queue;
+    loop_timer_cancel(&job->deadline_timer);
+    DL_DELETE(queue->running, job);
+    queue->server->running_count--;
+    if (job->recorded)
+        heartbeat_ended(queue->server, job);
+    if (!job->holds_thread)
+        slot_free(job);
+}
+
+void attempt_forget(asynq_job *job)
+{
+    served_queue *queue = job->queue;
+    job->state = JOB_GONE;
+    HASH_DEL(queue->jobs, job);
+    if (!job->settle_score[0]) {
+        DL_DELETE2(queue->by_age, job, age_prev, age_next);
+        DL_DELETE2(queue->to_renew, job, renew_prev, renew_next);
+    }
+    job_unref(job);
+}
+
+void attempt_give_up(asynq_job *job, const char *reason)
+{
+    job_cancel(job);
+    attempt_leave_running(job);
+    outcome_decide(job, ASYNQ_FAILED, reason);
+}
+
+void attempt_lease_lost(asynq_job *job, const char *reason)
+{
+    asynq_server *server = job->queue->server;
+    log_warn(&server->log, "task %s (%s) of queue \"%s\" is not ours any more: %s", job->id, job->type,
+             job->queue->name, reason);
+    if (job->state == JOB_RUNNING) {
+        job_cancel(job);
+        if (server->options.on_error)
+            server->options.on_error(job, "asynq: task lease expired", server->options.arg);
+        attempt_leave_running(job);
+        attempt_forget(job);
+    } else if (job->state == JOB_UNSETTLED) {
+        DL_DELETE(job->queue->unsettled, job);
+        attempt_forget(job);
+    }
+}
+
+void attempt_requeue(asynq_job *job)
+{
+    job_cancel(job);
+    attempt_leave_running(job);
+    job->way = SETTLE_REQUEUE;
+    settle_add(job);
+}
+
+static void attempt_returned(asynq_server *server, asynq_job *job)
+{
+    if (job->state == JOB_RUNNING) {
+        job->holds_thread = false;
+        attempt_leave_running(job);
+        outcome_decide(job, job->outcome, job->error_text.data ? job->error_text.data : "");
+    } else { /* it was given up before; only its thread comes back now */
+        job->holds_thread = false;
+        if (job->holds_slot) {
+            job->holds_slot = false;
+            server->slots_free++;
+        }
+    }
+    job_unref(job); /* the handler's */
+}
+
+void attempt_take_returned(void *arg)
+{
+    asynq_server *server = arg;
+    for (asynq_job *job = job_port_take(server->port); job;) {
+        asynq_job *next = job->port_next;
+        attempt_returned(server, job);
+        job = next;
+    }
+}

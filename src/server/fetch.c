@@ -1,0 +1,186 @@
+/*
+ * Deciding how many tasks to take from which queue, and taking them.
+ *
+ * Never more than there are free slots: prefetching breaks priority, pause and fairness. One round of leases is under
+ * way at a time, one script per queue, all in one write; slots that become free meanwhile make the next round.
+ */
+#include "server/server.h"
+
+#include "base/clock.h"
+
+static uint64_t random_next(asynq_server *server)
+{
+    uint64_t x = server->random; /* xorshift; only fairness hangs on it */
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    return server->random = x;
+}
+
+int64_t server_random_below(asynq_server *server, int64_t limit)
+{
+    return limit > 0 ? (int64_t)(random_next(server) % (uint64_t)limit) : 0;
+}
+
+/* So many tasks that a script answers with about BROKER_CHUNK_BYTES. */
+static size_t chunk_limit(const served_queue *queue)
+{
+    size_t by_size = BROKER_CHUNK_BYTES / (queue->mean_message_size + 1);
+    return by_size < 1 ? 1 : by_size < BROKER_CHUNK_TASKS ? by_size : BROKER_CHUNK_TASKS;
+}
+
+static bool can_take(const served_queue *queue)
+{
+    return queue->may_have_tasks && !queue->lease_unknown && queue->planned < chunk_limit(queue);
+}
+
+/* A draw in which each queue that can take has a chance in proportion to its priority. NULL: none can. */
+static served_queue *draw_queue(asynq_server *server)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < server->queue_count; i++)
+        if (can_take(server->queues[i]))
+            sum += server->queues[i]->priority;
+    int64_t left = server_random_below(server, sum);
+    for (size_t i = 0; i < server->queue_count; i++)
+        if (can_take(server->queues[i]) && (left -= server->queues[i]->priority) < 0)
+            return server->queues[i];
+    return NULL;
+}
+
+/* The queues stand in the order of their priority. */
+static served_queue *first_queue(asynq_server *server)
+{
+    for (size_t i = 0; i < server->queue_count; i++)
+        if (server->queues[i]->may_have_tasks || server->queues[i]->lease_unknown)
+            return server->queues[i]->lease_unknown ? NULL : server->queues[i];
+    return NULL;
+}
+
+static void plan_weighted(asynq_server *server)
+{
+    for (int slots = server->slots_free; slots > 0; slots--) {
+        served_queue *queue = draw_queue(server);
+        if (!queue)
+            break;
+        queue->planned++;
+    }
+}
+
+static void plan_strict(asynq_server *server)
+{
+    served_queue *queue = first_queue(server);
+    size_t slots = (size_t)server->slots_free;
+    if (queue)
+        queue->planned = slots < chunk_limit(queue) ? slots : chunk_limit(queue);
+}
+
+static void fetch_complain(served_queue *queue, const asynq_error *error)
+{
+    unsigned skipped;
+    if (log_limit_pass(&queue->complaint, &skipped))
+        log_error(&queue->server->log, "queue \"%s\": cannot take tasks: %s", queue->name, error->text);
+}
+
+static void fetch_take_tasks(served_queue *queue, const redis_value *reply)
+{
+    size_t count = broker_lease_count(reply);
+    for (size_t i = 0; i < count; i++) {
+        leased_task task = broker_lease_task(reply, i);
+        queue->mean_message_size = (7 * queue->mean_message_size + task.message.length) / 8;
+        attempt_begin(queue, task, queue->lease);
+    }
+    int64_t waiting = broker_lease_waiting(reply);
+    if (waiting == BROKER_QUEUE_PAUSED)
+        watch_queue_paused(queue);
+    else if (waiting == 0)
+        watch_queue_empty(queue, count > 0);
+    else
+        queue->fruitless_wakes = 0;
+}
+
+static void fetch_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    served_queue *queue = arg;
+    asynq_server *server = queue->server;
+    queue->lease_in_flight = false;
+    server->leases_in_flight--;
+    server->slots_free += (int)queue->lease_asked; /* attempt_begin takes them again one by one */
+    if (status == ASYNQ_E_OUTCOME_UNKNOWN)
+        queue->lease_unknown = true;
+    if (status) {
+        if (status != ASYNQ_E_OUTCOME_UNKNOWN && status != ASYNQ_E_UNAVAILABLE)
+            fetch_complain(queue, error);
+        queue->may_have_tasks = false; /* this queue rests a moment; the others go on */
+        loop_timer_set(&queue->rest, server->options.task_check_interval_ms);
+        return;
+    }
+    fetch_take_tasks(queue, reply);
+}
+
+static void fetch_send(served_queue *queue, size_t count)
+{
+    asynq_server *server = queue->server;
+    queue->lease = (lease_score){
+        .second = floor_div(loop_now_ns(server->loop), NS_PER_SECOND) + BROKER_LEASE_S,
+        .tag = lease_tag(server->number, ++server->lease_calls),
+    };
+    queue->lease_asked = count;
+    if (broker_lease(server->work, &queue->keys, count, queue->lease, fetch_replied, queue))
+        return; /* out of memory or not connected: the next turn or the next connection tries again */
+    queue->lease_in_flight = true;
+    server->leases_in_flight++;
+    server->slots_free -= (int)count;
+}
+
+void fetch_pump(asynq_server *server)
+{
+    if (!server->fetching || !server->number || server->leases_in_flight || server->slots_free <= 0 ||
+        !redis_conn_is_ready(server->work))
+        return;
+    for (size_t i = 0; i < server->queue_count; i++)
+        server->queues[i]->planned = 0;
+    if (server->options.strict_priority)
+        plan_strict(server);
+    else
+        plan_weighted(server);
+    for (size_t i = 0; i < server->queue_count; i++)
+        if (server->queues[i]->planned)
+            fetch_send(server->queues[i], server->queues[i]->planned);
+}
+
+/* ---- a lease whose reply was lost ---- */
+
+static void read_back_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    served_queue *queue = arg;
+    if (status == ASYNQ_E_UNAVAILABLE || status == ASYNQ_E_OUTCOME_UNKNOWN)
+        return; /* again with the next connection */
+    queue->lease_unknown = false;
+    if (status) {
+        fetch_complain(queue, error);
+        return;
+    }
+    size_t count = broker_read_back_count(reply), found = 0;
+    for (size_t i = 0; i < count; i++) {
+        leased_task task = broker_read_back_task(reply, i);
+        asynq_job *known = NULL;
+        HASH_FIND(hh, queue->jobs, task.id.data, task.id.length, known);
+        if (known)
+            continue; /* an older lease of ours with the same tag */
+        attempt_begin(queue, task, queue->lease);
+        found++;
+    }
+    log_info(&queue->server->log, "queue \"%s\": a lease whose reply was lost had taken %zu tasks; they run now",
+             queue->name, found);
+}
+
+void fetch_reconnected(asynq_server *server)
+{
+    for (size_t i = 0; i < server->queue_count; i++) {
+        served_queue *queue = server->queues[i];
+        /* If it cannot be sent now, the connection is about to go, and the next one tries again. */
+        if (queue->lease_unknown)
+            (void)!broker_read_back(server->work, &queue->keys, queue->lease, read_back_replied, queue);
+    }
+}

@@ -1,0 +1,113 @@
+/*
+ * Tasks whose time has come: from `scheduled` and `retry` to `pending`. A timer is set to the next due score; the keys
+ * are watched, so that an earlier task, whoever adds it, sets the timer anew. Without notification it is polled.
+ */
+#include "server/server.h"
+
+#include "base/clock.h"
+
+enum { FORWARD_AGAIN_MS = 1000, FORWARD_FAR_MS = 3600 * 1000 };
+
+static void due_set_timer(due_source *due, bool any, double next_due)
+{
+    asynq_server *server = due->queue->server;
+    int64_t wait_ms = FORWARD_FAR_MS;
+    if (any) {
+        double left_ms = next_due * 1000.0 - (double)loop_now_ns(server->loop) / 1e6;
+        wait_ms = left_ms < 0 ? 0 : left_ms < FORWARD_FAR_MS ? (int64_t)left_ms + 1 : FORWARD_FAR_MS;
+    }
+    if (!server->tracking && wait_ms > server->options.delayed_task_check_interval_ms)
+        wait_ms = server->options.delayed_task_check_interval_ms;
+    loop_timer_set(&due->timer, wait_ms);
+}
+
+static void due_report_dropped(due_source *due, const redis_value *dropped)
+{
+    for (size_t i = 0; dropped && i < dropped->count; i++)
+        log_warn(&due->queue->server->log, "queue \"%s\": dropped id %.*s, which had no task behind it",
+                 due->queue->name, BYTES_ARGS(dropped->elements[i].text));
+}
+
+static void due_value(void *arg, const redis_value *value)
+{
+    due_source *due = arg;
+    const redis_value *score = redis_value_at(value, 1);
+    if (!due->in_flight)
+        due_set_timer(due, score != NULL, redis_value_double(score));
+}
+
+static void due_changed(void *arg)
+{
+    due_source *due = arg;
+    if (!due->in_flight && due->queue->server->tracking) /* a script under way arms when it is done */
+        key_watch_arm(&due->watch, due->queue->server->work);
+}
+
+static void due_forwarded(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    due_source *due = arg;
+    asynq_server *server = due->queue->server;
+    due->in_flight = false;
+    if (status) {
+        unsigned skipped;
+        if (status != ASYNQ_E_UNAVAILABLE && status != ASYNQ_E_OUTCOME_UNKNOWN &&
+            log_limit_pass(&due->queue->complaint, &skipped))
+            log_error(&server->log, "queue \"%s\": cannot move tasks that are due: %s", due->queue->name, error->text);
+        loop_timer_set(&due->timer, FORWARD_AGAIN_MS);
+        return;
+    }
+    due_report_dropped(due, broker_forward_dropped(reply));
+    double next_due = 0;
+    bool any = broker_upkeep_next(reply, &next_due);
+    due_set_timer(due, any, next_due);
+    if (server->tracking) /* its reply tells of what came in between */
+        key_watch_arm(&due->watch, server->work);
+}
+
+static void due_look(due_source *due)
+{
+    asynq_server *server = due->queue->server;
+    if (due->in_flight || server->phase)
+        return;
+    if (redis_conn_is_ready(server->work) &&
+        broker_forward(server->work, &due->queue->keys, due->key, loop_now_ns(server->loop), due_forwarded, due) == 0)
+        due->in_flight = true;
+    else
+        loop_timer_set(&due->timer, FORWARD_AGAIN_MS);
+}
+
+static void due_timer_fired(void *arg)
+{
+    due_look(arg);
+}
+
+void forwarder_init(served_queue *queue)
+{
+    static const queue_key sources[DUE_SOURCES] = {QUEUE_KEY_SCHEDULED, QUEUE_KEY_RETRY};
+    for (int i = 0; i < DUE_SOURCES; i++) {
+        due_source *due = &queue->due[i];
+        due->queue = queue;
+        due->key = sources[i];
+        loop_timer_init(queue->server->loop, &due->timer, due_timer_fired, due);
+        due->watch = (key_watch){
+            .key = queue->keys.key[sources[i]],
+            .read = {"ZRANGE", "KEY", "0", "0", "WITHSCORES"},
+            .value = due_value,
+            .changed = due_changed,
+            .arg = due,
+        };
+    }
+}
+
+void forwarder_clear(served_queue *queue)
+{
+    for (int i = 0; i < DUE_SOURCES; i++)
+        loop_timer_cancel(&queue->due[i].timer);
+}
+
+void forwarder_look(asynq_server *server)
+{
+    for (size_t i = 0; i < server->queue_count; i++)
+        for (int j = 0; j < DUE_SOURCES; j++)
+            due_look(&server->queues[i]->due[j]);
+}

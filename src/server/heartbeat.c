@@ -1,0 +1,316 @@
+/*
+ * Every five seconds: the server's record, its workers' record (by difference), and the leases of what runs. Every
+ * second: leases that ended because they could not be renewed.
+ */
+#include "server/server.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "wire/server_info.h"
+
+#include <stdio.h>
+#include <unistd.h>
+#include <utlist.h>
+
+enum { BEAT_PERIOD_MS = 5000, BEAT_LIFE_S = 10, LEASE_CHECK_PERIOD_MS = 1000, CLOCK_DIFFERENCE_MOST_MS = 2000 };
+
+static const char *const status_text[] = {"new", "active", "stopped", "closed"};
+
+/* ---- leases ---- */
+
+static void renew_replied(void *arg, int status, const asynq_error *error, const redis_value *reply);
+
+/* Takes the next jobs of this sweep from the head of the list and moves them to its tail. */
+static void renew_form_chunk(served_queue *queue)
+{
+    uint64_t sweep = queue->server->renew_sweep;
+    while (queue->renewing_count < BROKER_CHUNK_TASKS && queue->to_renew && queue->to_renew->renewed_in != sweep) {
+        asynq_job *job = queue->to_renew;
+        DL_DELETE2(queue->to_renew, job, renew_prev, renew_next);
+        DL_APPEND2(queue->to_renew, job, renew_prev, renew_next);
+        job->renewed_in = sweep;
+        if (job->lease_ends_at_ns < loop_now_ns(queue->server->loop))
+            continue; /* too late: lease_check_fired deals with it */
+        job_ref(job);
+        queue->renewing[queue->renewing_count++] = job;
+    }
+}
+
+static void renew_pump(served_queue *queue)
+{
+    asynq_server *server = queue->server;
+    if (queue->renewing_count || !redis_conn_is_ready(server->work))
+        return;
+    renew_form_chunk(queue);
+    if (!queue->renewing_count)
+        return;
+    renew_item items[BROKER_CHUNK_TASKS];
+    for (size_t i = 0; i < queue->renewing_count; i++)
+        items[i] = (renew_item){job_id(queue->renewing[i]), queue->renewing[i]->tag};
+    queue->renewed_until_ns = loop_now_ns(server->loop) + BROKER_LEASE_S * NS_PER_SECOND;
+    int64_t second = floor_div(queue->renewed_until_ns, NS_PER_SECOND);
+    if (!broker_renew(server->work, &queue->keys, items, queue->renewing_count, second, renew_replied, queue))
+        return;
+    while (queue->renewing_count)
+        job_unref(queue->renewing[--queue->renewing_count]);
+}
+
+static void renewed(asynq_job *job, int64_t until_ns, int result)
+{
+    bool is_ours = job->state == JOB_RUNNING || job->state == JOB_UNSETTLED;
+    if (result == SETTLE_OK)
+        job->lease_ends_at_ns = until_ns;
+    else if (is_ours && !job->settle_unknown)
+        attempt_lease_lost(job, result == SETTLE_FENCED ? "another server holds it" : "its lease is gone");
+}
+
+static void renew_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    served_queue *queue = arg;
+    asynq_server *server = queue->server;
+    unsigned skipped;
+    size_t count = queue->renewing_count;
+    queue->renewing_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!status)
+            renewed(queue->renewing[i], queue->renewed_until_ns, broker_result_at(reply, i));
+        job_unref(queue->renewing[i]);
+    }
+    if (!status)
+        renew_pump(queue);
+    else if (status != ASYNQ_E_UNAVAILABLE && status != ASYNQ_E_OUTCOME_UNKNOWN &&
+             log_limit_pass(&queue->complaint, &skipped))
+        log_error(&server->log, "queue \"%s\": cannot renew leases: %s", queue->name, error->text);
+}
+
+static void lease_check_fired(void *arg)
+{
+    asynq_server *server = arg;
+    int64_t now_ns = loop_now_ns(server->loop);
+    for (size_t i = 0; i < server->queue_count; i++) {
+        served_queue *queue = server->queues[i];
+        asynq_job *lists[] = {queue->running, queue->unsettled};
+        for (int j = 0; j < 2; j++) {
+            asynq_job *job, *next;
+            DL_FOREACH_SAFE(lists[j], job, next)
+            if (job->lease_ends_at_ns < now_ns)
+                attempt_lease_lost(job, "its lease could not be renewed in time");
+        }
+        if (queue->lease_unknown && queue->lease.second * NS_PER_SECOND < now_ns)
+            queue->lease_unknown = false; /* whatever it took belongs to the recoverers now */
+    }
+    loop_timer_set(&server->lease_check, LEASE_CHECK_PERIOD_MS);
+}
+
+/* ---- records ---- */
+
+static void ended_clear(asynq_server *server)
+{
+    while (server->ended_count)
+        mem_free(server->ended_ids[--server->ended_count]);
+}
+
+void heartbeat_ended(asynq_server *server, asynq_job *job)
+{
+    job->recorded = false;
+    if (server->ended_count == server->ended_capacity) {
+        size_t capacity = server->ended_capacity ? 2 * server->ended_capacity : 64;
+        char **ids = mem_realloc(server->ended_ids, capacity * sizeof *ids);
+        if (!ids) {
+            server->record_is_unsure = true;
+            return;
+        }
+        server->ended_ids = ids;
+        server->ended_capacity = capacity;
+    }
+    char *copy = mem_dup(job->id, job->id_length);
+    if (copy)
+        server->ended_ids[server->ended_count++] = copy;
+    else
+        server->record_is_unsure = true;
+}
+
+static void encode_server(asynq_server *server, server_status status, buf *out)
+{
+    arena scratch;
+    arena_init(&scratch, 0);
+    server_queue *queues = arena_alloc(&scratch, server->queue_count * sizeof *queues);
+    for (size_t i = 0; queues && i < server->queue_count; i++)
+        queues[i] = (server_queue){server->queues[i]->keys.queue, server->queues[i]->priority};
+    server_info info = {
+        .host = bytes_of(server->host),
+        .pid = (int32_t)getpid(),
+        .server_id = bytes_of(server->id),
+        .concurrency = server->options.concurrency,
+        .queues = queues,
+        .queue_count = server->queue_count,
+        .strict_priority = server->options.strict_priority,
+        .status = bytes_of(status_text[status]),
+        .start_time = record_time_of_ns(server->started_at_ns),
+        .active_worker_count = (int32_t)server->running_count,
+    };
+    if (!queues || server_info_encode(&info, out, NULL))
+        buf_fail(out);
+    arena_clear(&scratch);
+}
+
+static void encode_worker(const asynq_job *job, buf *out)
+{
+    const asynq_server *server = job->queue->server;
+    worker_info info = {
+        .host = bytes_of(server->host),
+        .pid = (int32_t)getpid(),
+        .server_id = bytes_of(server->id),
+        .task_id = job_id(job),
+        .task_type = job->message.type,
+        .task_payload = job->message.payload,
+        .queue = job->queue->keys.queue,
+        .start_time = record_time_of_ns(job->started_at_ns),
+        .deadline = record_time_of_ns(job->deadline_ns),
+    };
+    if (worker_info_encode(&info, out, NULL))
+        buf_fail(out); /* a worker that cannot be encoded is left out */
+}
+
+/* What a beat carries; lives while it is being sent. */
+typedef struct beat_parts {
+    arena memory;
+    bytes *started; /* field, value */
+    size_t started_count;
+    bytes *ended;
+} beat_parts;
+
+static bool beat_add_worker(beat_parts *parts, asynq_job *job)
+{
+    buf record;
+    buf_init(&record, 0);
+    encode_worker(job, &record);
+    char *copy = buf_failed(&record) ? NULL : arena_dup(&parts->memory, record.data, record.length);
+    if (copy) {
+        parts->started[2 * parts->started_count] = job_id(job);
+        parts->started[2 * parts->started_count + 1] = (bytes){copy, record.length};
+        parts->started_count++;
+    }
+    buf_clear(&record);
+    return copy != NULL;
+}
+
+static bool beat_collect(asynq_server *server, beat_parts *parts, bool rewrite)
+{
+    *parts = (beat_parts){0};
+    arena_init(&parts->memory, 0);
+    parts->started = arena_alloc(&parts->memory, (2 * server->running_count + 1) * sizeof *parts->started);
+    parts->ended = arena_alloc(&parts->memory, (server->ended_count + 1) * sizeof *parts->ended);
+    if (!parts->started || !parts->ended)
+        return false;
+    for (size_t i = 0; i < server->ended_count; i++)
+        parts->ended[i] = bytes_of(server->ended_ids[i]);
+    for (size_t i = 0; i < server->queue_count; i++) {
+        asynq_job *job;
+        DL_FOREACH(server->queues[i]->running, job)
+        if (rewrite || !job->recorded)
+            job->recorded = beat_add_worker(parts, job);
+    }
+    return true;
+}
+
+static void beat_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    asynq_server *server = arg;
+    unsigned skipped;
+    if (status) {
+        server->record_is_unsure = true;
+        if (status != ASYNQ_E_UNAVAILABLE && status != ASYNQ_E_OUTCOME_UNKNOWN &&
+            log_limit_pass(&server->complaint, &skipped))
+            log_error(&server->log, "cannot write the server's record: %s", error->text);
+        return;
+    }
+    /* The record may have run out meanwhile, for example because the process was suspended. */
+    if (redis_value_integer(reply) != (int64_t)server->recorded_count)
+        server->record_is_unsure = true;
+}
+
+static void clock_compared(void *arg, const redis_result *result)
+{
+    asynq_server *server = arg;
+    unsigned skipped;
+    const redis_value *seconds = result->outcome == REDIS_REPLIED ? redis_value_at(result->reply, 0) : NULL;
+    if (!seconds)
+        return;
+    int64_t redis_ms = redis_value_integer(seconds) * 1000 +
+                       redis_value_integer(redis_value_at(result->reply, 1)) / 1000;
+    int64_t ahead_ms = clock_now_ns() / NS_PER_MS - redis_ms;
+    if ((ahead_ms > CLOCK_DIFFERENCE_MOST_MS || ahead_ms < -CLOCK_DIFFERENCE_MOST_MS) &&
+        log_limit_pass(&server->clock_complaint, &skipped))
+        log_warn(&server->log, "the clocks of this machine and of Redis's differ by %.1f s; tasks may start early or "
+                               "late, and leases may end too soon",
+                 (double)ahead_ms / 1000);
+}
+
+static void heartbeat_records(asynq_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    server_status status = server->status;
+    pthread_mutex_unlock(&server->lock);
+    beat_parts parts;
+    buf info;
+    buf_init(&info, 0);
+    encode_server(server, status, &info);
+    bool rewrite = server->record_is_unsure;
+    if (beat_collect(server, &parts, rewrite) && !buf_failed(&info)) {
+        server->recorded_count = rewrite ? parts.started_count
+                                         : server->recorded_count + parts.started_count - server->ended_count;
+        server_beat beat = {
+            .identity = {server->identity.data, server->identity.length},
+            .server_info = {info.data, info.length},
+            .started = parts.started,
+            .started_count = parts.started_count,
+            .ended = parts.ended,
+            .ended_count = rewrite ? 0 : server->ended_count,
+            .rewrite = rewrite,
+            .now_ns = loop_now_ns(server->loop),
+            .life_s = BEAT_LIFE_S,
+        };
+        server->record_is_unsure = broker_beat(server->work, &beat, beat_replied, server) != 0;
+        ended_clear(server);
+    }
+    arena_clear(&parts.memory);
+    buf_clear(&info);
+}
+
+void heartbeat_now(asynq_server *server)
+{
+    loop_timer_set(&server->beat, BEAT_PERIOD_MS);
+    if (!redis_conn_is_ready(server->work) || server->phase >= SHUTDOWN_CLEARING)
+        return;
+    server->renew_sweep++;
+    for (size_t i = 0; i < server->queue_count; i++)
+        renew_pump(server->queues[i]);
+    heartbeat_records(server);
+    (void)!redis_conn_commandf(server->work, clock_compared, server, 1, "TIME"); /* only informs */
+}
+
+static void beat_fired(void *arg)
+{
+    heartbeat_now(arg);
+}
+
+void heartbeat_start(asynq_server *server)
+{
+    server->clock_complaint.period_ms = 600000;
+    server->complaint.period_ms = 3000;
+    server->record_is_unsure = true;
+    loop_timer_init(server->loop, &server->beat, beat_fired, server);
+    loop_timer_init(server->loop, &server->lease_check, lease_check_fired, server);
+    loop_timer_set(&server->lease_check, LEASE_CHECK_PERIOD_MS);
+}
+
+void heartbeat_stop(asynq_server *server)
+{
+    loop_timer_cancel(&server->beat);
+    loop_timer_cancel(&server->lease_check);
+    ended_clear(server);
+    mem_free(server->ended_ids);
+    server->ended_ids = NULL;
+    server->ended_capacity = 0;
+}

@@ -1,0 +1,360 @@
+/* See job.h. */
+#include "server/job.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/text.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <time.h>
+
+enum { JOB_MOST_ERROR_TEXT = 64 * 1024, JOB_DEFAULT_LIMIT_S = 1800 };
+
+struct job_port {
+    _Atomic int refs;
+    pthread_mutex_t lock;
+    pthread_cond_t cancelled; /* some job got its cancel mark */
+    loop_waker *waker;        /* NULL: closed */
+    asynq_job *first, **end;
+};
+
+/* ---- port ---- */
+
+job_port *job_port_new(loop_waker *waker)
+{
+    job_port *port = mem_calloc(1, sizeof *port);
+    if (!port)
+        return NULL;
+    pthread_condattr_t steady;
+    pthread_condattr_init(&steady);
+    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+    pthread_cond_init(&port->cancelled, &steady);
+    pthread_condattr_destroy(&steady);
+    pthread_mutex_init(&port->lock, NULL);
+    port->refs = 1;
+    port->waker = waker;
+    port->end = &port->first;
+    return port;
+}
+
+void job_port_ref(job_port *port)
+{
+    port->refs++;
+}
+
+void job_port_unref(job_port *port)
+{
+    if (!port || --port->refs)
+        return;
+    pthread_cond_destroy(&port->cancelled);
+    pthread_mutex_destroy(&port->lock);
+    mem_free(port);
+}
+
+asynq_job *job_port_take(job_port *port)
+{
+    pthread_mutex_lock(&port->lock);
+    asynq_job *list = port->first;
+    port->first = NULL;
+    port->end = &port->first;
+    pthread_mutex_unlock(&port->lock);
+    return list;
+}
+
+void job_port_close(job_port *port)
+{
+    pthread_mutex_lock(&port->lock);
+    port->waker = NULL;
+    pthread_mutex_unlock(&port->lock);
+    for (asynq_job *job = job_port_take(port); job;) {
+        asynq_job *next = job->port_next;
+        job_unref(job);
+        job = next;
+    }
+}
+
+bool job_claim(asynq_job *job, int outcome)
+{
+    if (atomic_exchange(&job->handed_back, true))
+        return false; /* a second completion */
+    job->outcome = outcome;
+    return true;
+}
+
+void job_hand_back(asynq_job *job, int outcome)
+{
+    job_port *port = job->port;
+    if (!job_claim(job, outcome))
+        return;
+    job->port_next = NULL;
+    pthread_mutex_lock(&port->lock);
+    bool is_open = port->waker != NULL;
+    if (is_open) {
+        bool was_empty = !port->first;
+        *port->end = job;
+        port->end = &job->port_next;
+        if (was_empty) /* under the lock: the waker lives until the port is closed */
+            loop_waker_wake(port->waker);
+    }
+    pthread_mutex_unlock(&port->lock);
+    if (!is_open)
+        job_unref(job);
+}
+
+void asynq_complete(asynq_job *job, int outcome)
+{
+    job_hand_back(job, outcome);
+}
+
+/* ---- job ---- */
+
+static int job_decode(asynq_job *job, bytes raw, asynq_error *error)
+{
+    record_arena_init(&job->memory, raw.length);
+    int status = task_message_decode(&job->message, raw, &job->memory, error);
+    if (status)
+        return status;
+    task_message *message = &job->message;
+    job->id = arena_dup(&job->memory, message->id.data, message->id.length);
+    job->id_length = message->id.length;
+    job->type = arena_dup(&job->memory, message->type.data, message->type.length);
+    job->queue_name = arena_dup(&job->memory, message->queue.data, message->queue.length);
+    char *payload = arena_dup(&job->memory, message->payload.data, message->payload.length);
+    message->payload.data = payload; /* with a NUL byte behind */
+    if (!job->id || !job->type || !job->queue_name || !payload)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    task_header *headers = (task_header *)(uintptr_t)message->headers;
+    for (size_t i = 0; i < message->header_count; i++) {
+        headers[i].key.data = arena_dup(&job->memory, headers[i].key.data, headers[i].key.length);
+        headers[i].value.data = arena_dup(&job->memory, headers[i].value.data, headers[i].value.length);
+        if (!headers[i].key.data || !headers[i].value.data)
+            return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    }
+    return ASYNQ_OK;
+}
+
+asynq_job *job_new(job_port *port, bytes message, asynq_error *error)
+{
+    asynq_job *job = mem_calloc(1, sizeof *job);
+    if (!job) {
+        error_set_code(error, ASYNQ_E_NO_MEMORY);
+        return NULL;
+    }
+    job->refs = 1;
+    if (job_decode(job, message, error)) {
+        arena_clear(&job->memory);
+        mem_free(job);
+        return NULL;
+    }
+    job_port_ref(port);
+    job->port = port;
+    buf_init(&job->error_text, 0);
+    buf_init(&job->result, 0);
+    buf_init(&job->settled_message, 0);
+    return job;
+}
+
+asynq_job *job_new_malformed(job_port *port, bytes id, bytes queue, bytes found)
+{
+    char *readable_id = mem_dup(id.data, id.length);
+    if (!readable_id)
+        return NULL;
+    text_make_utf8(readable_id, id.length);
+    task_message message = {
+        .type = bytes_of("libasynq:malformed"),
+        .payload = found,
+        .id = {readable_id, id.length},
+        .queue = queue,
+    };
+    buf encoded;
+    buf_init(&encoded, 0);
+    asynq_job *job = NULL;
+    if (task_message_encode(&message, &encoded, NULL) == ASYNQ_OK)
+        job = job_new(port, (bytes){encoded.data, encoded.length}, NULL);
+    buf_clear(&encoded);
+    mem_free(readable_id);
+    if (job && !job_set_id(job, id)) {
+        job_unref(job);
+        return NULL;
+    }
+    return job;
+}
+
+bool job_set_id(asynq_job *job, bytes id)
+{
+    if (bytes_equal(job->message.id, id))
+        return true;
+    job->id = arena_dup(&job->memory, id.data, id.length);
+    job->id_length = id.length;
+    return job->id != NULL;
+}
+
+void job_ref(asynq_job *job)
+{
+    job->refs++;
+}
+
+void job_unref(asynq_job *job)
+{
+    if (--job->refs)
+        return;
+    job_port_unref(job->port);
+    buf_clear(&job->error_text);
+    buf_clear(&job->result);
+    buf_clear(&job->settled_message);
+    arena_clear(&job->memory);
+    mem_free(job);
+}
+
+/* Seconds from a message to ns, without overflow. */
+static int64_t seconds_to_ns(int64_t seconds)
+{
+    const int64_t most = INT64_MAX / NS_PER_SECOND;
+    return seconds > most ? INT64_MAX : seconds < -most ? -most * NS_PER_SECOND : seconds * NS_PER_SECOND;
+}
+
+static int64_t add_ns(int64_t a, int64_t b)
+{
+    return b > 0 && a > INT64_MAX - b ? INT64_MAX : a + b;
+}
+
+int64_t job_effective_deadline_ns(const task_message *message, int64_t now_ns)
+{
+    if (!message->timeout && !message->deadline)
+        return add_ns(now_ns, JOB_DEFAULT_LIMIT_S * NS_PER_SECOND);
+    if (!message->deadline)
+        return add_ns(now_ns, seconds_to_ns(message->timeout));
+    int64_t deadline = seconds_to_ns(message->deadline);
+    if (!message->timeout)
+        return deadline;
+    int64_t end = add_ns(floor_div(now_ns, NS_PER_SECOND) * NS_PER_SECOND, seconds_to_ns(message->timeout));
+    return end < deadline ? end : deadline;
+}
+
+void job_cancel(asynq_job *job)
+{
+    pthread_mutex_lock(&job->port->lock);
+    job->cancelled = true;
+    pthread_cond_broadcast(&job->port->cancelled);
+    pthread_mutex_unlock(&job->port->lock);
+}
+
+/* ---- what handlers ask and say ---- */
+
+const char *asynq_job_id(const asynq_job *job)
+{
+    return job->id;
+}
+
+const char *asynq_job_type(const asynq_job *job)
+{
+    return job->type;
+}
+
+const char *asynq_job_queue(const asynq_job *job)
+{
+    return job->queue_name;
+}
+
+const void *asynq_job_payload(const asynq_job *job, size_t *length)
+{
+    if (length)
+        *length = job->message.payload.length;
+    return job->message.payload.data;
+}
+
+int asynq_job_retry_count(const asynq_job *job)
+{
+    return job->message.retried;
+}
+
+int asynq_job_max_retry(const asynq_job *job)
+{
+    return job->message.retry;
+}
+
+int64_t asynq_job_deadline_ms(const asynq_job *job)
+{
+    return floor_div(job->deadline_ns, NS_PER_MS);
+}
+
+size_t asynq_job_header_count(const asynq_job *job)
+{
+    return job->message.header_count;
+}
+
+asynq_header asynq_job_header_at(const asynq_job *job, size_t index)
+{
+    if (index >= job->message.header_count)
+        return (asynq_header){0};
+    return (asynq_header){job->message.headers[index].key.data, job->message.headers[index].value.data};
+}
+
+const char *asynq_job_header(const asynq_job *job, const char *key)
+{
+    for (size_t i = 0; i < job->message.header_count; i++)
+        if (strcmp(job->message.headers[i].key.data, key) == 0)
+            return job->message.headers[i].value.data;
+    return NULL;
+}
+
+bool asynq_job_is_cancelled(const asynq_job *job)
+{
+    return job->cancelled;
+}
+
+bool asynq_job_wait_cancelled(asynq_job *job, int64_t timeout_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t end_ns = add_ns(until.tv_nsec, timeout_ms > INT64_MAX / NS_PER_MS ? INT64_MAX : timeout_ms * NS_PER_MS);
+    until.tv_sec += end_ns / NS_PER_SECOND;
+    until.tv_nsec = end_ns % NS_PER_SECOND;
+    pthread_mutex_lock(&job->port->lock);
+    int problem = 0;
+    while (!job->cancelled && !problem)
+        problem = pthread_cond_timedwait(&job->port->cancelled, &job->port->lock, &until);
+    pthread_mutex_unlock(&job->port->lock);
+    return job->cancelled;
+}
+
+static int fail_with(asynq_job *job, int outcome, const char *format, va_list args)
+{
+    buf_clear(&job->error_text);
+    job->error_text.failed = false;
+    buf_append_formatv(&job->error_text, format, args);
+    if (job->error_text.data) {
+        text_make_utf8(job->error_text.data, job->error_text.length);
+        job->error_text.length = text_cut(job->error_text.data, job->error_text.length, JOB_MOST_ERROR_TEXT);
+        job->error_text.data[job->error_text.length] = '\0';
+    }
+    return outcome;
+}
+
+#define DEFINE_FAILURE(function, outcome)                                                                              \
+    int function(asynq_job *job, const char *format, ...)                                                              \
+    {                                                                                                                  \
+        va_list args;                                                                                                  \
+        va_start(args, format);                                                                                        \
+        int result = fail_with(job, outcome, format, args);                                                            \
+        va_end(args);                                                                                                  \
+        return result;                                                                                                 \
+    }
+
+DEFINE_FAILURE(asynq_fail, ASYNQ_FAILED)
+DEFINE_FAILURE(asynq_skip_retry, ASYNQ_SKIP_RETRY)
+DEFINE_FAILURE(asynq_revoke, ASYNQ_REVOKED)
+
+int asynq_write_result(asynq_job *job, const void *data, size_t length)
+{
+    if (job->cancelled)
+        return asynq_fail(job, "failed to write task result: context canceled");
+    buf_clear(&job->result);
+    job->result.failed = false;
+    buf_append(&job->result, data, length);
+    if (buf_failed(&job->result))
+        return asynq_fail(job, "failed to write task result: out of memory");
+    return ASYNQ_DONE;
+}

@@ -1,0 +1,122 @@
+/*
+ * A job: one attempt at one task. The loop owns it while the task is leased; the handler borrows it. What each side
+ * may touch is marked; only `refs`, `cancelled` and `handed_back` are touched by both.
+ */
+#ifndef SERVER_JOB_H
+#define SERVER_JOB_H
+
+#include "base/hash.h"
+#include "broker/broker.h"
+#include "redis/loop.h"
+#include "wire/task_message.h"
+
+#include <asynq/server.h>
+#include <stdatomic.h>
+
+typedef struct job_port job_port;
+struct served_queue;
+
+typedef enum job_state {
+    JOB_RUNNING,  /* the handler works on it; in queue->running */
+    JOB_UNSETTLED, /* the outcome is decided and waits to be written; in queue->unsettled */
+    JOB_SETTLING, /* the outcome is with Redis; in queue->settling */
+    JOB_GONE      /* no longer ours: written, lost or given up; in no list */
+} job_state;
+
+struct asynq_job {
+    _Atomic int refs;
+    job_port *port; /* counted */
+
+    /* Input: does not change once the job is made. Lives in `memory`. */
+    arena memory;
+    task_message message;
+    const char *id, *type, *queue_name;
+    size_t id_length;
+    int64_t deadline_ns; /* wall clock */
+    int64_t started_at_ns;
+    const asynq_route *route;
+
+    /* The handler's until it hands the job back, then the loop's. */
+    int outcome;
+    buf error_text;
+    buf result;
+
+    _Atomic bool cancelled;
+    _Atomic bool handed_back;
+    struct asynq_job *port_next;
+
+    /* The loop's. */
+    UT_hash_handle hh; /* in queue->jobs by id, unless GONE */
+    struct served_queue *queue;
+    job_state state;
+    uint32_t tag;             /* fence of the lease */
+    int64_t lease_ends_at_ns; /* as far as we know */
+    uint64_t number;          /* order of leasing in the queue */
+    bool holds_thread;        /* a slot is taken until the handler returns */
+    bool holds_slot;
+    bool recorded;  /* stands in the workers' record in Redis */
+    bool renewing;  /* a renewal is with Redis */
+    uint64_t renewed_in; /* the sweep that looked at it last */
+    loop_timer deadline_timer;
+    struct asynq_job *prev, *next;             /* list of its state */
+    struct asynq_job *age_prev, *age_next;     /* queue->by_age, oldest first */
+    struct asynq_job *renew_prev, *renew_next; /* queue->to_renew */
+
+    /* How it is settled, from the moment the outcome is decided. */
+    settle_way way;
+    buf settled_message;
+    int64_t settle_at;
+    int64_t settle_again_at_ms; /* steady clock: not before, after an error */
+    bool settle_unknown;        /* sent before with unknown outcome */
+    bool settle_alone;          /* an error may be its fault: only with its like */
+    char settle_score[48];      /* not empty: recovered from a lease of somebody else with this score */
+};
+
+/*
+ * Reads a leased message. Returns NULL with a text if the message is malformed (then it belongs into the archive) or
+ * memory ran out. The job begins with one reference, the loop's.
+ */
+asynq_job *job_new(job_port *port, bytes message, asynq_error *error);
+
+/*
+ * A job for a task whose message cannot be read, to be archived: its message is made anew and carries the bytes found
+ * as payload, so that nothing is lost and user interfaces can show it. NULL: out of memory.
+ */
+asynq_job *job_new_malformed(job_port *port, bytes id, bytes queue, bytes found);
+
+/* The name under which Redis lists the task; it decides when the message says otherwise. False: out of memory. */
+bool job_set_id(asynq_job *job, bytes id);
+
+static inline bytes job_id(const asynq_job *job)
+{
+    return (bytes){job->id, job->id_length};
+}
+
+void job_ref(asynq_job *job);
+void job_unref(asynq_job *job);
+
+/* The end of an attempt that begins now, Unix ns (spec 8.3). */
+int64_t job_effective_deadline_ns(const task_message *message, int64_t now_ns);
+
+/* Sets the cancel mark and wakes asynq_job_wait_cancelled(). Thread: loop. */
+void job_cancel(asynq_job *job);
+
+/* ---- the port: where handlers hand jobs back ---- */
+
+/* Counted, so that it may outlive the server. `waker` is called from any thread until the port is closed. */
+job_port *job_port_new(loop_waker *waker);
+void job_port_ref(job_port *port);
+void job_port_unref(job_port *port);
+/* From now on jobs handed back are dropped. Thread: loop. */
+void job_port_close(job_port *port);
+
+/* Hands a job back with its outcome, and with it the handler's reference. Thread: any. */
+void job_hand_back(asynq_job *job, int outcome);
+
+/* The same without the way through the port, for a handler that ran on the loop. False: it was handed back before. */
+bool job_claim(asynq_job *job, int outcome);
+
+/* All jobs handed back since the last call, oldest first, linked by port_next, each with its reference. */
+asynq_job *job_port_take(job_port *port);
+
+#endif

@@ -1,0 +1,139 @@
+/* What becomes of a task after an attempt (spec 8.4), and the message that is written then. */
+#include "server/server.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <utlist.h>
+
+static int64_t default_retry_delay_ms(asynq_server *server, int retry_count)
+{
+    int64_t n = retry_count < 0 ? 0 : retry_count < 10000 ? retry_count : 10000;
+    return (n * n * n * n + 15 + server_random_below(server, 30) * (n + 1)) * MS_PER_SECOND;
+}
+
+static int64_t retry_at(asynq_job *job, const char *error, int64_t now_ns)
+{
+    asynq_server *server = job->queue->server;
+    int retried = job->message.retried;
+    int64_t delay_ms = server->options.retry_delay_ms
+                           ? server->options.retry_delay_ms(job, retried, error, server->options.arg)
+                           : default_retry_delay_ms(server, retried);
+    if (delay_ms > (INT64_MAX - now_ns) / NS_PER_MS)
+        return INT64_MAX / NS_PER_SECOND;
+    return floor_div(now_ns + delay_ms * NS_PER_MS, NS_PER_SECOND);
+}
+
+/* Encodes the message as it is after this attempt. False: it cannot be (out of memory). */
+static bool write_message(asynq_job *job, const task_message *message)
+{
+    buf_clear(&job->settled_message);
+    asynq_error error;
+    if (task_message_encode(message, &job->settled_message, &error) == ASYNQ_OK)
+        return true;
+    log_error(&job->queue->server->log, "task %s of queue \"%s\": its outcome cannot be written: %s", job->id,
+              job->queue->name, error.text);
+    return false;
+}
+
+static bool decide_success(asynq_job *job, int64_t now_ns)
+{
+    int64_t now = floor_div(now_ns, NS_PER_SECOND);
+    job->way = SETTLE_DONE;
+    if (job->message.retention <= 0)
+        return true;
+    task_message message = job->message;
+    message.completed_at = now;
+    job->way = SETTLE_COMPLETE;
+    job->settle_at = job->message.retention > INT64_MAX - now ? INT64_MAX : now + job->message.retention;
+    return write_message(job, &message);
+}
+
+static bool decide_failure(asynq_job *job, bool may_retry, const char *error, int64_t now_ns)
+{
+    asynq_server *server = job->queue->server;
+    task_message message = job->message;
+    message.error_msg = bytes_of(error);
+    message.last_failed_at = floor_div(now_ns, NS_PER_SECOND);
+    if (!may_retry || message.retried >= message.retry) {
+        job->way = SETTLE_ARCHIVE;
+        log_warn(&server->log, "task %s (%s) of queue \"%s\" is archived: %s", job->id, job->type, job->queue->name,
+                 error);
+        return write_message(job, &message);
+    }
+    bool is_failure =
+        !server->options.is_failure || server->options.is_failure(job, error, server->options.arg);
+    job->way = is_failure ? SETTLE_RETRY : SETTLE_AGAIN;
+    job->settle_at = retry_at(job, error, now_ns);
+    message.retried += is_failure;
+    log_debug(&server->log, "task %s (%s) of queue \"%s\" failed and is retried: %s", job->id, job->type,
+              job->queue->name, error);
+    return write_message(job, &message);
+}
+
+/* An outcome without text gets one that names it. */
+static const char *error_text(int outcome, const char *given, char *room, size_t size)
+{
+    if (*given)
+        return given;
+    if (outcome == ASYNQ_SKIP_RETRY)
+        return "skip retry for the task";
+    if (outcome == ASYNQ_REVOKED)
+        return "revoke task";
+    if (outcome == ASYNQ_FAILED)
+        return "the handler failed and gave no reason";
+    snprintf(room, size, "the handler returned %d", outcome);
+    return room;
+}
+
+void outcome_decide(asynq_job *job, int outcome, const char *given)
+{
+    asynq_server *server = job->queue->server;
+    int64_t now_ns = clock_now_ns();
+    char room[64];
+    bool is_written;
+    if (outcome == ASYNQ_DONE) {
+        is_written = decide_success(job, now_ns);
+    } else {
+        const char *error = error_text(outcome, given, room, sizeof room);
+        if (server->options.on_error && !job->settle_score[0])
+            server->options.on_error(job, error, server->options.arg);
+        job->way = SETTLE_DONE;
+        is_written = outcome == ASYNQ_REVOKED || decide_failure(job, outcome != ASYNQ_SKIP_RETRY, error, now_ns);
+    }
+    if (is_written)
+        settle_add(job);
+    else
+        attempt_forget(job); /* the lease runs out and the task comes back */
+}
+
+void outcome_archive_malformed(served_queue *queue, bytes id, bytes found, const char *reason, lease_score lease,
+                               const char *exact_score)
+{
+    asynq_server *server = queue->server;
+    asynq_job *known = NULL;
+    HASH_FIND(hh, queue->jobs, id.data, id.length, known);
+    asynq_job *job = known ? NULL : job_new_malformed(server->port, id, queue->keys.queue, found);
+    if (!job)
+        return; /* out of memory, or under way already: the recoverer meets it again */
+    job->queue = queue;
+    job->tag = lease.tag;
+    job->lease_ends_at_ns = loop_now_ns(server->loop) + BROKER_LEASE_S * NS_PER_SECOND;
+    snprintf(job->settle_score, sizeof job->settle_score, "%s", exact_score);
+    job->number = ++queue->last_number;
+    HASH_ADD_KEYPTR(hh, queue->jobs, job->id, job->id_length, job);
+    if (!HASH_HAS(job)) {
+        job_unref(job); /* out of memory: the next look finds it again */
+        return;
+    }
+    if (!job->settle_score[0]) {
+        DL_APPEND2(queue->by_age, job, age_prev, age_next);
+        DL_APPEND2(queue->to_renew, job, renew_prev, renew_next);
+    }
+    char text[300];
+    snprintf(text, sizeof text, "cannot decode the task's message (it is the payload now): %s", reason);
+    if (decide_failure(job, false, text, clock_now_ns()))
+        settle_add(job);
+    else
+        attempt_forget(job);
+}

@@ -1,0 +1,143 @@
+/* See pool.h. */
+#include "server/pool.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+/* Time for busy threads to become idle once the pool is told to end: they were asked to return long before. */
+enum { POOL_LAST_WAIT_MS = 100 };
+
+struct job_pool {
+    pthread_mutex_t lock;
+    pthread_cond_t work;  /* a job was queued, or the pool ends */
+    pthread_cond_t ended; /* a thread ended */
+    int refs;             /* the server's, and one per thread; under the lock */
+    int threads, idle, most_threads;
+    bool ending;
+    asynq_job *first, **end;
+    int queued;
+    const asynq_mux *mux;
+    asynq_mux *owned_mux;
+};
+
+job_pool *job_pool_new(int most_threads, const asynq_mux *mux, asynq_mux *owned_mux)
+{
+    job_pool *pool = mem_calloc(1, sizeof *pool);
+    if (!pool)
+        return NULL;
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->work, NULL);
+    pthread_condattr_t steady;
+    pthread_condattr_init(&steady);
+    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+    pthread_cond_init(&pool->ended, &steady);
+    pthread_condattr_destroy(&steady);
+    pool->refs = 1;
+    pool->most_threads = most_threads;
+    pool->mux = mux;
+    pool->owned_mux = owned_mux;
+    pool->end = &pool->first;
+    return pool;
+}
+
+/* Under the lock, which is released. */
+static void pool_unref_and_unlock(job_pool *pool)
+{
+    bool last = --pool->refs == 0;
+    pthread_mutex_unlock(&pool->lock);
+    if (!last)
+        return;
+    pthread_cond_destroy(&pool->work);
+    pthread_cond_destroy(&pool->ended);
+    pthread_mutex_destroy(&pool->lock);
+    asynq_mux_free(pool->owned_mux);
+    mem_free(pool);
+}
+
+static asynq_job *pool_take(job_pool *pool)
+{
+    pool->idle++;
+    while (!pool->first && !pool->ending)
+        pthread_cond_wait(&pool->work, &pool->lock);
+    pool->idle--;
+    asynq_job *job = pool->first;
+    if (job) {
+        pool->first = job->port_next;
+        if (!pool->first)
+            pool->end = &pool->first;
+        pool->queued--;
+    }
+    return job;
+}
+
+static void *pool_thread(void *arg)
+{
+    job_pool *pool = arg;
+    pthread_mutex_lock(&pool->lock);
+    for (asynq_job *job = pool_take(pool); job; job = pool_take(pool)) {
+        pthread_mutex_unlock(&pool->lock);
+        job_hand_back(job, mux_run(pool->mux, job->route, job));
+        pthread_mutex_lock(&pool->lock);
+    }
+    pool->threads--;
+    pthread_cond_broadcast(&pool->ended);
+    pool_unref_and_unlock(pool);
+    return NULL;
+}
+
+/* Under the lock. */
+static bool pool_add_thread(job_pool *pool)
+{
+    sigset_t all, before;
+    pthread_t thread;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* library threads take no signals */
+    bool started = pthread_create(&thread, NULL, pool_thread, pool) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (started) {
+        pthread_detach(thread);
+        pool->threads++;
+        pool->refs++;
+    }
+    return started;
+}
+
+int job_pool_run(job_pool *pool, asynq_job *job)
+{
+    int status = ASYNQ_OK;
+    pthread_mutex_lock(&pool->lock);
+    if (pool->queued >= pool->idle && pool->threads < pool->most_threads && !pool_add_thread(pool) && !pool->threads)
+        status = ASYNQ_E_SYSTEM;
+    if (!status) {
+        job->port_next = NULL;
+        *pool->end = job;
+        pool->end = &job->port_next;
+        pool->queued++;
+        pthread_cond_signal(&pool->work);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return status;
+}
+
+void job_pool_shutdown(job_pool *pool)
+{
+    if (!pool)
+        return;
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += POOL_LAST_WAIT_MS * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_nsec -= 1000000000L;
+        until.tv_sec++;
+    }
+    pthread_mutex_lock(&pool->lock);
+    pool->ending = true;
+    pthread_cond_broadcast(&pool->work);
+    while (pool->threads && pthread_cond_timedwait(&pool->ended, &pool->lock, &until) != ETIMEDOUT)
+        continue;
+    pool_unref_and_unlock(pool);
+}

@@ -1,0 +1,24 @@
+/*
+ * The worker threads. They are started when first needed, up to a maximum, and run handlers of kind thread.
+ *
+ * A handler that never returns keeps its thread. Shutting down does not wait for it: the pool is counted and frees
+ * itself when the last such thread ends.
+ */
+#ifndef SERVER_POOL_H
+#define SERVER_POOL_H
+
+#include "server/job.h"
+#include "server/mux.h"
+
+typedef struct job_pool job_pool;
+
+/* `owned_mux` (may be NULL) is freed together with the pool. NULL: out of memory. */
+job_pool *job_pool_new(int most_threads, const asynq_mux *mux, asynq_mux *owned_mux);
+
+/* Queues a job for a thread; takes over one reference. Returns 0, or ASYNQ_E_SYSTEM if no thread can be made at all. */
+ASYNQ_MUST_CHECK int job_pool_run(job_pool *pool, asynq_job *job);
+
+/* Ends idle threads and waits for them; busy ones end on their own. Gives up the caller's reference. */
+void job_pool_shutdown(job_pool *pool);
+
+#endif

@@ -1,0 +1,207 @@
+/*
+ * Tasks that their server has lost: leases that ended more than the allowance for clock differences ago, and active
+ * tasks without any lease. The first are retried or archived as Go does it; the others are given an ended lease when
+ * they were seen without one twice, and then are like the first.
+ */
+#include "server/server.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+#include <stdio.h>
+
+enum {
+    RECOVERY_PERIOD_MS = 5000,
+    RECOVERY_ALLOWANCE_S = 30, /* clocks may differ by this much (as in Go) */
+    ORPHAN_SCAN_EVERY = 3      /* periods */
+};
+
+static const char lease_expired[] = "asynq: task lease expired";
+
+static void recover_expired(served_queue *queue);
+
+/* ---- ended leases ---- */
+
+static void recover_one(served_queue *queue, const expired_lease *expired)
+{
+    asynq_server *server = queue->server;
+    asynq_job *known = NULL;
+    HASH_FIND(hh, queue->jobs, expired->id.data, expired->id.length, known);
+    char score[48];
+    snprintf(score, sizeof score, "%.*s", BYTES_ARGS(expired->score));
+    if (known) {
+        queue->expired_skipped++;
+        return;
+    }
+    if (!expired->message.data) {
+        log_warn(&server->log, "queue \"%s\": dropped active id %.*s, which had no task behind it", queue->name,
+                 BYTES_ARGS(expired->id));
+        if (broker_drop_active(server->work, &queue->keys, expired->id, NULL, NULL))
+            queue->expired_skipped++;
+        return;
+    }
+    asynq_error error = {0};
+    asynq_job *job = job_new(server->port, expired->message, &error);
+    if (!job || !job_set_id(job, expired->id)) {
+        if (error.code == ASYNQ_E_MALFORMED)
+            outcome_archive_malformed(queue, expired->id, expired->message, error.text, (lease_score){0}, score);
+        queue->expired_skipped++;
+        if (job)
+            job_unref(job);
+        return;
+    }
+    job->queue = queue;
+    job->lease_ends_at_ns = loop_now_ns(server->loop) + BROKER_LEASE_S * NS_PER_SECOND; /* to write it in */
+    memcpy(job->settle_score, score, sizeof score);
+    HASH_ADD_KEYPTR(hh, queue->jobs, job->id, job->id_length, job);
+    if (!HASH_HAS(job)) {
+        job_unref(job); /* out of memory: the next look finds it again */
+        return;
+    }
+    log_info(&server->log, "task %s (%s) of queue \"%s\": its server is gone; %s", job->id, job->type, queue->name,
+             job->message.retried >= job->message.retry ? "archived" : "retried");
+    outcome_decide(job, ASYNQ_FAILED, lease_expired);
+}
+
+static void expired_listed(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    served_queue *queue = arg;
+    queue->recovering = false;
+    unsigned skipped;
+    if (status) {
+        if (status != ASYNQ_E_UNAVAILABLE && status != ASYNQ_E_OUTCOME_UNKNOWN &&
+            log_limit_pass(&queue->complaint, &skipped))
+            log_error(&queue->server->log, "queue \"%s\": cannot look for lost tasks: %s", queue->name, error->text);
+        return;
+    }
+    size_t count = broker_expired_count(reply);
+    for (size_t i = 0; i < count; i++) {
+        expired_lease expired = broker_expired_at(reply, i);
+        recover_one(queue, &expired);
+    }
+    /* More may be waiting; those of this chunk are being settled and stay in the set until then. */
+    if (count == BROKER_CHUNK_TASKS) {
+        queue->expired_skipped += count;
+        recover_expired(queue);
+    }
+}
+
+static void recover_expired(served_queue *queue)
+{
+    asynq_server *server = queue->server;
+    if (queue->recovering || server->phase || !redis_conn_is_ready(server->work))
+        return;
+    int64_t cutoff = floor_div(loop_now_ns(server->loop), NS_PER_SECOND) - RECOVERY_ALLOWANCE_S;
+    queue->recovering = broker_list_expired(server->work, &queue->keys, cutoff, queue->expired_skipped, expired_listed,
+                                            queue) == 0;
+}
+
+/* ---- active without lease ---- */
+
+static void orphans_clear(orphan_list *list)
+{
+    while (list->count)
+        mem_free(list->ids[--list->count]);
+}
+
+static bool orphans_contain(const orphan_list *list, bytes id)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (bytes_equal(bytes_of(list->ids[i]), id))
+            return true;
+    return false;
+}
+
+static void orphans_add(orphan_list *list, bytes id)
+{
+    char *copy = list->count < ORPHANS_MOST ? mem_dup(id.data, id.length) : NULL;
+    if (copy)
+        list->ids[list->count++] = copy;
+}
+
+static void orphan_seen(served_queue *queue, bytes id)
+{
+    asynq_server *server = queue->server;
+    if (!orphans_contain(&queue->orphans_before, id)) {
+        orphans_add(&queue->orphans_now, id);
+        return;
+    }
+    int64_t long_ago = floor_div(loop_now_ns(server->loop), NS_PER_SECOND) - RECOVERY_ALLOWANCE_S - 1;
+    log_warn(&server->log, "queue \"%s\": task %.*s is active without a lease; it is recovered", queue->name,
+             BYTES_ARGS(id));
+    (void)!broker_adopt(server->work, &queue->keys, long_ago, &id, 1, NULL, NULL); /* or at the next look */
+}
+
+static void orphan_scan_go_on(served_queue *queue);
+
+static void orphans_listed(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    (void)error; /* a key of the wrong type was reported by expired_listed */
+    served_queue *queue = arg;
+    size_t looked_at = status ? 0 : (size_t)redis_value_integer(redis_value_at(reply, 0));
+    for (size_t i = 1; !status && i < reply->count; i++)
+        orphan_seen(queue, reply->elements[i].text);
+    if (looked_at == BROKER_CHUNK_TASKS) {
+        queue->orphan_scan_at += BROKER_CHUNK_TASKS;
+        orphan_scan_go_on(queue);
+        return;
+    }
+    queue->orphan_scan_at = -1;
+    orphans_clear(&queue->orphans_before);
+    queue->orphans_before = queue->orphans_now;
+    queue->orphans_now.count = 0;
+}
+
+static void orphan_scan_go_on(served_queue *queue)
+{
+    asynq_server *server = queue->server;
+    int64_t first = queue->orphan_scan_at;
+    if (server->phase || !redis_conn_is_ready(server->work) ||
+        broker_list_orphans(server->work, &queue->keys, first, first + BROKER_CHUNK_TASKS - 1, orphans_listed, queue))
+        queue->orphan_scan_at = -1;
+}
+
+static void orphan_scan_start(served_queue *queue)
+{
+    if (queue->orphan_scan_at >= 0)
+        return;
+    orphans_clear(&queue->orphans_now);
+    queue->orphan_scan_at = 0;
+    orphan_scan_go_on(queue);
+}
+
+/* ---- the timer ---- */
+
+static void recovery_fired(void *arg)
+{
+    asynq_server *server = arg;
+    server->recovery_rounds++;
+    for (size_t i = 0; i < server->queue_count; i++) {
+        server->queues[i]->expired_skipped = 0;
+        recover_expired(server->queues[i]);
+        if (server->recovery_rounds % ORPHAN_SCAN_EVERY == 1)
+            orphan_scan_start(server->queues[i]);
+    }
+    loop_timer_set(&server->recovery, RECOVERY_PERIOD_MS / 2 + server_random_below(server, RECOVERY_PERIOD_MS));
+}
+
+void recoverer_start(asynq_server *server)
+{
+    for (size_t i = 0; i < server->queue_count; i++)
+        server->queues[i]->orphan_scan_at = -1;
+    loop_timer_init(server->loop, &server->recovery, recovery_fired, server);
+}
+
+void recoverer_look(asynq_server *server)
+{
+    loop_timer_set(&server->recovery, 0);
+}
+
+void recoverer_stop(asynq_server *server)
+{
+    loop_timer_cancel(&server->recovery);
+    for (size_t i = 0; i < server->queue_count; i++) {
+        orphans_clear(&server->queues[i]->orphans_before);
+        orphans_clear(&server->queues[i]->orphans_now);
+    }
+}

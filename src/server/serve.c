@@ -1,0 +1,48 @@
+/* Running a server in the foreground with signals. Nothing else in the library touches them. */
+#include "base/error.h"
+#include "base/option_struct.h"
+
+#include <asynq/server.h>
+#include <signal.h>
+
+int asynq_server_run(asynq_server *server, asynq_error *error)
+{
+    sigset_t wanted, before;
+    sigemptyset(&wanted);
+    sigaddset(&wanted, SIGTERM);
+    sigaddset(&wanted, SIGINT);
+    sigaddset(&wanted, SIGTSTP);
+    pthread_sigmask(SIG_BLOCK, &wanted, &before); /* before the threads start: they inherit it */
+    int status = asynq_server_start(server, error);
+    while (!status) {
+        int signal = sigwaitinfo(&wanted, NULL);
+        if (signal == SIGTSTP)
+            asynq_server_stop(server);
+        else if (signal > 0)
+            break;
+    }
+    if (!status)
+        asynq_server_shutdown(server);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return status;
+}
+
+int asynq_serve(const asynq_server_options *options)
+{
+    asynq_error error;
+    asynq_server *server = NULL;
+    asynq_server_options with_log;
+    int status = option_struct_import(&with_log, sizeof with_log, options, sizeof with_log, "asynq_server_options",
+                                      &error);
+    with_log.size = sizeof with_log;
+    if (!with_log.log)
+        with_log.log = asynq_log_to_stderr;
+    if (!status) {
+        server = asynq_server_new(&with_log, &error);
+        status = server ? asynq_server_run(server, &error) : error.code;
+    }
+    if (status)
+        with_log.log(ASYNQ_LOG_ERROR, error.text, with_log.log_arg);
+    asynq_server_free(server);
+    return status ? 1 : 0;
+}

@@ -1,0 +1,220 @@
+/*
+ * The server from inside. One loop thread owns everything here; worker threads see only jobs.
+ *
+ *            fetch.c: lease                 attempt.c                 outcome.c             settle.c
+ *   Redis ------------------> served_queue ----------> handler ----------------> unsettled ----------> Redis
+ *            watch.c: when                  (pool.c, or on the loop)
+ *
+ * Beside that path: forwarder.c (due tasks), recoverer.c (tasks of dead servers), janitor.c (completed tasks),
+ * heartbeat.c (records, leases), subscriber.c (cancellation, notifications), shutdown.c.
+ */
+#ifndef SERVER_SERVER_H
+#define SERVER_SERVER_H
+
+#include "server/job.h"
+#include "server/key_watch.h"
+#include "server/mux.h"
+#include "server/pool.h"
+
+#include <pthread.h>
+
+typedef enum server_status { SERVER_NEW, SERVER_ACTIVE, SERVER_STOPPED, SERVER_CLOSED } server_status;
+
+/* How far a shutdown is, in the order of the phases; see shutdown.c. */
+typedef enum shutdown_phase {
+    SHUTDOWN_NOT_ASKED,
+    SHUTDOWN_JOBS_RUN,    /* leasing has ended; jobs may finish until the time limit */
+    SHUTDOWN_SETTLING,    /* no job runs; outcomes are written until acknowledged */
+    SHUTDOWN_CLEARING,    /* the server's records are being removed */
+    SHUTDOWN_DONE
+} shutdown_phase;
+
+/* Tasks that wait for a time: the sorted sets `scheduled` and `retry` of a queue. */
+typedef struct due_source {
+    struct served_queue *queue;
+    queue_key key;
+    key_watch watch;
+    loop_timer timer; /* the next task is due, or it is time to look again */
+    bool in_flight;
+} due_source;
+
+enum { DUE_SOURCES = 2, ORPHANS_MOST = 256 };
+
+/* Ids seen active without a lease; those seen again at the next look are adopted. */
+typedef struct orphan_list {
+    char *ids[ORPHANS_MOST];
+    size_t count;
+} orphan_list;
+
+typedef struct served_queue {
+    struct asynq_server *server;
+    queue_keys keys;
+    char *name;
+    int priority;
+
+    asynq_job *jobs;      /* uthash by id: all that are not GONE */
+    asynq_job *running;   /* JOB_RUNNING */
+    asynq_job *unsettled; /* JOB_UNSETTLED, in the order in which they are to be written */
+    asynq_job *by_age;    /* all of ours that are in the active list, oldest first */
+    asynq_job *to_renew;  /* the same; the next to be renewed first */
+    uint64_t last_number;
+
+    /* fetch.c */
+    bool may_have_tasks; /* false while watched, paused or resting */
+    size_t planned; /* for the round that is being put together */
+    bool lease_in_flight;
+    size_t lease_asked;
+    size_t mean_message_size; /* bytes, of the last tasks taken */
+    lease_score lease; /* of the call under way, or of the one whose outcome is unknown */
+    bool lease_unknown;
+
+    /* watch.c */
+    key_watch pending_watch, paused_watch;
+    unsigned fruitless_wakes; /* in a row */
+    loop_timer rest;
+
+    due_source due[DUE_SOURCES];
+
+    /* settle.c */
+    asynq_job *settling[BROKER_CHUNK_TASKS];
+    size_t settling_count;
+    loop_timer settle_again;
+
+    /* heartbeat.c */
+    asynq_job *renewing[BROKER_CHUNK_TASKS];
+    size_t renewing_count;
+    int64_t renewed_until_ns;
+
+    /* recoverer.c */
+    bool recovering;
+    size_t expired_skipped; /* expired leases that could not be dealt with in this pass */
+    int64_t orphan_scan_at; /* next place of the active list; below 0: no scan */
+    orphan_list orphans_before, orphans_now;
+
+    bool expiring; /* janitor.c */
+    log_limit complaint;
+} served_queue;
+
+struct asynq_server {
+    asynq_server_options options;
+    redis_uri uri;
+    log_sink log;
+    asynq_mux *mux; /* the one in use */
+    asynq_mux *own_mux; /* until the pool takes it over */
+    served_queue **queues;
+    size_t queue_count;
+    buf identity; /* host:pid:id */
+    char host[256];
+    char id[37];
+
+    /* Shared with callers, under the lock. */
+    pthread_mutex_t lock;
+    server_status status;
+    bool stop_asked, shutdown_asked;
+
+    /* The loop thread's. */
+    pthread_t thread;
+    loop *loop;
+    loop_waker orders;  /* stop and shutdown */
+    loop_waker returns; /* jobs handed back */
+    loop_hook decide;
+    job_port *port;
+    job_pool *pool;
+    redis_conn *work;       /* commands */
+    redis_conn *subscriber; /* messages */
+    uint32_t number;        /* in lease tags; 0: not handed out yet */
+    uint32_t lease_calls;
+    bool fetching; /* tasks are wanted */
+    int slots_free;
+    size_t leases_in_flight;
+    uint64_t random;
+
+    bool tracking; /* Redis tells us about keys */
+    bool tracking_refused;
+    int subscriptions; /* channels confirmed */
+
+    loop_timer poll, due_poll, safety_poll;            /* watch.c, forwarder.c */
+    loop_timer beat, lease_check;                      /* heartbeat.c */
+    loop_timer recovery, janitor, health, ping;        /* their files; ping: subscriber.c */
+    int64_t started_at_ns;
+    uint64_t renew_sweep;
+    unsigned recovery_rounds;
+    size_t running_count;
+    size_t recorded_count; /* workers in the record as far as we know */
+    bool record_is_unsure; /* rewrite it */
+    char **ended_ids;      /* recorded workers that ended since the last beat */
+    size_t ended_count, ended_capacity;
+    log_limit clock_complaint, complaint;
+
+    shutdown_phase phase;
+    loop_timer shutdown_limit;
+};
+
+/* ---- fetch.c ---- */
+void fetch_pump(asynq_server *server);
+/* The connection came back: leases whose reply was lost are read back first. */
+void fetch_reconnected(asynq_server *server);
+int64_t server_random_below(asynq_server *server, int64_t limit);
+
+/* ---- watch.c: when to look into a queue ---- */
+void watch_init(served_queue *queue);
+void watch_clear(served_queue *queue);
+/* A lease found nothing, or left nothing. */
+void watch_queue_empty(served_queue *queue, bool found_any);
+void watch_queue_paused(served_queue *queue);
+/* Messages may have been lost: look into every queue. */
+void watch_all_lost(asynq_server *server);
+void watch_message(asynq_server *server, bytes key);
+/* For servers that Redis does not notify, and as a net below those that it does. */
+void watch_start_polling(asynq_server *server);
+
+/* ---- attempt.c: the life of a job in this server ---- */
+void attempt_begin(served_queue *queue, leased_task task, lease_score lease);
+/* Ends a running job whose handler has not returned, with a text. Its handler may run on. */
+void attempt_give_up(asynq_job *job, const char *reason);
+/* The lease is lost: nothing may be written any more. */
+void attempt_lease_lost(asynq_job *job, const char *reason);
+/* Gives a job back unfinished: at shutdown, or when no thread can be had. */
+void attempt_requeue(asynq_job *job);
+/* Takes a job whose outcome is decided out of our books. */
+void attempt_forget(asynq_job *job);
+void attempt_take_returned(void *server);
+
+/* ---- outcome.c: what becomes of a task (spec 8.4) ---- */
+/* Decides and queues for settling. `error` is empty for success. */
+void outcome_decide(asynq_job *job, int outcome, const char *error);
+void outcome_archive_malformed(served_queue *queue, bytes id, bytes found, const char *reason, lease_score lease,
+                               const char *exact_score);
+
+/* ---- settle.c ---- */
+void settle_add(asynq_job *job);
+void settle_pump(served_queue *queue);
+bool settle_is_idle(const served_queue *queue);
+
+/* ---- components ---- */
+void forwarder_init(served_queue *queue);
+void forwarder_clear(served_queue *queue);
+void forwarder_look(asynq_server *server); /* at all queues, now */
+
+void recoverer_start(asynq_server *server);
+void recoverer_look(asynq_server *server); /* now */
+void recoverer_stop(asynq_server *server);
+
+void janitor_start(asynq_server *server);
+void janitor_stop(asynq_server *server);
+
+void heartbeat_start(asynq_server *server);
+void heartbeat_now(asynq_server *server);
+void heartbeat_stop(asynq_server *server);
+/* A recorded worker has ended. */
+void heartbeat_ended(asynq_server *server, asynq_job *job);
+
+int subscriber_start(asynq_server *server);
+void subscriber_stop(asynq_server *server);
+/* The work connection is new: have Redis track its reads. */
+void subscriber_enable_tracking(asynq_server *server);
+
+void shutdown_begin(asynq_server *server);
+void shutdown_advance(asynq_server *server);
+
+#endif

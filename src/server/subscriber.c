@@ -1,0 +1,163 @@
+/*
+ * The subscriber connection: cancellations of tasks, and Redis's messages about watched keys.
+ *
+ * Notification works only when three things hold: the subscriber is subscribed to Redis's invalidation channel, the
+ * work connection is tracked with the subscriber as its target, and both talk to the same Redis process. Whenever one
+ * breaks, every queue is looked into and polling takes over until all hold again.
+ */
+#include "server/server.h"
+
+enum { PING_PERIOD_MS = 5000 };
+
+static const char invalidate_channel[] = "__redis__:invalidate";
+
+static void refuse(asynq_server *server, const char *reason)
+{
+    server->tracking = false;
+    if (!server->tracking_refused)
+        log_warn(&server->log, "Redis does not notify us of new tasks (%s); queues are polled every %d ms instead",
+                 reason, (int)server->options.task_check_interval_ms);
+    server->tracking_refused = true;
+}
+
+static void tracking_replied(void *arg, const redis_result *result)
+{
+    asynq_server *server = arg;
+    asynq_error error;
+    if (result->outcome != REDIS_REPLIED)
+        return; /* the next connection tries again */
+    if (redis_result_check(result, &error)) {
+        refuse(server, error.text);
+        return;
+    }
+    if (strcmp(redis_conn_run_id(server->work), redis_conn_run_id(server->subscriber)) != 0) {
+        redis_conn_reset(server->subscriber, "it is connected to another Redis than the work connection");
+        return;
+    }
+    server->tracking = true;
+    server->tracking_refused = false;
+    watch_all_lost(server);
+}
+
+/* Both connections report here; the last one to become ready does it. */
+void subscriber_enable_tracking(asynq_server *server)
+{
+    server->tracking = false;
+    if (!redis_conn_is_ready(server->work) || !redis_conn_is_ready(server->subscriber) || server->subscriptions < 1)
+        return;
+    redis_args *args = redis_conn_args(server->work);
+    const char *words[] = {"CLIENT", "TRACKING", "ON", "REDIRECT"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        redis_args_add_text(args, words[i]);
+    redis_args_add_integer(args, redis_conn_client_id(server->subscriber));
+    redis_args_add_text(args, "OPTIN");
+    (void)!redis_conn_command(server->work, args, tracking_replied, server); /* fails only when the connection goes */
+}
+
+static void invalidations_subscribed(void *arg, const redis_result *result)
+{
+    asynq_server *server = arg;
+    asynq_error error;
+    if (result->outcome != REDIS_REPLIED)
+        return;
+    if (redis_result_check(result, &error)) {
+        refuse(server, error.text);
+        return;
+    }
+    server->subscriptions++;
+    subscriber_enable_tracking(server);
+}
+
+static void cancellations_subscribed(void *arg, const redis_result *result)
+{
+    asynq_server *server = arg;
+    asynq_error error;
+    if (result->outcome == REDIS_REPLIED && redis_result_check(result, &error))
+        log_warn(&server->log, "tasks cannot be cancelled from outside: %s", error.text);
+}
+
+static int subscribe(asynq_server *server, bytes channel, redis_result_cb cb)
+{
+    redis_args *args = redis_conn_args(server->subscriber);
+    redis_args_add_text(args, "SUBSCRIBE");
+    redis_args_add(args, channel);
+    return redis_conn_command(server->subscriber, args, cb, server);
+}
+
+static void subscriber_ready(void *arg)
+{
+    asynq_server *server = arg;
+    server->subscriptions = 0;
+    if (subscribe(server, global_key_name(GLOBAL_KEY_CANCEL), cancellations_subscribed) ||
+        subscribe(server, bytes_of(invalidate_channel), invalidations_subscribed))
+        redis_conn_reset(server->subscriber, "cannot subscribe");
+}
+
+static void subscriber_down(void *arg, const asynq_error *error)
+{
+    (void)error;
+    asynq_server *server = arg;
+    server->subscriptions = 0;
+    if (!server->tracking)
+        return;
+    server->tracking = false; /* the work connection is not told, so messages may be lost from now on */
+    watch_all_lost(server);
+}
+
+/* An id names tasks in all queues. */
+static void cancel(asynq_server *server, bytes id)
+{
+    for (size_t i = 0; i < server->queue_count; i++) {
+        asynq_job *job = NULL;
+        HASH_FIND(hh, server->queues[i]->jobs, id.data, id.length, job);
+        if (job && job->state == JOB_RUNNING)
+            attempt_give_up(job, "context canceled");
+    }
+}
+
+static void subscriber_message(void *arg, const redis_value *message)
+{
+    asynq_server *server = arg;
+    const redis_value *channel = &message->elements[1], *content = &message->elements[2];
+    if (bytes_equal(channel->text, global_key_name(GLOBAL_KEY_CANCEL)))
+        cancel(server, content->text);
+    else if (content->type == REDIS_ARRAY)
+        for (size_t i = 0; i < content->count; i++)
+            watch_message(server, content->elements[i].text);
+    else if (redis_value_is_text(channel, invalidate_channel))
+        watch_all_lost(server); /* FLUSHALL, FLUSHDB: all watches are gone */
+}
+
+static void ping_fired(void *arg)
+{
+    asynq_server *server = arg;
+    /* The connection gives itself up when nothing answers for long. */
+    if (redis_conn_is_ready(server->subscriber))
+        (void)!redis_conn_commandf(server->subscriber, NULL, NULL, 1, "PING");
+    loop_timer_set(&server->ping, PING_PERIOD_MS);
+}
+
+int subscriber_start(asynq_server *server)
+{
+    loop_timer_init(server->loop, &server->ping, ping_fired, server);
+    loop_timer_set(&server->ping, PING_PERIOD_MS);
+    server->subscriber = redis_conn_new(&(redis_conn_options){
+        .loop = server->loop,
+        .uri = &server->uri,
+        .log = &server->log,
+        .name = "asynq-subscriber",
+        .without_scripts = true,
+        .events = {.ready = subscriber_ready,
+                   .down = subscriber_down,
+                   .message = subscriber_message,
+                   .arg = server},
+    });
+    return server->subscriber ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
+}
+
+void subscriber_stop(asynq_server *server)
+{
+    loop_timer_cancel(&server->ping);
+    redis_conn_free(server->subscriber);
+    server->subscriber = NULL;
+}

@@ -1,0 +1,162 @@
+/*
+ * When to look into a queue for tasks: at once when Redis says that it changed, or by polling where Redis does not
+ * tell. An empty queue is watched by its key `pending`, a paused one by its key `paused`.
+ */
+#include "server/server.h"
+
+enum {
+    SAFETY_POLL_MS = 15000,
+    /* Wake-ups in a row that found nothing: other servers were faster, or Redis's tracking table is full and answers
+       every watch at once. From then on the queue rests before it is watched again, longer each time. */
+    FRUITLESS_MOST = 8,
+    FIRST_REST_MS = 10
+};
+
+static void look_again(void *arg)
+{
+    served_queue *queue = arg;
+    queue->may_have_tasks = true;
+}
+
+static void queue_changed(void *arg)
+{
+    served_queue *queue = arg;
+    queue->fruitless_wakes++;
+    queue->may_have_tasks = true;
+}
+
+static void pending_value(void *arg, const redis_value *value)
+{
+    if (redis_value_integer(value) > 0)
+        look_again(arg);
+}
+
+static void paused_value(void *arg, const redis_value *value)
+{
+    if (redis_value_integer(value) == 0)
+        look_again(arg);
+}
+
+void watch_init(served_queue *queue)
+{
+    queue->may_have_tasks = true;
+    loop_timer_init(queue->server->loop, &queue->rest, look_again, queue);
+    queue->pending_watch = (key_watch){
+        .key = queue->keys.key[QUEUE_KEY_PENDING],
+        .read = {"LLEN", "KEY"},
+        .value = pending_value,
+        .changed = queue_changed,
+        .arg = queue,
+    };
+    queue->paused_watch = (key_watch){
+        .key = queue->keys.key[QUEUE_KEY_PAUSED],
+        .read = {"EXISTS", "KEY"},
+        .value = paused_value,
+        .changed = queue_changed,
+        .arg = queue,
+    };
+}
+
+void watch_clear(served_queue *queue)
+{
+    loop_timer_cancel(&queue->rest);
+}
+
+/* Without notification the queue waits for the poll timer. */
+static void watch_by(served_queue *queue, key_watch *watch)
+{
+    queue->may_have_tasks = false;
+    if (queue->server->tracking)
+        key_watch_arm(watch, queue->server->work);
+}
+
+static int64_t rest_ms(const served_queue *queue)
+{
+    unsigned doublings = queue->fruitless_wakes - FRUITLESS_MOST;
+    int64_t ms = (int64_t)FIRST_REST_MS << (doublings < 8 ? doublings : 8);
+    int64_t most = queue->server->options.task_check_interval_ms;
+    return ms < most ? ms : most;
+}
+
+void watch_queue_empty(served_queue *queue, bool found_any)
+{
+    if (found_any)
+        queue->fruitless_wakes = 0;
+    if (queue->server->tracking && queue->fruitless_wakes > FRUITLESS_MOST) {
+        queue->may_have_tasks = false;
+        loop_timer_set(&queue->rest, rest_ms(queue));
+        queue->fruitless_wakes -= queue->fruitless_wakes > 2 * FRUITLESS_MOST; /* the rest stays at its longest */
+        queue->fruitless_wakes++;
+        return;
+    }
+    watch_by(queue, &queue->pending_watch);
+}
+
+void watch_queue_paused(served_queue *queue)
+{
+    watch_by(queue, &queue->paused_watch);
+}
+
+void watch_all_lost(asynq_server *server)
+{
+    for (size_t i = 0; i < server->queue_count; i++) {
+        served_queue *queue = server->queues[i];
+        key_watch_lost(&queue->pending_watch);
+        key_watch_lost(&queue->paused_watch);
+        queue->fruitless_wakes = 0;
+        queue->may_have_tasks = true;
+    }
+    for (size_t i = 0; i < server->queue_count; i++)
+        for (size_t j = 0; j < DUE_SOURCES; j++)
+            key_watch_lost(&server->queues[i]->due[j].watch);
+    forwarder_look(server);
+}
+
+void watch_message(asynq_server *server, bytes key)
+{
+    for (size_t i = 0; i < server->queue_count; i++) {
+        served_queue *queue = server->queues[i];
+        key_watch *watches[] = {&queue->pending_watch, &queue->paused_watch, &queue->due[0].watch,
+                                &queue->due[1].watch};
+        for (size_t j = 0; j < sizeof watches / sizeof *watches; j++)
+            if (bytes_equal(watches[j]->key, key)) {
+                key_watch_message(watches[j]);
+                return;
+            }
+    }
+}
+
+static void wake_all(asynq_server *server)
+{
+    for (size_t i = 0; i < server->queue_count; i++)
+        server->queues[i]->may_have_tasks = true;
+}
+
+static int64_t jittered_ms(asynq_server *server, int64_t ms)
+{
+    return ms / 2 + server_random_below(server, ms);
+}
+
+static void poll_fired(void *arg)
+{
+    asynq_server *server = arg;
+    if (!server->tracking)
+        wake_all(server);
+    loop_timer_set(&server->poll, jittered_ms(server, server->options.task_check_interval_ms));
+}
+
+static void safety_poll_fired(void *arg)
+{
+    asynq_server *server = arg;
+    wake_all(server);
+    forwarder_look(server);
+    loop_timer_set(&server->safety_poll, jittered_ms(server, SAFETY_POLL_MS));
+}
+
+void watch_start_polling(asynq_server *server)
+{
+    loop_timer_init(server->loop, &server->poll, poll_fired, server);
+    loop_timer_init(server->loop, &server->safety_poll, safety_poll_fired, server);
+    poll_fired(server);
+    loop_timer_set(&server->safety_poll, jittered_ms(server, SAFETY_POLL_MS));
+}
