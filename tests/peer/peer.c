@@ -1,0 +1,75 @@
+/* See peer.h. usage: asynq-peer REDIS_URI */
+#include "peer.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *peer_redis;
+
+json_t *peer_status(int status, const asynq_error *error)
+{
+    return json_pack("{s:i,s:s}", "status", status, "error", status && error ? error->text : "");
+}
+
+/* Stops the clock at "ns", or lets it run again with 0. */
+static json_t *set_clock(json_t *arguments)
+{
+    clock_freeze_ns(json_integer_value(json_object_get(arguments, "ns")));
+    return peer_status(0, NULL);
+}
+
+static json_t *shift_clock(json_t *arguments)
+{
+    clock_shift_ns(json_integer_value(json_object_get(arguments, "ns")));
+    return peer_status(0, NULL);
+}
+
+static const peer_row own_rows[] = {{"clock", set_clock}, {"shift", shift_clock}, {NULL, NULL}};
+
+static const peer_row *find_row(const char *name)
+{
+    const peer_row *const tables[] = {own_rows, peer_client_rows, peer_broker_rows, peer_server_rows};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        for (const peer_row *row = tables[i]; row->name; row++)
+            if (strcmp(row->name, name) == 0)
+                return row;
+    return NULL;
+}
+
+static json_t *answer(const char *line)
+{
+    json_error_t problem;
+    json_t *arguments = json_loads(line, JSON_ALLOW_NUL, &problem);
+    if (!arguments)
+        return json_pack("{s:i,s:s}", "status", -99, "error", problem.text);
+    const char *name = json_string_value(json_object_get(arguments, "op"));
+    const peer_row *row = name ? find_row(name) : NULL;
+    json_t *result = row ? row->run(arguments) : json_pack("{s:i,s:s}", "status", -99, "error", "unknown operation");
+    json_decref(arguments);
+    return result;
+}
+
+int main(int argc, char **argv)
+{
+    char *line = NULL;
+    size_t capacity = 0;
+    if (argc != 2) {
+        fprintf(stderr, "usage: asynq-peer REDIS_URI\n");
+        return 2;
+    }
+    peer_redis = argv[1];
+    while (getline(&line, &capacity, stdin) > 0) {
+        json_t *result = answer(line);
+        json_dumpf(result, stdout, JSON_COMPACT);
+        putchar('\n');
+        fflush(stdout);
+        json_decref(result);
+    }
+    free(line);
+    find_row("client.close")->run(NULL);
+    find_row("broker.close")->run(NULL);
+    find_row("server.free")->run(NULL);
+    return 0;
+}

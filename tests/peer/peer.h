@@ -1,0 +1,31 @@
+/*
+ * The peer: a program that does what a test tells it through our library, one JSON object per line in, one out. Tests
+ * in Go drive it beside Go's own Asynq.
+ */
+#ifndef TESTS_PEER_H
+#define TESTS_PEER_H
+
+#include <asynq/asynq.h>
+#include <jansson.h>
+
+/* One operation: takes its arguments, returns the answer (a new reference). */
+typedef json_t *(*peer_operation)(json_t *arguments);
+
+typedef struct peer_row {
+    const char *name;
+    peer_operation run;
+} peer_row;
+
+extern const char *peer_redis; /* URI */
+
+/* {"status": n, "error": text} */
+json_t *peer_status(int status, const asynq_error *error);
+
+/* Client operations (peer_client.c): enqueue, batch, async, ping, close. */
+extern const peer_row peer_client_rows[];
+/* Transitions of the broker (peer_broker.c). */
+extern const peer_row peer_broker_rows[];
+/* Servers (peer_server.c). */
+extern const peer_row peer_server_rows[];
+
+#endif

@@ -1,0 +1,271 @@
+/* Single transitions through the broker, for differential tests with a stopped clock. */
+#include "peer.h"
+
+#include "base/clock.h"
+#include "broker/broker.h"
+#include "wire/task_message.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static loop *broker_loop;
+static redis_conn *broker_conn;
+static redis_uri broker_uri;
+static log_sink broker_log;
+
+/* The operation under way and its answer. */
+static json_t *broker_answer;
+static uint32_t lease_calls;
+
+static void ready(void *arg)
+{
+    (void)arg;
+    loop_stop(broker_loop);
+}
+
+static void connect_broker(void)
+{
+    if (broker_conn)
+        return;
+    log_init(&broker_log, NULL, NULL, ASYNQ_LOG_NOTHING);
+    broker_loop = loop_new();
+    if (redis_uri_parse(&broker_uri, peer_redis, NULL))
+        abort();
+    broker_conn = redis_conn_new(&(redis_conn_options){
+        .loop = broker_loop,
+        .uri = &broker_uri,
+        .log = &broker_log,
+        .name = "asynq-peer",
+        .events = {.ready = ready},
+    });
+    loop_run(broker_loop);
+}
+
+static json_t *value_to_json(const redis_value *value)
+{
+    json_t *list;
+    switch (value->type) {
+    case REDIS_INTEGER:
+        return json_integer(value->integer);
+    case REDIS_NIL:
+        return json_null();
+    case REDIS_ARRAY:
+        list = json_array();
+        for (size_t i = 0; i < value->count; i++)
+            json_array_append_new(list, value_to_json(&value->elements[i]));
+        return list;
+    default:
+        list = json_stringn(value->text.data, value->text.length);
+        return list ? list : json_string("(not UTF-8)");
+    }
+}
+
+static void replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    (void)arg;
+    broker_answer = peer_status(status, error);
+    if (!status)
+        json_object_set_new(broker_answer, "reply", value_to_json(reply));
+    loop_stop(broker_loop);
+}
+
+/* Waits for the operation that was sent with status `sent`. */
+static json_t *wait_for(int sent)
+{
+    if (sent)
+        return peer_status(sent, NULL);
+    loop_run(broker_loop);
+    json_t *answer = broker_answer;
+    broker_answer = NULL;
+    return answer;
+}
+
+static queue_keys keys_of(json_t *arguments)
+{
+    queue_keys keys;
+    const char *queue = json_string_value(json_object_get(arguments, "queue"));
+    if (queue_keys_init(&keys, bytes_of(queue ? queue : "default")))
+        abort();
+    return keys;
+}
+
+static bytes text_of(json_t *arguments, const char *name)
+{
+    json_t *text = json_object_get(arguments, name);
+    return text ? (bytes){json_string_value(text), json_string_length(text)} : (bytes){0};
+}
+
+static int64_t number_of(json_t *arguments, const char *name)
+{
+    return json_integer_value(json_object_get(arguments, name));
+}
+
+static json_t *lease(json_t *arguments)
+{
+    connect_broker();
+    queue_keys keys = keys_of(arguments);
+    lease_score score = {floor_div(clock_now_ns(), NS_PER_SECOND) + BROKER_LEASE_S, lease_tag(1, ++lease_calls)};
+    size_t most = number_of(arguments, "most") ? (size_t)number_of(arguments, "most") : 1;
+    json_t *answer = wait_for(broker_lease(broker_conn, &keys, most, score, replied, NULL));
+    json_object_set_new(answer, "tag", json_integer(score.tag));
+    queue_keys_clear(&keys);
+    return answer;
+}
+
+/* ---- settle: the message is read from Redis and changed as a server would ---- */
+
+typedef struct way_row {
+    const char *name;
+    settle_way way;
+} way_row;
+
+static const way_row way_rows[] = {
+    {"done", SETTLE_DONE},   {"complete", SETTLE_COMPLETE}, {"retry", SETTLE_RETRY},
+    {"again", SETTLE_AGAIN}, {"archive", SETTLE_ARCHIVE},   {"requeue", SETTLE_REQUEUE},
+};
+
+static settle_way way_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof way_rows / sizeof *way_rows; i++)
+        if (strcmp(way_rows[i].name, name) == 0)
+            return way_rows[i].way;
+    abort();
+}
+
+static void change_message(task_message *message, settle_item *item, json_t *arguments)
+{
+    int64_t now = floor_div(clock_now_ns(), NS_PER_SECOND);
+    bool is_failure = item->way == SETTLE_RETRY || item->way == SETTLE_AGAIN || item->way == SETTLE_ARCHIVE;
+    if (item->way == SETTLE_COMPLETE) {
+        message->completed_at = now;
+        item->at = now + message->retention;
+    }
+    if (is_failure) {
+        message->error_msg = text_of(arguments, "error");
+        message->last_failed_at = now;
+        message->retried += item->way == SETTLE_RETRY;
+        item->at = number_of(arguments, "at");
+    }
+}
+
+static const char *message_as_hex(json_t *arguments)
+{
+    return json_string_value(json_object_get(arguments, "msg"));
+}
+
+static size_t from_hex(const char *hex, char *out)
+{
+    size_t length = strlen(hex) / 2;
+    for (size_t i = 0; i < length; i++) {
+        char pair[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
+        out[i] = (char)strtol(pair, NULL, 16);
+    }
+    return length;
+}
+
+static json_t *settle(json_t *arguments)
+{
+    connect_broker();
+    queue_keys keys = keys_of(arguments);
+    asynq_error error;
+    arena memory;
+    buf encoded;
+    buf_init(&encoded, 0);
+    const char *hex = message_as_hex(arguments);
+    char *raw = malloc(strlen(hex) / 2 + 1);
+    bytes found = {raw, from_hex(hex, raw)};
+    record_arena_init(&memory, found.length);
+    task_message message;
+    if (task_message_decode(&message, found, &memory, &error))
+        abort();
+    settle_item item = {
+        .way = way_of(json_string_value(json_object_get(arguments, "way"))),
+        .id = message.id,
+        .tag = (uint32_t)number_of(arguments, "tag"),
+        .from_tail = json_is_true(json_object_get(arguments, "from_tail")),
+        .lock = message.unique_key,
+        .result = text_of(arguments, "result"),
+    };
+    change_message(&message, &item, arguments);
+    if (task_message_encode(&message, &encoded, &error))
+        abort();
+    item.message = (bytes){encoded.data, encoded.length};
+    json_t *answer = wait_for(broker_settle(broker_conn, &keys, &item, 1, clock_now_ns(), replied, NULL));
+    buf_clear(&encoded);
+    arena_clear(&memory);
+    free(raw);
+    queue_keys_clear(&keys);
+    return answer;
+}
+
+static json_t *renew(json_t *arguments)
+{
+    connect_broker();
+    queue_keys keys = keys_of(arguments);
+    renew_item items[8];
+    size_t count = 0, i;
+    json_t *id;
+    json_array_foreach(json_object_get(arguments, "ids"), i, id) items[count++] =
+        (renew_item){bytes_of(json_string_value(id)), (uint32_t)number_of(arguments, "tag")};
+    int64_t second = floor_div(clock_now_ns(), NS_PER_SECOND) + BROKER_LEASE_S;
+    json_t *answer = wait_for(broker_renew(broker_conn, &keys, items, count, second, replied, NULL));
+    queue_keys_clear(&keys);
+    return answer;
+}
+
+/* Moves all that is due, as a server does. */
+static json_t *forward(json_t *arguments)
+{
+    connect_broker();
+    queue_keys keys = keys_of(arguments);
+    const queue_key sources[] = {QUEUE_KEY_SCHEDULED, QUEUE_KEY_RETRY};
+    json_t *answer = NULL;
+    for (int i = 0; i < 2; i++) {
+        json_int_t moved;
+        do {
+            json_decref(answer);
+            answer = wait_for(broker_forward(broker_conn, &keys, sources[i], clock_now_ns(), replied, NULL));
+            moved = json_integer_value(json_array_get(json_object_get(answer, "reply"), 0));
+        } while (moved == BROKER_CHUNK_TASKS);
+    }
+    queue_keys_clear(&keys);
+    return answer;
+}
+
+static json_t *expire(json_t *arguments)
+{
+    connect_broker();
+    queue_keys keys = keys_of(arguments);
+    json_t *answer = wait_for(
+        broker_expire(broker_conn, &keys, clock_now_ns(), (size_t)number_of(arguments, "most"), replied, NULL));
+    queue_keys_clear(&keys);
+    return answer;
+}
+
+static json_t *list_expired(json_t *arguments)
+{
+    connect_broker();
+    queue_keys keys = keys_of(arguments);
+    json_t *answer =
+        wait_for(broker_list_expired(broker_conn, &keys, number_of(arguments, "cutoff"), 0, replied, NULL));
+    queue_keys_clear(&keys);
+    return answer;
+}
+
+static json_t *close_broker(json_t *arguments)
+{
+    (void)arguments;
+    if (broker_conn) {
+        redis_conn_free(broker_conn);
+        broker_conn = NULL;
+        loop_free(broker_loop);
+        redis_uri_clear(&broker_uri);
+    }
+    return peer_status(0, NULL);
+}
+
+const peer_row peer_broker_rows[] = {
+    {"lease", lease},   {"settle", settle},             {"renew", renew},
+    {"forward", forward}, {"expire", expire}, {"list_expired", list_expired}, {"broker.close", close_broker},
+    {NULL, NULL},
+};

@@ -1,0 +1,237 @@
+/* Client operations of the peer. Tasks are JSON objects with the names of asynq_task_options; bytes are base64. */
+#include "peer.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_HEADERS = 16 };
+
+static asynq_client *client;
+
+typedef struct task_in {
+    asynq_task task;
+    asynq_header headers[MOST_HEADERS];
+} task_in;
+
+static int64_t number(json_t *object, const char *name)
+{
+    json_t *value = json_object_get(object, name);
+    return json_is_string(value) ? ASYNQ_NONE : json_integer_value(value); /* "none" */
+}
+
+static void read_options(asynq_task_options *options, asynq_header *headers, json_t *from)
+{
+    *options = (asynq_task_options){
+        .queue = json_string_value(json_object_get(from, "queue")),
+        .id = json_string_value(json_object_get(from, "id")),
+        .max_retry = number(from, "max_retry"),
+        .timeout_ms = number(from, "timeout_ms"),
+        .deadline_ms = number(from, "deadline_ms"),
+        .unique_ms = number(from, "unique_ms"),
+        .process_at_ms = number(from, "process_at_ms"),
+        .process_in_ms = number(from, "process_in_ms"),
+        .retention_ms = number(from, "retention_ms"),
+        .group = json_string_value(json_object_get(from, "group")),
+        .headers = headers,
+    };
+    const char *key;
+    json_t *value;
+    json_object_foreach(json_object_get(from, "headers"), key, value)
+    if (options->header_count < MOST_HEADERS)
+        headers[options->header_count++] = (asynq_header){key, json_string_value(value)};
+}
+
+/* Payloads are texts in JSON; \u0000 is allowed. A type may be given as a list of byte values. */
+static void read_task(task_in *in, json_t *from)
+{
+    *in = (task_in){0};
+    json_t *payload = json_object_get(from, "payload");
+    in->task.type = json_string_value(json_object_get(from, "type"));
+    in->task.payload = json_string_value(payload);
+    in->task.payload_length = json_string_length(payload);
+    read_options(&in->task.options, in->headers, json_object_get(from, "options"));
+    json_t *type_bytes = json_object_get(from, "type_bytes");
+    if (type_bytes) {
+        static char raw[64];
+        size_t i;
+        json_t *byte;
+        json_array_foreach(type_bytes, i, byte) raw[i] = (char)json_integer_value(byte);
+        raw[json_array_size(type_bytes)] = '\0';
+        in->task.type = raw;
+    }
+}
+
+static int64_t client_timeout_ms;
+
+static int open_client(asynq_error *error)
+{
+    if (!client)
+        client = asynq_client_new(&(asynq_client_options){.redis = peer_redis, .timeout_ms = client_timeout_ms}, error);
+    return client ? 0 : error->code;
+}
+
+static json_t *describe(const asynq_enqueued *enqueued)
+{
+    return json_pack("{s:i,s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I}", "status", enqueued->error.code, "error",
+                     enqueued->error.text, "id", enqueued->id, "state", (int)enqueued->state, "next_process_at_ms",
+                     (json_int_t)enqueued->next_process_at_ms, "max_retry", (json_int_t)enqueued->max_retry,
+                     "timeout_ms", (json_int_t)enqueued->timeout_ms, "deadline_ms", (json_int_t)enqueued->deadline_ms,
+                     "retention_ms", (json_int_t)enqueued->retention_ms);
+}
+
+static json_t *enqueue(json_t *arguments)
+{
+    task_in in;
+    asynq_enqueued enqueued = {0};
+    asynq_error error;
+    asynq_task_options over;
+    asynq_header headers[MOST_HEADERS];
+    json_t *call = json_object_get(arguments, "call");
+    read_task(&in, json_object_get(arguments, "task"));
+    read_options(&over, headers, call);
+    int status = open_client(&error);
+    if (!status)
+        status = asynq_enqueue(client, &in.task, call ? &over : NULL, &enqueued, &error);
+    enqueued.error.code = status;
+    if (status)
+        enqueued.error = error;
+    return describe(&enqueued);
+}
+
+static json_t *batch(json_t *arguments)
+{
+    json_t *list = json_object_get(arguments, "tasks"), *given;
+    size_t count = json_array_size(list), i;
+    task_in *in = calloc(count + 1, sizeof *in);
+    asynq_task *tasks = calloc(count + 1, sizeof *tasks);
+    asynq_enqueued *results = calloc(count + 1, sizeof *results);
+    asynq_error error;
+    json_array_foreach(list, i, given)
+    {
+        read_task(&in[i], given);
+        tasks[i] = in[i].task;
+    }
+    int status = open_client(&error);
+    if (!status)
+        status = asynq_enqueue_batch(client, tasks, count, NULL, results, &error);
+    json_t *answer = peer_status(status, &error), *described = json_array();
+    for (i = 0; i < count; i++)
+        json_array_append_new(described, describe(&results[i]));
+    json_object_set_new(answer, "results", described);
+    free(in);
+    free(tasks);
+    free(results);
+    return answer;
+}
+
+/* ---- a load: "count" tasks of one type, by "threads" callers or asynchronously, ids "prefix-n" ---- */
+
+typedef struct load {
+    const char *queue, *prefix, *payload;
+    int64_t first, count, step, max_retry, unique_ms;
+    _Atomic int64_t failed;
+    asynq_error error;
+    bool async;
+} load;
+
+static void load_finished(const asynq_enqueued *result, void *arg)
+{
+    load *l = arg;
+    if (result->error.code) {
+        l->failed++;
+        l->error = result->error;
+    }
+}
+
+static void *run_load(void *arg)
+{
+    load *l = arg;
+    for (int64_t i = l->first; i < l->count; i += l->step) {
+        char id[64];
+        asynq_error error;
+        snprintf(id, sizeof id, "%s-%lld", l->prefix, (long long)i);
+        asynq_task task = {
+            .type = "load",
+            .payload = l->payload,
+            .payload_length = strlen(l->payload),
+            .options = {.queue = l->queue, .id = id, .max_retry = l->max_retry},
+        };
+        int status = l->async ? asynq_enqueue_async(client, &task, NULL, load_finished, l, &error)
+                              : asynq_enqueue(client, &task, NULL, NULL, &error);
+        if (status) {
+            l->failed++;
+            l->error = error;
+        }
+    }
+    return NULL;
+}
+
+static json_t *enqueue_load(json_t *arguments)
+{
+    enum { MOST_THREADS = 32 };
+    static load loads[MOST_THREADS];
+    pthread_t threads[MOST_THREADS];
+    asynq_error error;
+    int64_t count = number(arguments, "threads");
+    int status = open_client(&error);
+    if (status)
+        return peer_status(status, &error);
+    if (count < 1 || count > MOST_THREADS)
+        count = 1;
+    for (int64_t i = 0; i < count; i++) {
+        loads[i] = (load){
+            .queue = json_string_value(json_object_get(arguments, "queue")),
+            .prefix = json_string_value(json_object_get(arguments, "prefix")),
+            .payload = json_string_value(json_object_get(arguments, "payload")),
+            .first = i,
+            .count = number(arguments, "count"),
+            .step = count,
+            .max_retry = number(arguments, "max_retry"),
+            .async = json_is_true(json_object_get(arguments, "async")),
+        };
+        pthread_create(&threads[i], NULL, run_load, &loads[i]);
+    }
+    int64_t failed = 0;
+    for (int64_t i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+    asynq_client_flush(client);
+    for (int64_t i = 0; i < count; i++) {
+        failed += loads[i].failed;
+        if (loads[i].failed)
+            error = loads[i].error;
+    }
+    json_t *answer = peer_status(failed ? error.code : 0, &error);
+    json_object_set_new(answer, "failed", json_integer(failed));
+    return answer;
+}
+
+static json_t *ping(json_t *arguments)
+{
+    (void)arguments;
+    asynq_error error;
+    int status = open_client(&error);
+    if (!status)
+        status = asynq_client_ping(client, &error);
+    return peer_status(status, &error);
+}
+
+static json_t *configure(json_t *arguments)
+{
+    client_timeout_ms = number(arguments, "timeout_ms");
+    return peer_status(0, NULL);
+}
+
+static json_t *close_client(json_t *arguments)
+{
+    (void)arguments;
+    asynq_client_free(client);
+    client = NULL;
+    return peer_status(0, NULL);
+}
+
+const peer_row peer_client_rows[] = {
+    {"enqueue", enqueue}, {"batch", batch},          {"load", enqueue_load},
+    {"ping", ping},       {"client.options", configure}, {"client.close", close_client},
+    {NULL, NULL},
+};

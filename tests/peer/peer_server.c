@@ -1,0 +1,299 @@
+/*
+ * Servers in the peer. What a handler does stands in the task's payload, a JSON object:
+ *
+ *   {"do": "done" | "fail" | "skip" | "revoke" | "crash", "text": error, "result": text, "sleep_ms": n, "times": n,
+ *    "stubborn": true}
+ *
+ * sleep_ms ends early when the job is cancelled, unless stubborn; "times" limits a failure to the first n attempts.
+ * Types that begin with "async:" run on the loop and are completed from another thread. Each start and end is a line
+ * in the ledger file: "start|end <queue> <id> <retry> <time in us>".
+ */
+#include "peer.h"
+
+#include "base/clock.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static asynq_server *server;
+static asynq_mux *mux;
+static int ledger = -1;
+static json_t *not_failures; /* error texts for which is_failure answers false */
+static int64_t retry_delay_ms = -1;
+
+/* Under the lock: what tests ask for. */
+static pthread_mutex_t seen_lock = PTHREAD_MUTEX_INITIALIZER;
+static json_t *seen; /* lines */
+
+static void note(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    pthread_mutex_lock(&seen_lock);
+    if (!seen)
+        seen = json_array();
+    json_array_append_new(seen, json_vsprintf(format, args));
+    pthread_mutex_unlock(&seen_lock);
+    va_end(args);
+}
+
+static void ledger_write(const char *what, const asynq_job *job)
+{
+    char line[512];
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int length = snprintf(line, sizeof line, "%s %s %s %d %" PRId64 "\n", what, asynq_job_queue(job), asynq_job_id(job),
+                          asynq_job_retry_count(job), (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    if (ledger >= 0)
+        (void)!write(ledger, line, (size_t)length); /* O_APPEND: whole lines */
+}
+
+static int64_t wish_number(json_t *wish, const char *name)
+{
+    return json_integer_value(json_object_get(wish, name));
+}
+
+static void pause_as_wished(asynq_job *job, json_t *wish)
+{
+    int64_t sleep_ms = wish_number(wish, "sleep_ms");
+    if (sleep_ms && json_is_true(json_object_get(wish, "stubborn")))
+        usleep((useconds_t)sleep_ms * 1000);
+    else if (sleep_ms && asynq_job_wait_cancelled(job, sleep_ms))
+        note("cancelled %s", asynq_job_id(job));
+}
+
+static int act(asynq_job *job, json_t *wish)
+{
+    const char *what = json_string_value(json_object_get(wish, "do"));
+    const char *text = json_string_value(json_object_get(wish, "text"));
+    const char *result = json_string_value(json_object_get(wish, "result"));
+    json_t *times = json_object_get(wish, "times");
+    text = text ? text : "failed as told";
+    if (result && asynq_write_result(job, result, strlen(result)) != ASYNQ_DONE)
+        return ASYNQ_FAILED;
+    if (!what || (times && asynq_job_retry_count(job) >= json_integer_value(times)))
+        return ASYNQ_DONE;
+    if (strcmp(what, "fail") == 0)
+        return asynq_fail(job, "%s", text);
+    if (strcmp(what, "skip") == 0)
+        return asynq_skip_retry(job, "%s", text);
+    if (strcmp(what, "revoke") == 0)
+        return asynq_revoke(job, "%s", text);
+    if (strcmp(what, "both") == 0) { /* wraps both: the last word counts */
+        asynq_skip_retry(job, "%s", text);
+        return asynq_revoke(job, "%s", text);
+    }
+    if (strcmp(what, "crash") == 0)
+        raise(SIGKILL);
+    return ASYNQ_DONE;
+}
+
+static int handle(asynq_job *job, void *arg)
+{
+    (void)arg;
+    size_t length;
+    const char *payload = asynq_job_payload(job, &length);
+    json_t *wish = json_loadb(payload, length, 0, NULL);
+    ledger_write("start", job);
+    pause_as_wished(job, wish);
+    int outcome = act(job, wish);
+    ledger_write("end", job);
+    json_decref(wish);
+    return outcome;
+}
+
+static void *complete_later(void *arg)
+{
+    asynq_job *job = arg;
+    asynq_complete(job, handle(job, NULL));
+    return NULL;
+}
+
+static int handle_async(asynq_job *job, void *arg)
+{
+    (void)arg;
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, complete_later, job))
+        return asynq_fail(job, "no thread");
+    pthread_detach(thread);
+    return ASYNQ_LATER;
+}
+
+static int handle_deadline(asynq_job *job, void *arg)
+{
+    (void)arg;
+    note("deadline %" PRId64, asynq_job_deadline_ms(job) - clock_now_ns() / NS_PER_MS);
+    return ASYNQ_DONE;
+}
+
+static int name_pattern(asynq_job *job, void *arg)
+{
+    note("%s %s", (const char *)arg, asynq_job_type(job));
+    return ASYNQ_DONE;
+}
+
+static int middleware(asynq_job *job, asynq_next *next, void *arg)
+{
+    note("before %s %s", (const char *)arg, asynq_job_type(job));
+    int outcome = asynq_next_run(next, job);
+    note("after %s %s", (const char *)arg, asynq_job_type(job));
+    return outcome;
+}
+
+static int64_t retry_delay(const asynq_job *job, int retry_count, const char *error, void *arg)
+{
+    (void)job, (void)retry_count, (void)error, (void)arg;
+    return retry_delay_ms;
+}
+
+static bool is_failure(const asynq_job *job, const char *error, void *arg)
+{
+    (void)job, (void)arg;
+    size_t i;
+    json_t *text;
+    json_array_foreach(not_failures, i, text) if (strcmp(json_string_value(text), error) == 0) return false;
+    return true;
+}
+
+static void on_error(const asynq_job *job, const char *error, void *arg)
+{
+    (void)arg;
+    note("error %s %s", asynq_job_id(job), error);
+}
+
+static void on_log(asynq_log_level level, const char *text, void *arg)
+{
+    (void)arg;
+    if (level >= ASYNQ_LOG_WARN)
+        note("log %s", text);
+    if (getenv("ASYNQ_PEER_LOG"))
+        asynq_log_to_stderr(level, text, NULL);
+}
+
+static void on_health(int status, const char *text, void *arg)
+{
+    (void)text, (void)arg;
+    note("health %d", status);
+}
+
+static char email[] = "email", email_welcome[] = "email:welcome", outer[] = "A", inner[] = "B";
+
+static int build_mux(bool with_middleware, asynq_error *error)
+{
+    static const asynq_route routes[] = {
+        {.pattern = "load", .handler = handle},
+        {.pattern = "t", .handler = handle},
+        {.pattern = "async:", .handler = handle_async, .kind = ASYNQ_HANDLER_ASYNC},
+        {.pattern = "inline:", .handler = handle, .kind = ASYNQ_HANDLER_ASYNC},
+        {.pattern = "deadline", .handler = handle_deadline},
+        {.pattern = "email", .handler = name_pattern, .arg = email},
+        {.pattern = "email:welcome", .handler = name_pattern, .arg = email_welcome},
+    };
+    mux = asynq_mux_new();
+    int status = 0;
+    for (size_t i = 0; !status && i < sizeof routes / sizeof *routes; i++)
+        status = asynq_mux_handle(mux, &routes[i], error);
+    if (!status && with_middleware)
+        status = asynq_mux_use(mux, middleware, outer, error);
+    if (!status && with_middleware)
+        status = asynq_mux_use(mux, middleware, inner, error);
+    return status;
+}
+
+/* {"queues": {name: priority}, "concurrency": n, "strict": bool, "shutdown_ms": n, "ledger": path, ...} */
+static json_t *start(json_t *arguments)
+{
+    asynq_error error;
+    const char *name, *path = json_string_value(json_object_get(arguments, "ledger"));
+    json_t *priority, *delay = json_object_get(arguments, "retry_delay_ms");
+    not_failures = json_deep_copy(json_object_get(arguments, "not_failures"));
+    if (path)
+        ledger = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (delay)
+        retry_delay_ms = json_integer_value(delay);
+    int status = build_mux(json_is_true(json_object_get(arguments, "middleware")), &error);
+    asynq_server_options options = {
+        ASYNQ_SERVER_OPTIONS_INIT,
+        .redis = peer_redis,
+        .concurrency = (int)json_integer_value(json_object_get(arguments, "concurrency")),
+        .strict_priority = json_is_true(json_object_get(arguments, "strict")),
+        .mux = mux,
+        .retry_delay_ms = delay ? retry_delay : NULL,
+        .is_failure = not_failures ? is_failure : NULL,
+        .on_error = on_error,
+        .on_health = on_health,
+        .health_interval_ms = json_integer_value(json_object_get(arguments, "health_ms")),
+        .shutdown_timeout_ms = json_integer_value(json_object_get(arguments, "shutdown_ms")),
+        .log = on_log,
+        .log_level = getenv("ASYNQ_PEER_LOG") ? ASYNQ_LOG_DEBUG : ASYNQ_LOG_INFO,
+    };
+    if (!status)
+        server = asynq_server_new(&options, &error);
+    status = server ? 0 : error.code;
+    json_object_foreach(json_object_get(arguments, "queues"), name, priority) if (!status) status =
+        asynq_server_queue(server, name, (int)json_integer_value(priority), &error);
+    if (!status)
+        status = asynq_server_start(server, &error);
+    return peer_status(status, &error);
+}
+
+static json_t *start_again(json_t *arguments)
+{
+    (void)arguments;
+    asynq_error error;
+    return peer_status(asynq_server_start(server, &error), &error);
+}
+
+static json_t *stop(json_t *arguments)
+{
+    (void)arguments;
+    asynq_server_stop(server);
+    return peer_status(0, NULL);
+}
+
+static json_t *shut_down(json_t *arguments)
+{
+    (void)arguments;
+    asynq_server_shutdown(server);
+    return peer_status(0, NULL);
+}
+
+static json_t *take_notes(json_t *arguments)
+{
+    (void)arguments;
+    pthread_mutex_lock(&seen_lock);
+    json_t *notes = seen ? seen : json_array();
+    seen = NULL;
+    pthread_mutex_unlock(&seen_lock);
+    json_t *answer = peer_status(0, NULL);
+    json_object_set_new(answer, "notes", notes);
+    return answer;
+}
+
+static json_t *free_server(json_t *arguments)
+{
+    (void)arguments;
+    asynq_server_free(server);
+    asynq_mux_free(mux);
+    json_decref(not_failures);
+    json_decref(seen);
+    if (ledger >= 0)
+        close(ledger);
+    server = NULL;
+    mux = NULL;
+    not_failures = seen = NULL;
+    ledger = -1;
+    return peer_status(0, NULL);
+}
+
+const peer_row peer_server_rows[] = {
+    {"server.start", start},   {"server.start_again", start_again}, {"server.stop", stop},
+    {"server.shutdown", shut_down}, {"notes", take_notes},         {"server.free", free_server},
+    {NULL, NULL},
+};
