@@ -80,7 +80,10 @@ static void *create_integer(const redisReadTask *task, long long integer)
 
 static void *create_nil(const redisReadTask *task)
 {
-    return place_value(task);
+    redis_value *value = place_value(task);
+    if (value)
+        value->type = REDIS_NIL; /* the task calls it a string or an array */
+    return value;
 }
 
 static void free_object(void *value)

@@ -73,6 +73,7 @@ static void clear_records(asynq_server *server)
 
 static void finish(asynq_server *server)
 {
+    server->tracking = false; /* nothing is to be watched when pending commands end with the connections */
     loop_timer_cancel(&server->shutdown_limit);
     recoverer_stop(server);
     janitor_stop(server);

@@ -68,8 +68,8 @@ int main(int argc, char **argv)
         json_decref(result);
     }
     free(line);
-    find_row("client.close")->run(NULL);
-    find_row("broker.close")->run(NULL);
-    find_row("server.free")->run(NULL);
+    static const char *const closing[] = {"client.close", "broker.close", "server.free"};
+    for (size_t i = 0; i < sizeof closing / sizeof *closing; i++)
+        json_decref(find_row(closing[i])->run(NULL));
     return 0;
 }

@@ -1,0 +1,147 @@
+// Package harness starts what tests need: private Redis servers, our peer program, Go's Asynq beside it.
+package harness
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+)
+
+// Redis is a private redis-server on a unix socket.
+type Redis struct {
+	t      testing.TB
+	Dir    string
+	Socket string
+	Client *redis.Client
+	args   []string
+	cmd    *exec.Cmd
+}
+
+// StartRedis starts a server that ends with the test. Further arguments go to redis-server.
+func StartRedis(t testing.TB, args ...string) *Redis {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "asynq-test-") // t.TempDir() makes names that are too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Redis{t: t, Dir: dir, Socket: filepath.Join(dir, "s"), args: args}
+	r.Start()
+	t.Cleanup(func() {
+		r.Client.Close()
+		r.Kill()
+		os.RemoveAll(dir)
+	})
+	return r
+}
+
+// Binary is the redis-server that tests use.
+func Binary() string {
+	if path := os.Getenv("REDIS_SERVER"); path != "" {
+		return path
+	}
+	return "redis-server"
+}
+
+// Start starts the server, again after Kill.
+func (r *Redis) Start() {
+	r.t.Helper()
+	args := append([]string{"--port", "0", "--unixsocket", r.Socket, "--save", "", "--dir", r.Dir, "--loglevel",
+		"warning"}, r.args...)
+	r.cmd = exec.Command(Binary(), args...)
+	r.cmd.Stderr = os.Stderr
+	if err := r.cmd.Start(); err != nil {
+		r.t.Fatalf("redis-server: %v", err)
+	}
+	if r.Client == nil {
+		r.Client = redis.NewClient(&redis.Options{Network: "unix", Addr: r.Socket})
+	}
+	Eventually(r.t, 5*time.Second, "Redis to answer", func() bool {
+		err := r.Client.Ping(context.Background()).Err()
+		return err == nil || strings.Contains(err.Error(), "NOAUTH")
+	})
+}
+
+// Kill ends the server at once.
+func (r *Redis) Kill() {
+	if r.cmd != nil {
+		r.cmd.Process.Kill()
+		r.cmd.Wait()
+		r.cmd = nil
+	}
+}
+
+// URI is the address in our library's form.
+func (r *Redis) URI() string { return "unix://" + r.Socket }
+
+// Opt is the address in Asynq's form.
+func (r *Redis) Opt() asynq.RedisClientOpt {
+	return asynq.RedisClientOpt{Network: "unix", Addr: r.Socket}
+}
+
+// Do runs a command and fails the test on an error.
+func (r *Redis) Do(args ...any) any {
+	r.t.Helper()
+	value, err := r.Client.Do(context.Background(), args...).Result()
+	if err != nil && err != redis.Nil {
+		r.t.Fatalf("%v: %v", args, err)
+	}
+	return value
+}
+
+// Int is Do for integer replies.
+func (r *Redis) Int(args ...any) int64 {
+	r.t.Helper()
+	value, _ := r.Do(args...).(int64)
+	return value
+}
+
+// Text is Do for string replies.
+func (r *Redis) Text(args ...any) string {
+	r.t.Helper()
+	value, _ := r.Do(args...).(string)
+	return value
+}
+
+// Strings is Do for replies that are lists of strings.
+func (r *Redis) Strings(args ...any) []string {
+	r.t.Helper()
+	list, _ := r.Do(args...).([]any)
+	var texts []string
+	for _, value := range list {
+		texts = append(texts, fmt.Sprint(value))
+	}
+	return texts
+}
+
+// Keys lists the keys that are Asynq's, sorted. Keys of our own are left out.
+func (r *Redis) Keys() []string {
+	r.t.Helper()
+	var keys []string
+	for _, key := range r.Strings("KEYS", "*") {
+		if !strings.Contains(key, "libasynq") {
+			keys = append(keys, key)
+		}
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+// Eventually waits until a condition holds.
+func Eventually(t testing.TB, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(limit); !holds(); {
+		if time.Now().After(end) {
+			t.Fatalf("waited %v for %s", limit, what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}

@@ -1,0 +1,339 @@
+package harness
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+)
+
+// ServerOptions describe a server under test.
+type ServerOptions struct {
+	Queues      map[string]int
+	Concurrency int
+	Strict      bool
+	ShutdownMs  int
+	RetryMs     *int64   // fixed retry delay; nil: Asynq's default
+	NotFailures []string // error texts for which IsFailure answers false
+	Middleware  bool
+	HealthMs    int
+	LedgerPath  string // default: a new file
+}
+
+// Wish is what a task's payload tells the handler to do; see tests/peer/peer_server.c.
+type Wish struct {
+	Do       string `json:"do,omitempty"`
+	Text     string `json:"text,omitempty"`
+	Result   string `json:"result,omitempty"`
+	SleepMs  int    `json:"sleep_ms,omitempty"`
+	Times    *int   `json:"times,omitempty"`
+	Stubborn bool   `json:"stubborn,omitempty"`
+}
+
+// Payload is the wish as a payload.
+func (w Wish) Payload() *string {
+	text, _ := json.Marshal(w)
+	return P(string(text))
+}
+
+// Line is one start or end of a handler.
+type Line struct {
+	What, Queue, ID string
+	Retry           int
+	AtUs            int64
+}
+
+// Server is a running server under test, Go's or ours.
+type Server interface {
+	Kind() string
+	Stop()
+	Shutdown()
+	Terminate() // by signal TERM, or what comes nearest
+	Notes() []string
+	Ledger() []Line
+}
+
+// ReadLedger reads the starts and ends that handlers have written.
+func ReadLedger(t testing.TB, path string) []Line {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	var lines []Line
+	for _, row := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+		fields := strings.Fields(row)
+		if len(fields) != 5 {
+			continue
+		}
+		retry, _ := strconv.Atoi(fields[3])
+		at, _ := strconv.ParseInt(fields[4], 10, 64)
+		lines = append(lines, Line{fields[0], fields[1], fields[2], retry, at})
+	}
+	return lines
+}
+
+// Starts counts the starts of each task, by queue and id.
+func Starts(lines []Line) map[string]int {
+	starts := map[string]int{}
+	for _, line := range lines {
+		if line.What == "start" {
+			starts[line.Queue+"/"+line.ID]++
+		}
+	}
+	return starts
+}
+
+// StartServer starts a server of the given kind, "go" or "c".
+func StartServer(t testing.TB, kind string, r *Redis, options ServerOptions) Server {
+	t.Helper()
+	if options.LedgerPath == "" {
+		options.LedgerPath = filepath.Join(r.Dir, fmt.Sprintf("ledger-%d", time.Now().UnixNano()))
+	}
+	if kind == "go" {
+		return startGoServer(t, r, options)
+	}
+	return StartCServer(t, r.URI(), options)
+}
+
+// Servers runs a test with each kind of server.
+func Servers(t *testing.T, test func(t *testing.T, kind string)) {
+	for _, kind := range []string{"go", "c"} {
+		t.Run(kind, func(t *testing.T) { t.Parallel(); test(t, kind) })
+	}
+}
+
+// ---- ours ----
+
+// CServer is a server of ours in a process of its own.
+type CServer struct {
+	*Peer
+	path string
+}
+
+// StartCServer starts a peer with a server in it.
+func StartCServer(t testing.TB, uri string, options ServerOptions) *CServer {
+	t.Helper()
+	s := &CServer{StartPeer(t, uri), options.LedgerPath}
+	s.Must("server.start", options.forC())
+	return s
+}
+
+func (options ServerOptions) forC() M {
+	m := M{"concurrency": options.Concurrency, "strict": options.Strict, "shutdown_ms": options.ShutdownMs,
+		"ledger": options.LedgerPath, "middleware": options.Middleware, "health_ms": options.HealthMs}
+	if options.Queues != nil {
+		m["queues"] = options.Queues
+	}
+	if options.RetryMs != nil {
+		m["retry_delay_ms"] = *options.RetryMs
+	}
+	if options.NotFailures != nil {
+		m["not_failures"] = options.NotFailures
+	}
+	return m
+}
+
+// Kind is "c".
+func (s *CServer) Kind() string { return "c" }
+
+// Stop stops it taking tasks.
+func (s *CServer) Stop() { s.Must("server.stop", nil) }
+
+// Shutdown ends the server, not the process.
+func (s *CServer) Shutdown() { s.Must("server.shutdown", nil) }
+
+// Terminate is Shutdown: the peer takes no signals.
+func (s *CServer) Terminate() { s.Shutdown() }
+
+// Ledger is what its handlers have written.
+func (s *CServer) Ledger() []Line { return ReadLedger(s.t, s.path) }
+
+// ---- Go's ----
+
+type goServer struct {
+	t      testing.TB
+	server *asynq.Server
+	path   string
+	once   sync.Once
+	mutex  sync.Mutex
+	notes  []string
+}
+
+func (s *goServer) note(format string, arguments ...any) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.notes = append(s.notes, fmt.Sprintf(format, arguments...))
+}
+
+func startGoServer(t testing.TB, r *Redis, options ServerOptions) *goServer {
+	s := &goServer{t: t, path: options.LedgerPath}
+	s.server = asynq.NewServer(r.Opt(), s.config(options))
+	if err := s.server.Start(GoMux(s, options)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Shutdown)
+	return s
+}
+
+func (s *goServer) config(options ServerOptions) asynq.Config {
+	config := asynq.Config{
+		Concurrency:     options.Concurrency,
+		Queues:          options.Queues,
+		StrictPriority:  options.Strict,
+		ShutdownTimeout: time.Duration(options.ShutdownMs) * time.Millisecond,
+		LogLevel:        asynq.FatalLevel,
+		ErrorHandler: asynq.ErrorHandlerFunc(func(ctx context.Context, task *asynq.Task, err error) {
+			id, _ := asynq.GetTaskID(ctx)
+			s.note("error %s %s", id, err)
+		}),
+	}
+	if options.RetryMs != nil {
+		config.RetryDelayFunc = func(int, error, *asynq.Task) time.Duration {
+			return time.Duration(*options.RetryMs) * time.Millisecond
+		}
+	}
+	if options.NotFailures != nil {
+		config.IsFailure = func(err error) bool {
+			for _, text := range options.NotFailures {
+				if err.Error() == text {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	return config
+}
+
+// Noter receives what handlers and middleware report.
+type noter interface{ note(string, ...any) }
+
+// GoMux is the same set of handlers as the peer's.
+func GoMux(s *goServer, options ServerOptions) *asynq.ServeMux {
+	mux := asynq.NewServeMux()
+	handle := GoHandler(options.LedgerPath, s)
+	for _, pattern := range []string{"load", "t", "async:", "inline:"} {
+		mux.HandleFunc(pattern, handle)
+	}
+	for _, pattern := range []string{"email", "email:welcome"} {
+		mux.HandleFunc(pattern, func(ctx context.Context, task *asynq.Task) error {
+			s.note("%s %s", pattern, task.Type())
+			return nil
+		})
+	}
+	mux.HandleFunc("deadline", func(ctx context.Context, task *asynq.Task) error {
+		deadline, _ := ctx.Deadline()
+		s.note("deadline %d", time.Until(deadline).Milliseconds())
+		return nil
+	})
+	if options.Middleware {
+		for _, name := range []string{"A", "B"} {
+			mux.Use(func(next asynq.Handler) asynq.Handler {
+				return asynq.HandlerFunc(func(ctx context.Context, task *asynq.Task) error {
+					s.note("before %s %s", name, task.Type())
+					err := next.ProcessTask(ctx, task)
+					s.note("after %s %s", name, task.Type())
+					return err
+				})
+			})
+		}
+	}
+	return mux
+}
+
+// GoHandler does what the peer's handler does.
+func GoHandler(ledger string, s noter) asynq.HandlerFunc {
+	file, err := os.OpenFile(ledger, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		panic(err)
+	}
+	return func(ctx context.Context, task *asynq.Task) error {
+		id, _ := asynq.GetTaskID(ctx)
+		queue, _ := asynq.GetQueueName(ctx)
+		retried, _ := asynq.GetRetryCount(ctx)
+		write := func(what string) {
+			fmt.Fprintf(file, "%s %s %s %d %d\n", what, queue, id, retried, time.Now().UnixMicro())
+		}
+		var wish Wish
+		json.Unmarshal(task.Payload(), &wish)
+		write("start")
+		defer write("end")
+		pause(ctx, wish, func() { s.note("cancelled %s", id) })
+		if wish.Result != "" {
+			if _, err := task.ResultWriter().Write([]byte(wish.Result)); err != nil {
+				return err
+			}
+		}
+		return outcome(wish, retried)
+	}
+}
+
+func pause(ctx context.Context, wish Wish, cancelled func()) {
+	sleep := time.Duration(wish.SleepMs) * time.Millisecond
+	if wish.Stubborn || sleep == 0 {
+		time.Sleep(sleep)
+		return
+	}
+	select {
+	case <-ctx.Done():
+		cancelled()
+	case <-time.After(sleep):
+	}
+}
+
+// textError fails with exactly a text, however it wraps.
+type textError struct {
+	text string
+	wrap []error
+}
+
+func (e textError) Error() string   { return e.text }
+func (e textError) Unwrap() []error { return e.wrap }
+
+func outcome(wish Wish, retried int) error {
+	text := wish.Text
+	if text == "" {
+		text = "failed as told"
+	}
+	if wish.Times != nil && retried >= *wish.Times {
+		return nil
+	}
+	switch wish.Do {
+	case "fail":
+		return errors.New(text)
+	case "skip":
+		return textError{text, []error{asynq.SkipRetry}}
+	case "revoke":
+		return textError{text, []error{asynq.RevokeTask}}
+	case "both":
+		return textError{text, []error{asynq.SkipRetry, asynq.RevokeTask}}
+	case "crash":
+		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	}
+	return nil
+}
+
+func (s *goServer) Kind() string   { return "go" }
+func (s *goServer) Stop()          { s.server.Stop() }
+func (s *goServer) Shutdown()      { s.once.Do(s.server.Shutdown) }
+func (s *goServer) Terminate()     { s.Stop(); s.Shutdown() }
+func (s *goServer) Ledger() []Line { return ReadLedger(s.t, s.path) }
+
+func (s *goServer) Notes() []string {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	notes := s.notes
+	s.notes = nil
+	return notes
+}
