@@ -77,7 +77,9 @@ func NewCEnqueuer(t testing.TB, r *Redis) Enqueuer { return &cEnqueuer{r, StartP
 func (e *cEnqueuer) Name() string  { return "c" }
 func (e *cEnqueuer) Redis() *Redis { return e.redis }
 
-func (e *cEnqueuer) Enqueue(task Task) Enqueued { return ReadEnqueued(e.peer.Do("enqueue", task.ForC())) }
+func (e *cEnqueuer) Enqueue(task Task) Enqueued {
+	return ReadEnqueued(e.peer.Do("enqueue", task.ForC()))
+}
 
 // ReadEnqueued reads one result of our peer.
 func ReadEnqueued(answer M) Enqueued {

@@ -145,3 +145,12 @@ func Eventually(t testing.TB, limit time.Duration, what string, holds func() boo
 		time.Sleep(5 * time.Millisecond)
 	}
 }
+
+func readFile(t testing.TB, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

@@ -170,7 +170,8 @@ type goServer struct {
 	notes  []string
 }
 
-func (s *goServer) note(format string, arguments ...any) {
+// Note keeps what handlers and middleware report.
+func (s *goServer) Note(format string, arguments ...any) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.notes = append(s.notes, fmt.Sprintf(format, arguments...))
@@ -195,7 +196,7 @@ func (s *goServer) config(options ServerOptions) asynq.Config {
 		LogLevel:        asynq.FatalLevel,
 		ErrorHandler: asynq.ErrorHandlerFunc(func(ctx context.Context, task *asynq.Task, err error) {
 			id, _ := asynq.GetTaskID(ctx)
-			s.note("error %s %s", id, err)
+			s.Note("error %s %s", id, err)
 		}),
 	}
 	if options.RetryMs != nil {
@@ -216,8 +217,8 @@ func (s *goServer) config(options ServerOptions) asynq.Config {
 	return config
 }
 
-// Noter receives what handlers and middleware report.
-type noter interface{ note(string, ...any) }
+// Noter receives what handlers report.
+type Noter interface{ Note(string, ...any) }
 
 // GoMux is the same set of handlers as the peer's.
 func GoMux(s *goServer, options ServerOptions) *asynq.ServeMux {
@@ -228,22 +229,22 @@ func GoMux(s *goServer, options ServerOptions) *asynq.ServeMux {
 	}
 	for _, pattern := range []string{"email", "email:welcome"} {
 		mux.HandleFunc(pattern, func(ctx context.Context, task *asynq.Task) error {
-			s.note("%s %s", pattern, task.Type())
+			s.Note("%s %s", pattern, task.Type())
 			return nil
 		})
 	}
 	mux.HandleFunc("deadline", func(ctx context.Context, task *asynq.Task) error {
 		deadline, _ := ctx.Deadline()
-		s.note("deadline %d", time.Until(deadline).Milliseconds())
+		s.Note("deadline %d", time.Until(deadline).Milliseconds())
 		return nil
 	})
 	if options.Middleware {
 		for _, name := range []string{"A", "B"} {
 			mux.Use(func(next asynq.Handler) asynq.Handler {
 				return asynq.HandlerFunc(func(ctx context.Context, task *asynq.Task) error {
-					s.note("before %s %s", name, task.Type())
+					s.Note("before %s %s", name, task.Type())
 					err := next.ProcessTask(ctx, task)
-					s.note("after %s %s", name, task.Type())
+					s.Note("after %s %s", name, task.Type())
 					return err
 				})
 			})
@@ -253,7 +254,7 @@ func GoMux(s *goServer, options ServerOptions) *asynq.ServeMux {
 }
 
 // GoHandler does what the peer's handler does.
-func GoHandler(ledger string, s noter) asynq.HandlerFunc {
+func GoHandler(ledger string, s Noter) asynq.HandlerFunc {
 	file, err := os.OpenFile(ledger, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		panic(err)
@@ -269,7 +270,7 @@ func GoHandler(ledger string, s noter) asynq.HandlerFunc {
 		json.Unmarshal(task.Payload(), &wish)
 		write("start")
 		defer write("end")
-		pause(ctx, wish, func() { s.note("cancelled %s", id) })
+		pause(ctx, wish, func() { s.Note("cancelled %s", id) })
 		if wish.Result != "" {
 			if _, err := task.ResultWriter().Write([]byte(wish.Result)); err != nil {
 				return err

@@ -8,11 +8,11 @@ import (
 
 // Options are the options of an enqueue call in a form that both libraries' calls can be made from. Nil: not given.
 type Options struct {
-	Queue, ID, Group                       *string
-	MaxRetry                               *int
+	Queue, ID, Group                      *string
+	MaxRetry                              *int
 	Timeout, Unique, ProcessIn, Retention *time.Duration
-	Deadline, ProcessAt                    *time.Time
-	Headers                                map[string]string
+	Deadline, ProcessAt                   *time.Time
+	Headers                               map[string]string
 }
 
 // Task is a task to be enqueued: options at creation, and options of the call over them.

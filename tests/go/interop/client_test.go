@@ -232,7 +232,9 @@ func TestD1(t *testing.T) {
 				}
 			})
 		},
-		"C-22": func(t *testing.T) { refused(t, simple(Options{Unique: P(500 * time.Millisecond)}), "Unique TTL cannot be less than 1s") },
+		"C-22": func(t *testing.T) {
+			refused(t, simple(Options{Unique: P(500 * time.Millisecond)}), "Unique TTL cannot be less than 1s")
+		},
 		"C-23": func(t *testing.T) { refused(t, Task{Type: "  "}, "task typename cannot be empty") },
 		"C-24": func(t *testing.T) {
 			refused(t, simple(Options{Queue: P(" ")}), "queue name must contain one or more characters")

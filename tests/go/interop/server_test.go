@@ -470,4 +470,3 @@ func leaseCannotBeExtended(t *testing.T) {
 	equal(t, "active", list(r, "active"), "["+result.ID+"]")
 	equal(t, "processed", exists(r, QueueKey("default", "processed")), false)
 }
-
