@@ -8,17 +8,26 @@
 
 enum { FORWARD_AGAIN_MS = 1000, FORWARD_FAR_MS = 3600 * 1000 };
 
-static void due_set_timer(due_source *due, bool any, double next_due)
+enum { NOTHING_DUE = -1 };
+
+/* Sets the timer to the next due time, or `most_ms` from now if that is earlier. */
+static void due_set_timer(due_source *due, int64_t most_ms)
 {
     asynq_server *server = due->queue->server;
     int64_t wait_ms = FORWARD_FAR_MS;
-    if (any) {
-        double left_ms = next_due * 1000.0 - (double)loop_now_ns(server->loop) / 1e6;
+    if (due->next_due >= 0) {
+        double left_ms = due->next_due * 1000.0 - (double)loop_now_ns(server->loop) / 1e6;
         wait_ms = left_ms < 0 ? 0 : left_ms < FORWARD_FAR_MS ? (int64_t)left_ms + 1 : FORWARD_FAR_MS;
     }
-    if (!server->tracking && wait_ms > server->options.delayed_task_check_interval_ms)
-        wait_ms = server->options.delayed_task_check_interval_ms;
-    loop_timer_set(&due->timer, wait_ms);
+    loop_timer_set(&due->timer, wait_ms < most_ms ? wait_ms : most_ms);
+}
+
+static void due_expect(due_source *due, double next_due)
+{
+    asynq_server *server = due->queue->server;
+    due->fruitless_wakes = next_due == due->next_due ? due->fruitless_wakes : 0;
+    due->next_due = next_due;
+    due_set_timer(due, server->tracking ? FORWARD_FAR_MS : server->options.delayed_task_check_interval_ms);
 }
 
 static void due_report_dropped(due_source *due, const redis_value *dropped)
@@ -33,14 +42,21 @@ static void due_value(void *arg, const redis_value *value)
     due_source *due = arg;
     const redis_value *score = redis_value_at(value, 1);
     if (!due->in_flight)
-        due_set_timer(due, score != NULL, redis_value_double(score));
+        due_expect(due, score ? redis_value_double(score) : NOTHING_DUE);
 }
 
 static void due_changed(void *arg)
 {
     due_source *due = arg;
-    if (!due->in_flight && due->queue->server->tracking) /* a script under way arms when it is done */
-        key_watch_arm(&due->watch, due->queue->server->work);
+    asynq_server *server = due->queue->server;
+    due->fruitless_wakes++;
+    if (due->in_flight || !server->tracking)
+        return; /* a script under way arms when it is done */
+    int64_t rest_ms = watch_rest_ms(due->fruitless_wakes, server->options.delayed_task_check_interval_ms);
+    if (rest_ms)
+        due_set_timer(due, rest_ms); /* then the script looks and arms */
+    else
+        key_watch_arm(&due->watch, server->work);
 }
 
 static void due_forwarded(void *arg, int status, const asynq_error *error, const redis_value *reply)
@@ -57,9 +73,8 @@ static void due_forwarded(void *arg, int status, const asynq_error *error, const
         return;
     }
     due_report_dropped(due, broker_forward_dropped(reply));
-    double next_due = 0;
-    bool any = broker_upkeep_next(reply, &next_due);
-    due_set_timer(due, any, next_due);
+    double next_due;
+    due_expect(due, broker_upkeep_next(reply, &next_due) ? next_due : NOTHING_DUE);
     if (server->tracking) /* its reply tells of what came in between */
         key_watch_arm(&due->watch, server->work);
 }
@@ -88,6 +103,7 @@ void forwarder_init(served_queue *queue)
         due_source *due = &queue->due[i];
         due->queue = queue;
         due->key = sources[i];
+        due->next_due = NOTHING_DUE;
         loop_timer_init(queue->server->loop, &due->timer, due_timer_fired, due);
         due->watch = (key_watch){
             .key = queue->keys.key[sources[i]],

@@ -34,7 +34,9 @@ typedef struct due_source {
     struct served_queue *queue;
     queue_key key;
     key_watch watch;
-    loop_timer timer; /* the next task is due, or it is time to look again */
+    double next_due;          /* Unix s, as last seen; below 0: no task */
+    unsigned fruitless_wakes; /* messages in a row after which the next task was the same */
+    loop_timer timer;         /* the next task is due, or it is time to look again */
     bool in_flight;
 } due_source;
 
@@ -157,6 +159,11 @@ void fetch_reconnected(asynq_server *server);
 int64_t server_random_below(asynq_server *server, int64_t limit);
 
 /* ---- watch.c: when to look into a queue ---- */
+/*
+ * Wake-ups in a row that found nothing new: other servers were faster, or Redis's tracking table is full and answers
+ * every watch at once. After a few of them one rests before watching again, longer each time. 0: no need to rest.
+ */
+int64_t watch_rest_ms(unsigned fruitless_wakes, int64_t most_ms);
 void watch_init(served_queue *queue);
 void watch_clear(served_queue *queue);
 /* A lease found nothing, or left nothing. */

@@ -6,9 +6,7 @@
 
 enum {
     SAFETY_POLL_MS = 15000,
-    /* Wake-ups in a row that found nothing: other servers were faster, or Redis's tracking table is full and answers
-       every watch at once. From then on the queue rests before it is watched again, longer each time. */
-    FRUITLESS_MOST = 8,
+    FRUITLESS_MOST = 8, /* wake-ups without need to rest */
     FIRST_REST_MS = 10
 };
 
@@ -70,23 +68,24 @@ static void watch_by(served_queue *queue, key_watch *watch)
         key_watch_arm(watch, queue->server->work);
 }
 
-static int64_t rest_ms(const served_queue *queue)
+int64_t watch_rest_ms(unsigned fruitless_wakes, int64_t most_ms)
 {
-    unsigned doublings = queue->fruitless_wakes - FRUITLESS_MOST;
-    int64_t ms = (int64_t)FIRST_REST_MS << (doublings < 8 ? doublings : 8);
-    int64_t most = queue->server->options.task_check_interval_ms;
-    return ms < most ? ms : most;
+    if (fruitless_wakes <= FRUITLESS_MOST)
+        return 0;
+    unsigned doublings = fruitless_wakes - FRUITLESS_MOST - 1;
+    int64_t ms = (int64_t)FIRST_REST_MS << (doublings < 10 ? doublings : 10);
+    return ms < most_ms ? ms : most_ms;
 }
 
 void watch_queue_empty(served_queue *queue, bool found_any)
 {
     if (found_any)
         queue->fruitless_wakes = 0;
-    if (queue->server->tracking && queue->fruitless_wakes > FRUITLESS_MOST) {
+    int64_t rest_ms = watch_rest_ms(queue->fruitless_wakes, queue->server->options.task_check_interval_ms);
+    if (queue->server->tracking && rest_ms) {
         queue->may_have_tasks = false;
-        loop_timer_set(&queue->rest, rest_ms(queue));
-        queue->fruitless_wakes -= queue->fruitless_wakes > 2 * FRUITLESS_MOST; /* the rest stays at its longest */
         queue->fruitless_wakes++;
+        loop_timer_set(&queue->rest, rest_ms);
         return;
     }
     watch_by(queue, &queue->pending_watch);
