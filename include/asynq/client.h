@@ -43,9 +43,9 @@ enum {
 typedef struct asynq_client asynq_client;
 
 typedef struct asynq_client_options {
-    size_t size;       /* 0, or by ASYNQ_CLIENT_OPTIONS_INIT */
-    const char *redis; /* URI: redis://, rediss:// (TLS), unix://; default redis://127.0.0.1:6379 */
-    int64_t timeout_ms; /* longest wait for Redis of one call; default 10 s */
+    size_t size;               /* 0, or by ASYNQ_CLIENT_OPTIONS_INIT */
+    const char *redis;         /* URI: redis://, rediss:// (TLS), unix://; default redis://127.0.0.1:6379 */
+    int64_t timeout_ms;        /* longest wait for Redis of one call; default 10 s */
     size_t most_waiting_bytes; /* of asynchronous calls not yet answered; then ASYNQ_E_BUSY; default 64 MiB */
     bool no_memory_in_redis;   /* see asynq_enqueue(); saves two writes per batch */
     asynq_log_cb log;          /* default: no log */
@@ -99,9 +99,9 @@ typedef struct asynq_task_options {
 } asynq_task_options;
 
 typedef struct asynq_task {
-    size_t size;          /* 0, or by ASYNQ_TASK_INIT */
-    const char *type;     /* chooses the handler; not blank */
-    const void *payload;  /* any bytes; NULL: no payload, which differs from an empty one only for unique_ms */
+    size_t size;         /* 0, or by ASYNQ_TASK_INIT */
+    const char *type;    /* chooses the handler; not blank */
+    const void *payload; /* any bytes; NULL: no payload, which differs from an empty one only for unique_ms */
     size_t payload_length;
     asynq_task_options options;
 } asynq_task;

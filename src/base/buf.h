@@ -6,8 +6,8 @@
 #define BASE_BUF_H
 
 #include <asynq/error.h>
-#include <stdbool.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct buf {

@@ -1,8 +1,8 @@
 /* Error codes, their names and texts, all from the one list in <asynq/error.h>. */
 #include "base/error.h"
 
-#include <stdio.h>
 #include <stddef.h>
+#include <stdio.h>
 
 typedef struct error_row {
     int code;
@@ -11,12 +11,14 @@ typedef struct error_row {
     const char *text;
 } error_row;
 
+/* clang-format off */
 static const error_row error_rows[] = {
     {0, false, "ASYNQ_OK", "success"},
 #define ERROR_ROW(suffix, number, again, sentence) {number, again, "ASYNQ_E_" #suffix, sentence},
     ASYNQ_ERROR_MAP(ERROR_ROW)
 #undef ERROR_ROW
 };
+/* clang-format on */
 
 static const error_row error_row_of_an_unknown_code = {0, false, "ASYNQ_E_?", "unknown error code"};
 

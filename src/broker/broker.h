@@ -84,9 +84,9 @@ typedef struct enqueue_batch {
     const enqueue_item *const *items;
     size_t count;
     int64_t now_ns;
-    bytes client_id;  /* empty: remember nothing, then a repeat cannot be told from a conflict */
-    uint64_t number;  /* of this batch, unique for the client */
-    bool is_repeat;   /* sent before with unknown outcome: answer what came of it */
+    bytes client_id; /* empty: remember nothing, then a repeat cannot be told from a conflict */
+    uint64_t number; /* of this batch, unique for the client */
+    bool is_repeat;  /* sent before with unknown outcome: answer what came of it */
 } enqueue_batch;
 
 /* reply: an enqueue_result for each item, see broker_result_at(). */

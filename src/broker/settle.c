@@ -26,8 +26,8 @@ static const settle_form *form_of(const settle_item *item)
 
 static bool same_group(const settle_item *a, const settle_item *b)
 {
-    return form_of(a) == form_of(b) && a->tag == b->tag && a->from_tail == b->from_tail &&
-           !a->exact_score.length && !b->exact_score.length;
+    return form_of(a) == form_of(b) && a->tag == b->tag && a->from_tail == b->from_tail && !a->exact_score.length &&
+           !b->exact_score.length;
 }
 
 static void add_fence(redis_args *args, const settle_item *item)

@@ -84,8 +84,8 @@ int broker_list_orphans(redis_conn *conn, const queue_keys *keys, int64_t first,
     return broker_call(conn, args, cb, arg);
 }
 
-int broker_adopt(redis_conn *conn, const queue_keys *keys, int64_t second, const bytes *ids, size_t count,
-                 broker_cb cb, void *arg)
+int broker_adopt(redis_conn *conn, const queue_keys *keys, int64_t second, const bytes *ids, size_t count, broker_cb cb,
+                 void *arg)
 {
     redis_args *args = redis_conn_script_args(conn, SCRIPT_ADOPT, 2);
     redis_args_add(args, keys->key[QUEUE_KEY_ACTIVE]);

@@ -14,12 +14,7 @@
 #include <stdio.h>
 #include <uuid/uuid.h>
 
-enum {
-    CLIENT_DEFAULT_TIMEOUT_MS = 10000,
-    CLIENT_TICK_MS = 100,
-    CLIENT_RETRY_MS = 10,
-    CLIENT_LANE_IDLE_MS = 60000
-};
+enum { CLIENT_DEFAULT_TIMEOUT_MS = 10000, CLIENT_TICK_MS = 100, CLIENT_RETRY_MS = 10, CLIENT_LANE_IDLE_MS = 60000 };
 
 #define CLIENT_DEFAULT_WAITING ((size_t)64 << 20)
 #define CLIENT_DEFAULT_URI "redis://127.0.0.1:6379"
@@ -177,8 +172,7 @@ static void client_tick(void *arg)
     asynq_client *client = arg;
     int64_t now_ms = loop_steady_ms(client->loop);
     lane *l, *next;
-    HASH_ITER(hh, client->lanes, l, next)
-    {
+    HASH_ITER(hh, client->lanes, l, next) {
         lane_expire(l, now_ms);
         if (lane_is_idle(l) && now_ms - l->used_at_ms > CLIENT_LANE_IDLE_MS) {
             HASH_DEL(client->lanes, l);
@@ -347,8 +341,7 @@ void asynq_client_free(asynq_client *client)
         loop_waker_wake(&client->waker);
         pthread_join(client->thread, NULL);
         lane *l, *next;
-        HASH_ITER(hh, client->lanes, l, next)
-        {
+        HASH_ITER(hh, client->lanes, l, next) {
             HASH_DEL(client->lanes, l);
             lane_free(l);
         }

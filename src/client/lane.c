@@ -203,7 +203,8 @@ void lane_expire(lane *l, int64_t now_ms)
     if (!l->chunk_count || now_ms < latest_ms)
         return;
     if (l->in_flight || l->chunk_is_repeat) {
-        snprintf(text, sizeof text, "the task may be enqueued or not: %s", last->code ? last->text : "no answer in time");
+        snprintf(text, sizeof text, "the task may be enqueued or not: %s",
+                 last->code ? last->text : "no answer in time");
         lane_finish_chunk(l, NULL, ASYNQ_E_OUTCOME_UNKNOWN, text);
     } else {
         lane_finish_chunk(l, NULL, ASYNQ_E_UNAVAILABLE, text);

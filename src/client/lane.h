@@ -37,7 +37,7 @@ typedef struct lane_context {
     redis_conn *conn;
     bytes client_id; /* empty: leave no memory in Redis */
     uint64_t batch_number;
-    asynq_error last_error; /* why the connection is down */
+    asynq_error last_error;        /* why the connection is down */
     void (*retry_soon)(void *arg); /* a chunk came back although the connection is up */
     void *arg;
 } lane_context;
@@ -50,9 +50,9 @@ typedef struct lane {
     lane_task *chunk[BROKER_CHUNK_TASKS];
     size_t chunk_count;
     uint64_t chunk_number;
-    bool chunk_is_repeat;     /* it was sent, and nobody knows what came of it */
+    bool chunk_is_repeat; /* it was sent, and nobody knows what came of it */
     bool in_flight;
-    int64_t published_at_ms;  /* steady clock; 0: not yet */
+    int64_t published_at_ms; /* steady clock; 0: not yet */
     int64_t used_at_ms;
 } lane;
 

@@ -134,8 +134,7 @@ static int merge_headers(task_message *message, const asynq_task_options *own, c
     if (!headers)
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     for (size_t i = 0; i < count; i++) {
-        const asynq_header *header =
-            i < own->header_count ? &own->headers[i] : &over->headers[i - own->header_count];
+        const asynq_header *header = i < own->header_count ? &own->headers[i] : &over->headers[i - own->header_count];
         if (!header->key)
             return error_set(error, ASYNQ_E_INVALID, "header %zu has no key", i);
         headers[i] = (task_header){bytes_of(header->key), bytes_of(header->value ? header->value : "")};

@@ -1,4 +1,5 @@
-/* The arguments of one command, collected and then formatted by hiredis. Bytes are borrowed until the command is sent. */
+/* The arguments of one command, collected and then formatted by hiredis. Bytes are borrowed until the command is sent.
+ */
 #ifndef REDIS_ARGS_H
 #define REDIS_ARGS_H
 

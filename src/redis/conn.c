@@ -84,6 +84,7 @@ struct redis_conn {
 
     loop_timer pause, check;
     loop_hook write_hook;
+    loop_deferred end;
     int64_t pause_ms;
     int64_t attempt_at_ms;
     int64_t heard_at_ms; /* last sign of life, or the sending of the first command after silence */
@@ -706,7 +707,8 @@ static void conn_resolve(redis_conn *conn)
     const redis_uri *uri = conn->options.uri;
     char port[16];
     snprintf(port, sizeof port, "%d", uri->port);
-    struct evutil_addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = EVUTIL_AI_NUMERICHOST};
+    struct evutil_addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = EVUTIL_AI_NUMERICHOST};
     struct evutil_addrinfo *addresses = NULL;
     conn_set_state(conn, CONN_RESOLVING);
     if (evutil_getaddrinfo(uri->host, port, &hints, &addresses) == 0) {
@@ -879,8 +881,7 @@ void redis_conn_free(redis_conn *conn)
     loop_timer_cancel(&conn->pause);
     loop_timer_cancel(&conn->check);
     loop_hook_remove(conn->options.loop, LOOP_WRITE, &conn->write_hook);
-    if (!loop_defer(conn->options.loop, conn_destroy, conn))
-        commands_fail(conn, "the connection was closed"); /* no memory to free it: the rest stays */
+    loop_defer(conn->options.loop, &conn->end, conn_destroy, conn);
 }
 
 bool redis_conn_is_ready(const redis_conn *conn)

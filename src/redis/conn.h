@@ -38,8 +38,8 @@ typedef struct redis_result {
 typedef void (*redis_result_cb)(void *arg, const redis_result *result);
 
 typedef struct redis_conn_events {
-    void (*ready)(void *arg);                          /* commands are accepted from now on */
-    void (*down)(void *arg, const asynq_error *error); /* not ready any more, or an attempt to connect failed */
+    void (*ready)(void *arg);                               /* commands are accepted from now on */
+    void (*down)(void *arg, const asynq_error *error);      /* not ready any more, or an attempt to connect failed */
     void (*message)(void *arg, const redis_value *message); /* published on a subscribed channel */
     void *arg;
 } redis_conn_events;
@@ -48,7 +48,7 @@ typedef struct redis_conn_options {
     loop *loop;
     const redis_uri *uri; /* borrowed; must outlive the connection */
     log_sink *log;
-    const char *name;    /* for CLIENT SETNAME and the log */
+    const char *name;     /* for CLIENT SETNAME and the log */
     bool without_scripts; /* this connection calls none */
     redis_conn_events events;
 } redis_conn_options;

@@ -9,12 +9,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-typedef struct deferred {
-    struct deferred *next;
-    loop_cb cb;
-    void *arg;
-} deferred;
-
 struct loop {
     struct event_base *base;
     int64_t now_ns;
@@ -22,8 +16,8 @@ struct loop {
     bool stopped;
     loop_hook *hooks[LOOP_STAGE_COUNT]; /* in the order of their adding */
     loop_hook *next_hook;               /* the one after the hook that runs now; removal keeps it right */
-    deferred *deferred;                 /* in the order of their adding */
-    deferred **deferred_end;
+    loop_deferred *deferred;            /* in the order of their adding */
+    loop_deferred **deferred_end;
     struct event wake_for_deferred; /* keeps a turn from waiting when something is deferred */
 };
 
@@ -63,14 +57,13 @@ loop *loop_new(void)
 
 static void loop_run_deferred(loop *l)
 {
-    deferred *list = l->deferred;
+    loop_deferred *list = l->deferred;
     l->deferred = NULL;
     l->deferred_end = &l->deferred;
     while (list) {
-        deferred *entry = list;
-        list = entry->next;
+        loop_deferred *entry = list;
+        list = entry->next; /* before the call, which may free the entry */
         entry->cb(entry->arg);
-        mem_free(entry);
     }
 }
 
@@ -132,16 +125,12 @@ int64_t loop_steady_ms(const loop *l)
     return l->steady_ms;
 }
 
-bool loop_defer(loop *l, loop_cb cb, void *arg)
+void loop_defer(loop *l, loop_deferred *entry, loop_cb cb, void *arg)
 {
-    deferred *entry = mem_alloc(sizeof *entry);
-    if (!entry)
-        return false;
-    *entry = (deferred){NULL, cb, arg};
+    *entry = (loop_deferred){NULL, cb, arg};
     *l->deferred_end = entry;
     l->deferred_end = &entry->next;
     event_active(&l->wake_for_deferred, EV_TIMEOUT, 0);
-    return true;
 }
 
 void loop_hook_add(loop *l, loop_stage stage, loop_hook *hook, loop_cb cb, void *arg)
@@ -194,7 +183,8 @@ bool loop_timer_is_set(const loop_timer *timer)
 
 void loop_timer_cancel(loop_timer *timer)
 {
-    event_del(&timer->event);
+    if (timer->cb) /* else it was never made */
+        event_del(&timer->event);
 }
 
 static void loop_waker_readable(evutil_socket_t fd, short what, void *arg)
@@ -203,7 +193,7 @@ static void loop_waker_readable(evutil_socket_t fd, short what, void *arg)
     loop_waker *waker = arg;
     uint64_t count;
     if (read((int)fd, &count, sizeof count) < 0)
-        return; /* nothing there: a spurious event */
+        return;             /* nothing there: a spurious event */
     waker->pending = false; /* before the call: what arrives during it wakes again */
     waker->cb(waker->arg);
 }

@@ -33,8 +33,17 @@ struct event_base *loop_base(loop *l);
 int64_t loop_now_ns(const loop *l);
 int64_t loop_steady_ms(const loop *l);
 
-/* Runs `cb` at the end of this turn (of the next one, if called from a deferred call). False: out of memory. */
-bool loop_defer(loop *l, loop_cb cb, void *arg);
+typedef struct loop_deferred {
+    struct loop_deferred *next;
+    loop_cb cb;
+    void *arg;
+} loop_deferred;
+
+/*
+ * Runs `cb` at the end of this turn (of the next one, if called from a deferred call). `entry` is embedded in its
+ * owner, so this cannot fail; `cb` may free the owner.
+ */
+void loop_defer(loop *l, loop_deferred *entry, loop_cb cb, void *arg);
 
 /* ---- hooks: called in every turn ---- */
 

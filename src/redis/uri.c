@@ -247,8 +247,8 @@ int redis_uri_parse(redis_uri *uri, const char *text, asynq_error *error)
 
 void redis_uri_clear(redis_uri *uri)
 {
-    char *parts[] = {uri->host,          uri->path,         uri->user,           uri->password,
-                     uri->tls_ca_file,   uri->tls_cert_file, uri->tls_key_file,  uri->tls_server_name};
+    char *parts[] = {uri->host,        uri->path,          uri->user,         uri->password,
+                     uri->tls_ca_file, uri->tls_cert_file, uri->tls_key_file, uri->tls_server_name};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         mem_free(parts[i]);
     *uri = (redis_uri){0};

@@ -93,8 +93,8 @@ static void lease_check_fired(void *arg)
         for (int j = 0; j < 2; j++) {
             asynq_job *job, *next;
             DL_FOREACH_SAFE(lists[j], job, next)
-            if (job->lease_ends_at_ns < now_ns)
-                attempt_lease_lost(job, "its lease could not be renewed in time");
+                if (job->lease_ends_at_ns < now_ns)
+                    attempt_lease_lost(job, "its lease could not be renewed in time");
         }
         if (queue->lease_unknown && queue->lease.second * NS_PER_SECOND < now_ns)
             queue->lease_unknown = false; /* whatever it took belongs to the recoverers now */
@@ -208,8 +208,8 @@ static bool beat_collect(asynq_server *server, beat_parts *parts, bool rewrite)
     for (size_t i = 0; i < server->queue_count; i++) {
         asynq_job *job;
         DL_FOREACH(server->queues[i]->running, job)
-        if (rewrite || !job->recorded)
-            job->recorded = beat_add_worker(parts, job);
+            if (rewrite || !job->recorded)
+                job->recorded = beat_add_worker(parts, job);
     }
     return true;
 }
@@ -237,13 +237,14 @@ static void clock_compared(void *arg, const redis_result *result)
     const redis_value *seconds = result->outcome == REDIS_REPLIED ? redis_value_at(result->reply, 0) : NULL;
     if (!seconds)
         return;
-    int64_t redis_ms = redis_value_integer(seconds) * 1000 +
-                       redis_value_integer(redis_value_at(result->reply, 1)) / 1000;
+    int64_t redis_ms =
+        redis_value_integer(seconds) * 1000 + redis_value_integer(redis_value_at(result->reply, 1)) / 1000;
     int64_t ahead_ms = clock_now_ns() / NS_PER_MS - redis_ms;
     if ((ahead_ms > CLOCK_DIFFERENCE_MOST_MS || ahead_ms < -CLOCK_DIFFERENCE_MOST_MS) &&
         log_limit_pass(&server->clock_complaint, &skipped))
-        log_warn(&server->log, "the clocks of this machine and of Redis's differ by %.1f s; tasks may start early or "
-                               "late, and leases may end too soon",
+        log_warn(&server->log,
+                 "the clocks of this machine and of Redis's differ by %.1f s; tasks may start early or "
+                 "late, and leases may end too soon",
                  (double)ahead_ms / 1000);
 }
 
@@ -258,8 +259,8 @@ static void heartbeat_records(asynq_server *server)
     encode_server(server, status, &info);
     bool rewrite = server->record_is_unsure;
     if (beat_collect(server, &parts, rewrite) && !buf_failed(&info)) {
-        server->recorded_count = rewrite ? parts.started_count
-                                         : server->recorded_count + parts.started_count - server->ended_count;
+        server->recorded_count =
+            rewrite ? parts.started_count : server->recorded_count + parts.started_count - server->ended_count;
         server_beat beat = {
             .identity = {server->identity.data, server->identity.length},
             .server_info = {info.data, info.length},

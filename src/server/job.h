@@ -17,10 +17,10 @@ typedef struct job_port job_port;
 struct served_queue;
 
 typedef enum job_state {
-    JOB_RUNNING,  /* the handler works on it; in queue->running */
+    JOB_RUNNING,   /* the handler works on it; in queue->running */
     JOB_UNSETTLED, /* the outcome is decided and waits to be written; in queue->unsettled */
-    JOB_SETTLING, /* the outcome is with Redis; in queue->settling */
-    JOB_GONE      /* no longer ours: written, lost or given up; in no list */
+    JOB_SETTLING,  /* the outcome is with Redis; in queue->settling */
+    JOB_GONE       /* no longer ours: written, lost or given up; in no list */
 } job_state;
 
 struct asynq_job {
@@ -54,8 +54,8 @@ struct asynq_job {
     uint64_t number;          /* order of leasing in the queue */
     bool holds_thread;        /* a slot is taken until the handler returns */
     bool holds_slot;
-    bool recorded;  /* stands in the workers' record in Redis */
-    bool renewing;  /* a renewal is with Redis */
+    bool recorded;       /* stands in the workers' record in Redis */
+    bool renewing;       /* a renewal is with Redis */
     uint64_t renewed_in; /* the sweep that looked at it last */
     loop_timer deadline_timer;
     struct asynq_job *prev, *next;             /* list of its state */

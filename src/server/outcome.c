@@ -61,8 +61,7 @@ static bool decide_failure(asynq_job *job, bool may_retry, const char *error, in
                  error);
         return write_message(job, &message);
     }
-    bool is_failure =
-        !server->options.is_failure || server->options.is_failure(job, error, server->options.arg);
+    bool is_failure = !server->options.is_failure || server->options.is_failure(job, error, server->options.arg);
     job->way = is_failure ? SETTLE_RETRY : SETTLE_AGAIN;
     job->settle_at = retry_at(job, error, now_ns);
     message.retried += is_failure;

@@ -92,8 +92,8 @@ static void recover_expired(served_queue *queue)
     if (queue->recovering || server->phase || !redis_conn_is_ready(server->work))
         return;
     int64_t cutoff = floor_div(loop_now_ns(server->loop), NS_PER_SECOND) - RECOVERY_ALLOWANCE_S;
-    queue->recovering = broker_list_expired(server->work, &queue->keys, cutoff, queue->expired_skipped, expired_listed,
-                                            queue) == 0;
+    queue->recovering =
+        broker_list_expired(server->work, &queue->keys, cutoff, queue->expired_skipped, expired_listed, queue) == 0;
 }
 
 /* ---- active without lease ---- */

@@ -32,8 +32,8 @@ int asynq_serve(const asynq_server_options *options)
     asynq_error error;
     asynq_server *server = NULL;
     asynq_server_options with_log;
-    int status = option_struct_import(&with_log, sizeof with_log, options, sizeof with_log, "asynq_server_options",
-                                      &error);
+    int status =
+        option_struct_import(&with_log, sizeof with_log, options, sizeof with_log, "asynq_server_options", &error);
     with_log.size = sizeof with_log;
     if (!with_log.log)
         with_log.log = asynq_log_to_stderr;

@@ -308,9 +308,10 @@ static int server_build(asynq_server *server)
         return status;
     server->port = job_port_new(&server->returns);
     server->pool = job_pool_new(server->options.concurrency, server->mux, server->own_mux);
+    if (server->pool)
+        server->own_mux = NULL; /* the pool's now */
     if (!server->port || !server->pool)
         return ASYNQ_E_NO_MEMORY;
-    server->own_mux = NULL; /* the pool's now */
     server->slots_free = server->options.concurrency;
     server->fetching = true;
     server->started_at_ns = clock_now_ns();

@@ -23,9 +23,9 @@ typedef enum server_status { SERVER_NEW, SERVER_ACTIVE, SERVER_STOPPED, SERVER_C
 /* How far a shutdown is, in the order of the phases; see shutdown.c. */
 typedef enum shutdown_phase {
     SHUTDOWN_NOT_ASKED,
-    SHUTDOWN_JOBS_RUN,    /* leasing has ended; jobs may finish until the time limit */
-    SHUTDOWN_SETTLING,    /* no job runs; outcomes are written until acknowledged */
-    SHUTDOWN_CLEARING,    /* the server's records are being removed */
+    SHUTDOWN_JOBS_RUN, /* leasing has ended; jobs may finish until the time limit */
+    SHUTDOWN_SETTLING, /* no job runs; outcomes are written until acknowledged */
+    SHUTDOWN_CLEARING, /* the server's records are being removed */
     SHUTDOWN_DONE
 } shutdown_phase;
 
@@ -63,11 +63,11 @@ typedef struct served_queue {
 
     /* fetch.c */
     bool may_have_tasks; /* false while watched, paused or resting */
-    size_t planned; /* for the round that is being put together */
+    size_t planned;      /* for the round that is being put together */
     bool lease_in_flight;
     size_t lease_asked;
     size_t mean_message_size; /* bytes, of the last tasks taken */
-    lease_score lease; /* of the call under way, or of the one whose outcome is unknown */
+    lease_score lease;        /* of the call under way, or of the one whose outcome is unknown */
     bool lease_unknown;
 
     /* watch.c */
@@ -101,7 +101,7 @@ struct asynq_server {
     asynq_server_options options;
     redis_uri uri;
     log_sink log;
-    asynq_mux *mux; /* the one in use */
+    asynq_mux *mux;     /* the one in use */
     asynq_mux *own_mux; /* until the pool takes it over */
     served_queue **queues;
     size_t queue_count;
@@ -135,9 +135,9 @@ struct asynq_server {
     bool tracking_refused;
     int subscriptions; /* channels confirmed */
 
-    loop_timer poll, due_poll, safety_poll;            /* watch.c, forwarder.c */
-    loop_timer beat, lease_check;                      /* heartbeat.c */
-    loop_timer recovery, janitor, health, ping;        /* their files; ping: subscriber.c */
+    loop_timer poll, due_poll, safety_poll;     /* watch.c, forwarder.c */
+    loop_timer beat, lease_check;               /* heartbeat.c */
+    loop_timer recovery, janitor, health, ping; /* their files; ping: subscriber.c */
     int64_t started_at_ns;
     uint64_t renew_sweep;
     unsigned recovery_rounds;

@@ -59,8 +59,7 @@ static void settle_form_chunk(served_queue *queue)
     int64_t now_ns = loop_now_ns(queue->server->loop), now_ms = loop_steady_ms(queue->server->loop);
     size_t size = 0;
     asynq_job *job, *next;
-    DL_FOREACH_SAFE(queue->unsettled, job, next)
-    {
+    DL_FOREACH_SAFE(queue->unsettled, job, next) {
         if (queue->settling_count == BROKER_CHUNK_TASKS || (size && size > BROKER_CHUNK_BYTES))
             break;
         if (lease_has_ended(job, now_ns)) {

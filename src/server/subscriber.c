@@ -147,10 +147,7 @@ int subscriber_start(asynq_server *server)
         .log = &server->log,
         .name = "asynq-subscriber",
         .without_scripts = true,
-        .events = {.ready = subscriber_ready,
-                   .down = subscriber_down,
-                   .message = subscriber_message,
-                   .arg = server},
+        .events = {.ready = subscriber_ready, .down = subscriber_down, .message = subscriber_message, .arg = server},
     });
     return server->subscriber ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
 }

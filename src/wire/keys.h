@@ -41,14 +41,14 @@ typedef enum queue_key {
 #define QUEUE_KEY_ENUM(name, suffix) QUEUE_KEY_##name,
     QUEUE_KEY_MAP(QUEUE_KEY_ENUM)
 #undef QUEUE_KEY_ENUM
-    QUEUE_KEY_COUNT
+        QUEUE_KEY_COUNT
 } queue_key;
 
 typedef enum global_key {
 #define GLOBAL_KEY_ENUM(name, text) GLOBAL_KEY_##name,
     GLOBAL_KEY_MAP(GLOBAL_KEY_ENUM)
 #undef GLOBAL_KEY_ENUM
-    GLOBAL_KEY_COUNT
+        GLOBAL_KEY_COUNT
 } global_key;
 
 /* All fixed names of one queue, made once. */

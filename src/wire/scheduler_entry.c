@@ -38,8 +38,7 @@ int scheduler_entry_encode(const scheduler_entry *entry, buf *out, asynq_error *
     ProtobufCBinaryData *options = arena_alloc(&scratch, (entry->option_count + 1) * sizeof *options);
     if (options) {
         for (size_t i = 0; i < entry->option_count; i++)
-            options[i] =
-                (ProtobufCBinaryData){entry->options[i].length, (uint8_t *)(uintptr_t)entry->options[i].data};
+            options[i] = (ProtobufCBinaryData){entry->options[i].length, (uint8_t *)(uintptr_t)entry->options[i].data};
         record.enqueue_options = options;
         record.n_enqueue_options = entry->option_count;
         record_encode(&record.base, out);
@@ -52,8 +51,7 @@ int scheduler_entry_encode(const scheduler_entry *entry, buf *out, asynq_error *
 
 int scheduler_entry_decode(scheduler_entry *entry, bytes from, arena *into, asynq_error *error)
 {
-    Wire__SchedulerEntryRecord *record =
-        record_decode(&wire__scheduler_entry_record__descriptor, from, into, error);
+    Wire__SchedulerEntryRecord *record = record_decode(&wire__scheduler_entry_record__descriptor, from, into, error);
     if (!record)
         return ASYNQ_E_MALFORMED;
     bytes *options = arena_alloc(into, (record->n_enqueue_options + 1) * sizeof *options);
@@ -92,8 +90,7 @@ int scheduler_event_encode(const scheduler_event *event, buf *out, asynq_error *
 
 int scheduler_event_decode(scheduler_event *event, bytes from, arena *into, asynq_error *error)
 {
-    Wire__SchedulerEventRecord *record =
-        record_decode(&wire__scheduler_event_record__descriptor, from, into, error);
+    Wire__SchedulerEventRecord *record = record_decode(&wire__scheduler_event_record__descriptor, from, into, error);
     if (!record)
         return ASYNQ_E_MALFORMED;
     *event = (scheduler_event){

@@ -12,9 +12,12 @@ static int check_texts(const task_message *message, asynq_error *error)
         const char *name;
         bytes text;
     } texts[] = {
-        {"type", message->type},           {"id", message->id},
-        {"queue", message->queue},         {"error_msg", message->error_msg},
-        {"unique_key", message->unique_key}, {"group_key", message->group_key},
+        {"type", message->type},
+        {"id", message->id},
+        {"queue", message->queue},
+        {"error_msg", message->error_msg},
+        {"unique_key", message->unique_key},
+        {"group_key", message->group_key},
     };
     int status = ASYNQ_OK;
     for (size_t i = 0; !status && i < sizeof texts / sizeof *texts; i++)

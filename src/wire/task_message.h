@@ -21,9 +21,9 @@ typedef struct task_message {
     int32_t retry;   /* most retries; the task runs at most retry + 1 times */
     int32_t retried; /* retries counted so far */
     bytes error_msg;
-    int64_t timeout;  /* seconds for one attempt, 0: none */
-    int64_t deadline; /* Unix seconds, 0: none */
-    bytes unique_key; /* full name of the lock, empty: none */
+    int64_t timeout;        /* seconds for one attempt, 0: none */
+    int64_t deadline;       /* Unix seconds, 0: none */
+    bytes unique_key;       /* full name of the lock, empty: none */
     int64_t last_failed_at; /* Unix seconds, 0: never */
     int64_t retention;      /* seconds to keep after success */
     int64_t completed_at;   /* Unix seconds, 0: not completed */

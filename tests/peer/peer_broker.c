@@ -205,8 +205,8 @@ static json_t *renew(json_t *arguments)
     renew_item items[8];
     size_t count = 0, i;
     json_t *id;
-    json_array_foreach(json_object_get(arguments, "ids"), i, id) items[count++] =
-        (renew_item){bytes_of(json_string_value(id)), (uint32_t)number_of(arguments, "tag")};
+    json_array_foreach(json_object_get(arguments, "ids"), i, id)
+        items[count++] = (renew_item){bytes_of(json_string_value(id)), (uint32_t)number_of(arguments, "tag")};
     int64_t second = floor_div(clock_now_ns(), NS_PER_SECOND) + BROKER_LEASE_S;
     json_t *answer = wait_for(broker_renew(broker_conn, &keys, items, count, second, replied, NULL));
     queue_keys_clear(&keys);
@@ -265,7 +265,12 @@ static json_t *close_broker(json_t *arguments)
 }
 
 const peer_row peer_broker_rows[] = {
-    {"lease", lease},   {"settle", settle},             {"renew", renew},
-    {"forward", forward}, {"expire", expire}, {"list_expired", list_expired}, {"broker.close", close_broker},
+    {"lease", lease},
+    {"settle", settle},
+    {"renew", renew},
+    {"forward", forward},
+    {"expire", expire},
+    {"list_expired", list_expired},
+    {"broker.close", close_broker},
     {NULL, NULL},
 };

@@ -38,8 +38,8 @@ static void read_options(asynq_task_options *options, asynq_header *headers, jso
     const char *key;
     json_t *value;
     json_object_foreach(json_object_get(from, "headers"), key, value)
-    if (options->header_count < MOST_HEADERS)
-        headers[options->header_count++] = (asynq_header){key, json_string_value(value)};
+        if (options->header_count < MOST_HEADERS)
+            headers[options->header_count++] = (asynq_header){key, json_string_value(value)};
 }
 
 /* Payloads are texts in JSON; \u0000 is allowed. A type may be given as a list of byte values. */
@@ -56,7 +56,8 @@ static void read_task(task_in *in, json_t *from)
         static char raw[64];
         size_t i;
         json_t *byte;
-        json_array_foreach(type_bytes, i, byte) raw[i] = (char)json_integer_value(byte);
+        json_array_foreach(type_bytes, i, byte)
+            raw[i] = (char)json_integer_value(byte);
         raw[json_array_size(type_bytes)] = '\0';
         in->task.type = raw;
     }
@@ -107,8 +108,7 @@ static json_t *batch(json_t *arguments)
     asynq_task *tasks = calloc(count + 1, sizeof *tasks);
     asynq_enqueued *results = calloc(count + 1, sizeof *results);
     asynq_error error;
-    json_array_foreach(list, i, given)
-    {
+    json_array_foreach(list, i, given) {
         read_task(&in[i], given);
         tasks[i] = in[i].task;
     }
@@ -231,7 +231,11 @@ static json_t *close_client(json_t *arguments)
 }
 
 const peer_row peer_client_rows[] = {
-    {"enqueue", enqueue}, {"batch", batch},          {"load", enqueue_load},
-    {"ping", ping},       {"client.options", configure}, {"client.close", close_client},
+    {"enqueue", enqueue},
+    {"batch", batch},
+    {"load", enqueue_load},
+    {"ping", ping},
+    {"client.options", configure},
+    {"client.close", close_client},
     {NULL, NULL},
 };

@@ -157,7 +157,9 @@ static bool is_failure(const asynq_job *job, const char *error, void *arg)
     (void)job, (void)arg;
     size_t i;
     json_t *text;
-    json_array_foreach(not_failures, i, text) if (strcmp(json_string_value(text), error) == 0) return false;
+    json_array_foreach(not_failures, i, text)
+        if (strcmp(json_string_value(text), error) == 0)
+            return false;
     return true;
 }
 
@@ -236,8 +238,9 @@ static json_t *start(json_t *arguments)
     if (!status)
         server = asynq_server_new(&options, &error);
     status = server ? 0 : error.code;
-    json_object_foreach(json_object_get(arguments, "queues"), name, priority) if (!status) status =
-        asynq_server_queue(server, name, (int)json_integer_value(priority), &error);
+    json_object_foreach(json_object_get(arguments, "queues"), name, priority)
+        if (!status)
+            status = asynq_server_queue(server, name, (int)json_integer_value(priority), &error);
     if (!status)
         status = asynq_server_start(server, &error);
     return peer_status(status, &error);
@@ -293,7 +296,6 @@ static json_t *free_server(json_t *arguments)
 }
 
 const peer_row peer_server_rows[] = {
-    {"server.start", start},   {"server.start_again", start_again}, {"server.stop", stop},
-    {"server.shutdown", shut_down}, {"notes", take_notes},         {"server.free", free_server},
-    {NULL, NULL},
+    {"server.start", start}, {"server.start_again", start_again}, {"server.stop", stop}, {"server.shutdown", shut_down},
+    {"notes", take_notes},   {"server.free", free_server},        {NULL, NULL},
 };

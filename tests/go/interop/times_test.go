@@ -15,9 +15,9 @@ var unixTime = regexp.MustCompile(`\b1[6-9]\d{8}(\.\d{6})?\b`)
 
 // withoutTimes is a snapshot in which every Unix time is replaced by its distance from now in steps of 5 minutes, and
 // members of equal score stand in the order of their names.
-func withoutTimes(t *testing.T, r *Redis) map[string]string {
+func withoutTimes(t *testing.T, r *Redis, ignore ...string) map[string]string {
 	t.Helper()
-	state := r.Snapshot()
+	state := r.Snapshot(ignore...)
 	for key, value := range state {
 		value = unixTime.ReplaceAllStringFunc(value, func(text string) string {
 			at, _ := strconv.ParseFloat(text, 64)

@@ -1,0 +1,165 @@
+/* The failing allocator: every allocation of an operation fails in turn; the operation says so and leaks nothing. */
+#include "unit.h"
+
+#include "base/alloc.h"
+#include "client/plan.h"
+#include "redis/uri.h"
+#include "server/job.h"
+#include "server/mux.h"
+#include "wire/server_info.h"
+
+#include <stdio.h>
+
+static int fail_at, allocations;
+
+static int allow(void)
+{
+    return ++allocations != fail_at;
+}
+
+/* Runs `operation` until it gets through without meeting the failure. It returns 0 or ASYNQ_E_NO_MEMORY. */
+static void torture(int (*operation)(void))
+{
+    for (fail_at = 1;; fail_at++) {
+        ck_assert_int_lt(fail_at, 1000);
+        allocations = 0;
+        mem_allow_hook = allow;
+        int status = operation();
+        mem_allow_hook = NULL;
+        if (allocations < fail_at) {
+            ck_assert_int_eq(status, 0);
+            return;
+        }
+        ck_assert_msg(status == ASYNQ_E_NO_MEMORY || status == 0, "allocation %d: status %d", fail_at, status);
+    }
+}
+
+static int make_plan(void)
+{
+    const asynq_header headers[] = {{"a", "1"}, {"b", "2"}};
+    asynq_task task = {.type = "t",
+                       .payload = "p",
+                       .payload_length = 1,
+                       .options = {.unique_ms = 60000, .headers = headers, .header_count = 2, .group = "g"}};
+    task_plan plan;
+    asynq_error error = {0};
+    int status = task_plan_make(&plan, &task, NULL, 1, &error);
+    if (!status)
+        task_plan_clear(&plan);
+    return status;
+}
+
+static int parse_uri(void)
+{
+    redis_uri uri;
+    int status = redis_uri_parse(&uri, "rediss://user:pass@host:1/2?ca_file=/a&cert_file=/b&key_file=/c", NULL);
+    redis_uri_clear(&uri);
+    return status;
+}
+
+static int build_mux(void)
+{
+    asynq_mux *mux = asynq_mux_new();
+    if (!mux)
+        return ASYNQ_E_NO_MEMORY;
+    int status = 0;
+    const char *const patterns[] = {"b", "a", "c"};
+    for (int i = 0; i < 3 && !status; i++)
+        status = asynq_mux_handle(mux, &(asynq_route){.pattern = patterns[i], .handler = asynq_mux_dispatch}, NULL);
+    asynq_mux_free(mux);
+    return status;
+}
+
+static int make_job(void)
+{
+    static const char raw[] = "\x0a\x01t\x12\x01p\x1a\x01i\x22\x01q\x7a\x06\x0a\x01k\x12\x01v";
+    job_port *port = job_port_new(NULL);
+    if (!port)
+        return ASYNQ_E_NO_MEMORY;
+    asynq_error error = {0};
+    asynq_job *job = job_new(port, (bytes){raw, sizeof raw - 1}, &error);
+    if (job) {
+        asynq_write_result(job, "result", 6);
+        asynq_fail(job, "%s", "text");
+        job_unref(job);
+    }
+    job_port_unref(port);
+    /* A record that did not fit into memory looks malformed to protobuf-c; the job is not made in either case. */
+    return job ? 0 : error.code == ASYNQ_E_MALFORMED ? ASYNQ_E_NO_MEMORY : error.code;
+}
+
+static int encode_server(void)
+{
+    const server_queue queues[] = {{bytes_of("a"), 1}, {bytes_of("b"), 2}};
+    server_info info = {.host = bytes_of("h"), .queues = queues, .queue_count = 2};
+    buf out;
+    buf_init(&out, 0);
+    int status = server_info_encode(&info, &out, NULL);
+    buf_clear(&out);
+    return status;
+}
+
+static int dispatch_nothing(asynq_job *job, void *arg)
+{
+    (void)job, (void)arg;
+    return 0;
+}
+
+/* Making and starting a whole server; Redis is not there. */
+static int start_server(void)
+{
+    const asynq_queue queues[] = {{"a", 1}, {"b", 2}, {0}};
+    const asynq_route routes[] = {{.pattern = "t", .handler = dispatch_nothing}, {0}};
+    asynq_error error = {0};
+    asynq_server *server = asynq_server_new(
+        &(asynq_server_options){.redis = "unix:///nowhere", .queues = queues, .routes = routes}, &error);
+    if (!server)
+        return error.code;
+    int status = asynq_server_start(server, &error);
+    asynq_server_free(server);
+    return status;
+}
+
+static int use_client(void)
+{
+    asynq_error error = {0};
+    asynq_client *client =
+        asynq_client_new(&(asynq_client_options){.redis = "unix:///nowhere", .timeout_ms = 1}, &error);
+    if (!client)
+        return error.code;
+    int status = asynq_enqueue(client, &(asynq_task){.type = "t"}, NULL, NULL, &error);
+    asynq_client_free(client);
+    return status == ASYNQ_E_UNAVAILABLE ? 0 : status;
+}
+
+START_TEST(pure_operations)
+{
+    torture(make_plan);
+    torture(parse_uri);
+    torture(build_mux);
+    torture(make_job);
+    torture(encode_server);
+}
+END_TEST
+
+/* Threads allocate, too, so only the first allocations are in a fixed order: those of the making. */
+START_TEST(server_and_client)
+{
+    int (*const operations[])(void) = {start_server, use_client};
+    for (size_t i = 0; i < 2; i++)
+        for (fail_at = 1; fail_at < 60; fail_at++) {
+            allocations = 0;
+            mem_allow_hook = allow;
+            int status = operations[i]();
+            mem_allow_hook = NULL;
+            ck_assert_msg(status == 0 || status == ASYNQ_E_NO_MEMORY, "operation %zu, allocation %d: status %d", i,
+                          fail_at, status);
+        }
+}
+END_TEST
+
+Suite *suite_memory(void)
+{
+    const TTest *const list[] = {pure_operations, server_and_client, NULL};
+    return suite_of("memory", list);
+}

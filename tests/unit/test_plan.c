@@ -1,0 +1,90 @@
+#include "unit.h"
+
+#include "base/clock.h"
+#include "client/plan.h"
+
+#include <string.h>
+
+static const int64_t now_ns = INT64_C(1700000000) * NS_PER_SECOND + 500 * NS_PER_MS;
+
+static void expect_refused(asynq_task_options options, const char *text)
+{
+    task_plan plan;
+    asynq_error error = {0};
+    asynq_task task = {.type = "t", .options = options};
+    ck_assert_int_eq(task_plan_make(&plan, &task, NULL, now_ns, &error), ASYNQ_E_INVALID);
+    ck_assert_msg(strstr(error.text, text) != NULL, "\"%s\" does not contain \"%s\"", error.text, text);
+}
+
+START_TEST(refusals)
+{
+    char long_id[200];
+    memset(long_id, 'x', sizeof long_id);
+    long_id[sizeof long_id - 1] = '\0';
+    expect_refused((asynq_task_options){.unique_ms = 999}, "Unique TTL");
+    expect_refused((asynq_task_options){.unique_ms = -5000}, "Unique TTL");
+    expect_refused((asynq_task_options){.max_retry = INT64_C(1) << 31}, "max_retry");
+    expect_refused((asynq_task_options){.timeout_ms = INT64_MAX}, "timeout_ms");
+    expect_refused((asynq_task_options){.retention_ms = -INT64_MAX}, "retention_ms");
+    expect_refused((asynq_task_options){.process_in_ms = INT64_MAX}, "process_in_ms");
+    expect_refused((asynq_task_options){.process_in_ms = INT64_C(9223372036000)}, "process_in_ms");
+    expect_refused((asynq_task_options){.process_at_ms = INT64_MAX}, "process_at_ms");
+    expect_refused((asynq_task_options){.process_at_ms = 1, .process_in_ms = 1}, "both");
+    expect_refused((asynq_task_options){.id = long_id}, "task ID has 199 bytes");
+    expect_refused((asynq_task_options){.id = "\xff"}, "UTF-8");
+    expect_refused((asynq_task_options){.queue = "\u2003\u3000"}, "queue name");
+    expect_refused((asynq_task_options){.group = ""}, "group key");
+    expect_refused((asynq_task_options){.headers = &(asynq_header){NULL, "x"}, .header_count = 1}, "header 0");
+    expect_refused((asynq_task_options){.headers = &(asynq_header){"k", "\xff"}, .header_count = 1}, "UTF-8");
+}
+END_TEST
+
+START_TEST(no_limit_at_all)
+{
+    task_plan plan;
+    asynq_task task = {.type = "t", .options = {.timeout_ms = ASYNQ_NONE, .retention_ms = ASYNQ_NONE}};
+    ck_assert_int_eq(task_plan_make(&plan, &task, NULL, now_ns, NULL), 0);
+    ck_assert_int_eq(plan.enqueued.timeout_ms, INT64_C(3153600000000)); /* 100 years: Go reads 0 as 30 minutes */
+    task_plan_clear(&plan);
+    task.options.deadline_ms = 1800000000000;
+    ck_assert_int_eq(task_plan_make(&plan, &task, NULL, now_ns, NULL), 0);
+    ck_assert_int_eq(plan.enqueued.timeout_ms, 0);
+    ck_assert_int_eq(plan.enqueued.deadline_ms, 1800000000000);
+    task_plan_clear(&plan);
+}
+END_TEST
+
+START_TEST(none_overrides)
+{
+    task_plan plan;
+    asynq_task task = {.type = "t", .options = {.max_retry = 5, .retention_ms = 60000, .unique_ms = 60000}};
+    asynq_task_options over = {.max_retry = ASYNQ_NONE, .retention_ms = ASYNQ_NONE, .unique_ms = ASYNQ_NONE};
+    ck_assert_int_eq(task_plan_make(&plan, &task, &over, now_ns, NULL), 0);
+    ck_assert_int_eq(plan.enqueued.max_retry, 0);
+    ck_assert_int_eq(plan.enqueued.retention_ms, 0);
+    ck_assert_uint_eq(plan.item.lock.length, 0);
+    task_plan_clear(&plan);
+}
+END_TEST
+
+START_TEST(later_than_now)
+{
+    task_plan plan;
+    asynq_task task = {.type = "t", .options = {.process_at_ms = now_ns / NS_PER_MS}};
+    ck_assert_int_eq(task_plan_make(&plan, &task, NULL, now_ns, NULL), 0);
+    ck_assert_int_eq(plan.item.kind, ENQUEUE_PENDING); /* not strictly later */
+    task_plan_clear(&plan);
+    task.options.process_at_ms++;
+    ck_assert_int_eq(task_plan_make(&plan, &task, NULL, now_ns, NULL), 0);
+    ck_assert_int_eq(plan.item.kind, ENQUEUE_SCHEDULED);
+    ck_assert_int_eq(plan.item.process_at, 1700000000); /* the whole second below */
+    ck_assert_int_eq(plan.enqueued.next_process_at_ms, 1700000000501);
+    task_plan_clear(&plan);
+}
+END_TEST
+
+Suite *suite_plan(void)
+{
+    const TTest *const list[] = {refusals, no_limit_at_all, none_overrides, later_than_now, NULL};
+    return suite_of("plan", list);
+}

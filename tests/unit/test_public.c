@@ -1,0 +1,96 @@
+#include "unit.h"
+
+#include <asynq/asynq.h>
+#include <stdio.h>
+#include <string.h>
+
+START_TEST(every_code_has_name_and_text)
+{
+#define EXPECT(suffix, number, again, sentence)                                                                        \
+    ck_assert_int_eq(ASYNQ_E_##suffix, number);                                                                        \
+    ck_assert_str_eq(asynq_status_name(number), "ASYNQ_E_" #suffix);                                                   \
+    ck_assert_str_eq(asynq_status_text(number), sentence);                                                             \
+    ck_assert_int_eq(asynq_status_is_retryable(number), again);
+    ASYNQ_ERROR_MAP(EXPECT)
+    ck_assert_str_eq(asynq_status_text(0), "success");
+    ck_assert_str_eq(asynq_status_name(-999), "ASYNQ_E_?");
+}
+END_TEST
+
+static int nothing(asynq_job *job, void *arg)
+{
+    (void)job, (void)arg;
+    return ASYNQ_DONE;
+}
+
+static void expect_refused(const asynq_server_options *options, const char *text)
+{
+    asynq_error error = {0};
+    ck_assert_ptr_null(asynq_server_new(options, &error));
+    ck_assert_int_eq(error.code, ASYNQ_E_INVALID);
+    ck_assert_msg(strstr(error.text, text) != NULL, "\"%s\" does not contain \"%s\"", error.text, text);
+}
+
+START_TEST(server_options)
+{
+    const asynq_route twice[] = {{.pattern = "a", .handler = nothing}, {.pattern = "a", .handler = nothing}, {0}};
+    const asynq_queue same[] = {{"q", 1}, {"q", 2}, {0}};
+    const asynq_queue bad[] = {{"\xff", 1}, {0}};
+    expect_refused(&(asynq_server_options){.routes = twice}, "multiple registrations");
+    expect_refused(&(asynq_server_options){.queues = same}, "given twice");
+    expect_refused(&(asynq_server_options){.queues = bad}, "UTF-8");
+    expect_refused(&(asynq_server_options){.redis = "nowhere"}, "scheme");
+    expect_refused(&(asynq_server_options){.shutdown_timeout_ms = -1}, "shutdown_timeout_ms");
+    expect_refused(&(asynq_server_options){.size = 3}, "INIT macro");
+}
+END_TEST
+
+START_TEST(server_without_route)
+{
+    asynq_error error;
+    asynq_server *server = asynq_server_new(NULL, &error);
+    ck_assert_ptr_nonnull(server);
+    ck_assert_str_eq(asynq_server_status(server), "new");
+    ck_assert_int_eq(asynq_server_start(server, &error), ASYNQ_E_INVALID);
+    ck_assert_ptr_nonnull(strstr(error.text, "nil handler"));
+    asynq_server_stop(server); /* no effect */
+    asynq_server_shutdown(server);
+    asynq_server_free(server);
+    asynq_server_free(NULL);
+}
+END_TEST
+
+/* A program built against a newer header: fields that we do not know must be zero. */
+START_TEST(newer_structs)
+{
+    struct {
+        asynq_client_options known;
+        long added;
+    } options = {.known = {.size = sizeof options}};
+    asynq_error error;
+    asynq_client *client = asynq_client_new(&options.known, &error);
+    ck_assert_ptr_nonnull(client);
+    asynq_client_free(client);
+    options.added = 1;
+    ck_assert_ptr_null(asynq_client_new(&options.known, &error));
+    ck_assert_ptr_nonnull(strstr(error.text, "does not know"));
+}
+END_TEST
+
+START_TEST(log_levels)
+{
+    asynq_log_level level;
+    asynq_error error;
+    ck_assert_int_eq(asynq_log_level_parse("Warning", &level, &error), 0);
+    ck_assert_int_eq(level, ASYNQ_LOG_WARN);
+    ck_assert_int_eq(asynq_log_level_parse("loud", &level, &error), ASYNQ_E_INVALID);
+    ck_assert_ptr_nonnull(strstr(error.text, "unsupported log level \"loud\""));
+}
+END_TEST
+
+Suite *suite_public(void)
+{
+    const TTest *const list[] = {
+        every_code_has_name_and_text, server_options, server_without_route, newer_structs, log_levels, NULL};
+    return suite_of("public", list);
+}

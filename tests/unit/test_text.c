@@ -1,0 +1,84 @@
+#include "unit.h"
+
+#include "base/arena.h"
+#include "base/text.h"
+
+#include <string.h>
+
+START_TEST(utf8)
+{
+    const char *const good[] = {"", "a", "ä", "日本", "\U0010ffff", "\xed\x9f\xbf", "\xee\x80\x80"};
+    const char *const bad[] = {"\xff",     "\xc0\x80", "\xed\xa0\x80",        "\xf4\x90\x80\x80",
+                               "\xe6\x97", "a\x80",    "\xf8\x88\x80\x80\x80"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        ck_assert(text_is_utf8(good[i], strlen(good[i])));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        ck_assert(!text_is_utf8(bad[i], strlen(bad[i])));
+}
+END_TEST
+
+START_TEST(blank)
+{
+    const char *const good[] = {"", " ", "\t\n\v\f\r", "\xc2\x85\xc2\xa0",
+                                "\u1680\u2000\u200a\u2028\u2029\u202f\u205f\u3000"};
+    const char *const bad[] = {"a", " a ", "\u180e", "\u200b", "\ufeff", "\xff"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        ck_assert(text_is_blank(good[i], strlen(good[i])));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        ck_assert(!text_is_blank(bad[i], strlen(bad[i])));
+}
+END_TEST
+
+START_TEST(quoted)
+{
+    buf out;
+    buf_init(&out, 0);
+    const char text[] = "a\"b\\\a\n\x01\x7f\xff\xc3\xa4\xc2\xa0";
+    text_append_quoted(&out, text, sizeof text - 1);
+    ck_assert_str_eq(out.data, "\"a\\\"b\\\\\\a\\n\\x01\\x7f\\xff\xc3\xa4\\u00a0\"");
+    buf_clear(&out);
+}
+END_TEST
+
+START_TEST(cut)
+{
+    ck_assert_uint_eq(text_cut("ää", 4, 3), 2);
+    ck_assert_uint_eq(text_cut("ab", 2, 5), 2);
+    char text[] = "a\xff\xe6\x97";
+    text_make_utf8(text, 4);
+    ck_assert_str_eq(text, "a???");
+}
+END_TEST
+
+START_TEST(buffers_have_a_limit)
+{
+    buf out;
+    buf_init(&out, 10);
+    buf_append_text(&out, "123456789");
+    ck_assert(!buf_failed(&out));
+    buf_append_text(&out, "12");
+    ck_assert(buf_failed(&out));
+    ck_assert_ptr_null(out.data);
+    buf_append_text(&out, "1");
+    ck_assert_ptr_null(buf_take(&out));
+}
+END_TEST
+
+START_TEST(arenas_have_a_limit)
+{
+    arena a;
+    arena_init(&a, 1000);
+    ck_assert_ptr_nonnull(arena_alloc(&a, 900));
+    ck_assert_ptr_null(arena_alloc(&a, 200));
+    arena_reset(&a);
+    ck_assert_ptr_nonnull(arena_alloc(&a, 200));
+    ck_assert_ptr_null(arena_alloc(&a, (size_t)-1));
+    arena_clear(&a);
+}
+END_TEST
+
+Suite *suite_text(void)
+{
+    const TTest *const list[] = {utf8, blank, quoted, cut, buffers_have_a_limit, arenas_have_a_limit, NULL};
+    return suite_of("text and buffers", list);
+}

@@ -1,0 +1,75 @@
+#include "unit.h"
+
+#include "redis/uri.h"
+
+static redis_uri parsed;
+
+static void parse(const char *text)
+{
+    asynq_error error = {0};
+    ck_assert_msg(redis_uri_parse(&parsed, text, &error) == 0, "%s: %s", text, error.text);
+}
+
+START_TEST(forms)
+{
+    parse("redis://127.0.0.1");
+    ck_assert_str_eq(parsed.host, "127.0.0.1");
+    ck_assert_int_eq(parsed.port, 6379);
+    redis_uri_clear(&parsed);
+
+    parse("rediss://user:p%40ss:w%2Frd@host.example:7000/12/ignored?ca_file=/a%20b&verify=off&server_name=x");
+    ck_assert_str_eq(parsed.user, "user");
+    ck_assert_str_eq(parsed.password, "p@ss:w/rd");
+    ck_assert_int_eq(parsed.port, 7000);
+    ck_assert_int_eq(parsed.database, 12);
+    ck_assert(parsed.tls && parsed.tls_insecure);
+    ck_assert_str_eq(parsed.tls_ca_file, "/a b");
+    ck_assert_str_eq(parsed.tls_server_name, "x");
+    redis_uri_clear(&parsed);
+
+    parse("redis://:secret@[::1]:1/"); /* a bare slash is no error (quirk Q-53) */
+    ck_assert_ptr_null(parsed.user);
+    ck_assert_str_eq(parsed.host, "::1");
+    ck_assert_int_eq(parsed.port, 1);
+    redis_uri_clear(&parsed);
+
+    parse("redis-socket://:secret@/run/redis.sock?db=3");
+    ck_assert_str_eq(parsed.path, "/run/redis.sock");
+    ck_assert_int_eq(parsed.database, 3);
+    char text[64];
+    redis_uri_describe(&parsed, text, sizeof text);
+    ck_assert_str_eq(text, "/run/redis.sock"); /* no secret in it */
+    redis_uri_clear(&parsed);
+}
+END_TEST
+
+START_TEST(mistakes)
+{
+    const char *const texts[] = {"",
+                                 "redis:",
+                                 "redis://",
+                                 "redis://h:",
+                                 "redis://h:1x",
+                                 "redis://h/-1",
+                                 "redis://h/1x",
+                                 "redis://h?db=x",
+                                 "redis://h?a",
+                                 "unix://",
+                                 "redis://[::1",
+                                 "redis://a%0@h",
+                                 "redis://:%zz@h",
+                                 "redis://:a%00b@h",
+                                 "ftp://h"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        asynq_error error = {0};
+        ck_assert_msg(redis_uri_parse(&parsed, texts[i], &error) == ASYNQ_E_INVALID, "%s was taken", texts[i]);
+        ck_assert_int_ne(error.text[0], '\0');
+    }
+}
+END_TEST
+
+Suite *suite_uri(void)
+{
+    const TTest *const list[] = {forms, mistakes, NULL};
+    return suite_of("uri", list);
+}

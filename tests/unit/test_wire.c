@@ -1,0 +1,176 @@
+/* Golden bytes of the spec, appendix C: what Go's Asynq 0.26 writes for equal values. */
+#include "unit.h"
+
+#include "wire/scheduler_entry.h"
+#include "wire/server_info.h"
+#include "wire/task_message.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static buf out;
+
+static void expect_bytes(const char *hex)
+{
+    char *found = malloc(2 * out.length + 1);
+    for (size_t i = 0; i < out.length; i++)
+        sprintf(found + 2 * i, "%02x", (unsigned char)out.data[i]);
+    found[2 * out.length] = '\0';
+    ck_assert_str_eq(found, hex);
+    free(found);
+}
+
+static void expect_task(const task_message *message, const char *hex)
+{
+    asynq_error error;
+    buf_init(&out, 0);
+    ck_assert_int_eq(task_message_encode(message, &out, &error), 0);
+    expect_bytes(hex);
+    arena memory;
+    task_message again;
+    record_arena_init(&memory, out.length);
+    ck_assert_int_eq(task_message_decode(&again, (bytes){out.data, out.length}, &memory, &error), 0);
+    buf_clear(&out);
+    ck_assert_int_eq(task_message_encode(&again, &out, &error), 0);
+    expect_bytes(hex);
+    buf_clear(&out);
+    arena_clear(&memory);
+}
+
+START_TEST(tasks)
+{
+    expect_task(
+        &(task_message){.type = bytes_of("email:send"), /* GV-1 */
+                        .payload = bytes_of("{\"u\":1}"),
+                        .id = bytes_of("00000000-0000-4000-8000-000000000001"),
+                        .queue = bytes_of("default"),
+                        .retry = 25,
+                        .timeout = 1800},
+        "0a0a656d61696c3a73656e6412077b2275223a317d1a2430303030303030302d303030302d343030302d383030302d3030303030"
+        "30303030303031220764656661756c74281940880e");
+    expect_task(
+        &(task_message){.type = bytes_of("t"), /* GV-2 */
+                        .id = bytes_of("id1"),
+                        .queue = bytes_of("q"),
+                        .retry = 3,
+                        .retried = 2,
+                        .error_msg = bytes_of("boom"),
+                        .timeout = 60,
+                        .deadline = 1700000000,
+                        .last_failed_at = 1700000001,
+                        .retention = 3600,
+                        .completed_at = 1700000002,
+                        .group_key = bytes_of("g"),
+                        .headers = &(task_header){bytes_of("k"), bytes_of("v")},
+                        .header_count = 1},
+        "0a01741a03696431220171280330023a04626f6f6d403c4880e2cfaa065881e2cfaa0660901c6882e2cfaa067201677a060a016b"
+        "120176");
+    expect_task(&(task_message){.type = bytes_of("t"), /* GV-3 */
+                                .id = bytes_of("i"),
+                                .queue = bytes_of("q"),
+                                .headers = &(task_header){bytes_of("k"), bytes_of("")},
+                                .header_count = 1},
+                "0a01741a01692201717a050a016b1200");
+    expect_task(&(task_message){.type = bytes_of("t"), .id = bytes_of("i"), .queue = bytes_of("q"), .retry = -1},
+                "0a01741a016922017128ffffffffffffffffff01"); /* GV-14 */
+}
+END_TEST
+
+static void expect_server(const server_info *info, const char *hex)
+{
+    buf_init(&out, 0);
+    ck_assert_int_eq(server_info_encode(info, &out, NULL), 0);
+    expect_bytes(hex);
+    buf_clear(&out);
+}
+
+START_TEST(servers)
+{
+    expect_server(&(server_info){.host = bytes_of("h"), /* GV-5 */
+                                 .pid = 7,
+                                 .server_id = bytes_of("sid"),
+                                 .concurrency = 10,
+                                 .queues = &(server_queue){bytes_of("default"), 1},
+                                 .queue_count = 1,
+                                 .status = bytes_of("active"),
+                                 .start_time = {1700000000, 500},
+                                 .active_worker_count = 2},
+                  "0a016810071a03736964200a2a0b0a0764656661756c7410013a0661637469766542090880e2cfaa0610f4034802");
+    expect_server(&(server_info){.queues = &(server_queue){bytes_of("a"), 0}, /* GV-15, with GV-4 in it */
+                                 .queue_count = 1,
+                                 .strict_priority = true,
+                                 .start_time = RECORD_TIME_NEVER},
+                  "2a050a016110003001420b088092b8c398feffffff01");
+    expect_server(&(server_info){.start_time = {0, 0}}, "4200"); /* GV-16 */
+}
+END_TEST
+
+START_TEST(workers_and_schedules)
+{
+    worker_info worker = {.host = bytes_of("h"), /* GV-6 */
+                          .pid = 7,
+                          .server_id = bytes_of("sid"),
+                          .task_id = bytes_of("id1"),
+                          .task_type = bytes_of("t"),
+                          .task_payload = bytes_of("p"),
+                          .queue = bytes_of("q"),
+                          .start_time = {1700000000, 0},
+                          .deadline = {1700001800, 0}};
+    buf_init(&out, 0);
+    ck_assert_int_eq(worker_info_encode(&worker, &out, NULL), 0);
+    expect_bytes("0a016810071a03736964220369643"
+                 "12a01743201703a017142060880e2cfaa064a060888f0cfaa06");
+    buf_clear(&out);
+
+    const bytes options[] = {bytes_of("Queue(\"q\")"), bytes_of("MaxRetry(3)")};
+    scheduler_entry entry = {.id = bytes_of("e1"), /* GV-7 */
+                             .spec = bytes_of("@every 5s"),
+                             .task_type = bytes_of("t"),
+                             .options = options,
+                             .option_count = 2,
+                             .next_enqueue_time = {1700000005, 0},
+                             .prev_enqueue_time = RECORD_TIME_NEVER};
+    ck_assert_int_eq(scheduler_entry_encode(&entry, &out, NULL), 0);
+    expect_bytes(
+        "0a02653112094065766572792035731a01742a0a517565756528227122292a0b4d6178526574727928332932060885e2cfaa06"
+        "3a0b088092b8c398feffffff01");
+    buf_clear(&out);
+
+    scheduler_event event = {.task_id = bytes_of("id1"), .enqueue_time = {1700000005, 123456789}}; /* GV-8 */
+    ck_assert_int_eq(scheduler_event_encode(&event, &out, NULL), 0);
+    expect_bytes("0a03696431120b0885e2cfaa0610959aef3a");
+    buf_clear(&out);
+}
+END_TEST
+
+START_TEST(headers_are_sorted_and_unique)
+{
+    task_header headers[] = {{bytes_of("b"), bytes_of("1")},
+                             {bytes_of("a"), bytes_of("2")},
+                             {bytes_of("b"), bytes_of("3")},
+                             {bytes_of("ab"), bytes_of("4")}};
+    ck_assert_uint_eq(task_headers_normalize(headers, 4), 3);
+    ck_assert(bytes_equal(headers[0].key, bytes_of("a")));
+    ck_assert(bytes_equal(headers[1].key, bytes_of("ab")));
+    ck_assert(bytes_equal(headers[2].value, bytes_of("3"))); /* the last one wins */
+}
+END_TEST
+
+START_TEST(bad_texts_are_not_written)
+{
+    asynq_error error;
+    buf_init(&out, 0);
+    task_message message = {.type = bytes_of("t"), .error_msg = bytes_of("\xff")};
+    ck_assert_int_eq(task_message_encode(&message, &out, &error), ASYNQ_E_MALFORMED);
+    ck_assert_str_eq(error.text, "string field contains invalid UTF-8: error_msg");
+    ck_assert_uint_eq(out.length, 0);
+    buf_clear(&out);
+}
+END_TEST
+
+Suite *suite_wire(void)
+{
+    const TTest *const list[] = {
+        tasks, servers, workers_and_schedules, headers_are_sorted_and_unique, bad_texts_are_not_written, NULL};
+    return suite_of("wire", list);
+}
