@@ -9,7 +9,8 @@
 #include <string_view>
 #include <thread>
 
-namespace {
+namespace
+{
 
 std::atomic<int> greeted{0};
 
@@ -26,10 +27,16 @@ int greet(asynq_job *job, void *)
 }
 
 struct free_server {
-    void operator()(asynq_server *server) const { asynq_server_free(server); }
+    void operator()(asynq_server *server) const
+    {
+        asynq_server_free(server);
+    }
 };
 struct free_client {
-    void operator()(asynq_client *client) const { asynq_client_free(client); }
+    void operator()(asynq_client *client) const
+    {
+        asynq_client_free(client);
+    }
 };
 
 int fail(const asynq_error &error)
@@ -58,7 +65,9 @@ int main(int argc, char **argv)
     if (!client)
         return fail(error);
     std::string name = "Ada";
-    asynq_task task{.type = "greet", .payload = name.data(), .payload_length = name.size(),
+    asynq_task task{.type = "greet",
+                    .payload = name.data(),
+                    .payload_length = name.size(),
                     .options = {.queue = "critical", .max_retry = 3}};
     asynq_enqueued enqueued{};
     if (asynq_enqueue(client.get(), &task, nullptr, &enqueued, &error))
