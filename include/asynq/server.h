@@ -204,7 +204,10 @@ ASYNQ_API ASYNQ_MUST_CHECK int asynq_server_handle(asynq_server *server, const a
  */
 ASYNQ_API ASYNQ_MUST_CHECK int asynq_server_start(asynq_server *server, asynq_error *error);
 
-/* Takes no new tasks from now on; what runs goes on. Only asynq_server_shutdown() can follow. Thread: any. */
+/*
+ * Takes no new tasks; what runs goes on. Returns when no task will be taken any more. Only asynq_server_shutdown() can
+ * follow. Thread: any.
+ */
 ASYNQ_API void asynq_server_stop(asynq_server *server);
 
 /*

@@ -39,7 +39,7 @@ static bool attempt_register(served_queue *queue, asynq_job *job, lease_score le
 {
     job->queue = queue;
     job->tag = lease.tag;
-    job->lease_ends_at_ns = lease.second * NS_PER_SECOND + NS_PER_SECOND - 1;
+    job->lease_ends_at_ms = queue->lease_ends_at_ms;
     job->number = ++queue->last_number;
     job->state = JOB_RUNNING;
     HASH_ADD_KEYPTR(hh, queue->jobs, job->id, job->id_length, job);

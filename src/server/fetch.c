@@ -125,6 +125,7 @@ static void fetch_send(served_queue *queue, size_t count)
         .second = floor_div(loop_now_ns(server->loop), NS_PER_SECOND) + BROKER_LEASE_S,
         .tag = lease_tag(server->number, ++server->lease_calls),
     };
+    queue->lease_ends_at_ms = loop_steady_ms(server->loop) + BROKER_LEASE_S * MS_PER_SECOND;
     queue->lease_asked = count;
     if (broker_lease(server->work, &queue->keys, count, queue->lease, fetch_replied, queue))
         return; /* out of memory or not connected: the next turn or the next connection tries again */

@@ -29,7 +29,7 @@ static void renew_form_chunk(served_queue *queue)
         DL_DELETE2(queue->to_renew, job, renew_prev, renew_next);
         DL_APPEND2(queue->to_renew, job, renew_prev, renew_next);
         job->renewed_in = sweep;
-        if (job->lease_ends_at_ns < loop_now_ns(queue->server->loop))
+        if (job->lease_ends_at_ms < loop_steady_ms(queue->server->loop))
             continue; /* too late: lease_check_fired deals with it */
         job_ref(job);
         queue->renewing[queue->renewing_count++] = job;
@@ -47,19 +47,19 @@ static void renew_pump(served_queue *queue)
     renew_item items[BROKER_CHUNK_TASKS];
     for (size_t i = 0; i < queue->renewing_count; i++)
         items[i] = (renew_item){job_id(queue->renewing[i]), queue->renewing[i]->tag};
-    queue->renewed_until_ns = loop_now_ns(server->loop) + BROKER_LEASE_S * NS_PER_SECOND;
-    int64_t second = floor_div(queue->renewed_until_ns, NS_PER_SECOND);
+    queue->renewed_until_ms = loop_steady_ms(server->loop) + BROKER_LEASE_S * MS_PER_SECOND;
+    int64_t second = floor_div(loop_now_ns(server->loop), NS_PER_SECOND) + BROKER_LEASE_S;
     if (!broker_renew(server->work, &queue->keys, items, queue->renewing_count, second, renew_replied, queue))
         return;
     while (queue->renewing_count)
         job_unref(queue->renewing[--queue->renewing_count]);
 }
 
-static void renewed(asynq_job *job, int64_t until_ns, int result)
+static void renewed(asynq_job *job, int64_t until_ms, int result)
 {
     bool is_ours = job->state == JOB_RUNNING || job->state == JOB_UNSETTLED;
     if (result == SETTLE_OK)
-        job->lease_ends_at_ns = until_ns;
+        job->lease_ends_at_ms = until_ms;
     else if (is_ours && !job->settle_unknown)
         attempt_lease_lost(job, result == SETTLE_FENCED ? "another server holds it" : "its lease is gone");
 }
@@ -73,7 +73,7 @@ static void renew_replied(void *arg, int status, const asynq_error *error, const
     queue->renewing_count = 0;
     for (size_t i = 0; i < count; i++) {
         if (!status)
-            renewed(queue->renewing[i], queue->renewed_until_ns, broker_result_at(reply, i));
+            renewed(queue->renewing[i], queue->renewed_until_ms, broker_result_at(reply, i));
         job_unref(queue->renewing[i]);
     }
     if (!status)
@@ -86,17 +86,17 @@ static void renew_replied(void *arg, int status, const asynq_error *error, const
 static void lease_check_fired(void *arg)
 {
     asynq_server *server = arg;
-    int64_t now_ns = loop_now_ns(server->loop);
+    int64_t now_ms = loop_steady_ms(server->loop);
     for (size_t i = 0; i < server->queue_count; i++) {
         served_queue *queue = server->queues[i];
         asynq_job *lists[] = {queue->running, queue->unsettled};
         for (int j = 0; j < 2; j++) {
             asynq_job *job, *next;
             DL_FOREACH_SAFE(lists[j], job, next)
-                if (job->lease_ends_at_ns < now_ns)
+                if (job->lease_ends_at_ms < now_ms)
                     attempt_lease_lost(job, "its lease could not be renewed in time");
         }
-        if (queue->lease_unknown && queue->lease.second * NS_PER_SECOND < now_ns)
+        if (queue->lease_unknown && queue->lease_ends_at_ms < now_ms)
             queue->lease_unknown = false; /* whatever it took belongs to the recoverers now */
     }
     loop_timer_set(&server->lease_check, LEASE_CHECK_PERIOD_MS);

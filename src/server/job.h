@@ -50,7 +50,7 @@ struct asynq_job {
     struct served_queue *queue;
     job_state state;
     uint32_t tag;             /* fence of the lease */
-    int64_t lease_ends_at_ns; /* as far as we know */
+    int64_t lease_ends_at_ms; /* steady clock, as far as we know: a step of the wall clock takes no lease away */
     uint64_t number;          /* order of leasing in the queue */
     bool holds_thread;        /* a slot is taken until the handler returns */
     bool holds_slot;

@@ -117,7 +117,7 @@ void outcome_archive_malformed(served_queue *queue, bytes id, bytes found, const
         return; /* out of memory, or under way already: the recoverer meets it again */
     job->queue = queue;
     job->tag = lease.tag;
-    job->lease_ends_at_ns = loop_now_ns(server->loop) + BROKER_LEASE_S * NS_PER_SECOND;
+    job->lease_ends_at_ms = loop_steady_ms(server->loop) + BROKER_LEASE_S * MS_PER_SECOND;
     snprintf(job->settle_score, sizeof job->settle_score, "%s", exact_score);
     job->number = ++queue->last_number;
     HASH_ADD_KEYPTR(hh, queue->jobs, job->id, job->id_length, job);

@@ -51,7 +51,7 @@ static void recover_one(served_queue *queue, const expired_lease *expired)
         return;
     }
     job->queue = queue;
-    job->lease_ends_at_ns = loop_now_ns(server->loop) + BROKER_LEASE_S * NS_PER_SECOND; /* to write it in */
+    job->lease_ends_at_ms = loop_steady_ms(server->loop) + BROKER_LEASE_S * MS_PER_SECOND; /* to write it in */
     memcpy(job->settle_score, score, sizeof score);
     HASH_ADD_KEYPTR(hh, queue->jobs, job->id, job->id_length, job);
     if (!HASH_HAS(job)) {

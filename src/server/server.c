@@ -159,6 +159,7 @@ static void server_destroy(asynq_server *server)
     buf_clear(&server->identity);
     redis_uri_clear(&server->uri);
     log_clear(&server->log);
+    pthread_cond_destroy(&server->stopped);
     pthread_mutex_destroy(&server->lock);
     mem_free(server);
 }
@@ -172,6 +173,7 @@ asynq_server *asynq_server_new(const asynq_server_options *options, asynq_error 
         return NULL;
     }
     pthread_mutex_init(&server->lock, NULL);
+    pthread_cond_init(&server->stopped, NULL);
     int status = option_struct_import(&server->options, sizeof server->options, options, sizeof server->options,
                                       "asynq_server_options", error);
     log_init(&server->log, server->options.log, server->options.log_arg, server->options.log_level);
@@ -191,12 +193,22 @@ asynq_server *asynq_server_new(const asynq_server_options *options, asynq_error 
 
 /* ---- the loop thread ---- */
 
+static void server_report_stopped(asynq_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    server->has_stopped = true;
+    pthread_cond_broadcast(&server->stopped);
+    pthread_mutex_unlock(&server->lock);
+}
+
 static void server_decide(void *arg)
 {
     asynq_server *server = arg;
     for (size_t i = 0; i < server->queue_count; i++)
         settle_pump(server->queues[i]);
     fetch_pump(server);
+    if (!server->fetching && !server->leases_in_flight)
+        server_report_stopped(server);
     if (server->phase)
         shutdown_advance(server);
 }
@@ -419,6 +431,9 @@ void asynq_server_stop(asynq_server *server)
         loop_waker_wake(&server->orders);
         log_info(&server->log, "server stopped taking tasks");
     }
+    bool is_own_thread = server->loop && pthread_equal(pthread_self(), server->thread);
+    while (server->status == SERVER_STOPPED && !server->has_stopped && !is_own_thread)
+        pthread_cond_wait(&server->stopped, &server->lock);
     pthread_mutex_unlock(&server->lock);
 }
 

@@ -69,6 +69,7 @@ typedef struct served_queue {
     size_t mean_message_size; /* bytes, of the last tasks taken */
     lease_score lease;        /* of the call under way, or of the one whose outcome is unknown */
     bool lease_unknown;
+    int64_t lease_ends_at_ms; /* steady clock */
 
     /* watch.c */
     key_watch pending_watch, paused_watch;
@@ -85,7 +86,7 @@ typedef struct served_queue {
     /* heartbeat.c */
     asynq_job *renewing[BROKER_CHUNK_TASKS];
     size_t renewing_count;
-    int64_t renewed_until_ns;
+    int64_t renewed_until_ms; /* steady clock */
 
     /* recoverer.c */
     bool recovering;
@@ -111,8 +112,9 @@ struct asynq_server {
 
     /* Shared with callers, under the lock. */
     pthread_mutex_t lock;
+    pthread_cond_t stopped; /* no task is taken any more */
     server_status status;
-    bool stop_asked, shutdown_asked;
+    bool stop_asked, shutdown_asked, has_stopped;
 
     /* The loop thread's. */
     pthread_t thread;

@@ -48,21 +48,16 @@ static settle_item item_of(asynq_job *job)
     };
 }
 
-static bool lease_has_ended(const asynq_job *job, int64_t now_ns)
-{
-    return job->lease_ends_at_ns < now_ns;
-}
-
 /* Takes the next chunk out of the unsettled list. */
 static void settle_form_chunk(served_queue *queue)
 {
-    int64_t now_ns = loop_now_ns(queue->server->loop), now_ms = loop_steady_ms(queue->server->loop);
+    int64_t now_ms = loop_steady_ms(queue->server->loop);
     size_t size = 0;
     asynq_job *job, *next;
     DL_FOREACH_SAFE(queue->unsettled, job, next) {
         if (queue->settling_count == BROKER_CHUNK_TASKS || (size && size > BROKER_CHUNK_BYTES))
             break;
-        if (lease_has_ended(job, now_ns)) {
+        if (job->lease_ends_at_ms < now_ms) {
             attempt_lease_lost(job, "its lease ended before the outcome could be written");
             continue;
         }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"sort"
 	"strings"
+	"time"
 
 	pb "github.com/hibiken/asynq/internal/proto"
 	"google.golang.org/protobuf/encoding/prototext"
@@ -53,11 +54,21 @@ func (r *Redis) describe(key string, ignore []string) string {
 		text = kind
 	}
 	if strings.Contains(key, "}:processed:") || strings.Contains(key, "}:failed:") {
-		text += fmt.Sprintf(" (expires at %d)", r.Client.ExpireTime(ctx, key).Val()/1e9)
+		text += fmt.Sprintf(" (expires at %d)", r.ExpiresAt(key))
 	} else if ttl := r.Client.TTL(ctx, key).Val(); ttl > 0 {
 		text += fmt.Sprintf(" (ttl about %d0 s)", int(ttl.Seconds()+5)/10)
 	}
 	return text
+}
+
+// ExpiresAt is the Unix time at which a key expires, -1 if never. (EXPIRETIME exists only from Redis 7.0.)
+func (r *Redis) ExpiresAt(key string) int64 {
+	r.t.Helper()
+	left := r.Int("PTTL", key)
+	if left < 0 {
+		return left
+	}
+	return (time.Now().UnixMilli() + left + 500) / 1000
 }
 
 func describeHash(fields map[string]string, ignore []string) string {

@@ -271,7 +271,7 @@ func TestD2(t *testing.T) {
 				equal(t, "left", exists(r, TaskKey("default", "A")) || exists(r, QueueKey("default", "active")) || exists(r, QueueKey("default", "lease")), false)
 				equal(t, "processed", r.Text("GET", QueueKey("default", "processed")), "1")
 				equal(t, "today", r.Text("GET", daily("processed")), "1")
-				equal(t, "expiry", r.Int("EXPIRETIME", daily("processed")), n+7776000)
+				equal(t, "expiry", r.ExpiresAt(daily("processed")), n+7776000)
 			})
 		},
 		"T-06": func(t *testing.T) {
