@@ -371,6 +371,15 @@ static bool error_starts(const redis_value *value, const char *word)
     return value->type == REDIS_ERROR && strncmp(value->text.data, word, strlen(word)) == 0;
 }
 
+/* The same for an error that may have come up inside a script: Redis 6.2 wraps it in a sentence of its own. */
+static bool error_is(const redis_value *value, const char *word)
+{
+    char inside[32];
+    snprintf(inside, sizeof inside, " -%s ", word);
+    return error_starts(value, word) ||
+           (error_starts(value, "ERR Error running script") && strstr(value->text.data, inside) != NULL);
+}
+
 static int conn_load_scripts(redis_conn *conn, redis_result_cb cb);
 
 /* An error reply that means "not run, come again": the server restarts, fails over, or forgot our scripts. */
@@ -385,7 +394,7 @@ static const char *reason_not_run(redis_conn *conn, const redis_value *value)
     }
     if (error_starts(value, "LOADING"))
         return "Redis is loading its data";
-    if (error_starts(value, "READONLY") || error_starts(value, "MASTERDOWN")) {
+    if (error_is(value, "READONLY") || error_starts(value, "MASTERDOWN")) {
         redis_conn_reset(conn, "this Redis is a read-only replica now");
         return "this Redis is a read-only replica now";
     }
@@ -912,7 +921,7 @@ int redis_result_check(const redis_result *result, asynq_error *error)
         return error_set(error, ASYNQ_E_OUTCOME_UNKNOWN, "%s before Redis answered", result->reason);
     if (result->reply->type != REDIS_ERROR)
         return ASYNQ_OK;
-    if (error_starts(result->reply, "OOM"))
+    if (error_is(result->reply, "OOM"))
         return error_set(error, ASYNQ_E_REDIS_FULL, "Redis is out of memory (maxmemory): %.*s",
                          BYTES_ARGS(result->reply->text));
     return error_set(error, ASYNQ_E_REDIS, "Redis answered: %.*s", BYTES_ARGS(result->reply->text));

@@ -134,7 +134,9 @@ func TestPushRefused(t *testing.T) {
 			for _, word := range rules {
 				rule = append(rule, word)
 			}
-			r.Do(rule...)
+			if err := r.Client.Do(Ctx, rule...).Err(); err != nil {
+				t.Skip(err) // Redis 6.2 cannot forbid a subcommand
+			}
 			s := StartCServer(t, strings.Replace(r.URI(), "unix://", "unix://worker:secret@", 1), ServerOptions{LedgerPath: r.Dir + "/ledger"})
 			runsSoon(t, r, 3)
 			r.Do("CLIENT", "KILL", "USER", "worker") // a new connection does not say it again

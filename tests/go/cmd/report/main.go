@@ -1,5 +1,5 @@
 // Report reads the output of `go test -json`, prints which tests cover each case of the specification's appendix D, and
-// the count of tests. A case without a test, and a failed test, make it fail. usage: report CASES_FILE
+// the count of tests. A case without a test, and a failed test, make it fail. usage: report [CASES_FILE]
 package main
 
 import (
@@ -86,6 +86,9 @@ func coverage(results map[string]string) (missing int) {
 			short := name[strings.LastIndex(name, ".Test")+1:]
 			tests[id] = append(tests[id], short+" "+result)
 		}
+	}
+	if len(os.Args) < 2 {
+		return 0
 	}
 	file, err := os.ReadFile(os.Args[1])
 	if err != nil {
