@@ -57,7 +57,8 @@ typedef struct asynq_client_options {
 
 /*
  * Makes a client. Does not contact Redis yet: that happens with the first call that needs it, in a thread of the
- * client's own, so a process may fork between this call and the first enqueue.
+ * client's own, so a process may fork between this call and the first enqueue. After that only the parent can use
+ * the client; in the child each call returns ASYNQ_E_STATE.
  * `options` is copied; NULL means all defaults. Returns NULL and fills `error` if an option is wrong.
  * Thread: any. The client can be used by any number of threads at once; what they enqueue travels together.
  */
@@ -84,6 +85,7 @@ typedef struct asynq_header {
  * up by key.
  */
 typedef struct asynq_task_options {
+    size_t size;           /* 0, or by ASYNQ_TASK_OPTIONS_INIT; not looked at inside an asynq_task */
     const char *queue;     /* default "default" */
     const char *id;        /* default a random UUID; unique in its queue */
     int64_t max_retry;     /* retries after the first attempt; default 25; below zero or ASYNQ_NONE: none */
@@ -97,6 +99,8 @@ typedef struct asynq_task_options {
     const asynq_header *headers;
     size_t header_count;
 } asynq_task_options;
+
+#define ASYNQ_TASK_OPTIONS_INIT .size = sizeof(asynq_task_options)
 
 typedef struct asynq_task {
     size_t size;         /* 0, or by ASYNQ_TASK_INIT */
@@ -118,7 +122,7 @@ typedef enum asynq_state {
     ASYNQ_STATE_AGGREGATING = 7
 } asynq_state;
 
-/* What became of one enqueued task. */
+/* What became of one enqueued task. This struct stays as it is within a major version. */
 typedef struct asynq_enqueued {
     asynq_error error; /* error.code is 0 when the task was created */
     char id[ASYNQ_ID_MOST + 1];
@@ -143,7 +147,7 @@ typedef struct asynq_enqueued {
  * once: each batch leaves its number and results for ten minutes in a key `asynq:{<queue>}:libasynq:client:<id>`,
  * which the repeat reads first. With no_memory_in_redis a repeat may report a conflict for a task it created itself,
  * or create again a task that has already run.
- * Thread: any.
+ * Thread: any but the client's own (in a callback use asynq_enqueue_async()); there it returns ASYNQ_E_STATE.
  */
 ASYNQ_API int asynq_enqueue(asynq_client *client, const asynq_task *task, const asynq_task_options *options,
                             asynq_enqueued *result, asynq_error *error);

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 #include <uuid/uuid.h>
 
 enum { CLIENT_DEFAULT_TIMEOUT_MS = 10000, CLIENT_TICK_MS = 100, CLIENT_RETRY_MS = 10, CLIENT_LANE_IDLE_MS = 60000 };
@@ -37,6 +38,7 @@ struct asynq_client {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a call has ended */
     bool started, stopping;
+    pid_t pid; /* of the process that has the thread */
     lane_task *submitted, **submitted_end;
     client_ping *pings_submitted;
     size_t outstanding;   /* tasks without outcome */
@@ -278,6 +280,7 @@ static int client_start(asynq_client *client, asynq_error *error)
     status = client->context.conn ? client_start_thread(client, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
     if (!status) {
         client->started = true;
+        client->pid = getpid();
         return ASYNQ_OK;
     }
     redis_conn_free(client->context.conn);
@@ -333,8 +336,10 @@ void asynq_client_free(asynq_client *client)
 {
     if (!client)
         return;
-    asynq_client_flush(client);
-    if (client->started) {
+    bool is_ours = client->started && client->pid == getpid(); /* a forked child has no thread to wait for */
+    if (is_ours)
+        asynq_client_flush(client);
+    if (is_ours) {
         pthread_mutex_lock(&client->lock);
         client->stopping = true;
         pthread_mutex_unlock(&client->lock);
@@ -414,29 +419,41 @@ static void async_finished(lane_task *task)
     pthread_mutex_unlock(&client->lock);
 }
 
-/* Under the lock. Takes the list over on success. */
-static int client_submit(asynq_client *client, lane_task *first, lane_task **end, size_t count, asynq_error *error)
+/* Under the lock: starts the client if need be, and refuses calls that could never end. */
+static int client_check_usable(asynq_client *client, bool is_blocking, asynq_error *error)
 {
     if (client->stopping)
         return error_set_code(error, ASYNQ_E_CLOSED);
-    int status = client->started ? ASYNQ_OK : client_start(client, error);
-    if (status)
-        return status;
-    *client->submitted_end = first;
-    client->submitted_end = end;
-    client->outstanding += count;
+    if (!client->started)
+        return client_start(client, error);
+    if (client->pid != getpid())
+        return error_set(error, ASYNQ_E_STATE, "this client was used before a fork; make a new one in the child");
+    if (is_blocking && pthread_equal(pthread_self(), client->thread))
+        return error_set(error, ASYNQ_E_STATE,
+                         "a blocking call from the client's own callback would never end; use asynq_enqueue_async");
     return ASYNQ_OK;
 }
 
-static lane_task *client_plan(asynq_client *client, const asynq_task *given, const asynq_task_options *options,
+/* Under the lock. Takes the list over on success. */
+static void client_submit(asynq_client *client, lane_task *first, lane_task **end, size_t count)
+{
+    *client->submitted_end = first;
+    client->submitted_end = end;
+    client->outstanding += count;
+}
+
+static lane_task *client_plan(asynq_client *client, const asynq_task *given, const asynq_task_options *overrides,
                               asynq_error *error)
 {
     asynq_task task;
+    asynq_task_options options;
     lane_task *planned = NULL;
     int status = given ? option_struct_import(&task, sizeof task, given, sizeof task, "asynq_task", error) : ASYNQ_OK;
+    if (!status)
+        status = option_struct_import(&options, sizeof options, overrides, sizeof options, "asynq_task_options", error);
     if (!status) {
         planned = lane_task_new();
-        status = planned ? task_plan_make(&planned->plan, given ? &task : NULL, options, clock_now_ns(), error)
+        status = planned ? task_plan_make(&planned->plan, given ? &task : NULL, &options, clock_now_ns(), error)
                          : error_set_code(error, ASYNQ_E_NO_MEMORY);
     }
     if (status) {
@@ -466,8 +483,9 @@ static int client_wait(asynq_client *client, client_request *request, lane_task 
     if (!request->left)
         return request->error.code;
     pthread_mutex_lock(&client->lock);
-    int status = client_submit(client, first, end, request->left, &request->error);
+    int status = client_check_usable(client, true, &request->error);
     if (!status) {
+        client_submit(client, first, end, request->left);
         loop_waker_wake(&client->waker);
         while (request->left)
             pthread_cond_wait(&client->changed, &client->lock);
@@ -535,14 +553,14 @@ int asynq_enqueue_async(asynq_client *client, const asynq_task *task, const asyn
 
     size_t size = planned->plan.storage.length;
     pthread_mutex_lock(&client->lock);
-    int status = ASYNQ_OK;
-    if (client->waiting_bytes && client->waiting_bytes + size > client->options.most_waiting_bytes)
+    int status = client_check_usable(client, false, error);
+    if (!status && client->waiting_bytes && client->waiting_bytes + size > client->options.most_waiting_bytes)
         status = error_set(error, ASYNQ_E_BUSY, "%zu bytes of tasks wait for Redis already; try again later",
                            client->waiting_bytes);
-    if (!status)
-        status = client_submit(client, planned, &planned->next, 1, error);
-    if (!status)
+    if (!status) {
+        client_submit(client, planned, &planned->next, 1);
         client->waiting_bytes += size;
+    }
     pthread_mutex_unlock(&client->lock);
     if (!status) {
         loop_waker_wake(&client->waker);
@@ -558,7 +576,7 @@ int asynq_client_ping(asynq_client *client, asynq_error *error)
     error_clear(error);
     client_ping ping = {.client = client, .give_up_at_ms = clock_steady_ms() + client->options.timeout_ms};
     pthread_mutex_lock(&client->lock);
-    int status = client->started ? ASYNQ_OK : client_start(client, &ping.error);
+    int status = client_check_usable(client, true, &ping.error);
     if (!status) {
         ping.next = client->pings_submitted;
         client->pings_submitted = &ping;

@@ -22,10 +22,21 @@ void record_arena_init(arena *a, size_t length)
     arena_init(a, 16 * length + ((size_t)1 << 20));
 }
 
+/* Field numbers outside protobuf's range, which protobuf-c takes but could not write again. */
+static bool has_impossible_field(const ProtobufCMessage *record)
+{
+    for (unsigned i = 0; i < record->n_unknown_fields; i++)
+        if (record->unknown_fields[i].tag == 0 || record->unknown_fields[i].tag >= 1u << 29)
+            return true;
+    return false;
+}
+
 void *record_decode(const ProtobufCMessageDescriptor *type, bytes from, arena *into, asynq_error *error)
 {
     ProtobufCAllocator allocator = {record_arena_alloc, record_arena_free, into};
-    void *record = protobuf_c_message_unpack(type, &allocator, from.length, (const uint8_t *)from.data);
+    ProtobufCMessage *record = protobuf_c_message_unpack(type, &allocator, from.length, (const uint8_t *)from.data);
+    if (record && has_impossible_field(record))
+        record = NULL;
     if (!record)
         error_set(error, ASYNQ_E_MALFORMED, "%zu bytes that are not a %s", from.length, type->short_name);
     return record;

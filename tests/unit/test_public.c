@@ -3,6 +3,8 @@
 #include <asynq/asynq.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 START_TEST(every_code_has_name_and_text)
 {
@@ -77,6 +79,36 @@ START_TEST(newer_structs)
 }
 END_TEST
 
+static void block_in_callback(const asynq_enqueued *result, void *arg)
+{
+    asynq_client *client = arg;
+    asynq_error error;
+    ck_assert_int_eq(result->error.code, ASYNQ_E_UNAVAILABLE);
+    ck_assert_int_eq(asynq_enqueue(client, &(asynq_task){.type = "t"}, NULL, NULL, &error), ASYNQ_E_STATE);
+    ck_assert_ptr_nonnull(strstr(error.text, "asynq_enqueue_async"));
+}
+
+/* Calls that could never end are refused: a blocking one from a callback, any one in a forked child. */
+START_TEST(client_misuse)
+{
+    asynq_error error;
+    asynq_client *client =
+        asynq_client_new(&(asynq_client_options){.redis = "unix:///nowhere", .timeout_ms = 1}, &error);
+    ck_assert_int_eq(asynq_enqueue_async(client, &(asynq_task){.type = "t"}, NULL, block_in_callback, client, &error),
+                     0);
+    asynq_client_flush(client);
+    pid_t child = fork();
+    if (child == 0) {
+        bool refused = asynq_enqueue(client, &(asynq_task){.type = "t"}, NULL, NULL, &error) == ASYNQ_E_STATE;
+        _exit(refused && strstr(error.text, "fork") ? 0 : 1);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    asynq_client_free(client);
+}
+END_TEST
+
 START_TEST(log_levels)
 {
     asynq_log_level level;
@@ -90,7 +122,12 @@ END_TEST
 
 Suite *suite_public(void)
 {
-    const TTest *const list[] = {
-        every_code_has_name_and_text, server_options, server_without_route, newer_structs, log_levels, NULL};
+    const TTest *const list[] = {every_code_has_name_and_text,
+                                 server_options,
+                                 server_without_route,
+                                 newer_structs,
+                                 client_misuse,
+                                 log_levels,
+                                 NULL};
     return suite_of("public", list);
 }
