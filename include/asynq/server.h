@@ -160,7 +160,7 @@ typedef struct asynq_server_options {
     const asynq_queue *queues; /* default: "default" with priority 1 */
     bool strict_priority;      /* a queue is served only when all of higher priority are empty */
     const asynq_route *routes; /* more can be added with asynq_server_handle() */
-    asynq_mux *mux;            /* used instead of `routes`; borrowed, must outlive the server */
+    asynq_mux *mux;            /* used instead of `routes`; borrowed: must outlive the server and its handlers */
 
     /* Pause before the next attempt in ms. Default: Asynq's n^4 + 15 + random(0..29) * (n + 1) seconds. */
     int64_t (*retry_delay_ms)(const asynq_job *job, int retry_count, const char *error, void *arg);
@@ -217,7 +217,10 @@ ASYNQ_API void asynq_server_stop(asynq_server *server);
  */
 ASYNQ_API void asynq_server_shutdown(asynq_server *server);
 
-/* Shuts down if need be, and frees. Jobs of asynchronous handlers may still be completed later. Accepts NULL. */
+/*
+ * Shuts down if need be, and frees. Accepts NULL. Handlers that did not return in time may still run afterwards, and
+ * jobs of asynchronous handlers may still be completed; both end without effect. Thread: as asynq_server_shutdown().
+ */
 ASYNQ_API void asynq_server_free(asynq_server *server);
 
 /* "new", "active", "stopped" or "closed". Thread: any. */

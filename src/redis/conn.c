@@ -60,13 +60,19 @@ typedef struct conn_piece {
     void (*release)(void *);
 } conn_piece;
 
+/* A question to the resolver. It outlives the connection if that goes first. */
+typedef struct conn_question {
+    redis_conn *conn; /* NULL: nobody waits for the answer any more */
+    struct evdns_getaddrinfo_request *request;
+} conn_question;
+
 struct redis_conn {
     redis_conn_options options;
     conn_state state;
     bool freed; /* by the owner; goes at the end of the turn */
 
     struct evdns_base *dns;
-    struct evdns_getaddrinfo_request *dns_request;
+    conn_question *question;
     struct evutil_addrinfo *addresses, *address; /* all, and the one to try */
     int fd;
     struct event readable, writable;
@@ -697,18 +703,49 @@ static void conn_try_address(redis_conn *conn)
     conn_connect(conn, conn->address->ai_addr, (socklen_t)conn->address->ai_addrlen, conn->address->ai_family);
 }
 
-static void conn_resolved(int problem, struct evutil_addrinfo *addresses, void *arg)
+static void conn_resolved(redis_conn *conn, int problem, struct evutil_addrinfo *addresses)
 {
-    redis_conn *conn = arg;
-    conn->dns_request = NULL;
-    if (problem == EVUTIL_EAI_CANCEL) /* by us */
-        return;
     conn->addresses = conn->address = addresses;
     if (problem || !addresses)
         conn_down(conn, ASYNQ_E_UNAVAILABLE, "cannot find the host: %s",
                   problem ? evutil_gai_strerror(problem) : "no address");
     else
         conn_try_address(conn);
+}
+
+static void conn_answered(int problem, struct evutil_addrinfo *addresses, void *arg)
+{
+    conn_question *question = arg;
+    redis_conn *conn = question->conn;
+    mem_free(question);
+    if (conn) {
+        conn->question = NULL;
+        conn_resolved(conn, problem, addresses);
+    } else if (addresses) {
+        evutil_freeaddrinfo(addresses);
+    }
+}
+
+static void conn_ask_resolver(redis_conn *conn, const char *port, const struct evutil_addrinfo *hints)
+{
+    if (!conn->dns)
+        conn->dns = evdns_base_new(loop_base(conn->options.loop), EVDNS_BASE_INITIALIZE_NAMESERVERS);
+    if (!conn->dns) { /* no name server is configured: /etc/hosts may still know the name */
+        conn->dns = evdns_base_new(loop_base(conn->options.loop), 0);
+        if (conn->dns)
+            evdns_base_load_hosts(conn->dns, "/etc/hosts");
+    }
+    conn_question *question = conn->dns ? mem_calloc(1, sizeof *question) : NULL;
+    if (!question) {
+        conn_down(conn, ASYNQ_E_NO_MEMORY, "out of memory");
+        return;
+    }
+    question->conn = conn;
+    conn->question = question;
+    struct evdns_getaddrinfo_request *request =
+        evdns_getaddrinfo(conn->dns, conn->options.uri->host, port, hints, conn_answered, question);
+    if (request) /* else it was answered already, and the question is gone */
+        question->request = request;
 }
 
 static void conn_resolve(redis_conn *conn)
@@ -721,20 +758,11 @@ static void conn_resolve(redis_conn *conn)
     struct evutil_addrinfo *addresses = NULL;
     conn_set_state(conn, CONN_RESOLVING);
     if (evutil_getaddrinfo(uri->host, port, &hints, &addresses) == 0) {
-        conn_resolved(0, addresses, conn);
+        conn_resolved(conn, 0, addresses);
         return;
     }
-    if (!conn->dns)
-        conn->dns = evdns_base_new(loop_base(conn->options.loop), EVDNS_BASE_INITIALIZE_NAMESERVERS);
-    if (!conn->dns) /* no name server is configured: /etc/hosts may still know the name */
-        conn->dns = evdns_base_new(loop_base(conn->options.loop), 0);
-    if (conn->dns)
-        evdns_base_load_hosts(conn->dns, "/etc/hosts");
     hints.ai_flags = 0;
-    if (conn->dns)
-        conn->dns_request = evdns_getaddrinfo(conn->dns, uri->host, port, &hints, conn_resolved, conn);
-    else
-        conn_down(conn, ASYNQ_E_NO_MEMORY, "out of memory");
+    conn_ask_resolver(conn, port, &hints);
 }
 
 static void conn_attempt(void *arg)
@@ -769,9 +797,10 @@ static void conn_check(void *arg)
 
 static void conn_close_socket(redis_conn *conn)
 {
-    if (conn->dns_request) {
-        evdns_getaddrinfo_cancel(conn->dns_request);
-        conn->dns_request = NULL;
+    if (conn->question) {
+        conn->question->conn = NULL;
+        evdns_getaddrinfo_cancel(conn->question->request);
+        conn->question = NULL;
     }
     if (conn->addresses)
         evutil_freeaddrinfo(conn->addresses);
@@ -886,7 +915,7 @@ void redis_conn_free(redis_conn *conn)
     conn->freed = true;
     conn_close_socket(conn);
     if (conn->dns)
-        evdns_base_free(conn->dns, 0);
+        evdns_base_free(conn->dns, 1);
     loop_timer_cancel(&conn->pause);
     loop_timer_cancel(&conn->check);
     loop_hook_remove(conn->options.loop, LOOP_WRITE, &conn->write_hook);

@@ -98,6 +98,24 @@ static void attempt_run(asynq_job *job)
         attempt_run_in_thread(job);
 }
 
+/*
+ * A task that stands in our books was leased anew. So our older lease of it is over: its outcome was written by a
+ * command whose reply was lost, or the lease ran out and somebody gave the task back. False: it cannot be forgotten
+ * now.
+ */
+static bool attempt_supersede(asynq_job *known)
+{
+    if (known->state == JOB_SETTLING)
+        return false;
+    if (known->state == JOB_UNSETTLED && known->settle_unknown) {
+        DL_DELETE(known->queue->unsettled, known);
+        attempt_forget(known);
+    } else {
+        attempt_lease_lost(known, "it was leased anew");
+    }
+    return true;
+}
+
 void attempt_begin(served_queue *queue, leased_task task, lease_score lease)
 {
     asynq_server *server = queue->server;
@@ -116,10 +134,11 @@ void attempt_begin(served_queue *queue, leased_task task, lease_score lease)
     }
     asynq_job *known = NULL;
     HASH_FIND(hh, queue->jobs, task.id.data, task.id.length, known);
-    if (!job || known || !job_set_id(job, task.id) || !attempt_register(queue, job, lease)) {
+    bool is_known = known && !attempt_supersede(known);
+    if (!job || is_known || !job_set_id(job, task.id) || !attempt_register(queue, job, lease)) {
         /* Out of memory: the lease runs out and the task comes back. */
         log_error(&server->log, "queue \"%s\": task %.*s cannot be run now: %s", queue->name, BYTES_ARGS(task.id),
-                  known ? "an earlier attempt is not finished" : "out of memory");
+                  is_known ? "an earlier attempt is not finished" : "out of memory");
         if (job)
             job_unref(job);
         return;
@@ -194,6 +213,7 @@ static void attempt_returned(asynq_server *server, asynq_job *job)
 {
     if (job->state == JOB_RUNNING) {
         job->holds_thread = false;
+        job->result_is_ours = true;
         attempt_leave_running(job);
         outcome_decide(job, job->outcome, job->error_text.data ? job->error_text.data : "");
     } else { /* it was given up before; only its thread comes back now */

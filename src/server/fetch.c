@@ -167,7 +167,7 @@ static void read_back_replied(void *arg, int status, const asynq_error *error, c
         leased_task task = broker_read_back_task(reply, i);
         asynq_job *known = NULL;
         HASH_FIND(hh, queue->jobs, task.id.data, task.id.length, known);
-        if (known)
+        if (known && known->tag == queue->lease.tag)
             continue; /* an older lease of ours with the same tag */
         attempt_begin(queue, task, queue->lease);
         found++;

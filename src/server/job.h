@@ -68,6 +68,7 @@ struct asynq_job {
     int64_t settle_at;
     int64_t settle_again_at_ms; /* steady clock: not before, after an error */
     bool settle_unknown;        /* sent before with unknown outcome */
+    bool result_is_ours;        /* the handler has handed the result over; else it may still be writing it */
     bool settle_alone;          /* an error may be its fault: only with its like */
     char settle_score[48];      /* not empty: recovered from a lease of somebody else with this score */
 };

@@ -230,6 +230,8 @@ static void work_ready(void *arg)
     if (!server->number && broker_take_server_number(server->work, number_taken, server))
         redis_conn_reset(server->work, "out of memory");
     subscriber_enable_tracking(server);
+    for (size_t i = 0; i < server->queue_count; i++)
+        settle_pump(server->queues[i]); /* first: a lease to be read back may hold the same task once more */
     fetch_reconnected(server);
     watch_all_lost(server);
     heartbeat_now(server);

@@ -43,7 +43,7 @@ static settle_item item_of(asynq_job *job)
         .from_tail = is_nearer_tail(job),
         .lock = job->message.unique_key,
         .message = {job->settled_message.data, job->settled_message.length},
-        .result = {job->result.data, job->result.length},
+        .result = job->result_is_ours ? (bytes){job->result.data, job->result.length} : (bytes){0},
         .at = job->settle_at,
     };
 }
@@ -68,7 +68,7 @@ static void settle_form_chunk(served_queue *queue)
         DL_DELETE(queue->unsettled, job);
         job->state = JOB_SETTLING;
         queue->settling[queue->settling_count++] = job;
-        size += job->settled_message.length + job->result.length;
+        size += job->settled_message.length + (job->result_is_ours ? job->result.length : 0);
     }
 }
 
@@ -85,10 +85,11 @@ static void settle_put_back(served_queue *queue)
 static void settle_acknowledged(asynq_job *job, int result)
 {
     asynq_server *server = job->queue->server;
-    if (result == SETTLE_FENCED)
+    bool is_expected = job->settle_unknown || job->settle_score[0]; /* done before, or another server was faster */
+    if (result == SETTLE_FENCED && !is_expected)
         log_warn(&server->log, "task %s (%s) of queue \"%s\": another server holds it now; our outcome is dropped",
                  job->id, job->type, job->queue->name);
-    else if (result == SETTLE_NOT_FOUND && !job->settle_unknown && !job->settle_score[0])
+    else if (result == SETTLE_NOT_FOUND && !is_expected)
         log_warn(&server->log, "task %s (%s) of queue \"%s\" was not active any more; our outcome is dropped", job->id,
                  job->type, job->queue->name);
     attempt_forget(job);

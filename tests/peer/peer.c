@@ -68,7 +68,7 @@ int main(int argc, char **argv)
         json_decref(result);
     }
     free(line);
-    static const char *const closing[] = {"client.close", "broker.close", "server.free"};
+    static const char *const closing[] = {"client.close", "broker.close", "server.end"};
     for (size_t i = 0; i < sizeof closing / sizeof *closing; i++)
         json_decref(find_row(closing[i])->run(NULL));
     return 0;

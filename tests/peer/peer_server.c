@@ -283,19 +283,25 @@ static json_t *free_server(json_t *arguments)
 {
     (void)arguments;
     asynq_server_free(server);
+    server = NULL;
+    return peer_status(0, NULL);
+}
+
+/* What handlers use that may still run when their server is gone. */
+static json_t *end_servers(json_t *arguments)
+{
+    json_decref(free_server(arguments));
     asynq_mux_free(mux);
     json_decref(not_failures);
     json_decref(seen);
     if (ledger >= 0)
         close(ledger);
-    server = NULL;
-    mux = NULL;
-    not_failures = seen = NULL;
-    ledger = -1;
     return peer_status(0, NULL);
 }
 
 const peer_row peer_server_rows[] = {
-    {"server.start", start}, {"server.start_again", start_again}, {"server.stop", stop}, {"server.shutdown", shut_down},
-    {"notes", take_notes},   {"server.free", free_server},        {NULL, NULL},
+    {"server.start", start},     {"server.start_again", start_again},
+    {"server.stop", stop},       {"server.shutdown", shut_down},
+    {"notes", take_notes},       {"server.free", free_server},
+    {"server.end", end_servers}, {NULL, NULL},
 };

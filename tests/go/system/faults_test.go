@@ -140,6 +140,28 @@ func killedWorker(t *testing.T, killed, survivor string) {
 	equal(t, "failures counted", r.Text("GET", QueueKey("default", "failed")), fmt.Sprint(len(inFlight)))
 }
 
+// TestCrashingHandler is our counterpart of S-19: a handler that crashes takes its process with it; other workers go on,
+// and the task runs again once its lease has ended.
+func TestCrashingHandler(t *testing.T) {
+	t.Parallel()
+	t.Run("S-19", func(t *testing.T) {
+		r := StartRedis(t)
+		path := filepath.Join(r.Dir, "ledger")
+		victim := StartCServer(t, r.URI(), ServerOptions{Concurrency: 1, LedgerPath: path})
+		e := NewGoEnqueuer(t, r)
+		e.Enqueue(Task{Type: "t", Payload: Wish{Do: "crash", Times: P(1)}.Payload()})
+		Eventually(t, 5*time.Second, "the crash", func() bool { return len(ReadLedger(t, path)) == 1 })
+		victim.Kill() // collects the dead process
+		for range 10 {
+			e.Enqueue(Task{Type: "t", Payload: P("{}")})
+		}
+		StartServer(t, "c", r, ServerOptions{Concurrency: 1, LedgerPath: path, RetryMs: P(int64(0))})
+		Eventually(t, 5*time.Second, "the other tasks", func() bool { return tasksLeft(r) == 1 })
+		waitEmpty(t, r, 90*time.Second)
+		equal(t, "starts", len(Starts(ReadLedger(t, path))), 11)
+	})
+}
+
 // startVictim starts a worker in a process of its own and returns what kills it.
 func startVictim(t *testing.T, kind string, r *Redis, path string) func() {
 	if kind == "c" {

@@ -153,6 +153,22 @@ func TestAbandonedJobs(t *testing.T) {
 	s.Must("clock", M{"ns": 0}) // still alive
 }
 
+// TestResultAfterTimeout: a handler that writes its result while its timeout is being dealt with disturbs nothing.
+func TestResultAfterTimeout(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	s := StartServer(t, "c", r, ServerOptions{Concurrency: 20})
+	e := NewGoEnqueuer(t, r)
+	for i := range 20 {
+		w := Wish{SleepMs: 990 + i, Stubborn: true, Result: strings.Repeat("r", 1000)}
+		e.Enqueue(Task{Type: "t", Payload: w.Payload(), Own: Options{Timeout: P(time.Second), Retention: P(time.Hour)}})
+	}
+	Eventually(t, 10*time.Second, "all handlers to return", func() bool { return len(s.Ledger()) == 40 })
+	Eventually(t, 5*time.Second, "all outcomes", func() bool {
+		return r.Int("ZCARD", QueueKey("default", "retry"))+r.Int("ZCARD", QueueKey("default", "completed")) == 20
+	})
+}
+
 // TestEqualIdsInTwoQueues: two running tasks of equal id in different queues are two tasks (quirk Q-27).
 func TestEqualIdsInTwoQueues(t *testing.T) {
 	t.Parallel()
