@@ -94,10 +94,13 @@ static int act(asynq_job *job, json_t *wish)
     return ASYNQ_DONE;
 }
 
+static _Atomic int handlers_running;
+
 static int handle(asynq_job *job, void *arg)
 {
     (void)arg;
     size_t length;
+    handlers_running++;
     const char *payload = asynq_job_payload(job, &length);
     json_t *wish = json_loadb(payload, length, 0, NULL);
     ledger_write("start", job);
@@ -105,6 +108,7 @@ static int handle(asynq_job *job, void *arg)
     int outcome = act(job, wish);
     ledger_write("end", job);
     json_decref(wish);
+    handlers_running--;
     return outcome;
 }
 
@@ -291,6 +295,8 @@ static json_t *free_server(json_t *arguments)
 static json_t *end_servers(json_t *arguments)
 {
     json_decref(free_server(arguments));
+    while (handlers_running)
+        usleep(1000);
     asynq_mux_free(mux);
     json_decref(not_failures);
     json_decref(seen);
