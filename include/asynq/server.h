@@ -14,7 +14,8 @@
  *     }
  *
  * It is called from one of `concurrency` worker threads and may block. A route of kind ASYNQ_HANDLER_ASYNC is called
- * on the server's loop instead, must not block, and may return ASYNQ_LATER and finish the job from any thread.
+ * on the server's loop instead and must not block. Either may return ASYNQ_LATER and have the job finished from any
+ * thread; until then, the job counts as one of `concurrency`.
  *
  * A handler that crashes takes the whole process with it, as there is no way to contain a crash inside a process. The
  * tasks that were running stay leased for up to 30 s; then any server of their queues, in C or in Go, runs them again.
@@ -43,7 +44,7 @@ typedef enum asynq_outcome {
     ASYNQ_FAILED = 1,     /* it failed: retried after a pause, or archived if no retries are left */
     ASYNQ_SKIP_RETRY = 2, /* it failed and is archived at once */
     ASYNQ_REVOKED = 3,    /* drop the task: neither failed nor kept */
-    ASYNQ_LATER = 4       /* asynchronous handlers only: asynq_complete() will say */
+    ASYNQ_LATER = 4       /* not over yet: asynq_complete() will say */
 } asynq_outcome;
 
 /*
@@ -93,8 +94,8 @@ ASYNQ_API int asynq_revoke(asynq_job *job, const char *format, ...) ASYNQ_PRINTF
 ASYNQ_API int asynq_write_result(asynq_job *job, const void *data, size_t length);
 
 /*
- * Ends a job for which an asynchronous handler returned ASYNQ_LATER. The job must not be used afterwards. Legal, and
- * without effect, when the task was given up in the meantime or the server is gone. Thread: any.
+ * Ends a job for which the handler returned (or will return) ASYNQ_LATER. The job must not be used afterwards. Legal,
+ * and without effect, when the task was given up in the meantime or the server is gone. Thread: any.
  */
 ASYNQ_API void asynq_complete(asynq_job *job, int outcome);
 

@@ -409,8 +409,9 @@ static const char *reason_not_run(redis_conn *conn, const redis_value *value)
 
 static void conn_dispatch(redis_conn *conn, const redis_value *value)
 {
-    if (is_message(value)) {
-        if (conn->options.events.message && !conn->freed)
+    /* Only on a connection that subscribes: elsewhere a task of id "message" may stand first in a reply. */
+    if (conn->options.events.message && is_message(value)) {
+        if (!conn->freed)
             conn->options.events.message(conn->options.events.arg, value);
         return;
     }

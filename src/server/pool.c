@@ -80,7 +80,9 @@ static void *pool_thread(void *arg)
     pthread_mutex_lock(&pool->lock);
     for (asynq_job *job = pool_take(pool); job; job = pool_take(pool)) {
         pthread_mutex_unlock(&pool->lock);
-        job_hand_back(job, mux_run(pool->mux, job->route, job));
+        int outcome = mux_run(pool->mux, job->route, job);
+        if (outcome != ASYNQ_LATER) /* else asynq_complete() hands it back, perhaps it already did */
+            job_hand_back(job, outcome);
         pthread_mutex_lock(&pool->lock);
     }
     pool->threads--;

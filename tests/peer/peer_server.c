@@ -196,6 +196,7 @@ static int build_mux(bool with_middleware, asynq_error *error)
         {.pattern = "load", .handler = handle},
         {.pattern = "t", .handler = handle},
         {.pattern = "async:", .handler = handle_async, .kind = ASYNQ_HANDLER_ASYNC},
+        {.pattern = "later:", .handler = handle_async},
         {.pattern = "inline:", .handler = handle, .kind = ASYNQ_HANDLER_ASYNC},
         {.pattern = "deadline", .handler = handle_deadline},
         {.pattern = "email", .handler = name_pattern, .arg = email},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/hibiken/asynq/internal/base"
 	. "github.com/hibiken/asynq/libasynq-tests/harness"
 	"github.com/hibiken/asynqmon"
 )
@@ -133,6 +134,29 @@ func TestMalformedMessage(t *testing.T) {
 	put(t, r, "active", time.Now().Unix()-100, task("also lost"))
 	waitIn(t, r, 15*time.Second, "archived", 4)
 	waitIn(t, r, 5*time.Second, "retry", 1)
+}
+
+// TestTreacherousIds: ids that look like something else to a careless reader of replies.
+func TestTreacherousIds(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	r.Do("SADD", "asynq:queues", "default")
+	ids := []string{"message", "-1", "0", "OK", "{x}", "a:b", " ", "nil"}
+	for _, id := range ids {
+		message := task(id)
+		message.Payload = []byte("{}")
+		put(t, r, "pending", 0, message)
+	}
+	put(t, r, "active", time.Now().Unix()-100, &base.TaskMessage{ID: "message", Type: "t", Queue: "other", Retry: 25, Timeout: 60})
+	s := StartServer(t, "c", r, ServerOptions{Queues: map[string]int{"default": 1, "other": 1}, RetryMs: P(int64(0))})
+	Eventually(t, 15*time.Second, "all tasks to be done", func() bool { return len(r.Strings("KEYS", "asynq:{*}:t:*")) == 0 })
+	starts := 0
+	for _, line := range s.Ledger() {
+		if line.What == "start" {
+			starts++
+		}
+	}
+	equal(t, "starts that the ledger can hold", starts >= len(ids)-1, true)
 }
 
 // TestWrongKeyTypes: a key of the wrong type is named in the log, nothing is lost, and other queues go on.

@@ -153,6 +153,27 @@ func TestAbandonedJobs(t *testing.T) {
 	s.Must("clock", M{"ns": 0}) // still alive
 }
 
+// TestCompletedLater: both kinds of handler may return before the job is over, from threads of their own.
+func TestCompletedLater(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"async:x", "later:x", "inline:x"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := StartRedis(t)
+			s := StartServer(t, "c", r, ServerOptions{Concurrency: 50})
+			var tasks []Task
+			for range 2000 {
+				tasks = append(tasks, Task{Type: name, Payload: P("{}")})
+			}
+			peer := StartPeer(t, r.URI())
+			peer.Must("batch", BatchForC(tasks))
+			waitEmpty(t, r, 20*time.Second)
+			equal(t, "lines", len(s.Ledger()), 4000)
+			equal(t, "processed", r.Text("GET", QueueKey("default", "processed")), "2000")
+		})
+	}
+}
+
 // TestResultAfterTimeout: a handler that writes its result while its timeout is being dealt with disturbs nothing.
 func TestResultAfterTimeout(t *testing.T) {
 	t.Parallel()

@@ -222,6 +222,21 @@ func TestPushPausedAndDue(t *testing.T) {
 	Eventually(t, soon, "the earlier task", func() bool { return len(Starts(s.Ledger())) == 2 })
 }
 
+// TestScriptFlush: Redis forgets our scripts while they are in use; nobody notices.
+func TestScriptFlush(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	s := worker(t, r, ServerOptions{})
+	peer := StartPeer(t, r.URI())
+	for round := range 20 {
+		r.Do("SCRIPT", "FLUSH")
+		answer := peer.Must("load", M{"prefix": fmt.Sprint("round-", round), "payload": "{}", "count": 20, "threads": 2})
+		equal(t, "failed", Number(answer, "failed"), 0)
+		waitEmpty(t, r, soon)
+	}
+	equal(t, "runs", len(Starts(s.Ledger())), 400)
+}
+
 // TestIdleCost: an idle server that is notified sends Redis next to nothing.
 func TestIdleCost(t *testing.T) {
 	t.Parallel()
