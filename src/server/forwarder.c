@@ -6,9 +6,11 @@
 
 #include "base/clock.h"
 
-enum { FORWARD_AGAIN_MS = 1000, FORWARD_FAR_MS = 3600 * 1000 };
-
-enum { NOTHING_DUE = -1 };
+enum {
+    FORWARD_AGAIN_MS = 1000,
+    FORWARD_FAR_MS = 3600 * 1000,
+    NOTHING_DUE = -1 /* as due time */
+};
 
 /* Sets the timer to the next due time, or `most_ms` from now if that is earlier. */
 static void due_set_timer(due_source *due, int64_t most_ms)
@@ -52,7 +54,7 @@ static void due_changed(void *arg)
     due->fruitless_wakes++;
     if (due->in_flight || !server->tracking)
         return; /* a script under way arms when it is done */
-    int64_t rest_ms = watch_rest_ms(due->fruitless_wakes, server->options.delayed_task_check_interval_ms);
+    int64_t rest_ms = watch_rest_ms(due->fruitless_wakes);
     if (rest_ms)
         due_set_timer(due, rest_ms); /* then the script looks and arms */
     else

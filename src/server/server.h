@@ -165,7 +165,7 @@ int64_t server_random_below(asynq_server *server, int64_t limit);
  * Wake-ups in a row that found nothing new: other servers were faster, or Redis's tracking table is full and answers
  * every watch at once. After a few of them one rests before watching again, longer each time. 0: no need to rest.
  */
-int64_t watch_rest_ms(unsigned fruitless_wakes, int64_t most_ms);
+int64_t watch_rest_ms(unsigned fruitless_wakes);
 void watch_init(served_queue *queue);
 void watch_clear(served_queue *queue);
 /* A lease found nothing, or left nothing. */

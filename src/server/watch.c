@@ -7,7 +7,8 @@
 enum {
     SAFETY_POLL_MS = 15000,
     FRUITLESS_MOST = 8, /* wake-ups without need to rest */
-    FIRST_REST_MS = 10
+    FIRST_REST_MS = 10,
+    LONGEST_REST_MS = 100 /* so long a task may wait if it comes just then */
 };
 
 static void look_again(void *arg)
@@ -68,20 +69,20 @@ static void watch_by(served_queue *queue, key_watch *watch)
         key_watch_arm(watch, queue->server->work);
 }
 
-int64_t watch_rest_ms(unsigned fruitless_wakes, int64_t most_ms)
+int64_t watch_rest_ms(unsigned fruitless_wakes)
 {
     if (fruitless_wakes <= FRUITLESS_MOST)
         return 0;
     unsigned doublings = fruitless_wakes - FRUITLESS_MOST - 1;
     int64_t ms = (int64_t)FIRST_REST_MS << (doublings < 10 ? doublings : 10);
-    return ms < most_ms ? ms : most_ms;
+    return ms < LONGEST_REST_MS ? ms : LONGEST_REST_MS;
 }
 
 void watch_queue_empty(served_queue *queue, bool found_any)
 {
     if (found_any)
         queue->fruitless_wakes = 0;
-    int64_t rest_ms = watch_rest_ms(queue->fruitless_wakes, queue->server->options.task_check_interval_ms);
+    int64_t rest_ms = watch_rest_ms(queue->fruitless_wakes);
     if (queue->server->tracking && rest_ms) {
         queue->may_have_tasks = false;
         queue->fruitless_wakes++;

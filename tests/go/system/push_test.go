@@ -177,6 +177,22 @@ func commands(r *Redis) int {
 	return count
 }
 
+// TestPushDueAmongMany: a stream of tasks that are due much later does not hide one that is due soon.
+func TestPushDueAmongMany(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	s := worker(t, r, ServerOptions{})
+	e := NewGoEnqueuer(t, r)
+	for i := range 600 {
+		e.Enqueue(Task{Type: "t", Payload: P("{}"), Own: Options{ProcessIn: P(time.Hour)}})
+		time.Sleep(5 * time.Millisecond)
+		if i == 300 {
+			e.Enqueue(Task{Type: "t", Payload: P("{}"), Own: Options{ProcessIn: P(time.Second)}})
+		}
+	}
+	Eventually(t, soon-2*time.Second, "the task due soon", func() bool { return len(Starts(s.Ledger())) == 1 })
+}
+
 // TestPushOtherDatabase: a key of the same name in another database sends a message too many, which is harmless.
 func TestPushOtherDatabase(t *testing.T) {
 	t.Parallel()
