@@ -1,8 +1,8 @@
 /*
  * The quick start: a private redis-server, the trace platform's worker, a few thousand tasks, and a summary.
  *
- *   asynq-quickstart [--tasks N] [--stay]
- *   asynq-quickstart enqueue --redis URI TYPE QUEUE PAYLOAD
+ *   quickstart [--tasks N] [--stay]
+ *   quickstart enqueue --redis URI TYPE QUEUE PAYLOAD
  */
 #include "../trace-worker/trace_handlers.h"
 
@@ -61,7 +61,10 @@ static bool redis_start(private_redis *redis)
     snprintf(redis->uri, sizeof redis->uri, "unix://%s", redis->socket);
     redis->pid = fork();
     if (redis->pid == 0) {
-        setpgid(0, 0); /* Ctrl-C is for us; we end it */
+        sigset_t none;
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL); /* what we wait for is blocked here, and would be there */
+        setpgid(0, 0);                         /* Ctrl-C is for us; we end it */
         prctl(PR_SET_PDEATHSIG, SIGTERM);
         execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", redis->socket, "--save", "", "--dir",
                redis->directory, "--loglevel", "warning", "--logfile", "redis.log", (char *)NULL);
@@ -315,7 +318,7 @@ static int enqueue_one(int argc, char **argv)
         if (flag == 'r')
             redis = optarg;
     if (argc - optind != 3) {
-        fprintf(stderr, "usage: asynq-quickstart enqueue --redis URI TYPE QUEUE PAYLOAD\n");
+        fprintf(stderr, "usage: ./quickstart enqueue --redis URI TYPE QUEUE PAYLOAD\n");
         return 2;
     }
     asynq_error error;
@@ -334,15 +337,15 @@ static int enqueue_one(int argc, char **argv)
     return status ? 1 : 0;
 }
 
-static void explain_stay(const char *program, const private_redis *redis)
+static void explain_stay(const private_redis *redis)
 {
     printf("\nThe worker stays up until Ctrl-C. Enqueue from another terminal:\n\n"
-           "  %s enqueue --redis %s cost:calculate critical '{\"model\":\"small\",\"input_tokens\":1000}'\n\n"
+           "  ./quickstart enqueue --redis %s cost:calculate critical '{\"model\":\"small\",\"input_tokens\":1000}'\n\n"
            "or from Go:\n\n"
            "  cd contrib/examples/trace-service-go && go run . -socket %s -count 70\n\n"
            "and look at the result:\n\n"
            "  redis-cli -s %s zrange 'asynq:{critical}:completed' 0 -1\n",
-           program, redis->uri, redis->socket, redis->socket);
+           redis->uri, redis->socket, redis->socket);
     fflush(stdout);
 }
 
@@ -378,7 +381,7 @@ static void wait_until_over(tally *t)
     }
 }
 
-static int run(const char *program, int tasks, bool stay)
+static int run(int tasks, bool stay)
 {
     asynq_error error = {0};
     tally t = {.lock = PTHREAD_MUTEX_INITIALIZER, .pick_up_us = calloc(MOST_SAMPLES, sizeof(int64_t))};
@@ -415,7 +418,7 @@ static int run(const char *program, int tasks, bool stay)
     }
     if (fine && stay) {
         int signal;
-        explain_stay(program, &redis);
+        explain_stay(&redis);
         sigwait(&ends, &signal);
     }
     asynq_client_free(client);
@@ -442,5 +445,5 @@ int main(int argc, char **argv)
         else
             return 2;
     }
-    return run(argv[0], tasks > 0 ? tasks : 3500, stay);
+    return run(tasks > 0 ? tasks : 3500, stay);
 }
