@@ -50,7 +50,7 @@ func certificates(t *testing.T, dir string) {
 func refusedWith(t *testing.T, uri string, status int, text string) {
 	t.Helper()
 	peer := StartPeer(t, uri)
-	peer.Must("client.options", M{"timeout_ms": 1500})
+	peer.Must("client.options", M{"timeout_ms": 6000})
 	answer := peer.Do("ping", nil)
 	if Status(answer) != status || !strings.Contains(answer["error"].(string), text) {
 		t.Errorf("%s: status %d, %q; want %d, ...%q", uri, Status(answer), answer["error"], status, text)
