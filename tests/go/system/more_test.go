@@ -92,16 +92,16 @@ func TestWorkersRecord(t *testing.T) {
 			return len(active) == want
 		}
 	}
-	long, short := *Wish{SleepMs: 60000}.Payload(), *Wish{SleepMs: 7000}.Payload()
+	long, short := *Wish{SleepMs: 60000}.Payload(), *Wish{SleepMs: 15000}.Payload()
 	peer.Must("load", M{"prefix": "short", "payload": short, "count": 100})
 	peer.Must("load", M{"prefix": "long", "payload": long, "count": 50})
-	Eventually(t, 12*time.Second, "150 workers", agrees(150))
-	Eventually(t, 15*time.Second, "50 workers", agrees(50))
+	Eventually(t, 20*time.Second, "150 workers", agrees(150))
+	Eventually(t, 30*time.Second, "50 workers", agrees(50))
 	for _, key := range r.Strings("KEYS", "asynq:workers:{*") {
 		r.Do("DEL", key)
 	}
 	peer.Must("load", M{"prefix": "more", "payload": long, "count": 20})
-	Eventually(t, 15*time.Second, "70 workers after the record was lost", agrees(70))
+	Eventually(t, 25*time.Second, "70 workers after the record was lost", agrees(70))
 }
 
 // TestTraceService: the Go service of the examples enqueues, the C worker of the examples runs it all.
@@ -197,13 +197,13 @@ func TestEqualIdsInTwoQueues(t *testing.T) {
 	s := StartServer(t, "c", r, ServerOptions{Queues: map[string]int{"a": 1, "b": 1}, Concurrency: 4})
 	e := NewGoEnqueuer(t, r)
 	for _, queue := range []string{"a", "b"} {
-		e.Enqueue(Task{Type: "t", Payload: Wish{SleepMs: 7000}.Payload(), Own: Options{ID: P("x"), Queue: &queue}})
+		e.Enqueue(Task{Type: "t", Payload: Wish{SleepMs: 14000}.Payload(), Own: Options{ID: P("x"), Queue: &queue}})
 	}
 	Eventually(t, 5*time.Second, "both to run", func() bool { return len(s.Ledger()) == 2 })
-	time.Sleep(6 * time.Second) // a heartbeat
+	time.Sleep(11 * time.Second) // two heartbeats; a lease that was not renewed has 19 s left
 	for _, queue := range []string{"a", "b"} {
 		lease := int64(r.Client.ZScore(Ctx, QueueKey(queue, "lease"), "x").Val())
-		if ahead := lease - time.Now().Unix(); ahead < 24 {
+		if ahead := lease - time.Now().Unix(); ahead < 22 {
 			t.Errorf("the lease in %s ends in %d s: it was not renewed", queue, ahead)
 		}
 	}
