@@ -334,6 +334,16 @@ func TestD4(t *testing.T) {
 			contains(t, "start when stopped", s.Do("server.start_again", nil)["error"].(string), "stopped state")
 			s.Shutdown()
 			contains(t, "start after shutdown", s.Do("server.start_again", nil)["error"].(string), "Server closed")
+
+			// The texts are Go's own.
+			inGo := asynq.NewServer(StartRedis(t).Opt(), asynq.Config{LogLevel: asynq.FatalLevel})
+			start := func() string { return fmt.Sprint(inGo.Start(asynq.NewServeMux())) }
+			equal(t, "first start in Go", start(), "<nil>")
+			contains(t, "second start in Go", start(), "already running")
+			inGo.Stop()
+			contains(t, "start when stopped in Go", start(), "stopped state")
+			inGo.Shutdown()
+			contains(t, "start after shutdown in Go", start(), "Server closed")
 		},
 		"S-25": func(t *testing.T) {
 			eachServer(t, func(t *testing.T, kind string, r *Redis, e Enqueuer) {
