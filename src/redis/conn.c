@@ -914,6 +914,7 @@ void redis_conn_free(redis_conn *conn)
     if (!conn || conn->freed)
         return;
     conn->freed = true;
+    conn_set_state(conn, CONN_RESTING); /* a handshake under way must not end in READY when its commands are given up */
     conn_close_socket(conn);
     if (conn->dns)
         evdns_base_free(conn->dns, 1);

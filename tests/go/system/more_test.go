@@ -190,6 +190,19 @@ func TestResultAfterTimeout(t *testing.T) {
 	})
 }
 
+// TestEndsAtAnyMoment: servers are shut down at every stage of their start, the handshake with Redis above all.
+func TestEndsAtAnyMoment(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	for i := range 60 {
+		s := StartServer(t, "c", r, ServerOptions{}).(*CServer)
+		time.Sleep(time.Duration(i*50) * time.Microsecond)
+		s.Shutdown()
+		s.End()
+	}
+	equal(t, "records", len(r.Strings("KEYS", "asynq:servers*"))+len(r.Strings("KEYS", "asynq:workers*")), 0)
+}
+
 // TestEqualIdsInTwoQueues: two running tasks of equal id in different queues are two tasks (quirk Q-27).
 func TestEqualIdsInTwoQueues(t *testing.T) {
 	t.Parallel()
