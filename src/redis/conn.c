@@ -79,6 +79,7 @@ struct redis_conn {
     redis_tls *tls;
     buf encrypted; /* TLS output on its way out */
     buf decrypted;
+    bool heard_plain; /* Redis has answered on this connection */
 
     redis_reader *reader;
     conn_piece *pieces, **pieces_end;
@@ -103,6 +104,7 @@ struct redis_conn {
 };
 
 static void conn_down(redis_conn *conn, int code, const char *format, ...) ASYNQ_PRINTF(3, 4);
+static void conn_lost(redis_conn *conn, const char *what);
 static void conn_try_address(redis_conn *conn);
 
 static void conn_set_state(redis_conn *conn, conn_state state)
@@ -296,7 +298,7 @@ static ssize_t conn_sendmsg(redis_conn *conn, struct iovec *parts, size_t count)
         return sent;
     if (errno == EAGAIN || errno == EWOULDBLOCK)
         return 0;
-    conn_down(conn, ASYNQ_E_UNAVAILABLE, "cannot send: %s", strerror(errno));
+    conn_lost(conn, "cannot send");
     return -1;
 }
 
@@ -458,6 +460,7 @@ static void conn_receive(redis_conn *conn, const char *data, size_t length)
     asynq_error error;
     conn->decrypted.length = 0;
     int status = redis_tls_receive(conn->tls, data, length, &conn->decrypted, &error);
+    conn->heard_plain |= conn->decrypted.length > 0;
     if (conn->decrypted.length)
         conn_receive_plain(conn, conn->decrypted.data, conn->decrypted.length);
     if (status && conn->state >= CONN_GREETING)
@@ -473,9 +476,9 @@ static void conn_readable(evutil_socket_t fd, short what, void *arg)
     if (length > 0)
         conn_receive(conn, data, (size_t)length);
     else if (length == 0)
-        conn_down(conn, ASYNQ_E_UNAVAILABLE, "Redis closed the connection");
+        conn_lost(conn, NULL);
     else if (errno != EAGAIN && errno != EINTR)
-        conn_down(conn, ASYNQ_E_UNAVAILABLE, "cannot receive: %s", strerror(errno));
+        conn_lost(conn, "cannot receive");
 }
 
 /* ---- handshake ---- */
@@ -634,6 +637,7 @@ static void conn_greet(redis_conn *conn)
     conn_set_state(conn, CONN_GREETING);
     conn->greetings_left = 0;
     conn->client_id = 0;
+    conn->heard_plain = false;
     conn->run_id[0] = '\0';
     error_clear(&conn->greeting_error);
     event_add(&conn->readable, NULL);
@@ -874,6 +878,18 @@ static void conn_pause_over(void *arg)
     conn_attempt(conn);
 }
 
+/* The other end is gone: it closed the connection (what: NULL), or what failed with errno. A server that refuses us in
+ * the handshake of TLS often does it without its reason reaching us: what we sent meanwhile resets the connection. */
+static void conn_lost(redis_conn *conn, const char *what)
+{
+    const char *problem = what ? strerror(errno) : "Redis closed the connection";
+    const char *hint = "";
+    if (conn->tls && !conn->heard_plain)
+        hint = "; TLS: it came before the first answer, as when the server wants a client certificate (cert_file=, "
+               "key_file=)";
+    conn_down(conn, ASYNQ_E_UNAVAILABLE, "%s%s%s%s", what ? what : "", what ? ": " : "", problem, hint);
+}
+
 void redis_conn_reset(redis_conn *conn, const char *reason)
 {
     conn_down(conn, ASYNQ_E_UNAVAILABLE, "%s", reason);
@@ -937,11 +953,6 @@ const char *redis_conn_run_id(const redis_conn *conn)
 int64_t redis_conn_client_id(const redis_conn *conn)
 {
     return conn->client_id;
-}
-
-size_t redis_conn_waiting(const redis_conn *conn)
-{
-    return conn->waiting;
 }
 
 int redis_result_check(const redis_result *result, asynq_error *error)

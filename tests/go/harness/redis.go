@@ -64,7 +64,7 @@ func (r *Redis) Start() {
 	if r.Client == nil {
 		r.Client = redis.NewClient(&redis.Options{Network: "unix", Addr: r.Socket})
 	}
-	Eventually(r.t, 5*time.Second, "Redis to answer", func() bool {
+	Eventually(r.t, 30*time.Second, "Redis to answer", func() bool {
 		err := r.Client.Ping(context.Background()).Err()
 		return err == nil || strings.Contains(err.Error(), "NOAUTH")
 	})

@@ -7,20 +7,28 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	. "github.com/hibiken/asynq/libasynq-tests/harness"
 )
 
+var lastPort atomic.Int32
+
+// freePort returns a port that nobody listens on. It lies below those that the kernel hands out by itself, so that no
+// other test gets it before our server does.
 func freePort(t *testing.T) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 12000 + os.Getpid()%1000*10 + int(lastPort.Add(1))
+		if listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			listener.Close()
+			return port
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
+	t.Fatal("no free port")
+	return 0
 }
 
 func run(t *testing.T, dir, name string, arguments ...string) {

@@ -24,6 +24,7 @@ func main() {
 	scanner := bufio.NewScanner(os.Stdin)
 	scanner.Buffer(nil, 16<<20)
 	broken := 0
+	var failures []string // told last, where a reader of a long log looks first
 	for scanner.Scan() {
 		var e event
 		if json.Unmarshal(scanner.Bytes(), &e) != nil {
@@ -37,7 +38,7 @@ func main() {
 		case "pass", "fail", "skip":
 			results[name] = e.Action
 			if e.Action == "fail" {
-				fmt.Printf("--- FAIL: %s\n%s", name, strings.Join(outputs[name], ""))
+				failures = append(failures, fmt.Sprintf("--- FAIL: %s\n%s", name, strings.Join(outputs[name], "")))
 			}
 			if e.Test == "" && e.Action == "fail" {
 				broken++
@@ -45,6 +46,7 @@ func main() {
 		}
 	}
 	missing := coverage(results)
+	fmt.Print(strings.Join(failures, ""))
 	passed, failed := count(results)
 	if failed == 0 {
 		failed = broken
