@@ -75,13 +75,6 @@ static void plan_strict(asynq_server *server)
         queue->planned = slots < chunk_limit(queue) ? slots : chunk_limit(queue);
 }
 
-static void fetch_complain(served_queue *queue, const asynq_error *error)
-{
-    unsigned skipped;
-    if (log_limit_pass(&queue->complaint, &skipped))
-        log_error(&queue->server->log, "queue \"%s\": cannot take tasks: %s", queue->name, error->text);
-}
-
 static void fetch_take_tasks(served_queue *queue, const redis_value *reply)
 {
     size_t count = broker_lease_count(reply);
@@ -109,8 +102,7 @@ static void fetch_replied(void *arg, int status, const asynq_error *error, const
     if (status == ASYNQ_E_OUTCOME_UNKNOWN)
         queue->lease_unknown = true;
     if (status) {
-        if (status != ASYNQ_E_OUTCOME_UNKNOWN && status != ASYNQ_E_UNAVAILABLE)
-            fetch_complain(queue, error);
+        queue_complain(queue, "take tasks", error);
         queue->may_have_tasks = false; /* this queue rests a moment; the others go on */
         loop_timer_set(&queue->rest, server->options.task_check_interval_ms);
         return;
@@ -159,7 +151,7 @@ static void read_back_replied(void *arg, int status, const asynq_error *error, c
         return; /* again with the next connection */
     queue->lease_unknown = false;
     if (status) {
-        fetch_complain(queue, error);
+        queue_complain(queue, "take tasks", error);
         return;
     }
     size_t count = broker_read_back_count(reply), found = 0;

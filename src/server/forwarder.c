@@ -67,10 +67,7 @@ static void due_forwarded(void *arg, int status, const asynq_error *error, const
     asynq_server *server = due->queue->server;
     due->in_flight = false;
     if (status) {
-        unsigned skipped;
-        if (status != ASYNQ_E_UNAVAILABLE && status != ASYNQ_E_OUTCOME_UNKNOWN &&
-            log_limit_pass(&due->queue->complaint, &skipped))
-            log_error(&server->log, "queue \"%s\": cannot move tasks that are due: %s", due->queue->name, error->text);
+        queue_complain(due->queue, "move tasks that are due", error);
         loop_timer_set(&due->timer, FORWARD_AGAIN_MS);
         return;
     }
@@ -115,12 +112,6 @@ void forwarder_init(served_queue *queue)
             .arg = due,
         };
     }
-}
-
-void forwarder_clear(served_queue *queue)
-{
-    for (int i = 0; i < DUE_SOURCES; i++)
-        loop_timer_cancel(&queue->due[i].timer);
 }
 
 void forwarder_look(asynq_server *server)

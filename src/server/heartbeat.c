@@ -14,8 +14,6 @@
 
 enum { BEAT_PERIOD_MS = 5000, BEAT_LIFE_S = 10, LEASE_CHECK_PERIOD_MS = 1000, CLOCK_DIFFERENCE_MOST_MS = 2000 };
 
-static const char *const status_text[] = {"new", "active", "stopped", "closed"};
-
 /* ---- leases ---- */
 
 static void renew_replied(void *arg, int status, const asynq_error *error, const redis_value *reply);
@@ -67,8 +65,6 @@ static void renewed(asynq_job *job, int64_t until_ms, int result)
 static void renew_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     served_queue *queue = arg;
-    asynq_server *server = queue->server;
-    unsigned skipped;
     size_t count = queue->renewing_count;
     queue->renewing_count = 0;
     for (size_t i = 0; i < count; i++) {
@@ -78,9 +74,8 @@ static void renew_replied(void *arg, int status, const asynq_error *error, const
     }
     if (!status)
         renew_pump(queue);
-    else if (status != ASYNQ_E_UNAVAILABLE && status != ASYNQ_E_OUTCOME_UNKNOWN &&
-             log_limit_pass(&queue->complaint, &skipped))
-        log_error(&server->log, "queue \"%s\": cannot renew leases: %s", queue->name, error->text);
+    else
+        queue_complain(queue, "renew leases", error);
 }
 
 static void lease_check_fired(void *arg)
@@ -145,7 +140,7 @@ static void encode_server(asynq_server *server, server_status status, buf *out)
         .queues = queues,
         .queue_count = server->queue_count,
         .strict_priority = server->options.strict_priority,
-        .status = bytes_of(status_text[status]),
+        .status = bytes_of(server_status_name(status)),
         .start_time = record_time_of_ns(server->started_at_ns),
         .active_worker_count = (int32_t)server->running_count,
     };
@@ -220,8 +215,7 @@ static void beat_replied(void *arg, int status, const asynq_error *error, const 
     unsigned skipped;
     if (status) {
         server->record_is_unsure = true;
-        if (status != ASYNQ_E_UNAVAILABLE && status != ASYNQ_E_OUTCOME_UNKNOWN &&
-            log_limit_pass(&server->complaint, &skipped))
+        if (!is_lost_connection(error) && log_limit_pass(&server->complaint, &skipped))
             log_error(&server->log, "cannot write the server's record: %s", error->text);
         return;
     }

@@ -8,12 +8,10 @@ static void janitor_swept(void *arg, int status, const asynq_error *error, const
     served_queue *queue = arg;
     asynq_server *server = queue->server;
     queue->expiring = false;
-    unsigned skipped;
     if (!status && broker_upkeep_moved(reply) >= (size_t)server->options.janitor_batch_size)
         janitor_sweep(queue);
-    else if (status && status != ASYNQ_E_UNAVAILABLE && status != ASYNQ_E_OUTCOME_UNKNOWN &&
-             log_limit_pass(&queue->complaint, &skipped))
-        log_error(&server->log, "queue \"%s\": cannot delete completed tasks: %s", queue->name, error->text);
+    else if (status)
+        queue_complain(queue, "delete completed tasks", error);
 }
 
 static void janitor_sweep(served_queue *queue)

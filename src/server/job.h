@@ -55,7 +55,6 @@ struct asynq_job {
     bool holds_thread;        /* a slot is taken until the handler returns */
     bool holds_slot;
     bool recorded;       /* stands in the workers' record in Redis */
-    bool renewing;       /* a renewal is with Redis */
     uint64_t renewed_in; /* the sweep that looked at it last */
     loop_timer deadline_timer;
     struct asynq_job *prev, *next;             /* list of its state */

@@ -67,11 +67,8 @@ static void expired_listed(void *arg, int status, const asynq_error *error, cons
 {
     served_queue *queue = arg;
     queue->recovering = false;
-    unsigned skipped;
     if (status) {
-        if (status != ASYNQ_E_UNAVAILABLE && status != ASYNQ_E_OUTCOME_UNKNOWN &&
-            log_limit_pass(&queue->complaint, &skipped))
-            log_error(&queue->server->log, "queue \"%s\": cannot look for lost tasks: %s", queue->name, error->text);
+        queue_complain(queue, "look for lost tasks", error);
         return;
     }
     size_t count = broker_expired_count(reply);

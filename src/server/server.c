@@ -81,6 +81,13 @@ static served_queue *served_queue_new(asynq_server *server, const char *name, in
     return queue;
 }
 
+void queue_complain(served_queue *queue, const char *what, const asynq_error *error)
+{
+    unsigned skipped;
+    if (!is_lost_connection(error) && log_limit_pass(&queue->complaint, &skipped))
+        log_error(&queue->server->log, "queue \"%s\": cannot %s: %s", queue->name, what, error->text);
+}
+
 int asynq_server_queue(asynq_server *server, const char *name, int priority, asynq_error *error)
 {
     if (server->status != SERVER_NEW)
@@ -464,12 +471,17 @@ void asynq_server_free(asynq_server *server)
     server_destroy(server);
 }
 
-const char *asynq_server_status(const asynq_server *server)
+const char *server_status_name(server_status status)
 {
     static const char *const names[] = {"new", "active", "stopped", "closed"};
+    return names[status];
+}
+
+const char *asynq_server_status(const asynq_server *server)
+{
     asynq_server *unlocked = (asynq_server *)(uintptr_t)server;
     pthread_mutex_lock(&unlocked->lock);
-    const char *name = names[server->status];
+    const char *name = server_status_name(server->status);
     pthread_mutex_unlock(&unlocked->lock);
     return name;
 }

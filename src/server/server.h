@@ -154,6 +154,15 @@ struct asynq_server {
     loop_timer shutdown_limit;
 };
 
+/* ---- server.c ---- */
+const char *server_status_name(server_status status);
+/* Logs "queue ...: cannot <what>", not too often; a lost connection has a line of its own. */
+static inline bool is_lost_connection(const asynq_error *error)
+{
+    return error->code == ASYNQ_E_UNAVAILABLE || error->code == ASYNQ_E_OUTCOME_UNKNOWN;
+}
+void queue_complain(served_queue *queue, const char *what, const asynq_error *error);
+
 /* ---- fetch.c ---- */
 void fetch_pump(asynq_server *server);
 /* The connection came back: leases whose reply was lost are read back first. */
@@ -167,7 +176,6 @@ int64_t server_random_below(asynq_server *server, int64_t limit);
  */
 int64_t watch_rest_ms(unsigned fruitless_wakes);
 void watch_init(served_queue *queue);
-void watch_clear(served_queue *queue);
 /* A lease found nothing, or left nothing. */
 void watch_queue_empty(served_queue *queue, bool found_any);
 void watch_queue_paused(served_queue *queue);
@@ -202,7 +210,6 @@ bool settle_is_idle(const served_queue *queue);
 
 /* ---- components ---- */
 void forwarder_init(served_queue *queue);
-void forwarder_clear(served_queue *queue);
 void forwarder_look(asynq_server *server); /* at all queues, now */
 
 void recoverer_start(asynq_server *server);

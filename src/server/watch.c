@@ -56,11 +56,6 @@ void watch_init(served_queue *queue)
     };
 }
 
-void watch_clear(served_queue *queue)
-{
-    loop_timer_cancel(&queue->rest);
-}
-
 /* Without notification the queue waits for the poll timer. */
 static void watch_by(served_queue *queue, key_watch *watch)
 {

@@ -51,6 +51,17 @@ static json_t *answer(const char *line)
     return result;
 }
 
+char *peer_from_hex(const char *hex, size_t *length)
+{
+    *length = strlen(hex) / 2;
+    char *raw = malloc(*length + 1);
+    for (size_t i = 0; i < *length; i++) {
+        char pair[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
+        raw[i] = (char)strtol(pair, NULL, 16);
+    }
+    return raw;
+}
+
 int main(int argc, char **argv)
 {
     char *line = NULL;

@@ -21,6 +21,9 @@ extern const char *peer_redis; /* URI */
 /* {"status": n, "error": text} */
 json_t *peer_status(int status, const asynq_error *error);
 
+/* What a line of hex stands for; the caller frees it. */
+char *peer_from_hex(const char *hex, size_t *length);
+
 /* Client operations (peer_client.c): enqueue, batch, async, ping, close. */
 extern const peer_row peer_client_rows[];
 /* Transitions of the broker (peer_broker.c). */

@@ -153,16 +153,6 @@ static const char *message_as_hex(json_t *arguments)
     return json_string_value(json_object_get(arguments, "msg"));
 }
 
-static size_t from_hex(const char *hex, char *out)
-{
-    size_t length = strlen(hex) / 2;
-    for (size_t i = 0; i < length; i++) {
-        char pair[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
-        out[i] = (char)strtol(pair, NULL, 16);
-    }
-    return length;
-}
-
 static json_t *settle(json_t *arguments)
 {
     connect_broker();
@@ -171,9 +161,9 @@ static json_t *settle(json_t *arguments)
     arena memory;
     buf encoded;
     buf_init(&encoded, 0);
-    const char *hex = message_as_hex(arguments);
-    char *raw = malloc(strlen(hex) / 2 + 1);
-    bytes found = {raw, from_hex(hex, raw)};
+    size_t length;
+    char *raw = peer_from_hex(message_as_hex(arguments), &length);
+    bytes found = {raw, length};
     record_arena_init(&memory, found.length);
     task_message message;
     if (task_message_decode(&message, found, &memory, &error))

@@ -40,23 +40,12 @@ static const record_row record_rows[] = {
     {"entry", rewrite_scheduler_entry}, {"event", rewrite_scheduler_event},
 };
 
-static char *from_hex(const char *hex, size_t *length)
-{
-    *length = strlen(hex) / 2;
-    char *raw = malloc(*length + 1);
-    for (size_t i = 0; i < *length; i++) {
-        char pair[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
-        raw[i] = (char)strtol(pair, NULL, 16);
-    }
-    return raw;
-}
-
 /* {"kind": name, "hex": bytes} */
 static json_t *rewrite_record(json_t *arguments)
 {
     const char *kind = json_string_value(json_object_get(arguments, "kind"));
     size_t length;
-    char *raw = from_hex(json_string_value(json_object_get(arguments, "hex")), &length);
+    char *raw = peer_from_hex(json_string_value(json_object_get(arguments, "hex")), &length);
     buf out, hex;
     asynq_error error;
     buf_init(&out, 0);
