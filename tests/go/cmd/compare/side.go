@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// server is a private redis-server on a port of the loopback interface.
+type server struct {
+	address string
+	dir     string
+	client  *redis.Client
+	cmd     *exec.Cmd
+}
+
+func startServer() *server {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	check(err)
+	port := listener.Addr().(*net.TCPAddr).Port
+	listener.Close()
+	dir, err := os.MkdirTemp("", "asynq-bench-")
+	check(err)
+	s := &server{address: fmt.Sprintf("127.0.0.1:%d", port), dir: dir}
+	s.cmd = exec.Command("redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--save", "", "--dir", dir,
+		"--loglevel", "warning")
+	s.cmd.Stderr = os.Stderr
+	check(s.cmd.Start())
+	s.client = redis.NewClient(&redis.Options{Addr: s.address})
+	for range 500 {
+		if s.client.Ping(context.Background()).Err() == nil {
+			return s
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	log.Fatal("redis-server does not answer")
+	return nil
+}
+
+func (s *server) stop() {
+	s.cmd.Process.Kill()
+	s.cmd.Wait()
+	os.RemoveAll(s.dir)
+}
+
+func (s *server) do(args ...any) any {
+	value, err := s.client.Do(context.Background(), args...).Result()
+	if err != redis.Nil {
+		check(err)
+	}
+	return value
+}
+
+func (s *server) number(args ...any) float64 {
+	switch value := s.do(args...).(type) {
+	case int64:
+		return float64(value)
+	case string:
+		number, _ := strconv.ParseFloat(value, 64)
+		return number
+	}
+	return 0
+}
+
+// cpuUs is the CPU time that Redis has used so far.
+func (s *server) cpuUs() float64 {
+	var sum float64
+	text, _ := s.do("INFO", "cpu").(string)
+	for _, line := range strings.Fields(text) {
+		name, value, _ := strings.Cut(line, ":")
+		if name == "used_cpu_sys" || name == "used_cpu_user" {
+			seconds, _ := strconv.ParseFloat(value, 64)
+			sum += seconds * 1e6
+		}
+	}
+	return sum
+}
+
+// commandsSent counts the commands that clients send for a while, not those that scripts call.
+func (s *server) commandsSent(while time.Duration) float64 {
+	connection, err := net.Dial("tcp", s.address)
+	check(err)
+	fmt.Fprint(connection, "MONITOR\r\n")
+	connection.SetReadDeadline(time.Now().Add(while))
+	lines := bufio.NewScanner(connection)
+	lines.Buffer(nil, 1<<24)
+	count := -1.0 // the answer to MONITOR
+	for lines.Scan() {
+		if !strings.Contains(lines.Text(), " lua] ") {
+			count++
+		}
+	}
+	connection.Close()
+	return count
+}
+
+// process is a rig: a worker or a producer of one side.
+type process struct {
+	name   string
+	cmd    *exec.Cmd
+	input  io.WriteCloser
+	lines  *bufio.Scanner
+	values map[string]float64 // of the line "result"
+}
+
+type settings map[string]any
+
+// rigs are the programs of the two sides, as bench/compare has built them.
+var rigs = map[string]string{"c": os.Getenv("RIG_C"), "go": os.Getenv("RIG_GO")}
+
+func start(side, uri string, with settings) *process {
+	args := []string{"redis=" + uri}
+	for name, value := range with {
+		args = append(args, fmt.Sprint(name, "=", value))
+	}
+	p := &process{name: filepath.Base(rigs[side]), cmd: exec.Command(rigs[side], args...)}
+	p.cmd.Stderr = os.Stderr
+	var err error
+	p.input, err = p.cmd.StdinPipe()
+	check(err)
+	output, err := p.cmd.StdoutPipe()
+	check(err)
+	p.lines = bufio.NewScanner(output)
+	check(p.cmd.Start())
+	return p
+}
+
+func (p *process) say(line string) { fmt.Fprintln(p.input, line) }
+
+// hear waits for a line that begins with a word and returns the numbers after it.
+func (p *process) hear(word string) []float64 {
+	limit := time.AfterFunc(*patience, func() {
+		fmt.Fprintf(os.Stderr, "%s does not say %q within %v\n", p.name, word, *patience)
+		p.cmd.Process.Kill()
+	})
+	defer limit.Stop()
+	for p.lines.Scan() {
+		fields := strings.Fields(p.lines.Text())
+		if len(fields) == 0 || fields[0] != word {
+			continue
+		}
+		var numbers []float64
+		p.values = map[string]float64{}
+		for _, field := range fields[1:] {
+			name, value, named := strings.Cut(field, "=")
+			if !named {
+				value = name
+			}
+			number, _ := strconv.ParseFloat(value, 64)
+			numbers = append(numbers, number)
+			p.values[name] = number
+		}
+		return numbers
+	}
+	log.Fatalf("%s ended before it said %q", p.name, word)
+	return nil
+}
+
+func (p *process) wait() {
+	p.input.Close()
+	check(p.cmd.Wait())
+}
+
+// memoryKb is the resident memory of the process.
+func (p *process) memoryKb() float64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	check(err)
+	for _, line := range strings.Split(string(status), "\n") {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			number, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+			return number
+		}
+	}
+	return 0
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}
