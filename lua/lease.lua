@@ -17,11 +17,20 @@ if waiting == 0 then
     return { 0 }
 end
 redis.call('LLEN', active)
-redis.call('ZCARD', lease)
+local leased = redis.call('ZCARD', lease)
 
 local ids = redis.call('RPOP', pending, count)
 local result = { waiting - #ids }
 local taken, leases = {}, {}
+
+-- Redis keeps a set of up to 128 short members as a list that it walks for each new member, with our scores as texts
+-- that it parses at each step: 4 us per member at 100. A member of more than 64 bytes, there for a moment, makes it a
+-- skip list (measured: 16 instead of 12 us of Redis per task with and without, at concurrency 100).
+local long_member = string.rep('-', 65)
+if leased + #ids > 16 and leased <= 128 then
+    leases = { score, long_member }
+end
+
 for i = 1, #ids do
     local id = ids[i]
     local task = task_prefix .. id
@@ -44,5 +53,8 @@ end
 if #taken > 0 then
     redis.call('LPUSH', active, unpack(taken))
     redis.call('ZADD', lease, unpack(leases))
+    if leases[2] == long_member then
+        redis.call('ZREM', lease, long_member)
+    end
 end
 return result

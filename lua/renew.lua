@@ -1,17 +1,17 @@
 -- Renews leases of one queue, if they are still ours.
 --
 -- KEYS: lease
--- ARGV: groups: fence (fraction of the score), new score, n, then n ids
+-- ARGV: groups: tag (the score's fraction in units of 2^-22), new score, n, then n ids
 -- Result: for each task 1 (renewed), 0 (no lease), -1 (the lease belongs to somebody else)
 local results, renewed = {}, {}
 local at = 1
 while at <= #ARGV do
-    local fence, score, n = tonumber(ARGV[at]), ARGV[at + 1], tonumber(ARGV[at + 2])
+    local tag, score, n = tonumber(ARGV[at]), ARGV[at + 1], tonumber(ARGV[at + 2])
     for i = at + 3, at + 2 + n do
         local held = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i]) or nil)
         if not held then
             results[#results + 1] = 0
-        elseif held - math.floor(held) ~= fence then
+        elseif math.floor((held - math.floor(held)) * 4194304 + 0.5) ~= tag then
             results[#results + 1] = -1
         else
             renewed[#renewed + 1] = score

@@ -12,8 +12,8 @@
 --         again     id, message, result, retry at (s)       not counted as a failure
 --         archive   id, message, result
 --         requeue   id, result
---       An empty lock or result means none. The fence is compared with the fraction of the lease score; with "=" in
---       front, with the whole score.
+--       An empty lock or result means none. The fence is the tag of the lease: the fraction of its score in units of
+--       2^-22; with "=" in front it is the whole score.
 -- Result: for each task 1 (done), 0 (not active, or without lease), -1 (the lease belongs to somebody else)
 --
 -- What fails its tests is left exactly as it was. The first write of the script is a removal: a full Redis drains.
@@ -45,11 +45,18 @@ local function probe_types()
 end
 
 local function fence_holds(score, fence)
-    if string.sub(fence, 1, 1) == '=' then
-        return tonumber(score) == tonumber(string.sub(fence, 2))
-    end
     local number = tonumber(score)
-    return number - math.floor(number) == tonumber(fence)
+    if fence.score then
+        return number == fence.score
+    end
+    return math.floor((number - math.floor(number)) * 4194304 + 0.5) == fence.tag
+end
+
+local function read_fence(text)
+    if string.sub(text, 1, 1) == '=' then
+        return { score = tonumber(string.sub(text, 2)) }
+    end
+    return { tag = tonumber(text) }
 end
 
 local function release(lock, id)
@@ -71,17 +78,19 @@ local function write(id, state, message, result)
 end
 
 local archived_now = {}
+local hashes_to_delete = {}
+
+local function forget(id)
+    hashes_to_delete[#hashes_to_delete + 1] = task_prefix .. id
+    processed = processed + 1
+end
 
 -- What each way does after the id has left the active list and the lease set; `at` is the place of the id in ARGV.
 local ways = {
-    done = function(id)
-        redis.call('DEL', task_prefix .. id)
-        processed = processed + 1
-    end,
+    done = forget,
     unlock = function(id, at)
-        redis.call('DEL', task_prefix .. id)
+        forget(id)
         release(ARGV[at + 1], id)
-        processed = processed + 1
     end,
     complete = function(id, at)
         redis.call('ZADD', containers.complete, ARGV[at + 4], id)
@@ -110,21 +119,105 @@ local ways = {
     end,
 }
 
-local function settle(way, fence, from_end, at)
-    local id = ARGV[at]
-    local score = redis.call('ZSCORE', lease, id)
-    if not score then
-        return 0
+-- The tasks as given: id, way, fence, end of the list, place in ARGV; and the ids alone.
+local function read_tasks()
+    local tasks, ids = {}, {}
+    local at = first_group
+    while at <= #ARGV do
+        local way, fence, from_end, n = ARGV[at], read_fence(ARGV[at + 1]), ARGV[at + 2], tonumber(ARGV[at + 3])
+        at = at + 4
+        for _ = 1, n do
+            ids[#ids + 1] = ARGV[at]
+            tasks[#ids] = { id = ARGV[at], way = way, fence = fence, from_end = from_end, at = at }
+            at = at + width[way]
+        end
     end
-    if not fence_holds(score, fence) then
-        return -1
+    return tasks, ids
+end
+
+-- The result of each task if nothing but its lease counts.
+local function judge_leases(tasks, ids)
+    local results = {}
+    local scores = redis.call('ZMSCORE', lease, unpack(ids))
+    for i, task in ipairs(tasks) do
+        if not scores[i] then
+            results[i] = 0
+        elseif not fence_holds(scores[i], task.fence) then
+            results[i] = -1
+        else
+            results[i] = 1
+        end
     end
-    if redis.call('LREM', active, from_end, id) == 0 then
-        return 0
+    return results
+end
+
+-- How many at the head of the active list (or at its tail) are among the tasks, without a gap; they are marked removed.
+local function matching_run(first, last, step, of, removed)
+    local ids = redis.call('LRANGE', active, first, last)
+    local from, to = 1, #ids
+    if step < 0 then
+        from, to = #ids, 1
     end
-    redis.call('ZREM', lease, id)
-    ways[way](id, at)
-    return 1
+    local run = 0
+    for i = from, to, step do
+        local id = ids[i]
+        if not of[id] or removed[id] then
+            break
+        end
+        removed[id] = true
+        run = run + 1
+    end
+    return run
+end
+
+-- Takes the tasks out of the active list. Short tasks stand together at its head, where they were put, so most of them
+-- go with one command; the others are searched one by one.
+local function leave_active(tasks, results)
+    local of, removed, at_end, count = {}, {}, {}, 0
+    for i, task in ipairs(tasks) do
+        if results[i] == 1 and not of[task.id] then
+            of[task.id] = true
+            at_end[task.from_end] = true
+            count = count + 1
+        end
+    end
+    if count > 1 and at_end['1'] then
+        local run = matching_run(0, count - 1, 1, of, removed)
+        if run > 0 then
+            redis.call('LTRIM', active, run, -1)
+        end
+    end
+    if count > 1 and at_end['-1'] then
+        local run = matching_run(-count, -1, -1, of, removed)
+        if run > 0 then
+            redis.call('LTRIM', active, 0, -run - 1)
+        end
+    end
+    for i, task in ipairs(tasks) do
+        if results[i] == 1 and not removed[task.id] then
+            if redis.call('LREM', active, task.from_end, task.id) == 0 then
+                results[i] = 0
+            end
+        end
+    end
+end
+
+-- Takes those that were active out of the lease set. An id that is given twice counts once.
+local function leave_leases(tasks, results)
+    local seen, ids = {}, {}
+    for i, task in ipairs(tasks) do
+        if results[i] == 1 then
+            if seen[task.id] then
+                results[i] = 0
+            else
+                seen[task.id] = true
+                ids[#ids + 1] = task.id
+            end
+        end
+    end
+    if #ids > 0 then
+        redis.call('ZREM', lease, unpack(ids))
+    end
 end
 
 -- At most this many leave the archive in one call; a longer overhang goes over several.
@@ -176,15 +269,17 @@ local function count()
 end
 
 probe_types()
-local results = {}
-local at = first_group
-while at <= #ARGV do
-    local way, fence, from_end, n = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
-    at = at + 4
-    for _ = 1, n do
-        results[#results + 1] = settle(way, fence, from_end, at)
-        at = at + width[way]
+local tasks, ids = read_tasks()
+local results = judge_leases(tasks, ids)
+leave_active(tasks, results)
+leave_leases(tasks, results)
+for i, task in ipairs(tasks) do
+    if results[i] == 1 then
+        ways[task.way](task.id, task.at)
     end
+end
+if #hashes_to_delete > 0 then
+    redis.call('DEL', unpack(hashes_to_delete))
 end
 if next(archived_now) then
     trim_archive()

@@ -60,9 +60,11 @@ enum { LEASE_TAG_BITS = 22, LEASE_CALL_BITS = 12, LEASE_SERVER_MOST = 1 << (LEAS
 
 uint32_t lease_tag(uint32_t server_number, uint32_t call_number);
 
-/* The exact decimal text; `text` holds at least 48 bytes. */
+/*
+ * The score as text, in 7 decimals: enough to be read as exactly this number (until 2038, doubles of this size are
+ * 2^-22 apart), and not more, because Redis spends its time on reading and writing them. `text` holds at least 48 bytes.
+ */
 void lease_score_format(lease_score score, char *text);
-void lease_fence_format(uint32_t tag, char *text);
 
 /* ---- enqueue ---- */
 

@@ -12,31 +12,14 @@ uint32_t lease_tag(uint32_t server_number, uint32_t call_number)
     return tag ? tag : 1; /* 0 would look like a lease of Go */
 }
 
-/* tag / 2^22 is exact in 22 decimals: tag * 5^22 / 10^22. */
-static void format_fraction(uint32_t tag, char *digits)
-{
-    const unsigned __int128 five_to_the_22 = UINT64_C(2384185791015625);
-    unsigned __int128 value = tag * five_to_the_22;
-    for (int i = LEASE_TAG_BITS - 1; i >= 0; i--) {
-        digits[i] = (char)('0' + (int)(value % 10));
-        value /= 10;
-    }
-    digits[LEASE_TAG_BITS] = '\0';
-}
-
 void lease_score_format(lease_score score, char *text)
 {
-    char digits[LEASE_TAG_BITS + 1];
-    format_fraction(score.tag, digits);
+    uint64_t unit = UINT64_C(1) << LEASE_TAG_BITS;
+    uint64_t decimals = (score.tag * UINT64_C(10000000) + unit / 2) / unit;
     if (score.tag)
-        sprintf(text, "%" PRId64 ".%s", score.second, digits);
+        sprintf(text, "%" PRId64 ".%07" PRIu64, score.second, decimals);
     else
         sprintf(text, "%" PRId64, score.second);
-}
-
-void lease_fence_format(uint32_t tag, char *text)
-{
-    lease_score_format((lease_score){0, tag}, text);
 }
 
 int broker_lease(redis_conn *conn, const queue_keys *keys, size_t most, lease_score score, broker_cb cb, void *arg)
@@ -105,8 +88,7 @@ int broker_renew(redis_conn *conn, const queue_keys *keys, const renew_item *ite
         while (end < count && items[end].tag == items[i].tag)
             end++;
         char text[48];
-        lease_fence_format(items[i].tag, text);
-        redis_args_add_copy(args, bytes_of(text));
+        redis_args_add_integer(args, items[i].tag);
         lease_score_format((lease_score){second, items[i].tag}, text);
         redis_args_add_copy(args, bytes_of(text));
         redis_args_add_integer(args, (int64_t)(end - i));

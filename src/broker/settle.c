@@ -33,10 +33,11 @@ static bool same_group(const settle_item *a, const settle_item *b)
 static void add_fence(redis_args *args, const settle_item *item)
 {
     char text[64] = "=";
-    if (item->exact_score.length && item->exact_score.length < sizeof text - 1)
-        memcpy(text + 1, item->exact_score.data, item->exact_score.length);
-    else
-        lease_fence_format(item->tag, text);
+    if (!item->exact_score.length || item->exact_score.length >= sizeof text - 1) {
+        redis_args_add_integer(args, item->tag);
+        return;
+    }
+    memcpy(text + 1, item->exact_score.data, item->exact_score.length);
     redis_args_add_copy(args, bytes_of(text));
 }
 
