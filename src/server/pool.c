@@ -16,10 +16,17 @@ struct job_pool {
     pthread_cond_t work;  /* a job was queued, or the pool ends */
     pthread_cond_t ended; /* a thread ended */
     int refs;             /* the server's, and one per thread; under the lock */
-    int threads, idle, most_threads;
+    int threads, idle, arriving; /* arriving: started, and not there yet */
+    bool waking; /* a thread was woken and has not taken its job yet */
     bool ending;
     asynq_job *first, **end;
     int queued;
+
+    /* The loop's, without the lock. */
+    asynq_job *new_first, **new_end; /* handed over by job_pool_flush() */
+    int new_count;
+    int started, most_threads; /* threads end only with the pool */
+
     const asynq_mux *mux;
     asynq_mux *owned_mux;
 };
@@ -41,6 +48,7 @@ job_pool *job_pool_new(int most_threads, const asynq_mux *mux, asynq_mux *owned_
     pool->mux = mux;
     pool->owned_mux = owned_mux;
     pool->end = &pool->first;
+    pool->new_end = &pool->new_first;
     return pool;
 }
 
@@ -58,18 +66,35 @@ static void pool_unref_and_unlock(job_pool *pool)
     mem_free(pool);
 }
 
+/*
+ * Wakes one thread, unless one is on its way already: that one will wake the next when it finds more to do. So threads
+ * that are busy with short jobs go on with the queue, and no others are woken in vain; with long jobs the threads wake
+ * one another.
+ */
+static void pool_wake(job_pool *pool)
+{
+    if (pool->waking || !pool->idle || !pool->first)
+        return;
+    pool->waking = true;
+    pthread_cond_signal(&pool->work);
+}
+
+/* Under the lock. NULL: the pool ends. */
 static asynq_job *pool_take(job_pool *pool)
 {
-    pool->idle++;
-    while (!pool->first && !pool->ending)
+    while (!pool->first && !pool->ending) {
+        pool->idle++;
         pthread_cond_wait(&pool->work, &pool->lock);
-    pool->idle--;
+        pool->idle--;
+        pool->waking = false;
+    }
     asynq_job *job = pool->first;
     if (job) {
         pool->first = job->port_next;
         if (!pool->first)
             pool->end = &pool->first;
         pool->queued--;
+        pool_wake(pool);
     }
     return job;
 }
@@ -78,6 +103,7 @@ static void *pool_thread(void *arg)
 {
     job_pool *pool = arg;
     pthread_mutex_lock(&pool->lock);
+    pool->arriving--;
     for (asynq_job *job = pool_take(pool); job; job = pool_take(pool)) {
         pthread_mutex_unlock(&pool->lock);
         int outcome = mux_run(pool->mux, job->route, job);
@@ -102,7 +128,9 @@ static bool pool_add_thread(job_pool *pool)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (started) {
         pthread_detach(thread);
+        pool->started++;
         pool->threads++;
+        pool->arriving++;
         pool->refs++;
     }
     return started;
@@ -110,25 +138,44 @@ static bool pool_add_thread(job_pool *pool)
 
 int job_pool_run(job_pool *pool, asynq_job *job)
 {
-    int status = ASYNQ_OK;
-    pthread_mutex_lock(&pool->lock);
-    if (pool->queued >= pool->idle && pool->threads < pool->most_threads && !pool_add_thread(pool) && !pool->threads)
-        status = ASYNQ_E_SYSTEM;
-    if (!status) {
-        job->port_next = NULL;
-        *pool->end = job;
-        pool->end = &job->port_next;
-        pool->queued++;
-        pthread_cond_signal(&pool->work);
+    if (!pool->started) {
+        pthread_mutex_lock(&pool->lock);
+        bool started = pool_add_thread(pool);
+        pthread_mutex_unlock(&pool->lock);
+        if (!started)
+            return ASYNQ_E_SYSTEM;
     }
+    job->port_next = NULL;
+    *pool->new_end = job;
+    pool->new_end = &job->port_next;
+    pool->new_count++;
+    return ASYNQ_OK;
+}
+
+void job_pool_flush(job_pool *pool)
+{
+    if (!pool->new_first)
+        return;
+    pthread_mutex_lock(&pool->lock);
+    *pool->end = pool->new_first;
+    pool->end = pool->new_end;
+    pool->queued += pool->new_count;
+    int short_of = pool->queued - pool->idle - pool->arriving;
+    for (; short_of > 0 && pool->started < pool->most_threads; short_of--)
+        if (!pool_add_thread(pool))
+            break; /* those that run will do, one job after the other */
+    pool_wake(pool);
     pthread_mutex_unlock(&pool->lock);
-    return status;
+    pool->new_first = NULL;
+    pool->new_end = &pool->new_first;
+    pool->new_count = 0;
 }
 
 void job_pool_shutdown(job_pool *pool)
 {
     if (!pool)
         return;
+    job_pool_flush(pool);
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += POOL_LAST_WAIT_MS * 1000000L;

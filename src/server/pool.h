@@ -15,8 +15,13 @@ typedef struct job_pool job_pool;
 /* `owned_mux` (may be NULL) is freed together with the pool. NULL: out of memory. */
 job_pool *job_pool_new(int most_threads, const asynq_mux *mux, asynq_mux *owned_mux);
 
-/* Queues a job for a thread; takes over one reference. Returns 0, or ASYNQ_E_SYSTEM if no thread can be made at all. */
+/*
+ * Collects a job for a thread; takes over one reference. Returns 0, or ASYNQ_E_SYSTEM if no thread can be made at all.
+ * job_pool_flush() then hands all that were collected to the threads at once, so that a batch takes the lock once and
+ * wakes only as many threads as it needs. Thread: loop, both.
+ */
 ASYNQ_MUST_CHECK int job_pool_run(job_pool *pool, asynq_job *job);
+void job_pool_flush(job_pool *pool);
 
 /* Ends idle threads and waits for them; busy ones end on their own. Gives up the caller's reference. */
 void job_pool_shutdown(job_pool *pool);

@@ -213,6 +213,7 @@ static void server_decide(void *arg)
     asynq_server *server = arg;
     for (size_t i = 0; i < server->queue_count; i++)
         settle_pump(server->queues[i]);
+    job_pool_flush(server->pool);
     fetch_pump(server);
     if (!server->fetching && !server->leases_in_flight)
         server_report_stopped(server);
