@@ -27,7 +27,7 @@ local taken, leases = {}, {}
 -- that it parses at each step: 4 us per member at 100. A member of more than 64 bytes, there for a moment, makes it a
 -- skip list (measured: 16 instead of 12 us of Redis per task with and without, at concurrency 100).
 local long_member = string.rep('-', 65)
-if leased + #ids > 16 and leased <= 128 then
+if leased + #ids > 8 and leased <= 128 then
     leases = { score, long_member }
 end
 
