@@ -1,9 +1,10 @@
 -- Creates n tasks of one queue: pending, scheduled, or waiting in a group.
 --
--- KEYS: pending, scheduled, groups, memory of the client (its last batch and what came of it)
+-- KEYS: pending, scheduled, groups, memory of the client (its last batches and what came of them)
 -- ARGV: prefix of the queue's keys, prefix of its task keys, prefix of its group keys,
 --       now (s), now (ns),
 --       batch number ("" to remember nothing), life of the memory (s), "1" if this batch was sent before,
+--       place in the memory (a client has two batches under way at most, in different places),
 --       then for each task: id, message, kind (p, s, g), score (s), lock ("" for none), life of the lock (s), group
 -- Result: for each task 1 (created), 0 (the id exists), -1 (another task holds the lock)
 --
@@ -13,10 +14,11 @@ local pending, scheduled, groups, memory = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local task_prefix, group_prefix = ARGV[2], ARGV[3]
 local now, now_ns = ARGV[4], ARGV[5]
 local batch, memory_life = ARGV[6], ARGV[7]
-local first, width = 9, 7
+local place = ARGV[9]
+local first, width = 10, 7
 
 if ARGV[8] == '1' then
-    local remembered = redis.call('HMGET', memory, 'batch', 'results')
+    local remembered = redis.call('HMGET', memory, 'batch' .. place, 'results' .. place)
     if remembered[1] == batch then
         return cjson.decode(remembered[2])
     end
@@ -89,7 +91,7 @@ for i = 1, #accepted do
 end
 
 if batch ~= '' then
-    redis.call('HSET', memory, 'batch', batch, 'results', cjson.encode(results))
+    redis.call('HSET', memory, 'batch' .. place, batch, 'results' .. place, cjson.encode(results))
     redis.call('EXPIRE', memory, memory_life)
 end
 return results

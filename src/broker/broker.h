@@ -88,6 +88,7 @@ typedef struct enqueue_batch {
     int64_t now_ns;
     bytes client_id; /* empty: remember nothing, then a repeat cannot be told from a conflict */
     uint64_t number; /* of this batch, unique for the client */
+    int place;       /* where it is remembered; batches of one queue that are under way together differ in it */
     bool is_repeat;  /* sent before with unknown outcome: answer what came of it */
 } enqueue_batch;
 

@@ -40,6 +40,7 @@ int broker_enqueue(redis_conn *conn, const queue_keys *keys, const enqueue_batch
     redis_args_add_text(args, number);
     redis_args_add_integer(args, BROKER_CLIENT_MEMORY_S);
     redis_args_add_text(args, batch->is_repeat ? "1" : "");
+    redis_args_add_integer(args, batch->place);
     for (size_t i = 0; i < batch->count; i++)
         add_item(args, batch->items[i]);
     int status = buf_failed(&memory) ? ASYNQ_E_NO_MEMORY : broker_call(conn, args, cb, arg);

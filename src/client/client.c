@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 #include <uuid/uuid.h>
@@ -36,13 +37,15 @@ struct asynq_client {
 
     /* Shared with callers, under the lock. */
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* a call has ended */
+    pthread_cond_t changed; /* nothing is outstanding, or a ping has ended */
     bool started, stopping;
     pid_t pid; /* of the process that has the thread */
     lane_task *submitted, **submitted_end;
     client_ping *pings_submitted;
-    size_t outstanding;   /* tasks without outcome */
-    size_t waiting_bytes; /* theirs, of asynchronous calls */
+
+    /* Added to under the lock, taken from without it. */
+    _Atomic size_t outstanding;   /* tasks and pings without outcome */
+    _Atomic size_t waiting_bytes; /* of asynchronous calls */
 
     /* The client's thread alone. */
     pthread_t thread;
@@ -53,6 +56,16 @@ struct asynq_client {
     lane *lanes; /* uthash */
     client_ping *pings;
 };
+
+/* One call less is outstanding. The lock is taken only for the last, so that callers and our thread seldom meet. */
+static void client_count_down(asynq_client *client)
+{
+    if (--client->outstanding)
+        return;
+    pthread_mutex_lock(&client->lock);
+    pthread_cond_broadcast(&client->changed);
+    pthread_mutex_unlock(&client->lock);
+}
 
 /* ---- the thread ---- */
 
@@ -85,9 +98,9 @@ static void ping_finish(client_ping *ping, const asynq_error *error)
     if (error)
         ping->error = *error;
     ping->done = true;
-    client->outstanding--;
     pthread_cond_broadcast(&client->changed);
     pthread_mutex_unlock(&client->lock);
+    client_count_down(client);
 }
 
 static void pings_remove(asynq_client *client, client_ping *ping)
@@ -370,12 +383,15 @@ void asynq_client_flush(asynq_client *client)
 
 /* ---- calls ---- */
 
-/* A blocking call that waits for `left` tasks. */
+/* A blocking call that waits for `left` tasks. It has a lock of its own, so that its end wakes only its caller. */
 typedef struct client_request {
+    asynq_client *client;
+    pthread_mutex_t lock;
+    pthread_cond_t done;
     asynq_enqueued *results; /* may be NULL */
     asynq_error error;       /* of the first task that failed */
     size_t first_failed;
-    size_t left; /* under the client's lock */
+    size_t left;
 } client_request;
 
 static void request_note(client_request *request, size_t index, const asynq_enqueued *outcome)
@@ -392,12 +408,12 @@ static void blocking_finished(lane_task *task)
 {
     asynq_client *client = task->owner;
     client_request *request = task->cookie;
-    pthread_mutex_lock(&client->lock);
+    pthread_mutex_lock(&request->lock);
     request_note(request, task->index, &task->plan.enqueued);
-    client->outstanding--;
-    if (--request->left == 0 || !client->outstanding)
-        pthread_cond_broadcast(&client->changed);
-    pthread_mutex_unlock(&client->lock);
+    if (--request->left == 0)
+        pthread_cond_signal(&request->done); /* under the lock: the caller's stack holds it */
+    pthread_mutex_unlock(&request->lock);
+    client_count_down(client);
 }
 
 typedef struct async_call {
@@ -412,11 +428,8 @@ static void async_finished(lane_task *task)
     if (call->callback)
         call->callback(&task->plan.enqueued, call->arg);
     mem_free(call);
-    pthread_mutex_lock(&client->lock);
     client->waiting_bytes -= task->plan.storage.length;
-    if (--client->outstanding == 0)
-        pthread_cond_broadcast(&client->changed);
-    pthread_mutex_unlock(&client->lock);
+    client_count_down(client);
 }
 
 /* Under the lock: starts the client if need be, and refuses calls that could never end. */
@@ -465,64 +478,96 @@ static lane_task *client_plan(asynq_client *client, const asynq_task *given, con
     return planned;
 }
 
-/* Nothing of the request could be handed over: each task reports why. */
-static void request_fail(client_request *request, lane_task *first)
+/* These tasks could not be handed over: each reports why. */
+static void request_refuse(client_request *request, lane_task *first, const asynq_error *error)
 {
     while (first) {
         lane_task *task = first;
         first = task->next;
-        task->plan.enqueued.error = request->error;
-        if (request->results)
-            request->results[task->index] = task->plan.enqueued;
+        task->plan.enqueued.error = *error;
+        request_note(request, task->index, &task->plan.enqueued);
         lane_task_free(task);
+        request->left--;
     }
 }
 
-static int client_wait(asynq_client *client, client_request *request, lane_task *first, lane_task **end)
+/* Hands tasks over to the client's thread. */
+static void request_submit(client_request *request, lane_task *first, lane_task **end, size_t count)
 {
-    if (!request->left)
-        return request->error.code;
+    asynq_client *client = request->client;
+    asynq_error error;
+    pthread_mutex_lock(&request->lock);
+    request->left += count;
+    pthread_mutex_unlock(&request->lock);
     pthread_mutex_lock(&client->lock);
-    int status = client_check_usable(client, true, &request->error);
-    if (!status) {
-        client_submit(client, first, end, request->left);
-        loop_waker_wake(&client->waker);
-        while (request->left)
-            pthread_cond_wait(&client->changed, &client->lock);
-        status = request->error.code;
-    } else {
-        request_fail(request, first);
-    }
+    int status = client_check_usable(client, true, &error);
+    if (!status)
+        client_submit(client, first, end, count);
     pthread_mutex_unlock(&client->lock);
-    return status;
+    if (!status) {
+        loop_waker_wake(&client->waker);
+        return;
+    }
+    pthread_mutex_lock(&request->lock);
+    request_refuse(request, first, &error);
+    pthread_mutex_unlock(&request->lock);
+}
+
+static void request_wait(client_request *request)
+{
+    pthread_mutex_lock(&request->lock);
+    while (request->left)
+        pthread_cond_wait(&request->done, &request->lock);
+    pthread_mutex_unlock(&request->lock);
+    pthread_cond_destroy(&request->done);
+    pthread_mutex_destroy(&request->lock);
+}
+
+/* One task of a request; NULL if it is wrong, which is noted. */
+static lane_task *request_plan(client_request *request, size_t index, const asynq_task *task,
+                               const asynq_task_options *options)
+{
+    asynq_enqueued failed = {0};
+    lane_task *planned = client_plan(request->client, task, options, &failed.error);
+    if (planned) {
+        planned->finished = blocking_finished;
+        planned->cookie = request;
+        planned->index = index;
+    } else {
+        pthread_mutex_lock(&request->lock);
+        request_note(request, index, &failed);
+        pthread_mutex_unlock(&request->lock);
+    }
+    return planned;
 }
 
 int asynq_enqueue_batch(asynq_client *client, const asynq_task *tasks, size_t count, const asynq_task_options *options,
                         asynq_enqueued *results, asynq_error *error)
 {
     error_clear(error);
-    client_request request = {.results = results};
-    lane_task *first = NULL, **end = &first;
+    client_request request = {.client = client, .results = results};
+    pthread_mutex_init(&request.lock, NULL);
+    pthread_cond_init(&request.done, NULL);
     size_t stride = count ? option_struct_size(tasks, sizeof *tasks) : 0;
-    for (size_t i = 0; i < count; i++) {
-        asynq_enqueued failed = {0};
-        const asynq_task *task = (const asynq_task *)((const char *)tasks + i * stride);
-        lane_task *planned = client_plan(client, task, options, &failed.error);
-        if (!planned) {
-            request_note(&request, i, &failed);
-            continue;
+    for (size_t i = 0; i < count;) {
+        /* A chunk at a time: Redis works on it while we plan the next one. */
+        lane_task *first = NULL, **end = &first;
+        size_t planned = 0;
+        for (; i < count && planned < BROKER_CHUNK_TASKS; i++) {
+            lane_task *task = request_plan(&request, i, (const asynq_task *)((const char *)tasks + i * stride), options);
+            if (!task)
+                continue;
+            *end = task;
+            end = &task->next;
+            planned++;
         }
-        planned->finished = blocking_finished;
-        planned->cookie = &request;
-        planned->index = i;
-        *end = planned;
-        end = &planned->next;
-        request.left++;
+        if (planned)
+            request_submit(&request, first, end, planned);
     }
-    int status = client_wait(client, &request, first, end);
-    if (status && error)
+    request_wait(&request);
+    if (request.error.code && error)
         *error = request.error;
-    return status;
+    return request.error.code;
 }
 
 int asynq_enqueue(asynq_client *client, const asynq_task *task, const asynq_task_options *options,

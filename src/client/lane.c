@@ -38,6 +38,8 @@ lane *lane_new(lane_context *context, bytes queue)
     }
     l->context = context;
     l->end = &l->first;
+    for (int i = 0; i < LANE_CHUNKS; i++)
+        l->chunks[i].lane = l;
     return l;
 }
 
@@ -49,7 +51,10 @@ void lane_free(lane *l)
 
 bool lane_is_idle(const lane *l)
 {
-    return !l->first && !l->chunk_count && !l->in_flight;
+    for (int i = 0; i < LANE_CHUNKS; i++)
+        if (l->chunks[i].count || l->chunks[i].in_flight)
+            return false;
+    return !l->first;
 }
 
 void lane_add(lane *l, lane_task *task)
@@ -58,6 +63,8 @@ void lane_add(lane *l, lane_task *task)
     task->next = NULL;
     *l->end = task;
     l->end = &task->next;
+    l->waiting++;
+    l->waiting_bytes += task->plan.storage.length;
 }
 
 static lane_task *lane_take_first(lane *l)
@@ -66,19 +73,22 @@ static lane_task *lane_take_first(lane *l)
     l->first = task->next;
     if (!l->first)
         l->end = &l->first;
+    l->waiting--;
+    l->waiting_bytes -= task->plan.storage.length;
     return task;
 }
 
-static void lane_form_chunk(lane *l)
+static void chunk_form(lane_chunk *chunk)
 {
+    lane *l = chunk->lane;
     size_t size = 0;
-    while (l->first && l->chunk_count < BROKER_CHUNK_TASKS && (!l->chunk_count || size < BROKER_CHUNK_BYTES)) {
+    while (l->first && chunk->count < BROKER_CHUNK_TASKS && (!chunk->count || size < BROKER_CHUNK_BYTES)) {
         lane_task *task = lane_take_first(l);
         size += task->plan.storage.length;
-        l->chunk[l->chunk_count++] = task;
+        chunk->tasks[chunk->count++] = task;
     }
-    l->chunk_number = ++l->context->batch_number;
-    l->chunk_is_repeat = false;
+    chunk->number = ++l->context->batch_number;
+    chunk->is_repeat = false;
 }
 
 typedef struct result_row {
@@ -101,31 +111,32 @@ static int status_of(int result)
 }
 
 /* Ends the chunk; `reply` holds the results, or is NULL and all share `status`. */
-static void lane_finish_chunk(lane *l, const redis_value *reply, int status, const char *text)
+static void chunk_finish(lane_chunk *chunk, const redis_value *reply, int status, const char *text)
 {
-    size_t count = l->chunk_count;
-    l->chunk_count = 0;
+    size_t count = chunk->count;
+    chunk->count = 0;
     for (size_t i = 0; i < count; i++) {
         int own = reply ? status_of(broker_result_at(reply, i)) : status;
-        lane_task_finish(l->chunk[i], own, reply ? asynq_status_text(own) : text);
+        lane_task_finish(chunk->tasks[i], own, reply ? asynq_status_text(own) : text);
     }
 }
 
-static void lane_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
+static void chunk_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
-    lane *l = arg;
-    l->in_flight = false;
-    if (!l->chunk_count) /* it was given up meanwhile */
+    lane_chunk *chunk = arg;
+    lane *l = chunk->lane;
+    chunk->in_flight = false;
+    if (!chunk->count) /* it was given up meanwhile */
         return;
     if (status == ASYNQ_E_UNAVAILABLE || status == ASYNQ_E_OUTCOME_UNKNOWN) {
-        l->chunk_is_repeat |= status == ASYNQ_E_OUTCOME_UNKNOWN;
+        chunk->is_repeat |= status == ASYNQ_E_OUTCOME_UNKNOWN;
         l->context->retry_soon(l->context->arg);
         return;
     }
-    if (!status && (reply->type != REDIS_ARRAY || reply->count != l->chunk_count))
-        lane_finish_chunk(l, NULL, ASYNQ_E_MALFORMED, "Redis answered with something else than a result per task");
+    if (!status && (reply->type != REDIS_ARRAY || reply->count != chunk->count))
+        chunk_finish(chunk, NULL, ASYNQ_E_MALFORMED, "Redis answered with something else than a result per task");
     else
-        lane_finish_chunk(l, status ? NULL : reply, status, error ? error->text : NULL);
+        chunk_finish(chunk, status ? NULL : reply, status, error ? error->text : NULL);
     lane_pump(l);
 }
 
@@ -140,81 +151,109 @@ static int lane_publish(lane *l)
     return status;
 }
 
-void lane_pump(lane *l)
+/* False: nothing more can be sent now. */
+static bool chunk_send(lane_chunk *chunk)
 {
+    lane *l = chunk->lane;
     lane_context *context = l->context;
-    if (l->in_flight || !redis_conn_is_ready(context->conn))
-        return;
-    if (!l->chunk_count && l->first)
-        lane_form_chunk(l);
-    if (!l->chunk_count)
-        return;
-
     const enqueue_item *items[BROKER_CHUNK_TASKS];
-    for (size_t i = 0; i < l->chunk_count; i++)
-        items[i] = &l->chunk[i]->plan.item;
+    for (size_t i = 0; i < chunk->count; i++)
+        items[i] = &chunk->tasks[i]->plan.item;
     enqueue_batch batch = {
         .items = items,
-        .count = l->chunk_count,
+        .count = chunk->count,
         .now_ns = clock_now_ns(),
         .client_id = context->client_id,
-        .number = l->chunk_number,
-        .is_repeat = l->chunk_is_repeat,
+        .number = chunk->number,
+        .place = (int)(chunk - l->chunks),
+        .is_repeat = chunk->is_repeat,
     };
     int status = lane_publish(l);
     if (!status)
-        status = broker_enqueue(context->conn, &l->keys, &batch, lane_replied, l);
-    if (!status)
-        l->in_flight = true;
-    else if (status == ASYNQ_E_BUSY || status == ASYNQ_E_UNAVAILABLE)
+        status = broker_enqueue(context->conn, &l->keys, &batch, chunk_replied, chunk);
+    chunk->in_flight = !status;
+    if (status == ASYNQ_E_BUSY || status == ASYNQ_E_UNAVAILABLE) {
         context->retry_soon(context->arg);
-    else
-        lane_finish_chunk(l, NULL, status, asynq_status_text(status));
+        return false;
+    }
+    if (status)
+        chunk_finish(chunk, NULL, status, asynq_status_text(status));
+    return true;
+}
+
+/* The chunk to be sent next: the oldest that is not with Redis, or a new one; NULL if there is none. */
+static lane_chunk *lane_next_chunk(lane *l)
+{
+    lane_chunk *next = NULL, *unused = NULL;
+    bool any_in_flight = false;
+    for (int i = 0; i < LANE_CHUNKS; i++) {
+        lane_chunk *chunk = &l->chunks[i];
+        any_in_flight |= chunk->in_flight;
+        if (!chunk->count && !chunk->in_flight)
+            unused = chunk;
+        else if (!chunk->in_flight && (!next || chunk->number < next->number))
+            next = chunk;
+    }
+    bool is_full = l->waiting >= BROKER_CHUNK_TASKS || l->waiting_bytes >= BROKER_CHUNK_BYTES;
+    if (next || !unused || !l->first || (any_in_flight && !is_full))
+        return next;
+    chunk_form(unused);
+    return unused;
+}
+
+void lane_pump(lane *l)
+{
+    lane_chunk *chunk;
+    while (redis_conn_is_ready(l->context->conn) && (chunk = lane_next_chunk(l)))
+        if (!chunk_send(chunk))
+            return;
 }
 
 static void lane_expire_waiting(lane *l, int64_t now_ms, const char *reason)
 {
-    lane_task *kept = NULL, **kept_end = &kept;
-    while (l->first) {
+    for (size_t count = l->waiting; count; count--) {
         lane_task *task = lane_take_first(l);
-        if (now_ms < task->give_up_at_ms) {
-            task->next = NULL;
-            *kept_end = task;
-            kept_end = &task->next;
-        } else {
+        if (now_ms < task->give_up_at_ms)
+            lane_add(l, task);
+        else
             lane_task_finish(task, ASYNQ_E_UNAVAILABLE, reason);
-        }
     }
-    l->first = kept;
-    l->end = kept ? kept_end : &l->first;
+}
+
+static void chunk_expire(lane_chunk *chunk, int64_t now_ms, const char *reason)
+{
+    int64_t latest_ms = 0;
+    for (size_t i = 0; i < chunk->count; i++)
+        if (chunk->tasks[i]->give_up_at_ms > latest_ms)
+            latest_ms = chunk->tasks[i]->give_up_at_ms;
+    if (!chunk->count || now_ms < latest_ms)
+        return;
+    char text[400];
+    if (chunk->in_flight || chunk->is_repeat) {
+        snprintf(text, sizeof text, "the task may be enqueued or not: %s", reason);
+        chunk_finish(chunk, NULL, ASYNQ_E_OUTCOME_UNKNOWN, text);
+    } else {
+        snprintf(text, sizeof text, "Redis cannot be reached: %s", reason);
+        chunk_finish(chunk, NULL, ASYNQ_E_UNAVAILABLE, text);
+    }
 }
 
 void lane_expire(lane *l, int64_t now_ms)
 {
     const asynq_error *last = &l->context->last_error;
+    const char *reason = last->code ? last->text : "no answer in time";
     char text[sizeof last->text + 64];
-    snprintf(text, sizeof text, "Redis cannot be reached: %s", last->code ? last->text : "no answer in time");
+    snprintf(text, sizeof text, "Redis cannot be reached: %s", reason);
     lane_expire_waiting(l, now_ms, text);
-
-    int64_t latest_ms = 0;
-    for (size_t i = 0; i < l->chunk_count; i++)
-        if (l->chunk[i]->give_up_at_ms > latest_ms)
-            latest_ms = l->chunk[i]->give_up_at_ms;
-    if (!l->chunk_count || now_ms < latest_ms)
-        return;
-    if (l->in_flight || l->chunk_is_repeat) {
-        snprintf(text, sizeof text, "the task may be enqueued or not: %s",
-                 last->code ? last->text : "no answer in time");
-        lane_finish_chunk(l, NULL, ASYNQ_E_OUTCOME_UNKNOWN, text);
-    } else {
-        lane_finish_chunk(l, NULL, ASYNQ_E_UNAVAILABLE, text);
-    }
+    for (int i = 0; i < LANE_CHUNKS; i++)
+        chunk_expire(&l->chunks[i], now_ms, reason);
 }
 
 void lane_fail(lane *l, int status, const char *text)
 {
-    if (l->chunk_count && !l->in_flight)
-        lane_finish_chunk(l, NULL, l->chunk_is_repeat ? ASYNQ_E_OUTCOME_UNKNOWN : status, text);
+    for (int i = 0; i < LANE_CHUNKS; i++)
+        if (l->chunks[i].count && !l->chunks[i].in_flight)
+            chunk_finish(&l->chunks[i], NULL, l->chunks[i].is_repeat ? ASYNQ_E_OUTCOME_UNKNOWN : status, text);
     while (l->first)
         lane_task_finish(lane_take_first(l), status, text);
 }

@@ -1,6 +1,7 @@
 /*
- * A lane: the tasks on their way into one queue. One chunk at a time is with Redis; what arrives meanwhile makes the
- * next one, so under load many callers' tasks share a round trip and alone nothing waits.
+ * A lane: the tasks on their way into one queue. While a chunk is with Redis, what arrives makes the next one, so under
+ * load many callers' tasks share a round trip and alone nothing waits. A second chunk goes out beside the first only
+ * when it is full: then Redis need not wait for us, and small chunks, which cost it more per task, stay out of its way.
  *
  *   lane_add --> waiting --> chunk --script--> Redis
  *                              ^                  |
@@ -42,16 +43,24 @@ typedef struct lane_context {
     void *arg;
 } lane_context;
 
+enum { LANE_CHUNKS = 2 };
+
+typedef struct lane_chunk {
+    struct lane *lane;
+    lane_task *tasks[BROKER_CHUNK_TASKS];
+    size_t count; /* 0: not in use */
+    uint64_t number;
+    bool is_repeat; /* it was sent, and nobody knows what came of it */
+    bool in_flight;
+} lane_chunk;
+
 typedef struct lane {
     UT_hash_handle hh; /* in the client's table, by queue name */
     lane_context *context;
     queue_keys keys;
     lane_task *first, **end; /* waiting */
-    lane_task *chunk[BROKER_CHUNK_TASKS];
-    size_t chunk_count;
-    uint64_t chunk_number;
-    bool chunk_is_repeat; /* it was sent, and nobody knows what came of it */
-    bool in_flight;
+    size_t waiting, waiting_bytes;
+    lane_chunk chunks[LANE_CHUNKS];
     int64_t published_at_ms; /* steady clock; 0: not yet */
     int64_t used_at_ms;
 } lane;
