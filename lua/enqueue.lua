@@ -24,6 +24,19 @@ if ARGV[8] == '1' then
     end
 end
 
+-- Seldom does one of the ids or locks exist; then one question is enough for all.
+local names = {}
+for at = first, #ARGV, width do
+    names[#names + 1] = task_prefix .. ARGV[at]
+    if ARGV[at + 4] ~= '' then
+        names[#names + 1] = ARGV[at + 4]
+    end
+end
+local any_exists = redis.call('EXISTS', unpack(names)) > 0
+local function exists(name)
+    return any_exists and redis.call('EXISTS', name) == 1
+end
+
 local results = {}
 local new_ids, new_locks = {}, {}
 local to_pending, to_schedule, to_groups = {}, {}, {}
@@ -32,9 +45,9 @@ local accepted = {}
 for at = first, #ARGV, width do
     local id, kind, lock = ARGV[at], ARGV[at + 2], ARGV[at + 4]
     local result = 1
-    if lock ~= '' and (new_locks[lock] or redis.call('EXISTS', lock) == 1) then
+    if lock ~= '' and (new_locks[lock] or exists(lock)) then
         result = -1
-    elseif new_ids[id] or redis.call('EXISTS', task_prefix .. id) == 1 then
+    elseif new_ids[id] or exists(task_prefix .. id) then
         result = 0
     else
         new_ids[id] = true
@@ -73,7 +86,9 @@ for i = 1, #accepted do
     local id, message, kind = ARGV[at], ARGV[at + 1], ARGV[at + 2]
     local lock, lock_life, group = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
     local fields
-    if kind == 'p' then
+    if kind == 'p' and lock == '' then
+        redis.call('HSET', task_prefix .. id, 'msg', message, 'state', 'pending', 'pending_since', now_ns)
+    elseif kind == 'p' then
         fields = { 'msg', message, 'state', 'pending', 'pending_since', now_ns }
     elseif kind == 's' then
         fields = { 'msg', message, 'state', 'scheduled' }
@@ -87,7 +102,9 @@ for i = 1, #accepted do
             fields[#fields + 1] = lock
         end
     end
-    redis.call('HSET', task_prefix .. id, unpack(fields))
+    if fields then
+        redis.call('HSET', task_prefix .. id, unpack(fields))
+    end
 end
 
 if batch ~= '' then
