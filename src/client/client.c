@@ -10,6 +10,7 @@
 #include "base/option_struct.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -383,15 +384,18 @@ void asynq_client_flush(asynq_client *client)
 
 /* ---- calls ---- */
 
-/* A blocking call that waits for `left` tasks. It has a lock of its own, so that its end wakes only its caller. */
+/*
+ * A blocking call. It lives on its caller's stack, and its end wakes nobody else. A semaphore, because the caller may
+ * return while the post is still under way, and because nobody woken by it runs into a lock that is still held.
+ */
 typedef struct client_request {
     asynq_client *client;
-    pthread_mutex_t lock;
-    pthread_cond_t done;
+    sem_t done;
+    pthread_mutex_t lock;    /* of what follows */
     asynq_enqueued *results; /* may be NULL */
     asynq_error error;       /* of the first task that failed */
     size_t first_failed;
-    size_t left;
+    size_t left; /* tasks without outcome, and one for the caller as long as it submits */
 } client_request;
 
 static void request_note(client_request *request, size_t index, const asynq_enqueued *outcome)
@@ -410,9 +414,10 @@ static void blocking_finished(lane_task *task)
     client_request *request = task->cookie;
     pthread_mutex_lock(&request->lock);
     request_note(request, task->index, &task->plan.enqueued);
-    if (--request->left == 0)
-        pthread_cond_signal(&request->done); /* under the lock: the caller's stack holds it */
+    bool is_last = --request->left == 0;
     pthread_mutex_unlock(&request->lock);
+    if (is_last)
+        sem_post(&request->done);
     client_count_down(client);
 }
 
@@ -516,10 +521,11 @@ static void request_submit(client_request *request, lane_task *first, lane_task 
 static void request_wait(client_request *request)
 {
     pthread_mutex_lock(&request->lock);
-    while (request->left)
-        pthread_cond_wait(&request->done, &request->lock);
+    bool has_ended = --request->left == 0;
     pthread_mutex_unlock(&request->lock);
-    pthread_cond_destroy(&request->done);
+    while (!has_ended && sem_wait(&request->done) != 0)
+        continue; /* a signal came */
+    sem_destroy(&request->done);
     pthread_mutex_destroy(&request->lock);
 }
 
@@ -545,9 +551,9 @@ int asynq_enqueue_batch(asynq_client *client, const asynq_task *tasks, size_t co
                         asynq_enqueued *results, asynq_error *error)
 {
     error_clear(error);
-    client_request request = {.client = client, .results = results};
+    client_request request = {.client = client, .results = results, .left = 1};
     pthread_mutex_init(&request.lock, NULL);
-    pthread_cond_init(&request.done, NULL);
+    sem_init(&request.done, 0, 0);
     size_t stride = count ? option_struct_size(tasks, sizeof *tasks) : 0;
     for (size_t i = 0; i < count;) {
         /* A chunk at a time: Redis works on it while we plan the next one. */

@@ -7,8 +7,8 @@
 #include "base/text.h"
 #include "wire/task_message.h"
 
-#include <event2/util.h>
 #include <inttypes.h>
+#include <openssl/rand.h>
 #include <uuid/uuid.h>
 
 enum { DEFAULT_MAX_RETRY = 25, DEFAULT_TIMEOUT_S = 1800 };
@@ -20,12 +20,15 @@ enum { DEFAULT_MAX_RETRY = 25, DEFAULT_TIMEOUT_S = 1800 };
 #define LONGEST_DURATION_S INT64_C(9223372036)
 
 /*
- * Version 4. libuuid's own generator asks the kernel for each one and stirs srandom()'s bits in: a third of all our CPU
- * time per task went there. libevent's is seeded by the kernel, too, and notices a fork.
+ * Version 4. libuuid's own generator asks the kernel for each one and stirs bits of random() in: a third of all our CPU
+ * time per task went there. OpenSSL's is seeded by the kernel, too, and notices a fork.
  */
 static void make_random_uuid(uuid_t id)
 {
-    evutil_secure_rng_get_bytes(id, sizeof(uuid_t));
+    if (RAND_bytes(id, sizeof(uuid_t)) != 1) {
+        uuid_generate_random(id);
+        return;
+    }
     id[6] = (id[6] & 0x0f) | 0x40;
     id[8] = (id[8] & 0x3f) | 0x80;
 }
