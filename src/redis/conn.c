@@ -9,17 +9,16 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "redis/command.h"
 #include "redis/tls.h"
 
 #include <errno.h>
 #include <event2/dns.h>
 #include <event2/util.h>
-#include <hiredis/hiredis.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -32,7 +31,7 @@ enum {
     CONN_REPLY_LIMIT_MS = 15000,  /* silence with a command under way */
     CONN_CHECK_PERIOD_MS = 1000,
     CONN_RECEIVE_SIZE = 64 * 1024,
-    CONN_LARGE_COMMAND = 16 * 1024, /* sent from where it was formatted, not copied */
+    CONN_PIECE_SIZE = 32 * 1024,
     CONN_MOST_PIECES = 64,          /* in one sendmsg */
     CONN_OLDEST_VERSION = 602       /* Redis 6.2 */
 };
@@ -54,10 +53,9 @@ typedef struct conn_command {
 /* Formatted commands on their way out. */
 typedef struct conn_piece {
     struct conn_piece *next;
-    char *data;
     size_t length;
     size_t capacity;
-    void (*release)(void *);
+    char data[];
 } conn_piece;
 
 /* A question to the resolver. It outlives the connection if that goes first. */
@@ -116,44 +114,26 @@ static void conn_set_state(redis_conn *conn, conn_state state)
 
 /* ---- what waits to be sent, and what waits for a reply ---- */
 
-static void piece_free(conn_piece *piece)
-{
-    piece->release(piece->data);
-    mem_free(piece);
-}
-
-static bool pieces_add(redis_conn *conn, char *data, size_t length, size_t capacity, void (*release)(void *))
-{
-    conn_piece *piece = mem_alloc(sizeof *piece);
-    if (!piece) {
-        release(data);
-        return false;
-    }
-    *piece = (conn_piece){NULL, data, length, capacity, release};
-    *conn->pieces_end = piece;
-    conn->pieces_end = &piece->next;
-    return true;
-}
-
 static conn_piece *pieces_last(redis_conn *conn)
 {
     return conn->pieces ? (conn_piece *)((char *)conn->pieces_end - offsetof(conn_piece, next)) : NULL;
 }
 
-/* Small commands share a piece. */
-static bool pieces_add_small(redis_conn *conn, const char *data, size_t length)
+/* Room for a command of so many bytes at the end of what is to be sent. Small commands share a piece. NULL: no memory. */
+static char *pieces_reserve(redis_conn *conn, size_t length)
 {
     conn_piece *last = pieces_last(conn);
     if (!last || last->capacity - last->length < length) {
-        size_t capacity = 2 * (size_t)CONN_LARGE_COMMAND;
-        char *room = mem_alloc(capacity);
-        if (!room || !pieces_add(conn, room, 0, capacity, mem_free))
-            return false;
-        last = pieces_last(conn);
+        size_t capacity = length > CONN_PIECE_SIZE ? length : CONN_PIECE_SIZE;
+        last = mem_alloc(sizeof *last + capacity);
+        if (!last)
+            return NULL;
+        *last = (conn_piece){.capacity = capacity};
+        *conn->pieces_end = last;
+        conn->pieces_end = &last->next;
     }
-    memcpy(last->data + last->length, data, length);
     last->length += length;
-    return true;
+    return last->data + last->length - length;
 }
 
 static void pieces_drop_sent(redis_conn *conn, size_t sent)
@@ -167,7 +147,7 @@ static void pieces_drop_sent(redis_conn *conn, size_t sent)
         conn->pieces = first->next;
         if (!conn->pieces)
             conn->pieces_end = &conn->pieces;
-        piece_free(first);
+        mem_free(first);
     }
     conn->first_piece_sent = sent;
 }
@@ -177,7 +157,7 @@ static void pieces_clear(redis_conn *conn)
     while (conn->pieces) {
         conn_piece *first = conn->pieces;
         conn->pieces = first->next;
-        piece_free(first);
+        mem_free(first);
     }
     conn->pieces_end = &conn->pieces;
     conn->first_piece_sent = 0;
@@ -209,28 +189,18 @@ static void commands_fail(redis_conn *conn, const char *reason)
 static int conn_enqueue(redis_conn *conn, int count, const char **argv, const size_t *lengths, redis_result_cb cb,
                         void *arg)
 {
+    size_t length = redis_command_size(count, lengths);
     conn_command *command = mem_alloc(sizeof *command);
-    char *formatted = NULL;
-    int length = command ? redisFormatCommandArgv(&formatted, count, argv, lengths) : -1;
-    if (length < 0) {
+    char *room = command ? pieces_reserve(conn, length) : NULL;
+    if (!room) {
         mem_free(command);
         return ASYNQ_E_NO_MEMORY;
     }
-    bool added;
-    if (length >= CONN_LARGE_COMMAND) {
-        added = pieces_add(conn, formatted, (size_t)length, (size_t)length, free);
-    } else {
-        added = pieces_add_small(conn, formatted, (size_t)length);
-        free(formatted);
-    }
-    if (!added) {
-        mem_free(command);
-        return ASYNQ_E_NO_MEMORY;
-    }
+    redis_command_write(room, count, argv, lengths);
     if (!conn->commands)
         conn->heard_at_ms = loop_steady_ms(conn->options.loop);
-    conn->waiting += (size_t)length;
-    conn->queued_to += (uint64_t)length;
+    conn->waiting += length;
+    conn->queued_to += length;
     *command = (conn_command){NULL, cb, arg, conn->queued_to};
     *conn->commands_end = command;
     conn->commands_end = &command->next;
@@ -307,7 +277,7 @@ static size_t pieces_gather(const redis_conn *conn, struct iovec *parts)
     size_t count = 0;
     size_t skip = conn->first_piece_sent;
     for (conn_piece *piece = conn->pieces; piece && count < CONN_MOST_PIECES; piece = piece->next) {
-        parts[count++] = (struct iovec){piece->data + skip, piece->length - skip};
+        parts[count++] = (struct iovec){(char *)piece->data + skip, piece->length - skip};
         skip = 0;
     }
     return count;

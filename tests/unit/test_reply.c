@@ -1,9 +1,12 @@
 #include "unit.h"
 
+#include "redis/command.h"
 #include "redis/reply.h"
 
+#include <hiredis/hiredis.h>
 #include <locale.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static redis_reader *reader;
 
@@ -80,8 +83,27 @@ START_TEST(numbers_ignore_the_locale)
 }
 END_TEST
 
+/* Our commands are hiredis's, byte for byte. */
+START_TEST(commands_are_written)
+{
+    static char large[123456];
+    const char *argv[] = {"EVALSHA", "", "a\r\nb", large, "0123456789", "x", "y", "z", "9", "10"};
+    size_t lengths[] = {7, 0, 4, sizeof large, 10, 1, 1, 1, 1, 2};
+    for (int count = 1; count <= 10; count++) {
+        char *expected, *written;
+        int length = redisFormatCommandArgv(&expected, count, argv, lengths);
+        ck_assert_uint_eq(redis_command_size(count, lengths), (size_t)length);
+        written = malloc((size_t)length);
+        redis_command_write(written, count, argv, lengths);
+        ck_assert(memcmp(written, expected, (size_t)length) == 0);
+        free(written);
+        free(expected);
+    }
+}
+END_TEST
+
 Suite *suite_reply(void)
 {
-    const TTest *const list[] = {values, hostile_headers, numbers_ignore_the_locale, NULL};
+    const TTest *const list[] = {values, hostile_headers, numbers_ignore_the_locale, commands_are_written, NULL};
     return suite_of("reply", list);
 }
