@@ -110,14 +110,23 @@ static int status_of(int result)
     return ASYNQ_E_MALFORMED;
 }
 
-/* Ends the chunk; `reply` holds the results, or is NULL and all share `status`. */
+/*
+ * Ends the chunk; `reply` holds the results, or is NULL and all share `status`. The next chunk goes out first, so that
+ * Redis works while callers are told.
+ */
 static void chunk_finish(lane_chunk *chunk, const redis_value *reply, int status, const char *text)
 {
+    lane_task *tasks[BROKER_CHUNK_TASKS];
     size_t count = chunk->count;
+    memcpy(tasks, chunk->tasks, count * sizeof *tasks);
     chunk->count = 0;
+    if (reply) {
+        lane_pump(chunk->lane);
+        redis_conn_flush(chunk->lane->context->conn);
+    }
     for (size_t i = 0; i < count; i++) {
         int own = reply ? status_of(broker_result_at(reply, i)) : status;
-        lane_task_finish(chunk->tasks[i], own, reply ? asynq_status_text(own) : text);
+        lane_task_finish(tasks[i], own, reply ? asynq_status_text(own) : text);
     }
 }
 

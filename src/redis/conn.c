@@ -337,6 +337,11 @@ static void conn_write(void *arg)
         conn_write_plain(conn);
 }
 
+void redis_conn_flush(redis_conn *conn)
+{
+    conn_write(conn);
+}
+
 /* ---- reading ---- */
 
 static bool is_message(const redis_value *value)

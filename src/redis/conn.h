@@ -77,6 +77,12 @@ ASYNQ_MUST_CHECK int redis_conn_command(redis_conn *conn, const redis_args *args
 ASYNQ_MUST_CHECK int redis_conn_commandf(redis_conn *conn, redis_result_cb cb, void *arg, int count, ...);
 
 /* An empty argument list that lives as long as the connection, for building one command at a time. */
+/*
+ * Sends what was queued now instead of at the end of the turn, so that Redis works while the rest of the turn goes on.
+ * If that fails, the connection goes down, and its callbacks with it, before this returns.
+ */
+void redis_conn_flush(redis_conn *conn);
+
 redis_args *redis_conn_args(redis_conn *conn);
 
 /* Starts EVALSHA: the script's SHA-1 and the number of keys. The caller adds keys, then arguments. */
