@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = 1000, MOST_QUEUES = 64, MOST_CALLERS = 256 };
+enum { BATCH = 4000, MOST_QUEUES = 64, MOST_CALLERS = 256 };
 
 static asynq_client *client;
 static char *queue_names[MOST_QUEUES];
@@ -75,7 +75,7 @@ static int64_t due_of(int64_t number)
 static void enqueue_batches(void)
 {
     asynq_error error;
-    asynq_task tasks[BATCH];
+    static asynq_task tasks[BATCH];
     char *payloads = calloc(BATCH, (size_t)rig.payload);
     if (!payloads)
         rig_die("payloads", "out of memory");
