@@ -29,8 +29,8 @@ typedef struct rig_settings {
     const char *mode;    /* enqueue: one, batch, async */
     int64_t tasks, held; /* held: so many tasks beside `tasks`, numbered after them */
     int64_t payload, concurrency, callers, servers, random_ms, fail_percent, unique_s, due_ms, due_each, retry_ms;
-    int64_t first;       /* number of the first task to enqueue */
-    const char *deed;    /* of the tasks to enqueue */
+    int64_t first;    /* number of the first task to enqueue */
+    const char *deed; /* of the tasks to enqueue */
     int64_t park_from;
 } rig_settings;
 

@@ -162,6 +162,7 @@ static asynq_server *start_server(const asynq_queue *queues)
             .queues = queues,
             .routes = routes,
             .retry_delay_ms = retry_delay,
+            .park_from = (int)rig.park_from,
             .log = print_log,
             .log_level = ASYNQ_LOG_ERROR,
         },

@@ -1,7 +1,8 @@
 -- Takes up to n tasks of one queue: pending to active, with a lease.
 --
--- KEYS: pending, active, lease, paused
--- ARGV: prefix of the queue's task keys, n, score of the lease (s, with the tag of this call as fraction)
+-- KEYS: pending, active, lease, paused, parked
+-- ARGV: prefix of the queue's task keys, n, score of the lease (s, with the tag of this call as fraction),
+--       prefix of the channels that wake servers ("": no server is parked), name of the queue
 -- Result: tasks still pending (-1: the queue is paused), then id and message of each task taken
 --
 -- An id without a message is dropped (its message answers nil): nobody could ever run it. The first write is a
@@ -56,5 +57,9 @@ if #taken > 0 then
     if leases[2] == long_member then
         redis.call('ZREM', lease, long_member)
     end
+end
+if waiting > #ids and ARGV[4] ~= '' then
+    --@include wake
+    wake_parked(KEYS[5], ARGV[4], ARGV[5])
 end
 return result

@@ -180,6 +180,12 @@ typedef struct asynq_server_options {
     int64_t janitor_interval_ms;            /* deletion of completed tasks; default 8 s */
     int janitor_batch_size;                 /* default 100 */
 
+    /*
+     * From so many live servers on, only two idle ones per queue are told of new tasks and do the upkeep; the others
+     * wait to be woken, which saves Redis most of the work of a large fleet. Default 5; below zero: never.
+     */
+    int park_from;
+
     asynq_log_cb log; /* default: no log; asynq_serve() logs to standard error */
     void *log_arg;
     asynq_log_level log_level;

@@ -62,7 +62,8 @@ uint32_t lease_tag(uint32_t server_number, uint32_t call_number);
 
 /*
  * The score as text, in 7 decimals: enough to be read as exactly this number (until 2038, doubles of this size are
- * 2^-22 apart), and not more, because Redis spends its time on reading and writing them. `text` holds at least 48 bytes.
+ * 2^-22 apart), and not more, because Redis spends its time on reading and writing them. `text` holds at least 48
+ * bytes.
  */
 void lease_score_format(lease_score score, char *text);
 
@@ -112,7 +113,7 @@ enum { BROKER_QUEUE_PAUSED = -1 };
 
 /* reply: read with broker_lease_waiting() and broker_lease_task(). */
 ASYNQ_MUST_CHECK int broker_lease(redis_conn *conn, const queue_keys *keys, size_t most, lease_score score,
-                                  broker_cb cb, void *arg);
+                                  bool wake_others, broker_cb cb, void *arg);
 
 /* Tasks left in `pending`, or BROKER_QUEUE_PAUSED. */
 int64_t broker_lease_waiting(const redis_value *reply);
@@ -201,6 +202,19 @@ ASYNQ_MUST_CHECK int broker_adopt(redis_conn *conn, const queue_keys *keys, int6
 /* Removes an active id that has no message. */
 ASYNQ_MUST_CHECK int broker_drop_active(redis_conn *conn, const queue_keys *keys, bytes id, broker_cb cb, void *arg);
 
+/* ---- roles of idle servers (see server/parking.c) ---- */
+
+enum { BROKER_WATCHERS_MOST = 2, BROKER_ROLE_LIFE_S = 30 };
+
+typedef enum queue_role { ROLE_PARKED = 0, ROLE_WATCHER = 1, ROLE_NONE = 2 /* tasks wait: look */ } queue_role;
+
+/* Asks for roles in queues. reply: a queue_role for each, see broker_result_at(). */
+ASYNQ_MUST_CHECK int broker_take_roles(redis_conn *conn, bytes server_id, const queue_keys *const *queues, size_t count,
+                                       broker_cb cb, void *arg);
+/* Gives all roles in the queues up; parked servers are woken to take them. */
+ASYNQ_MUST_CHECK int broker_leave_roles(redis_conn *conn, bytes server_id, const queue_keys *const *queues,
+                                        size_t count);
+
 /* ---- server records (spec 7.8) ---- */
 
 typedef struct server_beat {
@@ -213,10 +227,22 @@ typedef struct server_beat {
     bool rewrite; /* `started` is all that runs: replace the record */
     int64_t now_ns;
     int64_t life_s;
+    bytes server_id;
+    const queue_keys *const *roles; /* queues in which a role is to be kept or found */
+    size_t role_count;
 } server_beat;
 
-/* Several commands; `cb` gets the reply of the last: the number of workers in the record. */
+/* reply: an array, see broker_beat_reply. Also publishes an empty message on the server's own channel. */
 ASYNQ_MUST_CHECK int broker_beat(redis_conn *conn, const server_beat *beat, broker_cb cb, void *arg);
+typedef struct broker_beat_reply {
+    int64_t workers_recorded;
+    int64_t redis_ms; /* Redis's clock, Unix time */
+    int64_t servers_alive;
+} broker_beat_reply;
+
+broker_beat_reply broker_beat_result(const redis_value *reply);
+queue_role broker_beat_role(const redis_value *reply, size_t index);
+
 ASYNQ_MUST_CHECK int broker_clear_server(redis_conn *conn, bytes identity, broker_cb cb, void *arg);
 
 /* Hands out the number that stands in our lease tags. reply: an integer. */

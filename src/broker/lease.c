@@ -22,18 +22,22 @@ void lease_score_format(lease_score score, char *text)
         sprintf(text, "%" PRId64, score.second);
 }
 
-int broker_lease(redis_conn *conn, const queue_keys *keys, size_t most, lease_score score, broker_cb cb, void *arg)
+int broker_lease(redis_conn *conn, const queue_keys *keys, size_t most, lease_score score, bool wake_others,
+                 broker_cb cb, void *arg)
 {
     char text[48];
     lease_score_format(score, text);
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_LEASE, 4);
+    redis_args *args = redis_conn_script_args(conn, SCRIPT_LEASE, 5);
     redis_args_add(args, keys->key[QUEUE_KEY_PENDING]);
     redis_args_add(args, keys->key[QUEUE_KEY_ACTIVE]);
     redis_args_add(args, keys->key[QUEUE_KEY_LEASE]);
     redis_args_add(args, keys->key[QUEUE_KEY_PAUSED]);
+    redis_args_add(args, keys->key[QUEUE_KEY_PARKED]);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
     redis_args_add_integer(args, (int64_t)most);
     redis_args_add_text(args, text);
+    redis_args_add(args, wake_others ? global_key_name(GLOBAL_KEY_WAKE) : (bytes){0});
+    redis_args_add(args, keys->queue);
     return broker_call(conn, args, cb, arg);
 }
 

@@ -27,28 +27,6 @@ static bytes buf_bytes(const buf *b)
     return (bytes){b->data, b->length};
 }
 
-/* "ZADD asynq:servers <expiry> <key>": the list of all servers, or of their workers. */
-static int add_to_index(redis_conn *conn, global_key index, int64_t score, bytes member)
-{
-    redis_args *args = redis_conn_args(conn);
-    redis_args_add_text(args, "ZADD");
-    redis_args_add(args, global_key_name(index));
-    redis_args_add_integer(args, score);
-    redis_args_add(args, member);
-    return broker_call(conn, args, NULL, NULL);
-}
-
-static int set_server(redis_conn *conn, const server_beat *beat, bytes key)
-{
-    redis_args *args = redis_conn_args(conn);
-    redis_args_add_text(args, "SET");
-    redis_args_add(args, key);
-    redis_args_add(args, beat->server_info);
-    redis_args_add_text(args, "EX");
-    redis_args_add_integer(args, beat->life_s);
-    return broker_call(conn, args, NULL, NULL);
-}
-
 /* HSET or HDEL of the workers' record in chunks, so that no command holds Redis long. */
 static int write_workers(redis_conn *conn, const char *command, bytes key, const bytes *words, size_t count)
 {
@@ -64,12 +42,12 @@ static int write_workers(redis_conn *conn, const char *command, bytes key, const
     return status;
 }
 
-static int write_workers_record(redis_conn *conn, const server_beat *beat, bytes key, broker_cb cb, void *arg)
+/* What changed in the record. Nothing at all for an idle server. */
+static int write_changes(redis_conn *conn, const server_beat *beat, bytes key)
 {
     int status = ASYNQ_OK;
-    redis_args *args;
     if (beat->rewrite) {
-        args = redis_conn_args(conn);
+        redis_args *args = redis_conn_args(conn);
         redis_args_add_text(args, "DEL");
         redis_args_add(args, key);
         status = broker_call(conn, args, NULL, NULL);
@@ -78,37 +56,52 @@ static int write_workers_record(redis_conn *conn, const server_beat *beat, bytes
         status = write_workers(conn, "HDEL", key, beat->ended, beat->ended_count);
     if (!status)
         status = write_workers(conn, "HSET", key, beat->started, 2 * beat->started_count);
-    if (!status) {
-        args = redis_conn_args(conn);
-        redis_args_add_text(args, "EXPIRE");
-        redis_args_add(args, key);
-        redis_args_add_integer(args, beat->life_s);
-        status = broker_call(conn, args, NULL, NULL);
-    }
-    if (!status) {
-        args = redis_conn_args(conn);
-        redis_args_add_text(args, "HLEN");
-        redis_args_add(args, key);
-        status = broker_call(conn, args, cb, arg);
-    }
     return status;
+}
+
+static int send_beat(redis_conn *conn, const server_beat *beat, const record_keys *keys, broker_cb cb, void *arg)
+{
+    redis_args *args = redis_conn_script_args(conn, SCRIPT_BEAT, (int)(4 + 3 * beat->role_count));
+    redis_args_add(args, global_key_name(GLOBAL_KEY_SERVERS));
+    redis_args_add(args, global_key_name(GLOBAL_KEY_WORKERS));
+    redis_args_add(args, buf_bytes(&keys->server));
+    redis_args_add(args, buf_bytes(&keys->workers));
+    broker_add_role_keys(args, beat->roles, beat->role_count);
+    redis_args_add_integer(args, floor_div(beat->now_ns, NS_PER_SECOND) + beat->life_s);
+    redis_args_add(args, beat->server_info);
+    redis_args_add_integer(args, beat->life_s);
+    redis_args_add(args, beat->server_id);
+    redis_args_add(args, global_key_name(GLOBAL_KEY_WAKE));
+    redis_args_add_integer(args, BROKER_WATCHERS_MOST);
+    redis_args_add_integer(args, BROKER_ROLE_LIFE_S);
+    return broker_call(conn, args, cb, arg);
 }
 
 int broker_beat(redis_conn *conn, const server_beat *beat, broker_cb cb, void *arg)
 {
     record_keys keys;
-    int64_t expiry = floor_div(beat->now_ns, NS_PER_SECOND) + beat->life_s;
     int status = record_keys_init(&keys, beat->identity) ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
     if (!status)
-        status = add_to_index(conn, GLOBAL_KEY_SERVERS, expiry, buf_bytes(&keys.server));
+        status = write_changes(conn, beat, buf_bytes(&keys.workers));
     if (!status)
-        status = add_to_index(conn, GLOBAL_KEY_WORKERS, expiry, buf_bytes(&keys.workers));
-    if (!status)
-        status = set_server(conn, beat, buf_bytes(&keys.server));
-    if (!status)
-        status = write_workers_record(conn, beat, buf_bytes(&keys.workers), cb, arg);
+        status = send_beat(conn, beat, &keys, cb, arg);
     record_keys_clear(&keys);
     return status;
+}
+
+broker_beat_reply broker_beat_result(const redis_value *reply)
+{
+    return (broker_beat_reply){
+        .workers_recorded = redis_value_integer(redis_value_at(reply, 0)),
+        .redis_ms = redis_value_integer(redis_value_at(reply, 1)) * MS_PER_SECOND +
+                    redis_value_integer(redis_value_at(reply, 2)) / 1000,
+        .servers_alive = redis_value_integer(redis_value_at(reply, 3)),
+    };
+}
+
+queue_role broker_beat_role(const redis_value *reply, size_t index)
+{
+    return (queue_role)broker_result_at(reply, 4 + index);
 }
 
 static int remove_from_index(redis_conn *conn, global_key index, bytes member)

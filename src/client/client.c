@@ -560,7 +560,8 @@ int asynq_enqueue_batch(asynq_client *client, const asynq_task *tasks, size_t co
         lane_task *first = NULL, **end = &first;
         size_t planned = 0;
         for (; i < count && planned < BROKER_CHUNK_TASKS; i++) {
-            lane_task *task = request_plan(&request, i, (const asynq_task *)((const char *)tasks + i * stride), options);
+            lane_task *task =
+                request_plan(&request, i, (const asynq_task *)((const char *)tasks + i * stride), options);
             if (!task)
                 continue;
             *end = task;

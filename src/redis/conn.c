@@ -32,8 +32,8 @@ enum {
     CONN_CHECK_PERIOD_MS = 1000,
     CONN_RECEIVE_SIZE = 64 * 1024,
     CONN_PIECE_SIZE = 32 * 1024,
-    CONN_MOST_PIECES = 64,          /* in one sendmsg */
-    CONN_OLDEST_VERSION = 602       /* Redis 6.2 */
+    CONN_MOST_PIECES = 64,    /* in one sendmsg */
+    CONN_OLDEST_VERSION = 602 /* Redis 6.2 */
 };
 
 #define CONN_MOST_WAITING ((size_t)256 << 20)
@@ -119,7 +119,8 @@ static conn_piece *pieces_last(redis_conn *conn)
     return conn->pieces ? (conn_piece *)((char *)conn->pieces_end - offsetof(conn_piece, next)) : NULL;
 }
 
-/* Room for a command of so many bytes at the end of what is to be sent. Small commands share a piece. NULL: no memory. */
+/* Room for a command of so many bytes at the end of what is to be sent. Small commands share a piece. NULL: no memory.
+ */
 static char *pieces_reserve(redis_conn *conn, size_t length)
 {
     conn_piece *last = pieces_last(conn);

@@ -119,7 +119,7 @@ static void fetch_send(served_queue *queue, size_t count)
     };
     queue->lease_ends_at_ms = loop_steady_ms(server->loop) + BROKER_LEASE_S * MS_PER_SECOND;
     queue->lease_asked = count;
-    if (broker_lease(server->work, &queue->keys, count, queue->lease, fetch_replied, queue))
+    if (broker_lease(server->work, &queue->keys, count, queue->lease, server->parking, fetch_replied, queue))
         return; /* out of memory or not connected: the next turn or the next connection tries again */
     queue->lease_in_flight = true;
     server->leases_in_flight++;

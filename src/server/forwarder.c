@@ -29,6 +29,8 @@ static void due_expect(due_source *due, double next_due)
     asynq_server *server = due->queue->server;
     due->fruitless_wakes = next_due == due->next_due ? due->fruitless_wakes : 0;
     due->next_due = next_due;
+    if (due->queue->off_duty)
+        return;
     due_set_timer(due, server->tracking ? FORWARD_FAR_MS : server->options.delayed_task_check_interval_ms);
 }
 
@@ -52,7 +54,7 @@ static void due_changed(void *arg)
     due_source *due = arg;
     asynq_server *server = due->queue->server;
     due->fruitless_wakes++;
-    if (due->in_flight || !server->tracking)
+    if (due->in_flight || !server->tracking || due->queue->off_duty)
         return; /* a script under way arms when it is done */
     int64_t rest_ms = watch_rest_ms(due->fruitless_wakes);
     if (rest_ms)
@@ -74,14 +76,14 @@ static void due_forwarded(void *arg, int status, const asynq_error *error, const
     due_report_dropped(due, broker_forward_dropped(reply));
     double next_due;
     due_expect(due, broker_upkeep_next(reply, &next_due) ? next_due : NOTHING_DUE);
-    if (server->tracking) /* its reply tells of what came in between */
+    if (server->tracking && !due->queue->off_duty) /* its reply tells of what came in between */
         key_watch_arm(&due->watch, server->work);
 }
 
 static void due_look(due_source *due)
 {
     asynq_server *server = due->queue->server;
-    if (due->in_flight || server->phase)
+    if (due->in_flight || server->phase || due->queue->off_duty)
         return;
     if (redis_conn_is_ready(server->work) &&
         broker_forward(server->work, &due->queue->keys, due->key, loop_now_ns(server->loop), due_forwarded, due) == 0)
@@ -114,9 +116,20 @@ void forwarder_init(served_queue *queue)
     }
 }
 
+void forwarder_look_at(served_queue *queue)
+{
+    for (int i = 0; i < DUE_SOURCES; i++)
+        due_look(&queue->due[i]);
+}
+
+void forwarder_rest(served_queue *queue)
+{
+    for (int i = 0; i < DUE_SOURCES; i++)
+        loop_timer_cancel(&queue->due[i].timer);
+}
+
 void forwarder_look(asynq_server *server)
 {
     for (size_t i = 0; i < server->queue_count; i++)
-        for (int j = 0; j < DUE_SOURCES; j++)
-            due_look(&server->queues[i]->due[j]);
+        forwarder_look_at(server->queues[i]);
 }

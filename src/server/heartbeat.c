@@ -209,30 +209,9 @@ static bool beat_collect(asynq_server *server, beat_parts *parts, bool rewrite)
     return true;
 }
 
-static void beat_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
+static void compare_clocks(asynq_server *server, int64_t redis_ms)
 {
-    asynq_server *server = arg;
     unsigned skipped;
-    if (status) {
-        server->record_is_unsure = true;
-        if (!is_lost_connection(error) && log_limit_pass(&server->complaint, &skipped))
-            log_error(&server->log, "cannot write the server's record: %s", error->text);
-        return;
-    }
-    /* The record may have run out meanwhile, for example because the process was suspended. */
-    if (redis_value_integer(reply) != (int64_t)server->recorded_count)
-        server->record_is_unsure = true;
-}
-
-static void clock_compared(void *arg, const redis_result *result)
-{
-    asynq_server *server = arg;
-    unsigned skipped;
-    const redis_value *seconds = result->outcome == REDIS_REPLIED ? redis_value_at(result->reply, 0) : NULL;
-    if (!seconds)
-        return;
-    int64_t redis_ms =
-        redis_value_integer(seconds) * 1000 + redis_value_integer(redis_value_at(result->reply, 1)) / 1000;
     int64_t ahead_ms = clock_now_ns() / NS_PER_MS - redis_ms;
     if ((ahead_ms > CLOCK_DIFFERENCE_MOST_MS || ahead_ms < -CLOCK_DIFFERENCE_MOST_MS) &&
         log_limit_pass(&server->clock_complaint, &skipped))
@@ -240,6 +219,25 @@ static void clock_compared(void *arg, const redis_result *result)
                  "the clocks of this machine and of Redis's differ by %.1f s; tasks may start early or "
                  "late, and leases may end too soon",
                  (double)ahead_ms / 1000);
+}
+
+static void beat_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    asynq_server *server = arg;
+    unsigned skipped;
+    server->beat_in_flight = false;
+    if (status) {
+        server->record_is_unsure = true;
+        if (!is_lost_connection(error) && log_limit_pass(&server->complaint, &skipped))
+            log_error(&server->log, "cannot write the server's record: %s", error->text);
+        return;
+    }
+    /* The record may have run out meanwhile, for example because the process was suspended. */
+    broker_beat_reply result = broker_beat_result(reply);
+    if (result.workers_recorded != (int64_t)server->recorded_count)
+        server->record_is_unsure = true;
+    compare_clocks(server, result.redis_ms);
+    parking_beat_replied(server, reply, result.servers_alive);
 }
 
 static void heartbeat_records(asynq_server *server)
@@ -255,6 +253,7 @@ static void heartbeat_records(asynq_server *server)
     if (beat_collect(server, &parts, rewrite) && !buf_failed(&info)) {
         server->recorded_count =
             rewrite ? parts.started_count : server->recorded_count + parts.started_count - server->ended_count;
+        parking_beat_begins(server);
         server_beat beat = {
             .identity = {server->identity.data, server->identity.length},
             .server_info = {info.data, info.length},
@@ -265,8 +264,12 @@ static void heartbeat_records(asynq_server *server)
             .rewrite = rewrite,
             .now_ns = loop_now_ns(server->loop),
             .life_s = BEAT_LIFE_S,
+            .server_id = bytes_of(server->id),
+            .roles = server->role_keys,
+            .role_count = server->beating_count,
         };
-        server->record_is_unsure = broker_beat(server->work, &beat, beat_replied, server) != 0;
+        server->beat_in_flight = broker_beat(server->work, &beat, beat_replied, server) == 0;
+        server->record_is_unsure = !server->beat_in_flight;
         ended_clear(server);
     }
     arena_clear(&parts.memory);
@@ -281,8 +284,8 @@ void heartbeat_now(asynq_server *server)
     server->renew_sweep++;
     for (size_t i = 0; i < server->queue_count; i++)
         renew_pump(server->queues[i]);
-    heartbeat_records(server);
-    (void)!redis_conn_commandf(server->work, clock_compared, server, 1, "TIME"); /* only informs */
+    if (!server->beat_in_flight) /* else Redis is slow, and the record is about to be written */
+        heartbeat_records(server);
 }
 
 static void beat_fired(void *arg)

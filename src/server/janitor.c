@@ -28,7 +28,8 @@ static void janitor_fired(void *arg)
 {
     asynq_server *server = arg;
     for (size_t i = 0; i < server->queue_count; i++)
-        janitor_sweep(server->queues[i]);
+        if (!parking_skips_upkeep(server->queues[i]))
+            janitor_sweep(server->queues[i]);
     loop_timer_set(&server->janitor, server->options.janitor_interval_ms);
 }
 

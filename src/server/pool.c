@@ -13,11 +13,11 @@ enum { POOL_LAST_WAIT_MS = 100 };
 
 struct job_pool {
     pthread_mutex_t lock;
-    pthread_cond_t work;  /* a job was queued, or the pool ends */
-    pthread_cond_t ended; /* a thread ended */
-    int refs;             /* the server's, and one per thread; under the lock */
+    pthread_cond_t work;         /* a job was queued, or the pool ends */
+    pthread_cond_t ended;        /* a thread ended */
+    int refs;                    /* the server's, and one per thread; under the lock */
     int threads, idle, arriving; /* arriving: started, and not there yet */
-    bool waking; /* a thread was woken and has not taken its job yet */
+    bool waking;                 /* a thread was woken and has not taken its job yet */
     bool ending;
     asynq_job *first, **end;
     int queued;

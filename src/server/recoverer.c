@@ -174,6 +174,8 @@ static void recovery_fired(void *arg)
     asynq_server *server = arg;
     server->recovery_rounds++;
     for (size_t i = 0; i < server->queue_count; i++) {
+        if (parking_skips_upkeep(server->queues[i]))
+            continue;
         server->queues[i]->expired_skipped = 0;
         recover_expired(server->queues[i]);
         if (server->recovery_rounds % ORPHAN_SCAN_EVERY == 1)

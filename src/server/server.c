@@ -13,6 +13,8 @@
 #include <unistd.h>
 #include <uuid/uuid.h>
 
+enum { SERVER_DEFAULT_PARK_FROM = 5 };
+
 #define SERVER_DEFAULT_URI "redis://127.0.0.1:6379"
 
 /* ---- options ---- */
@@ -47,6 +49,8 @@ static int server_fill_defaults(asynq_server_options *options, asynq_error *erro
         options->concurrency = (int)sysconf(_SC_NPROCESSORS_ONLN);
     if (options->concurrency < 1)
         options->concurrency = 1;
+    if (!options->park_from)
+        options->park_from = SERVER_DEFAULT_PARK_FROM;
     if (options->janitor_batch_size < 1)
         options->janitor_batch_size = 100;
     if (!options->redis)
@@ -162,6 +166,7 @@ static void server_destroy(asynq_server *server)
     for (size_t i = 0; i < server->queue_count; i++)
         served_queue_free(server->queues[i]);
     mem_free(server->queues);
+    parking_clear(server);
     asynq_mux_free(server->own_mux);
     buf_clear(&server->identity);
     redis_uri_clear(&server->uri);
@@ -215,6 +220,7 @@ static void server_decide(void *arg)
         settle_pump(server->queues[i]);
     job_pool_flush(server->pool);
     fetch_pump(server);
+    parking_pump(server);
     if (!server->fetching && !server->leases_in_flight)
         server_report_stopped(server);
     if (server->phase)
@@ -333,6 +339,8 @@ static int server_build(asynq_server *server)
     if (server->pool)
         server->own_mux = NULL; /* the pool's now */
     if (!server->port || !server->pool)
+        return ASYNQ_E_NO_MEMORY;
+    if (!parking_init(server))
         return ASYNQ_E_NO_MEMORY;
     server->slots_free = server->options.concurrency;
     server->fetching = true;

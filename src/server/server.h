@@ -71,6 +71,12 @@ typedef struct served_queue {
     bool lease_unknown;
     int64_t lease_ends_at_ms; /* steady clock */
 
+    /* parking.c */
+    queue_role role;
+    bool role_wanted, role_asked;
+    bool woken;    /* while the role was asked for */
+    bool off_duty; /* parked: others keep the timers and do the upkeep */
+
     /* watch.c */
     key_watch pending_watch, paused_watch;
     unsigned fruitless_wakes; /* in a row */
@@ -136,6 +142,15 @@ struct asynq_server {
     bool tracking; /* Redis tells us about keys */
     bool tracking_refused;
     int subscriptions; /* channels confirmed */
+    bool heard;        /* the subscriber got a message since the last look */
+
+    /* parking.c */
+    bool parking;      /* the fleet is large enough */
+    bool can_be_woken; /* subscribed to our own channel */
+    buf wake_channel;  /* its name */
+    served_queue **asking, **beating;
+    size_t asking_count, beating_count;
+    const queue_keys **role_keys; /* for the call that is being made */
 
     loop_timer poll, due_poll, safety_poll;     /* watch.c, forwarder.c */
     loop_timer beat, lease_check;               /* heartbeat.c */
@@ -146,7 +161,8 @@ struct asynq_server {
     size_t running_count;
     size_t recorded_count; /* workers in the record as far as we know */
     bool record_is_unsure; /* rewrite it */
-    char **ended_ids;      /* recorded workers that ended since the last beat */
+    bool beat_in_flight;
+    char **ended_ids; /* recorded workers that ended since the last beat */
     size_t ended_count, ended_capacity;
     log_limit clock_complaint, complaint;
 
@@ -176,6 +192,8 @@ int64_t server_random_below(asynq_server *server, int64_t limit);
  */
 int64_t watch_rest_ms(unsigned fruitless_wakes);
 void watch_init(served_queue *queue);
+/* Be told of new tasks in an empty queue. */
+void watch_pending(served_queue *queue);
 /* A lease found nothing, or left nothing. */
 void watch_queue_empty(served_queue *queue, bool found_any);
 void watch_queue_paused(served_queue *queue);
@@ -184,6 +202,26 @@ void watch_all_lost(asynq_server *server);
 void watch_message(asynq_server *server, bytes key);
 /* For servers that Redis does not notify, and as a net below those that it does. */
 void watch_start_polling(asynq_server *server);
+
+/* ---- parking.c: roles of idle servers ---- */
+bool parking_init(asynq_server *server);
+void parking_clear(asynq_server *server);
+/* An empty queue: be a watcher, or park. */
+void parking_ask(served_queue *queue);
+/* In each turn: asks, or leaves when no task can be taken. */
+void parking_pump(asynq_server *server);
+void parking_leave(asynq_server *server);
+/* What Redis has of us is gone or unknown: look into the queue. */
+void parking_forget(served_queue *queue);
+/* A message on our own channel, with the name of the queue. */
+void parking_woken(asynq_server *server, bytes queue);
+void parking_leave_duty(served_queue *queue);
+void parking_take_duty(served_queue *queue);
+/* True if another server does this round of upkeep: all of them when we are parked, about every other for watchers. */
+bool parking_skips_upkeep(const served_queue *queue);
+/* The queues that take part in the next beat, in `beating` and `role_keys`; and what came of it. */
+void parking_beat_begins(asynq_server *server);
+void parking_beat_replied(asynq_server *server, const redis_value *reply, int64_t servers_alive);
 
 /* ---- attempt.c: the life of a job in this server ---- */
 void attempt_begin(served_queue *queue, leased_task task, lease_score lease);
@@ -210,7 +248,9 @@ bool settle_is_idle(const served_queue *queue);
 
 /* ---- components ---- */
 void forwarder_init(served_queue *queue);
-void forwarder_look(asynq_server *server); /* at all queues, now */
+void forwarder_look(asynq_server *server);   /* at all queues, now */
+void forwarder_look_at(served_queue *queue); /* at one */
+void forwarder_rest(served_queue *queue);    /* no timers any more, until the next look */
 
 void recoverer_start(asynq_server *server);
 void recoverer_look(asynq_server *server); /* now */

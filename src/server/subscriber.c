@@ -7,7 +7,7 @@
  */
 #include "server/server.h"
 
-enum { PING_PERIOD_MS = 5000 };
+enum { PING_PERIOD_MS = 6000 }; /* a little more than a beat */
 
 static const char invalidate_channel[] = "__redis__:invalidate";
 
@@ -84,11 +84,28 @@ static int subscribe(asynq_server *server, bytes channel, redis_result_cb cb)
     return redis_conn_command(server->subscriber, args, cb, server);
 }
 
+static void wake_subscribed(void *arg, const redis_result *result)
+{
+    asynq_server *server = arg;
+    asynq_error error;
+    server->can_be_woken = result->outcome == REDIS_REPLIED && redis_result_check(result, &error) == 0;
+}
+
+static int subscribe_wake(asynq_server *server)
+{
+    buf_clear(&server->wake_channel);
+    buf_append(&server->wake_channel, global_key_name(GLOBAL_KEY_WAKE).data, global_key_name(GLOBAL_KEY_WAKE).length);
+    buf_append_text(&server->wake_channel, server->id);
+    if (buf_failed(&server->wake_channel))
+        return ASYNQ_E_NO_MEMORY;
+    return subscribe(server, (bytes){server->wake_channel.data, server->wake_channel.length}, wake_subscribed);
+}
+
 static void subscriber_ready(void *arg)
 {
     asynq_server *server = arg;
     server->subscriptions = 0;
-    if (subscribe(server, global_key_name(GLOBAL_KEY_CANCEL), cancellations_subscribed) ||
+    if (subscribe_wake(server) || subscribe(server, global_key_name(GLOBAL_KEY_CANCEL), cancellations_subscribed) ||
         subscribe(server, bytes_of(invalidate_channel), invalidations_subscribed))
         redis_conn_reset(server->subscriber, "cannot subscribe");
 }
@@ -98,6 +115,7 @@ static void subscriber_down(void *arg, const asynq_error *error)
     (void)error;
     asynq_server *server = arg;
     server->subscriptions = 0;
+    server->can_be_woken = false;
     if (!server->tracking)
         return;
     server->tracking = false; /* the work connection is not told, so messages may be lost from now on */
@@ -119,8 +137,11 @@ static void subscriber_message(void *arg, const redis_value *message)
 {
     asynq_server *server = arg;
     const redis_value *channel = &message->elements[1], *content = &message->elements[2];
+    server->heard = true;
     if (bytes_equal(channel->text, global_key_name(GLOBAL_KEY_CANCEL)))
         cancel(server, content->text);
+    else if (bytes_equal(channel->text, (bytes){server->wake_channel.data, server->wake_channel.length}))
+        parking_woken(server, content->text);
     else if (content->type == REDIS_ARRAY)
         for (size_t i = 0; i < content->count; i++)
             watch_message(server, content->elements[i].text);
@@ -131,9 +152,10 @@ static void subscriber_message(void *arg, const redis_value *message)
 static void ping_fired(void *arg)
 {
     asynq_server *server = arg;
-    /* The connection gives itself up when nothing answers for long. */
-    if (redis_conn_is_ready(server->subscriber))
+    /* Each beat publishes to us. Without that: the connection gives itself up when nothing answers for long. */
+    if (!server->heard && redis_conn_is_ready(server->subscriber))
         (void)!redis_conn_commandf(server->subscriber, NULL, NULL, 1, "PING");
+    server->heard = false;
     loop_timer_set(&server->ping, PING_PERIOD_MS);
 }
 

@@ -64,6 +64,11 @@ static void watch_by(served_queue *queue, key_watch *watch)
         key_watch_arm(watch, queue->server->work);
 }
 
+void watch_pending(served_queue *queue)
+{
+    watch_by(queue, &queue->pending_watch);
+}
+
 int64_t watch_rest_ms(unsigned fruitless_wakes)
 {
     if (fruitless_wakes <= FRUITLESS_MOST)
@@ -84,7 +89,10 @@ void watch_queue_empty(served_queue *queue, bool found_any)
         loop_timer_set(&queue->rest, rest_ms);
         return;
     }
-    watch_by(queue, &queue->pending_watch);
+    if (queue->server->tracking && queue->server->parking)
+        parking_ask(queue);
+    else
+        watch_pending(queue);
 }
 
 void watch_queue_paused(served_queue *queue)
@@ -99,7 +107,8 @@ void watch_all_lost(asynq_server *server)
         key_watch_lost(&queue->pending_watch);
         key_watch_lost(&queue->paused_watch);
         queue->fruitless_wakes = 0;
-        queue->may_have_tasks = true;
+        queue->off_duty = false;
+        parking_forget(queue);
     }
     for (size_t i = 0; i < server->queue_count; i++)
         for (size_t j = 0; j < DUE_SOURCES; j++)
@@ -143,8 +152,13 @@ static void poll_fired(void *arg)
 static void safety_poll_fired(void *arg)
 {
     asynq_server *server = arg;
-    wake_all(server);
-    forwarder_look(server);
+    for (size_t i = 0; i < server->queue_count; i++) {
+        served_queue *queue = server->queues[i];
+        if (parking_skips_upkeep(queue))
+            continue;
+        queue->may_have_tasks = true;
+        forwarder_look_at(queue);
+    }
     loop_timer_set(&server->safety_poll, jittered_ms(server, SAFETY_POLL_MS));
 }
 

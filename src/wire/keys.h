@@ -27,7 +27,9 @@
     X(PAUSED, "paused")                                                                                                \
     X(PROCESSED, "processed")                                                                                          \
     X(FAILED, "failed")                                                                                                \
-    X(CLIENT, "libasynq:client:") /* followed by a client id: its last batch and results */
+    X(WATCHERS, "libasynq:watchers") /* idle servers that are told of new tasks */                                     \
+    X(PARKED, "libasynq:parked")     /* idle servers that are woken when there is more to do than others take */       \
+    X(CLIENT, "libasynq:client:")    /* followed by a client id: its last batches and results */
 
 /* name, text behind "asynq:" */
 #define GLOBAL_KEY_MAP(X)                                                                                              \
@@ -35,7 +37,8 @@
     X(SERVERS, "servers")                                                                                              \
     X(WORKERS, "workers")                                                                                              \
     X(CANCEL, "cancel")                                                                                                \
-    X(SERVER_NUMBER, "libasynq:server-number") /* hands out the server part of lease tags */
+    X(SERVER_NUMBER, "libasynq:server-number") /* hands out the server part of lease tags */                           \
+    X(WAKE, "libasynq:wake:")                  /* followed by a server's id: the channel that wakes it */
 
 typedef enum queue_key {
 #define QUEUE_KEY_ENUM(name, suffix) QUEUE_KEY_##name,

@@ -15,7 +15,8 @@ START_TEST(scores_are_exact)
             lease_score_format((lease_score){seconds[j], tags[i]}, text);
             double score = strtod(text, NULL);
             ck_assert(score == (double)seconds[j] + (double)tags[i] / (1 << LEASE_TAG_BITS));
-            ck_assert(floor((score - floor(score)) * (1 << LEASE_TAG_BITS) + 0.5) == tags[i]); /* as our scripts do it */
+            ck_assert(floor((score - floor(score)) * (1 << LEASE_TAG_BITS) + 0.5) ==
+                      tags[i]);                            /* as our scripts do it */
             snprintf(redis, sizeof redis, "%.17g", score); /* as Redis answers */
             ck_assert(strtod(redis, NULL) == score);
         }

@@ -1,0 +1,221 @@
+/*
+ * Roles of idle servers. If every idle server of a large fleet were told of every task, each task would cost Redis a
+ * lease and a new watch per server. So from a few servers on, a queue has at most two watchers: they are told of new
+ * tasks, and keep the timers and the upkeep of the queue. The others are parked. Whoever takes tasks and leaves some
+ * wakes one of them (lua/lease.lua), and so does a watcher that has no free slot any more.
+ *
+ *   NONE    --queue empty, script--> WATCHER   another watcher is missing
+ *   NONE    --queue empty, script--> PARKED
+ *   PARKED  --woken-->               NONE      it looks into the queue, and asks again when it is empty
+ *   PARKED  --beat-->                WATCHER   a watcher has gone or hangs
+ *   any     --no free slot, stop-->  NONE      it leaves; a parked server is woken to take its place
+ *   any     --connection lost-->     NONE
+ *
+ * Redis drops watchers whose subscriber connection is gone when the next server asks or beats, so at the latest after
+ * one beat divided by the number of parked servers; those that hang after BROKER_ROLE_LIFE_S.
+ */
+#include "server/server.h"
+
+#include "base/alloc.h"
+
+void parking_leave_duty(served_queue *queue)
+{
+    queue->off_duty = true;
+    forwarder_rest(queue);
+}
+
+void parking_take_duty(served_queue *queue)
+{
+    if (!queue->off_duty)
+        return;
+    queue->off_duty = false;
+    forwarder_look_at(queue);
+}
+
+bool parking_skips_upkeep(const served_queue *queue)
+{
+    asynq_server *server = queue->server;
+    return queue->off_duty || (queue->role == ROLE_WATCHER && server_random_below(server, BROKER_WATCHERS_MOST) != 0);
+}
+
+static void role_take(served_queue *queue, queue_role role)
+{
+    if (queue->woken)
+        role = ROLE_NONE;
+    queue->woken = false;
+    queue->role = role;
+    if (role == ROLE_PARKED) {
+        parking_leave_duty(queue);
+    } else if (role == ROLE_WATCHER) {
+        parking_take_duty(queue);
+        watch_pending(queue);
+    } else {
+        queue->may_have_tasks = true;
+    }
+}
+
+void parking_ask(served_queue *queue)
+{
+    queue->may_have_tasks = false;
+    if (queue->role == ROLE_WATCHER)
+        watch_pending(queue);
+    else
+        queue->role_wanted = true;
+}
+
+static void roles_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    asynq_server *server = arg;
+    size_t count = server->asking_count;
+    server->asking_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        served_queue *queue = server->asking[i];
+        if (!queue->role_asked)
+            continue; /* it has left meanwhile */
+        queue->role_asked = false;
+        if (status) {
+            queue_complain(queue, "take a role among idle servers", error);
+            watch_pending(queue);
+        } else {
+            role_take(queue, (queue_role)broker_result_at(reply, i));
+        }
+    }
+}
+
+/* Slots that a lease under way may fill do not count as taken yet. */
+static bool can_take_tasks(const asynq_server *server)
+{
+    return server->fetching && (server->slots_free > 0 || server->leases_in_flight);
+}
+
+void parking_pump(asynq_server *server)
+{
+    if (!can_take_tasks(server))
+        parking_leave(server);
+    if (server->asking_count || !server->fetching || !redis_conn_is_ready(server->work))
+        return;
+    for (size_t i = 0; i < server->queue_count; i++) {
+        served_queue *queue = server->queues[i];
+        if (!queue->role_wanted)
+            continue;
+        queue->role_wanted = false;
+        queue->role_asked = true;
+        server->role_keys[server->asking_count] = &queue->keys; /* read by the call below */
+        server->asking[server->asking_count++] = queue;
+    }
+    if (server->asking_count && broker_take_roles(server->work, bytes_of(server->id), server->role_keys,
+                                                  server->asking_count, roles_replied, server)) {
+        for (size_t i = 0; i < server->asking_count; i++)
+            server->asking[i]->role_asked = false; /* the next connection, or the safety poll, looks again */
+        server->asking_count = 0;
+    }
+}
+
+void parking_forget(served_queue *queue)
+{
+    queue->role = ROLE_NONE;
+    queue->role_wanted = queue->role_asked = queue->woken = false;
+    queue->may_have_tasks = true;
+}
+
+void parking_leave(asynq_server *server)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < server->queue_count; i++) {
+        served_queue *queue = server->queues[i];
+        if (queue->role == ROLE_NONE && !queue->role_asked && !queue->role_wanted)
+            continue;
+        parking_forget(queue);
+        server->role_keys[count++] = &queue->keys;
+    }
+    if (count) /* if it cannot be sent, the entries age out */
+        (void)!broker_leave_roles(server->work, bytes_of(server->id), server->role_keys, count);
+}
+
+void parking_woken(asynq_server *server, bytes name)
+{
+    for (size_t i = 0; i < server->queue_count; i++) {
+        served_queue *queue = server->queues[i];
+        if (!bytes_equal(queue->keys.queue, name))
+            continue;
+        if (queue->role_asked) {
+            queue->woken = true;
+            return;
+        }
+        if (queue->role == ROLE_PARKED)
+            queue->role = ROLE_NONE;
+        queue->may_have_tasks = true;
+        const queue_keys *keys = &queue->keys;
+        if (!can_take_tasks(server)) /* pass it on */
+            (void)!broker_leave_roles(server->work, bytes_of(server->id), &keys, 1);
+        return;
+    }
+}
+
+/* ---- with the heartbeat ---- */
+
+void parking_beat_begins(asynq_server *server)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < server->queue_count; i++) {
+        served_queue *queue = server->queues[i];
+        if (queue->role == ROLE_NONE) {
+            parking_take_duty(queue); /* it has been busy for a while */
+            continue;
+        }
+        server->role_keys[count] = &queue->keys;
+        server->beating[count++] = queue;
+    }
+    server->beating_count = count;
+}
+
+static void parking_switch(asynq_server *server, bool on)
+{
+    server->parking = on;
+    for (size_t i = 0; i < server->queue_count; i++) {
+        served_queue *queue = server->queues[i];
+        if (on && server->tracking && !queue->may_have_tasks && !loop_timer_is_set(&queue->rest))
+            queue->role_wanted = true;
+    }
+    if (on)
+        return;
+    parking_leave(server);
+    for (size_t i = 0; i < server->queue_count; i++)
+        parking_take_duty(server->queues[i]);
+}
+
+void parking_beat_replied(asynq_server *server, const redis_value *reply, int64_t servers_alive)
+{
+    for (size_t i = 0; i < server->beating_count; i++) {
+        served_queue *queue = server->beating[i];
+        queue_role role = broker_beat_role(reply, i);
+        if (queue->role != ROLE_NONE && queue->role != role)
+            role_take(queue, role);
+    }
+    int64_t from = server->options.park_from;
+    bool on = from > 0 && server->can_be_woken &&
+              servers_alive >= (server->parking ? from - 1 : from); /* not to and fro at the limit */
+    if (on != server->parking)
+        parking_switch(server, on);
+}
+
+/* ---- life ---- */
+
+bool parking_init(asynq_server *server)
+{
+    size_t count = server->queue_count;
+    server->asking = mem_calloc(count, sizeof(served_queue *));
+    server->beating = mem_calloc(count, sizeof(served_queue *));
+    server->role_keys = mem_calloc(count, sizeof(queue_keys *));
+    for (size_t i = 0; i < count; i++)
+        server->queues[i]->role = ROLE_NONE;
+    return server->asking && server->beating && server->role_keys;
+}
+
+void parking_clear(asynq_server *server)
+{
+    mem_free(server->asking);
+    mem_free(server->beating);
+    mem_free(server->role_keys);
+    buf_clear(&server->wake_channel);
+}
