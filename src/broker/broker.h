@@ -204,7 +204,7 @@ ASYNQ_MUST_CHECK int broker_drop_active(redis_conn *conn, const queue_keys *keys
 
 /* ---- roles of idle servers (see server/parking.c) ---- */
 
-enum { BROKER_WATCHERS_MOST = 2, BROKER_ROLE_LIFE_S = 30 };
+enum { BROKER_WATCHERS_MOST = 2, BROKER_ROLE_LIFE_S = 15 };
 
 typedef enum queue_role { ROLE_PARKED = 0, ROLE_WATCHER = 1, ROLE_NONE = 2 /* tasks wait: look */ } queue_role;
 

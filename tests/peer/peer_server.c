@@ -237,6 +237,7 @@ static json_t *start(json_t *arguments)
         .on_health = on_health,
         .health_interval_ms = json_integer_value(json_object_get(arguments, "health_ms")),
         .shutdown_timeout_ms = json_integer_value(json_object_get(arguments, "shutdown_ms")),
+        .park_from = getenv("ASYNQ_PEER_PARK_FROM") ? atoi(getenv("ASYNQ_PEER_PARK_FROM")) : 0,
         .log = on_log,
         .log_level = getenv("ASYNQ_PEER_LOG") ? ASYNQ_LOG_DEBUG : ASYNQ_LOG_INFO,
     };

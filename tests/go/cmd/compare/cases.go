@@ -25,6 +25,14 @@ type benchCase struct {
 	ratios     []ratio
 }
 
+// pair lists the two sides, first the one that ours is compared with.
+func (c *benchCase) pair() []string {
+	if c.sides == nil {
+		return []string{"go", "c"}
+	}
+	return c.sides
+}
+
 // load is work for a worker: how the tasks are made and how they are run.
 type load struct {
 	worker, tasks settings
@@ -342,6 +350,10 @@ var cases = []benchCase{
 		load{worker: settings{"concurrency": 100}, tasks: settings{"unique_s": 3600}, goTasks: 20000, c: 150000}),
 	workCase("due100000", "100,000 scheduled tasks become due at once", false,
 		load{worker: settings{"concurrency": 100}, goTasks: 100000, c: 100000, dueIn: 4 * time.Second}),
+	{"limit", "share of the most that Redis can do, concurrency 1,000", false, false, []string{"limit", "c"},
+		func(b *bench, side string) metrics {
+			return b.work(side, load{worker: settings{"concurrency": 1000}, goTasks: 200000, c: 200000})
+		}, []ratio{{"share_of_limit", "rate", false}}},
 	{"active10000", "work beside 10,000 tasks that are held active", true, false, nil, func(b *bench, side string) metrics {
 		return b.workBesideHeld(side, 10000, 4000, 150000)
 	}, []ratio{{"active10000", "rate", false}, {"memory_in_flight", "memory_kb_per_1000", true}}},
@@ -373,6 +385,14 @@ var cases = []benchCase{
 	waitCase("fleet64_1000", "64 idle servers of 3 queues, 1,000 tasks per second", false, 5000, 1000,
 		settings{"servers": 64, "queues": threeQueues, "concurrency": 10},
 		ratio{"fleet64_1000_p99", "p99_ms", true}, ratio{"fleet64_1000_redis_cpu", "redis_us", true}),
+	{"fleet64_parked", "64 idle servers of ours, beside the same without parking", false, false, []string{"armed", "c"},
+		func(b *bench, side string) metrics {
+			with := settings{"servers": 64, "queues": threeQueues, "concurrency": 10}
+			if side == "armed" {
+				with["park_from"] = -1
+			}
+			return b.waiting(side, b.count(side, 1000, 1000), 100, with)
+		}, []ratio{{"fleet64_parked_redis_cpu", "redis_us", true}, {"fleet64_parked_p99", "p99_ms", true}}},
 	{"lateness", "scheduled tasks, one every 10 ms: how late they start", false, false, nil, func(b *bench, side string) metrics {
 		return b.lateness(side)
 	}, []ratio{{"lateness_p50", "p50_ms", true}, {"lateness_p99", "p99_ms", true}}},

@@ -95,10 +95,7 @@ func (o *outcome) compare(base string, r ratio) ratioValue {
 }
 
 func (b *bench) measureCase(c benchCase) *outcome {
-	sides := c.sides
-	if sides == nil {
-		sides = []string{"go", "c"}
-	}
+	sides := c.pair()
 	o := &outcome{Name: c.name, Text: c.text, Sides: map[string][]metrics{}}
 	count := *rounds
 	if c.once {
@@ -118,10 +115,14 @@ func (b *bench) measureCase(c benchCase) *outcome {
 	return o
 }
 
-var units = []struct{ metric, title string }{
-	{"rate", "tasks/s"}, {"redis_us", "Redis us"}, {"worker_us", "worker us"}, {"client_us", "client us"},
-	{"memory_kb", "kB"}, {"memory_kb_per_1000", "kB/1000"}, {"p50_ms", "p50 ms"}, {"p99_ms", "p99 ms"}, {"max_ms", "max ms"},
-	{"commands_per_s", "commands/s"}, {"worker_us_per_s", "worker us/s"}, {"start_ms", "start ms"},
+var units = []struct {
+	metric, title string
+	isWait        bool
+}{
+	{"rate", "tasks/s", false}, {"redis_us", "Redis us", false}, {"worker_us", "worker us", false},
+	{"client_us", "client us", false}, {"memory_kb", "kB", false}, {"memory_kb_per_1000", "kB/1000", false},
+	{"p50_ms", "p50 ms", true}, {"p99_ms", "p99 ms", true}, {"max_ms", "max ms", true},
+	{"commands_per_s", "commands/s", false}, {"worker_us_per_s", "worker us/s", false}, {"start_ms", "start ms", false},
 }
 
 // describe prints a case: a line per side with the medians, then the ratios.
@@ -130,7 +131,7 @@ func (o *outcome) describe(sides []string) {
 	for _, side := range sides {
 		fmt.Printf("    %-6s", side)
 		for _, unit := range units {
-			if _, ok := o.Sides[side][0][unit.metric]; !ok || (unit.title[0] == 'p' && o.rated(side)) || (unit.title == "max ms" && o.rated(side)) {
+			if _, ok := o.Sides[side][0][unit.metric]; !ok || (unit.isWait && !o.showsWaits()) {
 				continue
 			}
 			value := o.median(side, unit.metric)
@@ -151,10 +152,14 @@ func (o *outcome) describe(sides []string) {
 	}
 }
 
-// rated: the waiting times of a backlog say nothing.
-func (o *outcome) rated(side string) bool {
-	_, ok := o.Sides[side][0]["rate"]
-	return ok
+// showsWaits: how long tasks waited says something only where it is what was measured, not in a backlog.
+func (o *outcome) showsWaits() bool {
+	for _, r := range o.Ratios {
+		if strings.Contains(r.Name, "_p") {
+			return true
+		}
+	}
+	return false
 }
 
 func selected() []benchCase {
@@ -205,11 +210,7 @@ func main() {
 	var all []*outcome
 	for _, c := range selected() {
 		o := b.measureCase(c)
-		sides := c.sides
-		if sides == nil {
-			sides = []string{"go", "c"}
-		}
-		o.describe(sides)
+		o.describe(c.pair())
 		all = append(all, o)
 	}
 	derive(all)

@@ -117,7 +117,8 @@ type process struct {
 type settings map[string]any
 
 // rigs are the programs of the two sides, as bench/compare has built them.
-var rigs = map[string]string{"c": os.Getenv("RIG_C"), "go": os.Getenv("RIG_GO")}
+var rigs = map[string]string{"c": os.Getenv("RIG_C"), "go": os.Getenv("RIG_GO"), "limit": os.Getenv("RIG_LIMIT"),
+	"armed": os.Getenv("RIG_C")} // armed: ours without parking
 
 func start(side, uri string, with settings) *process {
 	args := []string{"redis=" + uri}
