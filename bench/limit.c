@@ -48,13 +48,13 @@ static void load_scripts(void)
 
 static void send_lease(const char *score, size_t count)
 {
-    redisAppendCommand(conn, "EVALSHA %s 5 %b %b %b %b %b %b %d %s %s %s", redis_scripts[SCRIPT_LEASE].sha1,
-                       keys.key[QUEUE_KEY_PENDING].data, keys.key[QUEUE_KEY_PENDING].length,
-                       keys.key[QUEUE_KEY_ACTIVE].data, keys.key[QUEUE_KEY_ACTIVE].length,
-                       keys.key[QUEUE_KEY_LEASE].data, keys.key[QUEUE_KEY_LEASE].length,
-                       keys.key[QUEUE_KEY_PAUSED].data, keys.key[QUEUE_KEY_PAUSED].length,
-                       keys.key[QUEUE_KEY_PARKED].data, keys.key[QUEUE_KEY_PARKED].length,
-                       keys.key[QUEUE_KEY_TASK].data, keys.key[QUEUE_KEY_TASK].length, (int)count, score, "", "default");
+    redisAppendCommand(
+        conn, "EVALSHA %s 5 %b %b %b %b %b %b %d %s %s %s", redis_scripts[SCRIPT_LEASE].sha1,
+        keys.key[QUEUE_KEY_PENDING].data, keys.key[QUEUE_KEY_PENDING].length, keys.key[QUEUE_KEY_ACTIVE].data,
+        keys.key[QUEUE_KEY_ACTIVE].length, keys.key[QUEUE_KEY_LEASE].data, keys.key[QUEUE_KEY_LEASE].length,
+        keys.key[QUEUE_KEY_PAUSED].data, keys.key[QUEUE_KEY_PAUSED].length, keys.key[QUEUE_KEY_PARKED].data,
+        keys.key[QUEUE_KEY_PARKED].length, keys.key[QUEUE_KEY_TASK].data, keys.key[QUEUE_KEY_TASK].length, (int)count,
+        score, "", "default");
 }
 
 static void add(const char **argv, size_t *lengths, int *count, const char *data, size_t length)

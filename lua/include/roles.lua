@@ -1,5 +1,7 @@
 -- Gives a server its role in queues, whose keys (watchers, parked, pending) begin at KEYS[first]. For each queue:
---   1  it watches: it is told of new tasks. At most so many servers do, those that live are not replaced
+--   1  it watches: it is told of new tasks, and does the upkeep. At most so many servers watch, and those that live
+--      are not replaced
+--   3  it watches, and another watcher (the one with the lowest id) does the upkeep
 --   0  it is parked, to be woken when there is more to do than others take
 --   2  neither: tasks wait, and it should look
 local function take_roles(first, id, channel_prefix, most_watchers, life)
@@ -8,7 +10,7 @@ local function take_roles(first, id, channel_prefix, most_watchers, life)
     for at = first, #KEYS, 3 do
         local watchers, parked, pending = KEYS[at], KEYS[at + 1], KEYS[at + 2]
         local members = redis.call('ZRANGE', watchers, 0, -1, 'WITHSCORES')
-        local others, is_watcher = 0, false
+        local others, is_watcher, role = 0, false, 1
         for i = 1, #members, 2 do
             local other = members[i]
             if other == id then
@@ -18,13 +20,16 @@ local function take_roles(first, id, channel_prefix, most_watchers, life)
                 redis.call('ZREM', watchers, other) -- hung, or gone
             else
                 others = others + 1
+                if other < id then
+                    role = 3
+                end
             end
         end
         if is_watcher or others < most_watchers then
             redis.call('ZADD', watchers, now, id)
             redis.call('EXPIRE', watchers, life)
             redis.call('ZREM', parked, id)
-            roles[#roles + 1] = 1
+            roles[#roles + 1] = role
         elseif redis.call('LLEN', pending) > 0 then
             redis.call('ZREM', parked, id)
             roles[#roles + 1] = 2

@@ -206,7 +206,12 @@ ASYNQ_MUST_CHECK int broker_drop_active(redis_conn *conn, const queue_keys *keys
 
 enum { BROKER_WATCHERS_MOST = 2, BROKER_ROLE_LIFE_S = 15 };
 
-typedef enum queue_role { ROLE_PARKED = 0, ROLE_WATCHER = 1, ROLE_NONE = 2 /* tasks wait: look */ } queue_role;
+typedef enum queue_role {
+    ROLE_PARKED = 0,
+    ROLE_WATCHER = 1,
+    ROLE_NONE = 2,  /* tasks wait: look */
+    ROLE_DEPUTY = 3 /* a watcher that leaves the upkeep to the other one */
+} queue_role;
 
 /* Asks for roles in queues. reply: a queue_role for each, see broker_result_at(). */
 ASYNQ_MUST_CHECK int broker_take_roles(redis_conn *conn, bytes server_id, const queue_keys *const *queues, size_t count,

@@ -1,8 +1,8 @@
 /*
  * Roles of idle servers. If every idle server of a large fleet were told of every task, each task would cost Redis a
  * lease and a new watch per server. So from a few servers on, a queue has at most two watchers: they are told of new
- * tasks, and keep the timers and the upkeep of the queue. The others are parked. Whoever takes tasks and leaves some
- * wakes one of them (lua/lease.lua), and so does a watcher that has no free slot any more.
+ * tasks and keep the timers of the queue, and one of them does its upkeep. The others are parked. Whoever takes tasks
+ * and leaves some wakes one of them (lua/lease.lua), and so does a watcher that has no free slot any more.
  *
  *   NONE    --queue empty, script--> WATCHER   another watcher is missing
  *   NONE    --queue empty, script--> PARKED
@@ -34,8 +34,12 @@ void parking_take_duty(served_queue *queue)
 
 bool parking_skips_upkeep(const served_queue *queue)
 {
-    asynq_server *server = queue->server;
-    return queue->off_duty || (queue->role == ROLE_WATCHER && server_random_below(server, BROKER_WATCHERS_MOST) != 0);
+    return queue->off_duty || queue->role == ROLE_DEPUTY;
+}
+
+static bool is_watching(queue_role role)
+{
+    return role == ROLE_WATCHER || role == ROLE_DEPUTY;
 }
 
 static void role_take(served_queue *queue, queue_role role)
@@ -46,7 +50,7 @@ static void role_take(served_queue *queue, queue_role role)
     queue->role = role;
     if (role == ROLE_PARKED) {
         parking_leave_duty(queue);
-    } else if (role == ROLE_WATCHER) {
+    } else if (is_watching(role)) {
         parking_take_duty(queue);
         watch_pending(queue);
     } else {
@@ -57,7 +61,7 @@ static void role_take(served_queue *queue, queue_role role)
 void parking_ask(served_queue *queue)
 {
     queue->may_have_tasks = false;
-    if (queue->role == ROLE_WATCHER)
+    if (is_watching(queue->role))
         watch_pending(queue);
     else
         queue->role_wanted = true;

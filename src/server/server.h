@@ -217,7 +217,7 @@ void parking_forget(served_queue *queue);
 void parking_woken(asynq_server *server, bytes queue);
 void parking_leave_duty(served_queue *queue);
 void parking_take_duty(served_queue *queue);
-/* True if another server does this round of upkeep: all of them when we are parked, about every other for watchers. */
+/* True if another server does the upkeep of the queue. */
 bool parking_skips_upkeep(const served_queue *queue);
 /* The queues that take part in the next beat, in `beating` and `role_keys`; and what came of it. */
 void parking_beat_begins(asynq_server *server);
