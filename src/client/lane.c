@@ -194,17 +194,17 @@ static bool chunk_send(lane_chunk *chunk)
 static lane_chunk *lane_next_chunk(lane *l)
 {
     lane_chunk *next = NULL, *unused = NULL;
-    bool any_in_flight = false;
+    size_t in_flight = 0;
     for (int i = 0; i < LANE_CHUNKS; i++) {
         lane_chunk *chunk = &l->chunks[i];
-        any_in_flight |= chunk->in_flight;
+        in_flight += chunk->in_flight ? chunk->count : 0;
         if (!chunk->count && !chunk->in_flight)
             unused = chunk;
         else if (!chunk->in_flight && (!next || chunk->number < next->number))
             next = chunk;
     }
-    bool is_full = l->waiting >= BROKER_CHUNK_TASKS || l->waiting_bytes >= BROKER_CHUNK_BYTES;
-    if (next || !unused || !l->first || (any_in_flight && !is_full))
+    bool is_worth_it = l->waiting >= in_flight || l->waiting_bytes >= BROKER_CHUNK_BYTES;
+    if (next || !unused || !l->first || !is_worth_it)
         return next;
     chunk_form(unused);
     return unused;

@@ -1,7 +1,7 @@
 /*
  * A lane: the tasks on their way into one queue. While a chunk is with Redis, what arrives makes the next one, so under
- * load many callers' tasks share a round trip and alone nothing waits. A second chunk goes out beside the first only
- * when it is full: then Redis need not wait for us, and small chunks, which cost it more per task, stay out of its way.
+ * load many callers' tasks share a round trip and alone nothing waits. A second chunk goes out beside the first when it
+ * is at least as large: then Redis need not wait for us, and chunks do not become smaller, which would cost it more.
  *
  *   lane_add --> waiting --> chunk --script--> Redis
  *                              ^                  |

@@ -5,11 +5,10 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "wire/task_id.h"
 #include "wire/task_message.h"
 
 #include <inttypes.h>
-#include <openssl/rand.h>
-#include <uuid/uuid.h>
 
 enum { DEFAULT_MAX_RETRY = 25, DEFAULT_TIMEOUT_S = 1800 };
 
@@ -18,20 +17,6 @@ enum { DEFAULT_MAX_RETRY = 25, DEFAULT_TIMEOUT_S = 1800 };
 
 /* Go saturates durations at this many seconds. */
 #define LONGEST_DURATION_S INT64_C(9223372036)
-
-/*
- * Version 4. libuuid's own generator asks the kernel for each one and stirs bits of random() in: a third of all our CPU
- * time per task went there. OpenSSL's is seeded by the kernel, too, and notices a fork.
- */
-static void make_random_uuid(uuid_t id)
-{
-    if (RAND_bytes(id, sizeof(uuid_t)) != 1) {
-        uuid_generate_random(id);
-        return;
-    }
-    id[6] = (id[6] & 0x0f) | 0x40;
-    id[8] = (id[8] & 0x3f) | 0x80;
-}
 
 static const char default_queue[] = "default";
 
@@ -258,11 +243,9 @@ int task_plan_make(task_plan *plan, const asynq_task *task, const asynq_task_opt
     if (status)
         return status;
 
-    char id[37];
-    uuid_t random_id;
+    char id[TASK_ID_RANDOM_SIZE];
     if (!options.id) {
-        make_random_uuid(random_id);
-        uuid_unparse_lower(random_id, id);
+        task_id_make_random(id);
         options.id = id;
     }
     task_message message = {

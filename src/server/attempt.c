@@ -35,11 +35,11 @@ static void deadline_reached(void *arg)
 }
 
 /* Enters the job into the queue's books. False: out of memory. */
-static bool attempt_register(served_queue *queue, asynq_job *job, lease_score lease)
+static bool attempt_register(served_queue *queue, asynq_job *job, const held_lease *lease)
 {
     job->queue = queue;
-    job->tag = lease.tag;
-    job->lease_ends_at_ms = queue->lease_ends_at_ms;
+    job->tag = lease->score.tag;
+    job->lease_ends_at_ms = lease->ends_at_ms;
     job->number = ++queue->last_number;
     job->state = JOB_RUNNING;
     HASH_ADD_KEYPTR(hh, queue->jobs, job->id, job->id_length, job);
@@ -116,7 +116,7 @@ static bool attempt_supersede(asynq_job *known)
     return true;
 }
 
-void attempt_begin(served_queue *queue, leased_task task, lease_score lease)
+void attempt_begin(served_queue *queue, leased_task task, const held_lease *lease)
 {
     asynq_server *server = queue->server;
     asynq_error error;
@@ -129,7 +129,7 @@ void attempt_begin(served_queue *queue, leased_task task, lease_score lease)
     if (!job && error.code == ASYNQ_E_MALFORMED) {
         log_error(&server->log, "queue \"%s\": task %.*s cannot be read and is archived: %s", queue->name,
                   BYTES_ARGS(task.id), error.text);
-        outcome_archive_malformed(queue, task.id, task.message, error.text, lease, "");
+        outcome_archive_malformed(queue, task.id, task.message, error.text, lease->score, "");
         return;
     }
     asynq_job *known = NULL;

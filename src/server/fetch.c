@@ -8,6 +8,12 @@
 
 #include "base/clock.h"
 
+enum {
+    FETCH_AHEAD_SLOTS = BROKER_CHUNK_TASKS / 2,     /* a smaller lease costs Redis more per task */
+    FETCH_AHEAD_BACKLOG = 2 * BROKER_CHUNK_TASKS,   /* outcomes come first */
+    FETCH_LARGEST_BACKLOG = 16 * BROKER_CHUNK_TASKS /* beyond the slots: what a crash now would make run again */
+};
+
 static uint64_t random_next(asynq_server *server)
 {
     uint64_t x = server->random; /* xorshift; only fairness hangs on it */
@@ -75,14 +81,30 @@ static void plan_strict(asynq_server *server)
         queue->planned = slots < chunk_limit(queue) ? slots : chunk_limit(queue);
 }
 
+/* Before the tasks begin: their handlers may take a while, and Redis can work meanwhile. */
+static void fetch_ahead(asynq_server *server)
+{
+    if (server->leases_in_flight || server->slots_free < FETCH_AHEAD_SLOTS ||
+        settle_backlog(server) > FETCH_AHEAD_BACKLOG)
+        return;
+    fetch_pump(server);
+    redis_conn_flush(server->work);
+}
+
 static void fetch_take_tasks(served_queue *queue, const redis_value *reply)
 {
-    size_t count = broker_lease_count(reply);
-    for (size_t i = 0; i < count; i++) {
-        leased_task task = broker_lease_task(reply, i);
-        queue->mean_message_size = (7 * queue->mean_message_size + task.message.length) / 8;
-        attempt_begin(queue, task, queue->lease);
+    int count = (int)broker_lease_count(reply);
+    held_lease lease = queue->lease;
+    for (int i = 0; i < count; i++) {
+        size_t size = broker_lease_task(reply, (size_t)i).message.length;
+        queue->mean_message_size = (7 * queue->mean_message_size + size) / 8;
     }
+    queue->server->slots_free -= count; /* attempt_begin takes them one by one */
+    if (broker_lease_waiting(reply) > 0)
+        fetch_ahead(queue->server);
+    queue->server->slots_free += count;
+    for (int i = 0; i < count; i++)
+        attempt_begin(queue, broker_lease_task(reply, (size_t)i), &lease);
     int64_t waiting = broker_lease_waiting(reply);
     if (waiting == BROKER_QUEUE_PAUSED)
         watch_queue_paused(queue);
@@ -98,7 +120,7 @@ static void fetch_replied(void *arg, int status, const asynq_error *error, const
     asynq_server *server = queue->server;
     queue->lease_in_flight = false;
     server->leases_in_flight--;
-    server->slots_free += (int)queue->lease_asked; /* attempt_begin takes them again one by one */
+    server->slots_free += (int)queue->lease_asked;
     if (status == ASYNQ_E_OUTCOME_UNKNOWN)
         queue->lease_unknown = true;
     if (status) {
@@ -113,13 +135,13 @@ static void fetch_replied(void *arg, int status, const asynq_error *error, const
 static void fetch_send(served_queue *queue, size_t count)
 {
     asynq_server *server = queue->server;
-    queue->lease = (lease_score){
-        .second = floor_div(loop_now_ns(server->loop), NS_PER_SECOND) + BROKER_LEASE_S,
-        .tag = lease_tag(server->number, ++server->lease_calls),
+    queue->lease = (held_lease){
+        .score.second = floor_div(loop_now_ns(server->loop), NS_PER_SECOND) + BROKER_LEASE_S,
+        .score.tag = lease_tag(server->number, ++server->lease_calls),
+        .ends_at_ms = loop_steady_ms(server->loop) + BROKER_LEASE_S * MS_PER_SECOND,
     };
-    queue->lease_ends_at_ms = loop_steady_ms(server->loop) + BROKER_LEASE_S * MS_PER_SECOND;
     queue->lease_asked = count;
-    if (broker_lease(server->work, &queue->keys, count, queue->lease, server->parking, fetch_replied, queue))
+    if (broker_lease(server->work, &queue->keys, count, queue->lease.score, server->parking, fetch_replied, queue))
         return; /* out of memory or not connected: the next turn or the next connection tries again */
     queue->lease_in_flight = true;
     server->leases_in_flight++;
@@ -129,7 +151,7 @@ static void fetch_send(served_queue *queue, size_t count)
 void fetch_pump(asynq_server *server)
 {
     if (!server->fetching || !server->number || server->leases_in_flight || server->slots_free <= 0 ||
-        !redis_conn_is_ready(server->work))
+        !redis_conn_is_ready(server->work) || settle_backlog(server) > FETCH_LARGEST_BACKLOG)
         return;
     for (size_t i = 0; i < server->queue_count; i++)
         server->queues[i]->planned = 0;
@@ -159,9 +181,9 @@ static void read_back_replied(void *arg, int status, const asynq_error *error, c
         leased_task task = broker_read_back_task(reply, i);
         asynq_job *known = NULL;
         HASH_FIND(hh, queue->jobs, task.id.data, task.id.length, known);
-        if (known && known->tag == queue->lease.tag)
+        if (known && known->tag == queue->lease.score.tag)
             continue; /* an older lease of ours with the same tag */
-        attempt_begin(queue, task, queue->lease);
+        attempt_begin(queue, task, &queue->lease);
         found++;
     }
     log_info(&queue->server->log, "queue \"%s\": a lease whose reply was lost had taken %zu tasks; they run now",
@@ -174,6 +196,6 @@ void fetch_reconnected(asynq_server *server)
         served_queue *queue = server->queues[i];
         /* If it cannot be sent now, the connection is about to go, and the next one tries again. */
         if (queue->lease_unknown)
-            (void)!broker_read_back(server->work, &queue->keys, queue->lease, read_back_replied, queue);
+            (void)!broker_read_back(server->work, &queue->keys, queue->lease.score, read_back_replied, queue);
     }
 }

@@ -91,7 +91,7 @@ static void lease_check_fired(void *arg)
                 if (job->lease_ends_at_ms < now_ms)
                     attempt_lease_lost(job, "its lease could not be renewed in time");
         }
-        if (queue->lease_unknown && queue->lease_ends_at_ms < now_ms)
+        if (queue->lease_unknown && queue->lease.ends_at_ms < now_ms)
             queue->lease_unknown = false; /* whatever it took belongs to the recoverers now */
     }
     loop_timer_set(&server->lease_check, LEASE_CHECK_PERIOD_MS);

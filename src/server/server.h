@@ -42,6 +42,12 @@ typedef struct due_source {
 
 enum { DUE_SOURCES = 2, ORPHANS_MOST = 256 };
 
+/* A lease as long as it may be ours. */
+typedef struct held_lease {
+    lease_score score;
+    int64_t ends_at_ms; /* steady clock */
+} held_lease;
+
 /* Ids seen active without a lease; those seen again at the next look are adopted. */
 typedef struct orphan_list {
     char *ids[ORPHANS_MOST];
@@ -67,9 +73,8 @@ typedef struct served_queue {
     bool lease_in_flight;
     size_t lease_asked;
     size_t mean_message_size; /* bytes, of the last tasks taken */
-    lease_score lease;        /* of the call under way, or of the one whose outcome is unknown */
+    held_lease lease;         /* of the call under way, or of the one whose outcome is unknown */
     bool lease_unknown;
-    int64_t lease_ends_at_ms; /* steady clock */
 
     /* parking.c */
     queue_role role;
@@ -224,7 +229,7 @@ void parking_beat_begins(asynq_server *server);
 void parking_beat_replied(asynq_server *server, const redis_value *reply, int64_t servers_alive);
 
 /* ---- attempt.c: the life of a job in this server ---- */
-void attempt_begin(served_queue *queue, leased_task task, lease_score lease);
+void attempt_begin(served_queue *queue, leased_task task, const held_lease *lease);
 /* Ends a running job whose handler has not returned, with a text. Its handler may run on. */
 void attempt_give_up(asynq_job *job, const char *reason);
 /* The lease is lost: nothing may be written any more. */
@@ -244,6 +249,8 @@ void outcome_archive_malformed(served_queue *queue, bytes id, bytes found, const
 /* ---- settle.c ---- */
 void settle_add(asynq_job *job);
 void settle_pump(served_queue *queue);
+/* Attempts that have ended and whose outcome Redis has not acknowledged. */
+size_t settle_backlog(const asynq_server *server);
 bool settle_is_idle(const served_queue *queue);
 
 /* ---- components ---- */

@@ -19,6 +19,14 @@ void settle_add(asynq_job *job)
     DL_APPEND(job->queue->unsettled, job);
 }
 
+size_t settle_backlog(const asynq_server *server)
+{
+    size_t jobs = 0;
+    for (size_t i = 0; i < server->queue_count; i++)
+        jobs += HASH_COUNT(server->queues[i]->jobs);
+    return jobs - server->running_count;
+}
+
 bool settle_is_idle(const served_queue *queue)
 {
     return !queue->unsettled && !queue->settling_count;
