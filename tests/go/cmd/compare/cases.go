@@ -188,13 +188,17 @@ func (b *bench) waiting(side string, count, rate int, with settings) metrics {
 	producer.hear("ready")
 	time.Sleep(2500 * time.Millisecond) // both connected; the worker idle
 	cpuBefore := b.redis.cpuUs()
+	allBefore, fruitfulBefore := b.redis.leases(side)
 	producer.say("go")
 	producer.hear("done")
 	producer.wait()
 	done := worker.hear("done")
+	all, fruitful := b.redis.leases(side)
 	m := metrics{
-		"redis_us":  (b.redis.cpuUs() - cpuBefore) / float64(count),
-		"worker_us": (done[2] - workerBefore) / float64(count),
+		// For Go the fruitful ones, for ours the enqueues, are the tasks themselves.
+		"empty_leases": (all-allBefore-fruitful+fruitfulBefore)/float64(count) - 1,
+		"redis_us":     (b.redis.cpuUs() - cpuBefore) / float64(count),
+		"worker_us":    (done[2] - workerBefore) / float64(count),
 	}
 	b.finish(worker, m, count, 0)
 	return m

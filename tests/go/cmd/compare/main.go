@@ -121,7 +121,7 @@ var units = []struct {
 }{
 	{"rate", "tasks/s", false}, {"redis_us", "Redis us", false}, {"worker_us", "worker us", false},
 	{"client_us", "client us", false}, {"memory_kb", "kB", false}, {"memory_kb_per_1000", "kB/1000", false},
-	{"p50_ms", "p50 ms", true}, {"p99_ms", "p99 ms", true}, {"max_ms", "max ms", true},
+	{"empty_leases", "empty leases", false}, {"p50_ms", "p50 ms", true}, {"p99_ms", "p99 ms", true}, {"max_ms", "max ms", true},
 	{"commands_per_s", "commands/s", false}, {"worker_us_per_s", "worker us/s", false}, {"start_ms", "start ms", false},
 }
 

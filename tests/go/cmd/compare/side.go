@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -85,6 +86,25 @@ func (s *server) cpuUs() float64 {
 		}
 	}
 	return sum
+}
+
+// calls counts how often a command was called so far, by clients and by scripts.
+func (s *server) calls(command string) float64 {
+	text, _ := s.do("INFO", "commandstats").(string)
+	var count float64
+	if found := regexp.MustCompile(`cmdstat_` + command + `:calls=(\d+)`).FindStringSubmatch(text); found != nil {
+		count, _ = strconv.ParseFloat(found[1], 64)
+	}
+	return count
+}
+
+// leases counts attempts to take tasks, and those that took some, so far. Go's script pops from each queue it asks; ours
+// looks whether the queue is paused, and pops only if there is something. Each enqueue of Go's client asks once, too.
+func (s *server) leases(side string) (all, fruitful float64) {
+	if side == "go" {
+		return s.calls("rpoplpush"), 0
+	}
+	return s.calls("exists"), s.calls("rpop")
 }
 
 // commandsSent counts the commands that clients send for a while, not those that scripts call.
