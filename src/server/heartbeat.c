@@ -276,9 +276,9 @@ static void heartbeat_records(asynq_server *server)
     buf_clear(&info);
 }
 
-void heartbeat_now(asynq_server *server)
+static void beat(asynq_server *server, int64_t next_ms)
 {
-    loop_timer_set(&server->beat, BEAT_PERIOD_MS);
+    loop_timer_set(&server->beat, next_ms);
     if (!redis_conn_is_ready(server->work) || server->phase >= SHUTDOWN_CLEARING)
         return;
     server->renew_sweep++;
@@ -290,7 +290,13 @@ void heartbeat_now(asynq_server *server)
 
 static void beat_fired(void *arg)
 {
-    heartbeat_now(arg);
+    beat(arg, BEAT_PERIOD_MS);
+}
+
+void heartbeat_now(asynq_server *server)
+{
+    /* A fleet that starts, or finds Redis again, at the same moment does not beat at the same moment for ever. */
+    beat(server, BEAT_PERIOD_MS / 2 + server_random_below(server, BEAT_PERIOD_MS / 2));
 }
 
 void heartbeat_start(asynq_server *server)
