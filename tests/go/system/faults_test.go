@@ -67,10 +67,11 @@ func TestLostReplies(t *testing.T) {
 	}
 }
 
-// notLost lists the kinds of command of which no reply was lost yet.
+// notLost lists the kinds of command of which no reply was lost yet. ZRANGE and CLIENT arm watches; LLEN does, too, but
+// only when the queue runs empty, which it seldom does here.
 func notLost(proxy *Proxy) (missing []string) {
 	lost := proxy.Counts()
-	for _, kind := range []string{"enqueue", "lease", "lease-read-back", "settle", "renew", "forward", "LLEN", "CLIENT"} {
+	for _, kind := range []string{"enqueue", "lease", "lease-read-back", "settle", "renew", "forward", "ZRANGE", "CLIENT"} {
 		if lost[kind] == 0 {
 			missing = append(missing, kind)
 		}
