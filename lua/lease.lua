@@ -26,7 +26,7 @@ local taken, leases = {}, {}
 
 -- Redis keeps a set of up to 128 short members as a list that it walks for each new member, with our scores as texts
 -- that it parses at each step: 4 us per member at 100. A member of more than 64 bytes, there for a moment, makes it a
--- skip list (measured: 16 instead of 12 us of Redis per task with and without, at concurrency 100).
+-- skip list (measured at concurrency 100: 12 us of Redis per task with it, 16 without).
 local long_member = string.rep('-', 65)
 if leased + #ids > 8 and leased <= 128 then
     leases = { score, long_member }

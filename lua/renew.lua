@@ -1,8 +1,9 @@
 -- Renews leases of one queue, if they are still ours.
 --
 -- KEYS: lease
--- ARGV: groups: tag (the score's fraction in units of 2^-22), new score, n, then n ids
+-- ARGV: groups: tag of the lease, new score, n, then n ids
 -- Result: for each task 1 (renewed), 0 (no lease), -1 (the lease belongs to somebody else)
+--@include tag
 local results, renewed = {}, {}
 local at = 1
 while at <= #ARGV do
@@ -11,7 +12,7 @@ while at <= #ARGV do
         local held = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i]) or nil)
         if not held then
             results[#results + 1] = 0
-        elseif math.floor((held - math.floor(held)) * 4194304 + 0.5) ~= tag then
+        elseif tag_of(held) ~= tag then
             results[#results + 1] = -1
         else
             renewed[#renewed + 1] = score

@@ -12,8 +12,7 @@
 --         again     id, message, result, retry at (s)       not counted as a failure
 --         archive   id, message, result
 --         requeue   id, result
---       An empty lock or result means none. The fence is the tag of the lease: the fraction of its score in units of
---       2^-22; with "=" in front it is the whole score.
+--       An empty lock or result means none. The fence is the tag of the lease, or the whole score with "=" in front.
 -- Result: for each task 1 (done), 0 (not active, or without lease), -1 (the lease belongs to somebody else)
 --
 -- What fails its tests is left exactly as it was. The first write of the script is a removal: a full Redis drains; and
@@ -39,6 +38,7 @@ while at <= #ARGV do
     groups[#groups + 1] = group
 end
 
+--@include tag
 -- Whose lease is still ours? An id that is given twice counts once.
 local results, wanted, left = {}, {}, 0
 local scores = redis.call('ZMSCORE', lease, unpack(ids))
@@ -50,7 +50,7 @@ for _, group in ipairs(groups) do
         local result = 1
         if not score or wanted[ids[i]] then
             result = 0
-        elseif (exact and score or math.floor(score % 1 * 4194304 + 0.5)) ~= fence then
+        elseif (exact and score or tag_of(score)) ~= fence then
             result = -1
         else
             wanted[ids[i]] = true
@@ -229,21 +229,18 @@ if others then
     settle_otherwise()
 end
 
--- The total starts again when it would pass the largest number Redis can add to.
+-- The totals start again when the one of the processed would pass the largest number Redis can add to.
+local add_to_total = total + processed >= 9223372036854775807 and 'SET' or 'INCRBY'
+local function count(total_key, today_key, number)
+    redis.call(add_to_total, total_key, number)
+    if redis.call('INCRBY', today_key, number) == number then
+        redis.call('EXPIREAT', today_key, counters_expire)
+    end
+end
 if processed > 0 then
-    local command = 'INCRBY'
-    if total + processed >= 9223372036854775807 then
-        command = 'SET'
-    end
-    redis.call(command, KEYS[7], processed)
-    if redis.call('INCRBY', KEYS[9], processed) == processed then
-        redis.call('EXPIREAT', KEYS[9], counters_expire)
-    end
-    if failed > 0 then
-        redis.call(command, KEYS[8], failed)
-        if redis.call('INCRBY', KEYS[10], failed) == failed then
-            redis.call('EXPIREAT', KEYS[10], counters_expire)
-        end
-    end
+    count(KEYS[7], KEYS[9], processed)
+end
+if failed > 0 then
+    count(KEYS[8], KEYS[10], failed)
 end
 return results

@@ -239,6 +239,7 @@ typedef struct server_beat {
 
 /* reply: an array, see broker_beat_reply. Also publishes an empty message on the server's own channel. */
 ASYNQ_MUST_CHECK int broker_beat(redis_conn *conn, const server_beat *beat, broker_cb cb, void *arg);
+
 typedef struct broker_beat_reply {
     int64_t workers_recorded;
     int64_t redis_ms; /* Redis's clock, Unix time */

@@ -4,10 +4,13 @@
 
 #include "broker/broker.h"
 
-/* Sends; `cb` may be NULL. Same results as redis_conn_command(). */
 /* The keys of a script that gives roles: three per queue. */
 void broker_add_role_keys(redis_args *args, const queue_keys *const *queues, size_t count);
 
+/* What such a script is told of the server that takes the roles. */
+void broker_add_role_taker(redis_args *args, bytes server_id);
+
+/* Sends; `cb` may be NULL. Same results as redis_conn_command(). */
 int broker_call(redis_conn *conn, const redis_args *args, broker_cb cb, void *arg);
 
 #endif

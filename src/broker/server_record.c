@@ -70,10 +70,7 @@ static int send_beat(redis_conn *conn, const server_beat *beat, const record_key
     redis_args_add_integer(args, floor_div(beat->now_ns, NS_PER_SECOND) + beat->life_s);
     redis_args_add(args, beat->server_info);
     redis_args_add_integer(args, beat->life_s);
-    redis_args_add(args, beat->server_id);
-    redis_args_add(args, global_key_name(GLOBAL_KEY_WAKE));
-    redis_args_add_integer(args, BROKER_WATCHERS_MOST);
-    redis_args_add_integer(args, BROKER_ROLE_LIFE_S);
+    broker_add_role_taker(args, beat->server_id);
     return broker_call(conn, args, cb, arg);
 }
 

@@ -76,13 +76,13 @@ ASYNQ_MUST_CHECK int redis_conn_command(redis_conn *conn, const redis_args *args
 /* The same for a few words. */
 ASYNQ_MUST_CHECK int redis_conn_commandf(redis_conn *conn, redis_result_cb cb, void *arg, int count, ...);
 
-/* An empty argument list that lives as long as the connection, for building one command at a time. */
 /*
  * Sends what was queued now instead of at the end of the turn, so that Redis works while the rest of the turn goes on.
  * If that fails, the connection goes down, and its callbacks with it, before this returns.
  */
 void redis_conn_flush(redis_conn *conn);
 
+/* An empty argument list that lives as long as the connection, for building one command at a time. */
 redis_args *redis_conn_args(redis_conn *conn);
 
 /* Starts EVALSHA: the script's SHA-1 and the number of keys. The caller adds keys, then arguments. */

@@ -94,18 +94,18 @@ static void fetch_ahead(asynq_server *server)
 static void fetch_take_tasks(served_queue *queue, const redis_value *reply)
 {
     int count = (int)broker_lease_count(reply);
+    int64_t waiting = broker_lease_waiting(reply);
     held_lease lease = queue->lease;
     for (int i = 0; i < count; i++) {
         size_t size = broker_lease_task(reply, (size_t)i).message.length;
         queue->mean_message_size = (7 * queue->mean_message_size + size) / 8;
     }
     queue->server->slots_free -= count; /* attempt_begin takes them one by one */
-    if (broker_lease_waiting(reply) > 0)
+    if (waiting > 0)
         fetch_ahead(queue->server);
     queue->server->slots_free += count;
     for (int i = 0; i < count; i++)
         attempt_begin(queue, broker_lease_task(reply, (size_t)i), &lease);
-    int64_t waiting = broker_lease_waiting(reply);
     if (waiting == BROKER_QUEUE_PAUSED)
         watch_queue_paused(queue);
     else if (waiting == 0)

@@ -18,13 +18,13 @@
 
 #include "base/alloc.h"
 
-void parking_leave_duty(served_queue *queue)
+static void leave_duty(served_queue *queue)
 {
     queue->off_duty = true;
     forwarder_rest(queue);
 }
 
-void parking_take_duty(served_queue *queue)
+static void take_duty(served_queue *queue)
 {
     if (!queue->off_duty)
         return;
@@ -49,9 +49,9 @@ static void role_take(served_queue *queue, queue_role role)
     queue->woken = false;
     queue->role = role;
     if (role == ROLE_PARKED) {
-        parking_leave_duty(queue);
+        leave_duty(queue);
     } else if (is_watching(role)) {
-        parking_take_duty(queue);
+        take_duty(queue);
         watch_pending(queue);
     } else {
         queue->may_have_tasks = true;
@@ -86,6 +86,27 @@ static void roles_replied(void *arg, int status, const asynq_error *error, const
     }
 }
 
+void parking_forget(served_queue *queue)
+{
+    queue->role = ROLE_NONE;
+    queue->role_wanted = queue->role_asked = queue->woken = false;
+    queue->may_have_tasks = true;
+}
+
+static void leave_all(asynq_server *server)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < server->queue_count; i++) {
+        served_queue *queue = server->queues[i];
+        if (queue->role == ROLE_NONE && !queue->role_asked && !queue->role_wanted)
+            continue;
+        parking_forget(queue);
+        server->role_keys[count++] = &queue->keys;
+    }
+    if (count) /* if it cannot be sent, the entries age out */
+        (void)!broker_leave_roles(server->work, bytes_of(server->id), server->role_keys, count);
+}
+
 /* Slots that a lease under way may fill do not count as taken yet. */
 static bool can_take_tasks(const asynq_server *server)
 {
@@ -95,7 +116,7 @@ static bool can_take_tasks(const asynq_server *server)
 void parking_pump(asynq_server *server)
 {
     if (!can_take_tasks(server))
-        parking_leave(server);
+        leave_all(server);
     if (server->asking_count || !server->fetching || !redis_conn_is_ready(server->work))
         return;
     for (size_t i = 0; i < server->queue_count; i++) {
@@ -113,27 +134,6 @@ void parking_pump(asynq_server *server)
             server->asking[i]->role_asked = false; /* the next connection, or the safety poll, looks again */
         server->asking_count = 0;
     }
-}
-
-void parking_forget(served_queue *queue)
-{
-    queue->role = ROLE_NONE;
-    queue->role_wanted = queue->role_asked = queue->woken = false;
-    queue->may_have_tasks = true;
-}
-
-void parking_leave(asynq_server *server)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < server->queue_count; i++) {
-        served_queue *queue = server->queues[i];
-        if (queue->role == ROLE_NONE && !queue->role_asked && !queue->role_wanted)
-            continue;
-        parking_forget(queue);
-        server->role_keys[count++] = &queue->keys;
-    }
-    if (count) /* if it cannot be sent, the entries age out */
-        (void)!broker_leave_roles(server->work, bytes_of(server->id), server->role_keys, count);
 }
 
 void parking_woken(asynq_server *server, bytes name)
@@ -164,7 +164,7 @@ void parking_beat_begins(asynq_server *server)
     for (size_t i = 0; i < server->queue_count; i++) {
         served_queue *queue = server->queues[i];
         if (queue->role == ROLE_NONE) {
-            parking_take_duty(queue); /* it has been busy for a while */
+            take_duty(queue); /* it has been busy for a while */
             continue;
         }
         server->role_keys[count] = &queue->keys;
@@ -183,9 +183,9 @@ static void parking_switch(asynq_server *server, bool on)
     }
     if (on)
         return;
-    parking_leave(server);
+    leave_all(server);
     for (size_t i = 0; i < server->queue_count; i++)
-        parking_take_duty(server->queues[i]);
+        take_duty(server->queues[i]);
 }
 
 void parking_beat_replied(asynq_server *server, const redis_value *reply, int64_t servers_alive)

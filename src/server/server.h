@@ -177,11 +177,12 @@ struct asynq_server {
 
 /* ---- server.c ---- */
 const char *server_status_name(server_status status);
-/* Logs "queue ...: cannot <what>", not too often; a lost connection has a line of its own. */
 static inline bool is_lost_connection(const asynq_error *error)
 {
     return error->code == ASYNQ_E_UNAVAILABLE || error->code == ASYNQ_E_OUTCOME_UNKNOWN;
 }
+
+/* Logs "queue ...: cannot <what>", not too often; a lost connection has a line of its own. */
 void queue_complain(served_queue *queue, const char *what, const asynq_error *error);
 
 /* ---- fetch.c ---- */
@@ -215,13 +216,10 @@ void parking_clear(asynq_server *server);
 void parking_ask(served_queue *queue);
 /* In each turn: asks, or leaves when no task can be taken. */
 void parking_pump(asynq_server *server);
-void parking_leave(asynq_server *server);
 /* What Redis has of us is gone or unknown: look into the queue. */
 void parking_forget(served_queue *queue);
 /* A message on our own channel, with the name of the queue. */
 void parking_woken(asynq_server *server, bytes queue);
-void parking_leave_duty(served_queue *queue);
-void parking_take_duty(served_queue *queue);
 /* True if another server does the upkeep of the queue. */
 bool parking_skips_upkeep(const served_queue *queue);
 /* The queues that take part in the next beat, in `beating` and `role_keys`; and what came of it. */
