@@ -1,16 +1,15 @@
 /*
  * How fast Redis can go at all: our scripts for working, sent by a client that does nothing else. Two chunks are on
- * their way at any time, so Redis never waits. It speaks to bench/compare like a rig.
- * usage: asynq-limit redis=redis://HOST:PORT tasks=N ...   (further settings of rigs are accepted and ignored)
+ * their way at any time, so Redis never waits. It speaks to bench/compare like a rig, with the role "limit".
+ * usage: asynq-limit SETTING=VALUE...   (of the settings of rigs it heeds redis and tasks)
  */
 #include "base/clock.h"
 #include "broker/broker.h"
+#include "rig.h"
 
 #include <hiredis/hiredis.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/resource.h>
 
 enum { LIMIT_LANES = 2 };
 
@@ -19,24 +18,11 @@ static queue_keys keys;
 static char daily[200];
 static int64_t settled, first_ns, last_ns;
 
-static _Noreturn void die(const char *what)
-{
-    fprintf(stderr, "asynq-limit: %s\n", what);
-    exit(1);
-}
-
-static int64_t cpu_us(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
-}
-
 static redisReply *hear(void)
 {
     redisReply *reply = NULL;
     if (redisGetReply(conn, (void **)&reply) != REDIS_OK || !reply || reply->type == REDIS_REPLY_ERROR)
-        die(reply ? reply->str : conn->errstr);
+        rig_die("redis", reply ? reply->str : conn->errstr);
     return reply;
 }
 
@@ -132,27 +118,29 @@ static void work(void)
     }
 }
 
-int main(int argc, char **argv)
+static void connect_to_redis(void)
 {
     int port = 6379;
-    int64_t tasks = 0;
-    char line[64];
-    for (int i = 1; i < argc; i++) {
-        sscanf(argv[i], "redis=redis://127.0.0.1:%d", &port);
-        sscanf(argv[i], "tasks=%" SCNd64, &tasks);
-    }
+    if (sscanf(rig.redis, "redis://127.0.0.1:%d", &port) != 1)
+        rig_die(rig.redis, "not redis://127.0.0.1:PORT");
     conn = redisConnect("127.0.0.1", port);
-    if (!conn || conn->err || queue_keys_init(&keys, bytes_of("default")))
-        die(conn ? conn->errstr : "out of memory");
+    if (!conn || conn->err)
+        rig_die("redis", conn ? conn->errstr : "out of memory");
+}
+
+int main(int argc, char **argv)
+{
+    rig_read_settings(argc, argv);
+    connect_to_redis();
+    if (queue_keys_init(&keys, bytes_of("default")))
+        rig_die("start", "out of memory");
     snprintf(daily, sizeof daily, "%.*s:limit", BYTES_ARGS(keys.key[QUEUE_KEY_PROCESSED]));
     load_scripts();
-    printf("ready %" PRId64 "\n", cpu_us());
-    fflush(stdout);
+    rig_say("ready %" PRId64, rig_cpu_us());
     work();
-    printf("done %" PRId64 " %" PRId64 " %" PRId64 "\n", first_ns, last_ns, cpu_us());
-    fflush(stdout);
-    while (fgets(line, sizeof line, stdin) && strcmp(line, "end\n") != 0)
+    rig_say("done %" PRId64 " %" PRId64 " %" PRId64, first_ns, last_ns, rig_cpu_us());
+    for (const char *line; (line = rig_hear()) && strcmp(line, "end");)
         continue;
-    printf("result missing=%" PRId64 " repeated=0\n", tasks - settled);
+    rig_say("result missing=%" PRId64 " repeated=0", rig.tasks - settled);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* See rig.h. usage: asynq-rig SETTING=VALUE... */
+/* What the roles share; see rig.h. */
 #include "rig.h"
 
 #include <inttypes.h>
@@ -108,11 +108,24 @@ static void set(char *argument)
     rig_die(argument, "no such setting");
 }
 
-int main(int argc, char **argv)
+void rig_read_settings(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++)
         set(argv[i]);
     if (rig.payload < RIG_PAYLOAD_LEAST)
         rig_die("payload", "at least 13 bytes are needed");
-    return strcmp(rig.role, "work") == 0 ? rig_work() : rig_enqueue();
+}
+
+int rig_read_queues(asynq_queue queues[RIG_QUEUES_MOST + 1])
+{
+    char *list = strdup(rig.queues), *rest = list;
+    int count = 0;
+    for (char *name; count < RIG_QUEUES_MOST && (name = strsep(&rest, ",")); count++) {
+        char *priority = strchr(name, ':');
+        if (priority)
+            *priority++ = '\0';
+        queues[count] = (asynq_queue){name, priority ? atoi(priority) : 1};
+    }
+    queues[count] = (asynq_queue){0};
+    return count;
 }

@@ -11,7 +11,7 @@
 #include <asynq/asynq.h>
 #include <stdint.h>
 
-enum { RIG_PAYLOAD_LEAST = 13 };
+enum { RIG_PAYLOAD_LEAST = 13, RIG_QUEUES_MOST = 64 };
 
 /* What the handler of a task does. */
 typedef enum rig_deed {
@@ -22,7 +22,7 @@ typedef enum rig_deed {
 } rig_deed;
 
 typedef struct rig_settings {
-    const char *role; /* work, enqueue */
+    const char *role; /* work, enqueue, limit */
     const char *redis;
     const char *queues;  /* name:priority, separated by commas */
     const char *handler; /* async, thread */
@@ -36,6 +36,10 @@ typedef struct rig_settings {
 
 extern rig_settings rig;
 
+void rig_read_settings(int argc, char **argv);
+/* The queues of the settings. Returns how many; the array ends with one without a name. */
+int rig_read_queues(asynq_queue queues[RIG_QUEUES_MOST + 1]);
+
 int64_t rig_now_ns(void);
 /* CPU time of this process, in us. */
 int64_t rig_cpu_us(void);
@@ -45,6 +49,7 @@ void rig_say(const char *format, ...) ASYNQ_PRINTF(1, 2);
 const char *rig_hear(void);
 _Noreturn void rig_die(const char *what, const char *why);
 
+/* The roles. */
 int rig_work(void);
 int rig_enqueue(void);
 

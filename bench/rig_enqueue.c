@@ -8,21 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = 4000, MOST_QUEUES = 64, MOST_CALLERS = 256 };
+enum { BATCH = 4000, MOST_CALLERS = 256 };
 
 static asynq_client *client;
-static char *queue_names[MOST_QUEUES];
+static asynq_queue queues[RIG_QUEUES_MOST + 1];
 static int queue_count;
 static _Atomic int64_t next_number, failures;
-
-static void read_queues(void)
-{
-    char *list = strdup(rig.queues), *rest = list;
-    for (char *name; queue_count < MOST_QUEUES && (name = strsep(&rest, ","));) {
-        name[strcspn(name, ":")] = '\0';
-        queue_names[queue_count++] = name;
-    }
-}
 
 /* `payload` has rig.payload bytes. */
 static asynq_task make_task(int64_t number, char *payload, int64_t due_ms)
@@ -37,7 +28,7 @@ static asynq_task make_task(int64_t number, char *payload, int64_t due_ms)
         .type = "bench",
         .payload = payload,
         .payload_length = (size_t)rig.payload,
-        .options = {.queue = queue_names[number % queue_count],
+        .options = {.queue = queues[number % queue_count].name,
                     .unique_ms = rig.unique_s * 1000,
                     .process_at_ms = due_ms},
     };
@@ -115,7 +106,7 @@ static void enqueue_asynchronously(void)
 int rig_enqueue(void)
 {
     asynq_error error;
-    read_queues();
+    queue_count = rig_read_queues(queues);
     client = asynq_client_new(&(asynq_client_options){.redis = rig.redis}, &error);
     if (!client || asynq_client_ping(client, &error))
         rig_die("client", error.text);

@@ -9,12 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { WHEEL_MS = 4096, MOST_QUEUES = 64, MOST_SERVERS = 128 };
+enum { WHEEL_MS = 4096, MOST_SERVERS = 128 };
 
 static _Atomic unsigned char *runs; /* by task */
 static int64_t *delays_ns;          /* of each task's first run */
-static _Atomic int64_t held_now, distinct, first_ns, last_ns;
-static _Atomic int64_t cpu_at_end;
+static _Atomic int64_t held_now, distinct, first_ns;
 
 /* Jobs that end later: by the ms in which they do, or when "release" is read. */
 typedef struct later {
@@ -86,11 +85,8 @@ static void count_run(uint32_t number, int64_t base_ns)
         return;
     int64_t none = 0;
     atomic_compare_exchange_strong(&first_ns, &none, now_ns);
-    if (++distinct == rig.tasks) {
-        last_ns = now_ns;
-        cpu_at_end = rig_cpu_us();
-        rig_say("done %" PRId64 " %" PRId64 " %" PRId64, (int64_t)first_ns, (int64_t)last_ns, (int64_t)cpu_at_end);
-    }
+    if (++distinct == rig.tasks)
+        rig_say("done %" PRId64 " %" PRId64 " %" PRId64, (int64_t)first_ns, now_ns, rig_cpu_us());
 }
 
 static int handle(asynq_job *job, void *arg)
@@ -134,18 +130,6 @@ static void print_log(asynq_log_level level, const char *text, void *arg)
 {
     (void)level, (void)arg;
     fprintf(stderr, "asynq-rig: %s\n", text);
-}
-
-static void read_queues(asynq_queue *queues)
-{
-    char *list = strdup(rig.queues), *rest = list;
-    int count = 0;
-    for (char *name; count < MOST_QUEUES && (name = strsep(&rest, ",")); count++) {
-        char *priority = strchr(name, ':');
-        if (priority)
-            *priority++ = '\0';
-        queues[count] = (asynq_queue){name, priority ? atoi(priority) : 1};
-    }
 }
 
 static asynq_server *start_server(const asynq_queue *queues)
@@ -198,7 +182,7 @@ static void report(void)
 int rig_work(void)
 {
     asynq_server *servers[MOST_SERVERS];
-    asynq_queue queues[MOST_QUEUES + 1] = {{0}};
+    asynq_queue queues[RIG_QUEUES_MOST + 1];
     pthread_t thread;
     if (rig.servers > MOST_SERVERS)
         rig_die("servers", "too many");
@@ -207,7 +191,7 @@ int rig_work(void)
     wheel_at_ms = rig_now_ns() / 1000000;
     if (!runs || !delays_ns || (rig.random_ms && pthread_create(&thread, NULL, turn_wheel, NULL)))
         rig_die("start", "out of memory");
-    read_queues(queues);
+    rig_read_queues(queues);
     rig_say("ready %" PRId64, rig_cpu_us());
     for (int64_t i = 0; i < rig.servers; i++)
         servers[i] = start_server(queues);

@@ -289,7 +289,6 @@ func (b *bench) startUp(side string) metrics {
 	first := worker.hear("done")[0]
 	m := metrics{"start_ms": (first - float64(begin)) / 1e6}
 	b.finish(worker, m, 1, 0)
-	m["start_ms"] = (first - float64(begin)) / 1e6
 	return m
 }
 

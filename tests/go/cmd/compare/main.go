@@ -23,8 +23,8 @@ var (
 	quick       = flag.Bool("quick", false, "one round of the most important cases, with fewer tasks")
 	only        = flag.String("only", "", "only cases whose names match this regular expression")
 	list        = flag.Bool("list", false, "list the cases")
-	jsonFile    = flag.String("json", "", "write all measurements to this file")
-	svgFile     = flag.String("svg", "", "write a chart to this file")
+	jsonFile    = flag.String("json", "build/compare.json", "write all measurements to this file")
+	svgFile     = flag.String("svg", "build/compare.svg", "write a chart to this file")
 	patience    = flag.Duration("patience", 3*time.Minute, "give up when a side is silent for so long")
 )
 
