@@ -105,8 +105,10 @@ func (b *bench) workBesideHeld(side string, held, goTasks, c int) metrics {
 	worker.hear("ready")
 	time.Sleep(time.Second)
 	memory := worker.memoryKb()
-	b.fill(settings{"tasks": held, "first": count, "deed": "h"})
-	worker.hear("held")
+	if held > 0 {
+		b.fill(settings{"tasks": held, "first": count, "deed": "h"})
+		worker.hear("held")
+	}
 	memory = worker.memoryKb() - memory
 	b.redis.do("SET", "asynq:{default}:paused", 1)
 	time.Sleep(1500 * time.Millisecond)
@@ -115,7 +117,9 @@ func (b *bench) workBesideHeld(side string, held, goTasks, c int) metrics {
 	workerBefore, redisBefore := worker.hear("cpu")[0], b.redis.cpuUs()
 	b.redis.do("DEL", "asynq:{default}:paused")
 	m := b.measure(worker, count, redisBefore, workerBefore)
-	m["memory_kb_per_1000"] = memory * 1000 / float64(held)
+	if held > 0 {
+		m["memory_kb_per_1000"] = memory * 1000 / float64(held)
+	}
 	b.finish(worker, m, count, held)
 	return m
 }
@@ -364,6 +368,10 @@ var cases = []benchCase{
 	{"active10000", "work beside 10,000 tasks that are held active", true, false, nil, func(b *bench, side string) metrics {
 		return b.workBesideHeld(side, 10000, 4000, 150000)
 	}, []ratio{{"active10000", "rate", false}, {"memory_in_flight", "memory_kb_per_1000", true}}},
+	{"active10000_of_none", "work beside 10,000 tasks of ours that are held active, and beside none", true, false,
+		[]string{"none", "c"}, func(b *bench, side string) metrics {
+			return b.workBesideHeld(side, map[string]int{"none": 0, "c": 10000}[side], 0, 150000)
+		}, []ratio{{"active10000_of_none_held", "rate", false}}},
 	workCase("active2000_random", "2,000 active, each for up to 100 ms", false,
 		load{worker: settings{"concurrency": 2000, "random_ms": 100}, tasks: settings{"deed": "r"}, goTasks: 30000, c: 100000}),
 	workCase("active10000_random", "10,000 active, each for up to 400 ms", false,

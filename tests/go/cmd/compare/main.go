@@ -189,6 +189,7 @@ func machine(b *bench) string {
 }
 
 func main() {
+	runtime.LockOSThread() // see endsWithUs
 	flag.Parse()
 	if *list {
 		for _, c := range cases {
@@ -213,7 +214,6 @@ func main() {
 		o.describe(c.pair())
 		all = append(all, o)
 	}
-	derive(all)
 	for _, o := range all {
 		for _, r := range o.Ratios {
 			fmt.Printf("ratio %s %.2f\n", r.Name, r.Value)
@@ -227,17 +227,5 @@ func main() {
 	}
 	if *svgFile != "" {
 		check(os.WriteFile(*svgFile, []byte(chart(all)), 0o644))
-	}
-}
-
-// derive adds ratios between cases: what 10,000 held tasks cost us.
-func derive(all []*outcome) {
-	byName := map[string]*outcome{}
-	for _, o := range all {
-		byName[o.Name] = o
-	}
-	if held, none := byName["active10000"], byName["work_c100_async"]; held != nil && none != nil {
-		value := held.median("c", "rate") / none.median("c", "rate")
-		held.Ratios = append(held.Ratios, ratioValue{"active10000_of_none_held", value, value, value})
 	}
 }

@@ -13,15 +13,19 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
+// endsWithUs: nothing that was started stays when this program gives up. The kernel looks at the thread that started it,
+// so main stays on one.
+var endsWithUs = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+
 // server is a private redis-server on a port of the loopback interface.
 type server struct {
 	address string
-	dir     string
 	client  *redis.Client
 	cmd     *exec.Cmd
 }
@@ -31,11 +35,10 @@ func startServer() *server {
 	check(err)
 	port := listener.Addr().(*net.TCPAddr).Port
 	listener.Close()
-	dir, err := os.MkdirTemp("", "asynq-bench-")
-	check(err)
-	s := &server{address: fmt.Sprintf("127.0.0.1:%d", port), dir: dir}
-	s.cmd = exec.Command("redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--save", "", "--dir", dir,
+	s := &server{address: fmt.Sprintf("127.0.0.1:%d", port)}
+	s.cmd = exec.Command("redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--save", "",
 		"--loglevel", "warning")
+	s.cmd.SysProcAttr = endsWithUs
 	s.cmd.Stderr = os.Stderr
 	check(s.cmd.Start())
 	s.client = redis.NewClient(&redis.Options{Addr: s.address})
@@ -52,7 +55,6 @@ func startServer() *server {
 func (s *server) stop() {
 	s.cmd.Process.Kill()
 	s.cmd.Wait()
-	os.RemoveAll(s.dir)
 }
 
 func (s *server) do(args ...any) any {
@@ -138,7 +140,7 @@ type settings map[string]any
 
 // rigs are the programs of the two sides, as bench/compare has built them.
 var rigs = map[string]string{"c": os.Getenv("RIG_C"), "go": os.Getenv("RIG_GO"), "limit": os.Getenv("RIG_LIMIT"),
-	"armed": os.Getenv("RIG_C")} // armed: ours without parking
+	"armed": os.Getenv("RIG_C"), "none": os.Getenv("RIG_C")} // ours without parking, and without held tasks
 
 func start(side, uri string, with settings) *process {
 	args := []string{"redis=" + uri}
@@ -147,6 +149,7 @@ func start(side, uri string, with settings) *process {
 	}
 	p := &process{name: filepath.Base(rigs[side]), cmd: exec.Command(rigs[side], args...)}
 	p.cmd.Stderr = os.Stderr
+	p.cmd.SysProcAttr = endsWithUs
 	var err error
 	p.input, err = p.cmd.StdinPipe()
 	check(err)
