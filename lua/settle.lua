@@ -75,31 +75,59 @@ for _, group in ipairs(groups) do
     end
 end
 
--- Out of the active list. Short tasks stand together at its head, where they were put, long ones at its tail; so most
--- go as a run at one of the ends, with one command. The others are searched one by one.
-if left > 1 then
-    local head = redis.call('LRANGE', active, 0, left - 1)
-    local run = 0
-    while wanted[head[run + 1]] do
-        run = run + 1
-        wanted[head[run]] = nil
+-- Out of the active list. Tasks that were taken together stand together in it, and near one of its ends unless they
+-- took long. From there they leave at once, and what stood between them and the end is put back, unless that is much
+-- more than they are. The others are searched one by one.
+local newest = #ids
+local function remove_together()
+    while not wanted[ids[newest]] do
+        newest = newest - 1
     end
-    if run > 0 then
-        left = left - run
-        redis.call('LTRIM', active, run, -1)
+    local place = redis.call('LPOS', active, ids[newest], 'MAXLEN', 8 * left)
+        or redis.call('LPOS', active, ids[newest], 'RANK', -1, 'MAXLEN', 8 * left)
+    if not place then
+        return false
     end
+    local from_head, from_tail = place + left, redis.call('LLEN', active) - place
+    local is_tail = from_tail < from_head
+    local members = is_tail and redis.call('LRANGE', active, -from_tail, -1)
+        or redis.call('LRANGE', active, 0, from_head - 1)
+    local at, step = 1, 1
+    if is_tail then
+        at, step = #members, -1
+    end
+
+    local seen, found, others = 0, {}, {}
+    while #found < left and seen < #members do
+        local id = members[at]
+        if wanted[id] then
+            wanted[id] = nil
+            found[#found + 1] = id
+        else
+            others[#others + 1] = id
+        end
+        seen, at = seen + 1, at + step
+    end
+    if #others > 8 * #found then
+        for i = 1, #found do
+            wanted[found[i]] = true
+        end
+        return false
+    end
+
+    left = left - #found
+    redis.call('LTRIM', active, is_tail and 0 or seen, is_tail and -seen - 1 or -1)
+    if #others > 0 then
+        local back = {}
+        for i = #others, 1, -1 do
+            back[#back + 1] = others[i]
+        end
+        redis.call(is_tail and 'RPUSH' or 'LPUSH', active, unpack(back))
+    end
+    return true
 end
-if left > 1 then
-    local tail = redis.call('LRANGE', active, -left, -1)
-    local run = 0
-    while wanted[tail[#tail - run]] do
-        wanted[tail[#tail - run]] = nil
-        run = run + 1
-    end
-    if run > 0 then
-        left = left - run
-        redis.call('LTRIM', active, 0, -run - 1)
-    end
+
+while left > 1 and remove_together() do
 end
 if left > 0 then
     for _, group in ipairs(groups) do

@@ -188,6 +188,24 @@ static json_t *settle(json_t *arguments)
     return answer;
 }
 
+/* Many at once, all done, without looking at their messages. */
+static json_t *settle_done(json_t *arguments)
+{
+    connect_broker();
+    queue_keys keys = keys_of(arguments);
+    settle_item items[BROKER_CHUNK_TASKS];
+    size_t count = 0, i;
+    json_t *row;
+    json_array_foreach(json_object_get(arguments, "items"), i, row)
+        items[count++] = (settle_item){.way = SETTLE_DONE,
+                                       .id = text_of(row, "id"),
+                                       .tag = (uint32_t)number_of(arguments, "tag"),
+                                       .from_tail = json_is_true(json_object_get(row, "from_tail"))};
+    json_t *answer = wait_for(broker_settle(broker_conn, &keys, items, count, clock_now_ns(), replied, NULL));
+    queue_keys_clear(&keys);
+    return answer;
+}
+
 static json_t *renew(json_t *arguments)
 {
     connect_broker();
@@ -255,12 +273,7 @@ static json_t *close_broker(json_t *arguments)
 }
 
 const peer_row peer_broker_rows[] = {
-    {"lease", lease},
-    {"settle", settle},
-    {"renew", renew},
-    {"forward", forward},
-    {"expire", expire},
-    {"list_expired", list_expired},
-    {"broker.close", close_broker},
+    {"lease", lease},     {"settle", settle}, {"settle_done", settle_done},   {"renew", renew},
+    {"forward", forward}, {"expire", expire}, {"list_expired", list_expired}, {"broker.close", close_broker},
     {NULL, NULL},
 };
