@@ -1,23 +1,25 @@
 -- Creates n tasks of one queue: pending, scheduled, or waiting in a group.
 --
 -- KEYS: pending, scheduled, groups, memory of the client (its last batches and what came of them)
--- ARGV: prefix of the queue's keys, prefix of its task keys, prefix of its group keys,
---       now (s), now (ns),
+-- ARGV: prefix of the queue's task keys, prefix of its group keys, now (s), now (ns),
 --       batch number ("" to remember nothing), life of the memory (s), "1" if this batch was sent before,
 --       place in the memory (a client has two batches under way at most, in different places),
---       then for each task: id, message, kind (p, s, g), score (s), lock ("" for none), life of the lock (s), group
+--       "1" if all tasks are pending and without lock, then for each task: id, message;
+--       otherwise for each task: id, message, kind (p, s, g), score (s), lock ("" for none), life of the lock (s), group
 -- Result: for each task 1 (created), 0 (the id exists), -1 (another task holds the lock)
 --
 -- All tests come before the first write; an id that exists takes no lock. Containers are written before hashes, so
--- that a container of the wrong type stops the script before anything changed.
+-- that a container of the wrong type stops the script before anything changed. Most tasks are simply pending: for them
+-- each argument and each step that others need would cost Redis noticeably.
 local pending, scheduled, groups, memory = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local task_prefix, group_prefix = ARGV[2], ARGV[3]
-local now, now_ns = ARGV[4], ARGV[5]
-local batch, memory_life = ARGV[6], ARGV[7]
-local place = ARGV[9]
-local first, width = 10, 7
+local task_prefix, group_prefix = ARGV[1], ARGV[2]
+local now, now_ns = ARGV[3], ARGV[4]
+local batch, memory_life = ARGV[5], ARGV[6]
+local place = ARGV[8]
+local are_plain = ARGV[9] == '1'
+local first, width = 10, are_plain and 2 or 7
 
-if ARGV[8] == '1' then
+if ARGV[7] == '1' then
     local remembered = redis.call('HMGET', memory, 'batch' .. place, 'results' .. place)
     if remembered[1] == batch then
         return cjson.decode(remembered[2])
@@ -28,7 +30,7 @@ end
 local names = {}
 for at = first, #ARGV, width do
     names[#names + 1] = task_prefix .. ARGV[at]
-    if ARGV[at + 4] ~= '' then
+    if not are_plain and ARGV[at + 4] ~= '' then
         names[#names + 1] = ARGV[at + 4]
     end
 end
@@ -42,8 +44,23 @@ local new_ids, new_locks = {}, {}
 local to_pending, to_schedule, to_groups = {}, {}, {}
 local accepted = {}
 
+local function choose_place(at, id, kind)
+    if kind == 's' then
+        to_schedule[#to_schedule + 1] = ARGV[at + 3]
+        to_schedule[#to_schedule + 1] = id
+    else
+        local group = ARGV[at + 6]
+        to_groups[group] = to_groups[group] or {}
+        table.insert(to_groups[group], now)
+        table.insert(to_groups[group], id)
+    end
+end
+
 for at = first, #ARGV, width do
-    local id, kind, lock = ARGV[at], ARGV[at + 2], ARGV[at + 4]
+    local id, kind, lock = ARGV[at], 'p', ''
+    if not are_plain then
+        kind, lock = ARGV[at + 2], ARGV[at + 4]
+    end
     local result = 1
     if lock ~= '' and (new_locks[lock] or exists(lock)) then
         result = -1
@@ -57,14 +74,8 @@ for at = first, #ARGV, width do
         accepted[#accepted + 1] = at
         if kind == 'p' then
             to_pending[#to_pending + 1] = id
-        elseif kind == 's' then
-            to_schedule[#to_schedule + 1] = ARGV[at + 3]
-            to_schedule[#to_schedule + 1] = id
         else
-            local group = ARGV[at + 6]
-            to_groups[group] = to_groups[group] or {}
-            table.insert(to_groups[group], now)
-            table.insert(to_groups[group], id)
+            choose_place(at, id, kind)
         end
     end
     results[#results + 1] = result
@@ -81,19 +92,13 @@ for group, members in pairs(to_groups) do
     redis.call('SADD', groups, group)
 end
 
-for i = 1, #accepted do
-    local at = accepted[i]
-    local id, message, kind = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-    local lock, lock_life, group = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
-    local fields
-    if kind == 'p' and lock == '' then
-        redis.call('HSET', task_prefix .. id, 'msg', message, 'state', 'pending', 'pending_since', now_ns)
-    elseif kind == 'p' then
-        fields = { 'msg', message, 'state', 'pending', 'pending_since', now_ns }
-    elseif kind == 's' then
-        fields = { 'msg', message, 'state', 'scheduled' }
-    else
-        fields = { 'msg', message, 'state', 'aggregating', 'group', group }
+local function write_task(at)
+    local id, kind, lock, lock_life, group = ARGV[at], ARGV[at + 2], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
+    local fields = { 'msg', ARGV[at + 1], 'state', 'pending', 'pending_since', now_ns }
+    if kind == 's' then
+        fields = { 'msg', ARGV[at + 1], 'state', 'scheduled' }
+    elseif kind == 'g' then
+        fields = { 'msg', ARGV[at + 1], 'state', 'aggregating', 'group', group }
     end
     if lock ~= '' then
         redis.call('SET', lock, id, 'EX', lock_life)
@@ -102,8 +107,15 @@ for i = 1, #accepted do
             fields[#fields + 1] = lock
         end
     end
-    if fields then
-        redis.call('HSET', task_prefix .. id, unpack(fields))
+    redis.call('HSET', task_prefix .. id, unpack(fields))
+end
+
+for i = 1, #accepted do
+    local at = accepted[i]
+    if are_plain then
+        redis.call('HSET', task_prefix .. ARGV[at], 'msg', ARGV[at + 1], 'state', 'pending', 'pending_since', now_ns)
+    else
+        write_task(at)
     end
 end
 

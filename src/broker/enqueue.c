@@ -5,11 +5,22 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static void add_item(redis_args *args, const enqueue_item *item)
+static bool is_plain(const enqueue_item *item)
+{
+    return item->kind == ENQUEUE_PENDING && !item->lock.length;
+}
+
+static bool are_plain(const enqueue_batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++)
+        if (!is_plain(batch->items[i]))
+            return false;
+    return true;
+}
+
+static void add_rest(redis_args *args, const enqueue_item *item)
 {
     char kind = (char)item->kind;
-    redis_args_add(args, item->id);
-    redis_args_add(args, item->message);
     redis_args_add_copy(args, (bytes){&kind, 1});
     redis_args_add_integer(args, item->process_at);
     redis_args_add(args, item->lock);
@@ -32,7 +43,6 @@ int broker_enqueue(redis_conn *conn, const queue_keys *keys, const enqueue_batch
     redis_args_add(args, keys->key[QUEUE_KEY_SCHEDULED]);
     redis_args_add(args, keys->key[QUEUE_KEY_GROUPS]);
     redis_args_add(args, (bytes){memory.data, memory.length});
-    redis_args_add(args, keys->prefix);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
     redis_args_add(args, keys->key[QUEUE_KEY_GROUP]);
     redis_args_add_integer(args, floor_div(batch->now_ns, NS_PER_SECOND));
@@ -41,8 +51,14 @@ int broker_enqueue(redis_conn *conn, const queue_keys *keys, const enqueue_batch
     redis_args_add_integer(args, BROKER_CLIENT_MEMORY_S);
     redis_args_add_text(args, batch->is_repeat ? "1" : "");
     redis_args_add_integer(args, batch->place);
-    for (size_t i = 0; i < batch->count; i++)
-        add_item(args, batch->items[i]);
+    bool only_plain = are_plain(batch);
+    redis_args_add_text(args, only_plain ? "1" : "0");
+    for (size_t i = 0; i < batch->count; i++) {
+        redis_args_add(args, batch->items[i]->id);
+        redis_args_add(args, batch->items[i]->message);
+        if (!only_plain)
+            add_rest(args, batch->items[i]);
+    }
     int status = buf_failed(&memory) ? ASYNQ_E_NO_MEMORY : broker_call(conn, args, cb, arg);
     buf_clear(&memory);
     return status;
