@@ -93,3 +93,17 @@ void arena_clear(arena *a)
     mem_free(a->blocks);
     a->blocks = NULL;
 }
+
+void *arena_grow(arena *a, void *array, size_t count, size_t *capacity, size_t element_size)
+{
+    if (count < *capacity)
+        return array;
+    size_t wanted = *capacity ? 2 * *capacity : 16;
+    void *grown = arena_alloc(a, wanted * element_size);
+    if (!grown)
+        return NULL;
+    if (count)
+        memcpy(grown, array, count * element_size);
+    *capacity = wanted;
+    return grown;
+}

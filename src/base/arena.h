@@ -23,6 +23,12 @@ void *arena_alloc(arena *a, size_t size);
 /* A copy with a NUL byte behind. NULL as above. */
 char *arena_dup(arena *a, const void *bytes, size_t length);
 
+/*
+ * Makes room for one more element in an array that lives in the arena: `array` itself, or a copy of twice the capacity.
+ * NULL as above. Begin with NULL and a capacity of 0.
+ */
+void *arena_grow(arena *a, void *array, size_t count, size_t *capacity, size_t element_size);
+
 /* Gives everything back but keeps the newest block of ordinary size for the next round. */
 void arena_reset(arena *a);
 

@@ -31,6 +31,16 @@ int broker_call(redis_conn *conn, const redis_args *args, broker_cb cb, void *ar
     return status;
 }
 
+void broker_add_daily_key(redis_args *args, bytes counter, int64_t at_ns)
+{
+    buf name;
+    buf_init(&name, 0);
+    key_append_daily(&name, counter, at_ns);
+    args->failed |= buf_failed(&name);
+    redis_args_add_copy(args, (bytes){name.data, name.length});
+    buf_clear(&name);
+}
+
 int broker_result_at(const redis_value *reply, size_t index)
 {
     return (int)redis_value_integer(redis_value_at(reply, index));

@@ -63,15 +63,8 @@ static void add_keys(redis_args *args, const queue_keys *keys, int64_t now_ns)
     };
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         redis_args_add(args, keys->key[fixed[i]]);
-    static const queue_key daily[] = {QUEUE_KEY_PROCESSED, QUEUE_KEY_FAILED};
-    for (size_t i = 0; i < sizeof daily / sizeof *daily; i++) {
-        buf name;
-        buf_init(&name, 0);
-        key_append_daily(&name, keys->key[daily[i]], now_ns);
-        args->failed |= buf_failed(&name);
-        redis_args_add_copy(args, (bytes){name.data, name.length});
-        buf_clear(&name);
-    }
+    broker_add_daily_key(args, keys->key[QUEUE_KEY_PROCESSED], now_ns);
+    broker_add_daily_key(args, keys->key[QUEUE_KEY_FAILED], now_ns);
 }
 
 int broker_settle(redis_conn *conn, const queue_keys *keys, const settle_item *items, size_t count, int64_t now_ns,

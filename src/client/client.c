@@ -154,17 +154,11 @@ static void client_ready(void *arg)
     pings_pump(client);
 }
 
-/* Wrong credentials and the like do not get better by waiting. */
-static bool is_final(int status)
-{
-    return status == ASYNQ_E_AUTH || status == ASYNQ_E_VERSION || status == ASYNQ_E_INVALID;
-}
-
 static void client_down(void *arg, const asynq_error *error)
 {
     asynq_client *client = arg;
     client->context.last_error = *error;
-    if (!is_final(error->code))
+    if (!redis_error_is_final(error->code))
         return;
     for (lane *l = client->lanes; l; l = l->hh.next)
         lane_fail(l, error->code, error->text);
@@ -230,7 +224,7 @@ static void client_take_submitted(void *arg)
             lane_task_finish(task, ASYNQ_E_NO_MEMORY, asynq_status_text(ASYNQ_E_NO_MEMORY));
     }
     const asynq_error *last = &client->context.last_error;
-    if (is_final(last->code)) { /* the connection goes on trying; callers hear at once what is wrong */
+    if (redis_error_is_final(last->code)) { /* the connection goes on trying; callers hear at once what is wrong */
         asynq_error error = *last;
         client_down(client, &error);
     }

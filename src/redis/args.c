@@ -71,3 +71,17 @@ void redis_args_add_integer(redis_args *args, int64_t argument)
     int length = snprintf(text, sizeof text, "%" PRId64, argument);
     redis_args_add_copy(args, (bytes){text, (size_t)length});
 }
+
+void redis_args_add_joined(redis_args *args, bytes first, bytes second)
+{
+    char *joined = arena_alloc(&args->scratch, first.length + second.length + 1);
+    if (!joined) {
+        args->failed = true;
+        return;
+    }
+    if (first.length)
+        memcpy(joined, first.data, first.length);
+    if (second.length)
+        memcpy(joined + first.length, second.data, second.length);
+    redis_args_add(args, (bytes){joined, first.length + second.length});
+}

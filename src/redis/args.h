@@ -27,5 +27,7 @@ void redis_args_reset(redis_args *args);
 void redis_args_add(redis_args *args, bytes argument);
 void redis_args_add_text(redis_args *args, const char *argument);
 void redis_args_add_copy(redis_args *args, bytes argument);
+/* The two as one argument. */
+void redis_args_add_joined(redis_args *args, bytes first, bytes second);
 void redis_args_add_integer(redis_args *args, int64_t argument);
 #endif

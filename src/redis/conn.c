@@ -931,6 +931,11 @@ int64_t redis_conn_client_id(const redis_conn *conn)
     return conn->client_id;
 }
 
+bool redis_error_is_final(int status)
+{
+    return status == ASYNQ_E_AUTH || status == ASYNQ_E_VERSION || status == ASYNQ_E_INVALID;
+}
+
 int redis_result_check(const redis_result *result, asynq_error *error)
 {
     if (result->outcome == REDIS_NOT_RUN)

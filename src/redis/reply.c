@@ -142,6 +142,29 @@ int redis_reader_next(redis_reader *reader, const redis_value **value, asynq_err
     return ASYNQ_OK;
 }
 
+static bool copy_into(redis_value *copy, const redis_value *value, arena *into)
+{
+    *copy = *value;
+    if (value->text.data) {
+        copy->text.data = arena_dup(into, value->text.data, value->text.length);
+        if (!copy->text.data)
+            return false;
+    }
+    if (!value->count)
+        return true;
+    copy->elements = arena_alloc(into, value->count * sizeof *copy->elements);
+    for (size_t i = 0; copy->elements && i < value->count; i++)
+        if (!copy_into(&copy->elements[i], &value->elements[i], into))
+            return false;
+    return copy->elements != NULL;
+}
+
+const redis_value *redis_value_copy(const redis_value *value, arena *into)
+{
+    redis_value *copy = arena_alloc(into, sizeof *copy);
+    return copy && copy_into(copy, value, into) ? copy : NULL;
+}
+
 int64_t redis_value_integer(const redis_value *value)
 {
     if (!value)

@@ -35,6 +35,9 @@ ASYNQ_MUST_CHECK int redis_reader_feed(redis_reader *reader, const char *data, s
  */
 ASYNQ_MUST_CHECK int redis_reader_next(redis_reader *reader, const redis_value **value, asynq_error *error);
 
+/* A copy of the whole value. NULL: out of memory, or over the arena's limit. */
+const redis_value *redis_value_copy(const redis_value *value, arena *into);
+
 /* Readings that tolerate any type: what does not fit is 0, empty or NULL. */
 int64_t redis_value_integer(const redis_value *value); /* integers, and strings that are decimal integers */
 double redis_value_double(const redis_value *value);   /* strings that are numbers */

@@ -24,6 +24,7 @@
     X(COMPLETED, "completed")                                                                                          \
     X(GROUPS, "groups")                                                                                                \
     X(GROUP, "g:") /* followed by the group name */                                                                    \
+    X(AGGREGATION_SETS, "aggregation_sets")                                                                            \
     X(PAUSED, "paused")                                                                                                \
     X(PROCESSED, "processed")                                                                                          \
     X(FAILED, "failed")                                                                                                \
@@ -36,6 +37,8 @@
     X(QUEUES, "queues")                                                                                                \
     X(SERVERS, "servers")                                                                                              \
     X(WORKERS, "workers")                                                                                              \
+    X(SCHEDULERS, "schedulers")                                                                                        \
+    X(SCHEDULER_HISTORY, "scheduler_history:") /* followed by the id of an entry */                                    \
     X(CANCEL, "cancel")                                                                                                \
     X(SERVER_NUMBER, "libasynq:server-number") /* hands out the server part of lease tags */                           \
     X(WAKE, "libasynq:wake:")                  /* followed by a server's id: the channel that wakes it */

@@ -30,7 +30,8 @@ static const peer_row own_rows[] = {{"clock", set_clock}, {"shift", shift_clock}
 
 static const peer_row *find_row(const char *name)
 {
-    const peer_row *const tables[] = {own_rows, peer_client_rows, peer_broker_rows, peer_server_rows, peer_wire_rows};
+    const peer_row *const tables[] = {own_rows,         peer_client_rows, peer_broker_rows,
+                                      peer_server_rows, peer_wire_rows,   peer_inspect_rows};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         for (const peer_row *row = tables[i]; row->name; row++)
             if (strcmp(row->name, name) == 0)
@@ -79,7 +80,7 @@ int main(int argc, char **argv)
         json_decref(result);
     }
     free(line);
-    static const char *const closing[] = {"client.close", "broker.close", "server.end"};
+    static const char *const closing[] = {"client.close", "broker.close", "inspect.close", "server.end"};
     for (size_t i = 0; i < sizeof closing / sizeof *closing; i++)
         json_decref(find_row(closing[i])->run(NULL));
     return 0;

@@ -30,6 +30,8 @@ extern const peer_row peer_client_rows[];
 extern const peer_row peer_broker_rows[];
 /* Servers (peer_server.c). */
 extern const peer_row peer_server_rows[];
+/* The inspector (peer_inspect.c). */
+extern const peer_row peer_inspect_rows[];
 /* Records (peer_wire.c). */
 extern const peer_row peer_wire_rows[];
 

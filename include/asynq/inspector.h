@@ -1,0 +1,337 @@
+/*
+ * Looking at queues, tasks, servers and schedules, and steering them by hand.
+ *
+ *     asynq_inspector *inspector = asynq_inspector_new(&(asynq_inspector_options){ .redis = uri }, &error);
+ *     asynq_task_list list;
+ *     if (asynq_inspector_list(inspector, &(asynq_task_set){ "default", ASYNQ_STATE_RETRY }, NULL, &list, &error))
+ *         fprintf(stderr, "%s\n", error.text);
+ *     for (size_t i = 0; i < list.count; i++)
+ *         printf("%s %s\n", list.tasks[i].id, list.tasks[i].last_error);
+ *     asynq_memory_free(list.memory);
+ *
+ * The calls mean what those of Go's Inspector mean; where they do more, or leave less behind, it is said. Each call
+ * waits for Redis. No script holds Redis for longer than about a millisecond: what concerns many tasks goes in chunks,
+ * between which others have their turn.
+ *
+ * Thread: an inspector belongs to one thread at a time.
+ *
+ * Errors of all calls that return a status: 0, or ASYNQ_E_INVALID (an argument), ASYNQ_E_NOT_FOUND (no such queue or
+ * task; the text says which), ASYNQ_E_STATE (the task is in a state that does not allow it), ASYNQ_E_UNAVAILABLE (Redis
+ * cannot be reached; nothing was changed), ASYNQ_E_OUTCOME_UNKNOWN (the connection was lost: a change may have been
+ * made), ASYNQ_E_AUTH, ASYNQ_E_VERSION, ASYNQ_E_REDIS, ASYNQ_E_REDIS_FULL or ASYNQ_E_NO_MEMORY. `error` may be NULL.
+ */
+#ifndef ASYNQ_INSPECTOR_H
+#define ASYNQ_INSPECTOR_H
+
+#include <asynq/client.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct asynq_inspector asynq_inspector;
+
+typedef struct asynq_inspector_options {
+    size_t size;        /* 0, or by ASYNQ_INSPECTOR_OPTIONS_INIT */
+    const char *redis;  /* URI as for clients; default redis://127.0.0.1:6379 */
+    int64_t timeout_ms; /* longest wait for an answer of Redis; default 10 s */
+    asynq_log_cb log;   /* default: no log */
+    void *log_arg;
+    asynq_log_level log_level;
+} asynq_inspector_options;
+
+#define ASYNQ_INSPECTOR_OPTIONS_INIT .size = sizeof(asynq_inspector_options)
+
+/* Makes an inspector; Redis is contacted with the first call. NULL with `error` filled if an option is wrong. */
+ASYNQ_API ASYNQ_MUST_CHECK asynq_inspector *asynq_inspector_new(const asynq_inspector_options *options,
+                                                                asynq_error *error);
+/* Accepts NULL. What was found stays valid. */
+ASYNQ_API void asynq_inspector_free(asynq_inspector *inspector);
+
+/* What a call found lives in a memory of its own, to be freed by the caller. Accepts NULL. Thread: any. */
+typedef struct asynq_memory asynq_memory;
+ASYNQ_API void asynq_memory_free(asynq_memory *memory);
+
+/* ---- queues ---- */
+
+typedef struct asynq_name_list {
+    const char *const *names; /* sorted */
+    size_t count;
+    asynq_memory *memory;
+} asynq_name_list;
+
+ASYNQ_API int asynq_inspector_queues(asynq_inspector *inspector, asynq_name_list *queues, asynq_error *error);
+
+typedef struct asynq_queue_info {
+    int64_t at_ms; /* when this was so; Unix time */
+    int64_t size;  /* tasks in all states */
+    int64_t pending, active, scheduled, retry, archived, completed;
+    int64_t aggregating; /* waiting in groups; tasks being aggregated do not count */
+    int64_t groups;
+    int64_t processed, failed; /* attempts today (UTC) */
+    int64_t processed_total, failed_total;
+    int64_t latency_ms;   /* how long the next task has been pending; 0: unknown, or none */
+    int64_t memory_bytes; /* in Redis, estimated from a few tasks of each state */
+    bool paused;
+} asynq_queue_info;
+
+ASYNQ_API int asynq_inspector_queue(asynq_inspector *inspector, const char *queue, asynq_queue_info *info,
+                                    asynq_error *error);
+
+typedef struct asynq_day {
+    char date[11];             /* "2006-01-02", UTC */
+    int64_t processed, failed; /* attempts */
+} asynq_day;
+
+/* The last `count` days into `days`, today first. */
+ASYNQ_API int asynq_inspector_history(asynq_inspector *inspector, const char *queue, asynq_day *days, size_t count,
+                                      asynq_error *error);
+
+typedef struct asynq_group_info {
+    const char *name;
+    int64_t size;
+} asynq_group_info;
+
+typedef struct asynq_group_list {
+    const asynq_group_info *groups; /* sorted by name */
+    size_t count;
+    asynq_memory *memory;
+} asynq_group_list;
+
+/* An unknown queue has no groups; that is no error. */
+ASYNQ_API int asynq_inspector_groups(asynq_inspector *inspector, const char *queue, asynq_group_list *groups,
+                                     asynq_error *error);
+
+/*
+ * Stops servers from taking tasks of a queue; what runs goes on. ASYNQ_E_STATE: it is paused (or not paused) already.
+ * The queue need not exist.
+ */
+ASYNQ_API int asynq_inspector_pause(asynq_inspector *inspector, const char *queue, asynq_error *error);
+ASYNQ_API int asynq_inspector_unpause(asynq_inspector *inspector, const char *queue, asynq_error *error);
+
+/*
+ * Told now and then during long work: how much is done of about how much. Return false to stop there; that is no error,
+ * except that a queue then is not deleted.
+ */
+typedef bool (*asynq_progress_cb)(int64_t done, int64_t total, void *arg);
+
+/*
+ * Deletes a queue and everything that belongs to it: also completed tasks, groups, counters and the pause, which Go
+ * leaves behind. ASYNQ_E_STATE: it has tasks other than completed ones and `force` is not set, or it has active tasks.
+ */
+ASYNQ_API int asynq_inspector_delete_queue(asynq_inspector *inspector, const char *queue, bool force,
+                                           asynq_progress_cb progress, void *arg, asynq_error *error);
+
+/* ---- tasks ---- */
+
+/* Times are Unix time in ms; 0 means none, never, or unknown. */
+typedef struct asynq_task_info {
+    const char *id;
+    const char *queue;
+    const char *type; /* "" if the message cannot be read or is missing; then the fields up to `group` are empty, too */
+    const void *payload; /* never NULL; NUL behind */
+    size_t payload_length;
+    const asynq_header *headers;
+    size_t header_count;
+    int32_t max_retry, retried;
+    const char *last_error;
+    int64_t last_failed_at_ms;
+    int64_t timeout_ms, deadline_ms;
+    int64_t retention_ms, completed_at_ms;
+    const char *unique_key; /* name of the lock in Redis; "" if it has none */
+    const char *group;
+    asynq_state state;
+    int64_t next_process_at_ms; /* pending: now; scheduled and retry: when it is due */
+    int64_t since_ms;           /* pending, archived, aggregating: since when; completed: when it is deleted */
+    int64_t lease_ends_at_ms;   /* active: a time in the past means that its server is gone */
+    bool is_orphaned;           /* active, and its server is gone */
+    bool is_readable;           /* false: the message is missing or malformed */
+    const void *result;         /* never NULL; NUL behind */
+    size_t result_length;
+} asynq_task_info;
+
+/* "retry" and so on, as in Redis; "unknown" for what is none. Static storage. Thread: any. */
+ASYNQ_API const char *asynq_state_name(asynq_state state);
+/* The reverse. False: there is no such state. Thread: any. */
+ASYNQ_API bool asynq_state_from_name(const char *name, asynq_state *state);
+
+typedef struct asynq_task_list {
+    const asynq_task_info *tasks;
+    size_t count;
+    asynq_memory *memory;
+} asynq_task_list;
+
+/* The tasks of one state of a queue; of ASYNQ_STATE_AGGREGATING, those of one group. */
+typedef struct asynq_task_set {
+    const char *queue;
+    asynq_state state;
+    const char *group;
+} asynq_task_set;
+
+typedef struct asynq_page {
+    int64_t number; /* from 1, the default */
+    int64_t size;   /* default 30 */
+} asynq_page;
+
+/*
+ * One page: pending and active tasks oldest first, the others by rising time (due time, time of archiving or joining,
+ * end of retention). `page` may be NULL. Beyond the end is an empty list.
+ */
+ASYNQ_API int asynq_inspector_list(asynq_inspector *inspector, const asynq_task_set *set, const asynq_page *page,
+                                   asynq_task_list *list, asynq_error *error);
+
+/* One task; `list` then holds one. */
+ASYNQ_API int asynq_inspector_task(asynq_inspector *inspector, const char *queue, const char *id, asynq_task_list *list,
+                                   asynq_error *error);
+
+/* Which tasks. Conditions that are NULL or 0 are not looked at; a task must meet all others. */
+typedef struct asynq_task_filter {
+    size_t size;         /* 0, or by ASYNQ_TASK_FILTER_INIT */
+    const char *type;    /* pattern of fnmatch(3): "email:*" */
+    const char *id;      /* pattern */
+    const char *error;   /* a part of the last error */
+    const char *payload; /* a part of the payload */
+    int64_t from_ms;     /* its time as of asynq_task_info: next_process_at_ms if it is due some day, else since_ms */
+    int64_t until_ms;    /* before this */
+} asynq_task_filter;
+
+#define ASYNQ_TASK_FILTER_INIT .size = sizeof(asynq_task_filter)
+
+typedef struct asynq_walk_options {
+    size_t size;                     /* 0, or by ASYNQ_WALK_OPTIONS_INIT */
+    const asynq_task_filter *filter; /* NULL: all */
+    asynq_progress_cb progress;      /* NULL: nobody is told */
+    void *progress_arg;
+} asynq_walk_options;
+
+#define ASYNQ_WALK_OPTIONS_INIT .size = sizeof(asynq_walk_options)
+
+/* Receives a task; it is valid during the call. Return false to stop. */
+typedef bool (*asynq_task_cb)(const asynq_task_info *task, void *arg);
+
+/*
+ * Visits all tasks of a set that meet the filter, in chunks and in constant memory. Those that stay in the set
+ * meanwhile are visited; in a list into which others push at the same time a task may be visited twice. Pending and
+ * active tasks come newest first, the others as in a page. `options` may be NULL.
+ */
+ASYNQ_API int asynq_inspector_each(asynq_inspector *inspector, const asynq_task_set *set,
+                                   const asynq_walk_options *options, asynq_task_cb visit, void *arg,
+                                   asynq_error *error);
+
+/* ---- steering ---- */
+
+typedef enum asynq_action {
+    ASYNQ_RUN,     /* to pending, behind those that wait; from any state but active and pending */
+    ASYNQ_ARCHIVE, /* from any state but active and archived; an archive keeps its newest 9,999 tasks */
+    ASYNQ_DELETE   /* from any state but active; its lock is released */
+} asynq_action;
+
+ASYNQ_API int asynq_inspector_act(asynq_inspector *inspector, asynq_action action, const char *queue, const char *id,
+                                  asynq_error *error);
+
+/* This struct stays as it is within a major version. */
+typedef struct asynq_act_result {
+    int64_t done;    /* tasks acted upon */
+    int64_t dropped; /* ASYNQ_ARCHIVE: tasks, old and new, that were deleted because the archive was full */
+    int64_t failed;  /* tasks that could not be: gone meanwhile, or broken (see asynqctl fsck) */
+} asynq_act_result;
+
+/*
+ * Acts on the tasks that are in a set when it is called; `options` may be NULL. `result` also tells what was done when
+ * an error stopped it. Unlike in Go, tasks dropped from a full archive leave nothing behind, and deleting pending and
+ * grouped tasks releases their locks.
+ */
+ASYNQ_API int asynq_inspector_act_all(asynq_inspector *inspector, asynq_action action, const asynq_task_set *set,
+                                      const asynq_walk_options *options, asynq_act_result *result, asynq_error *error);
+
+/* Replaces the payload of a scheduled task. ASYNQ_E_STATE: it is not scheduled, or was changed at the same time. */
+ASYNQ_API int asynq_inspector_update_payload(asynq_inspector *inspector, const char *queue, const char *id,
+                                             const void *payload, size_t length, asynq_error *error);
+
+/*
+ * Asks the servers to cancel a running task, which then fails with "context canceled". Success says nothing about
+ * whether any server runs it.
+ */
+ASYNQ_API int asynq_inspector_cancel(asynq_inspector *inspector, const char *id, asynq_error *error);
+
+/*
+ * Waits until a task has ended: completed, archived, or deleted (done without retention). In the last case `list` is
+ * empty, else it holds the task with its result. ASYNQ_E_TIMEOUT: it had not ended by then; ASYNQ_E_NOT_FOUND: it did
+ * not exist at the beginning.
+ */
+ASYNQ_API int asynq_inspector_wait(asynq_inspector *inspector, const char *queue, const char *id, int64_t timeout_ms,
+                                   asynq_task_list *list, asynq_error *error);
+
+/* ---- servers ---- */
+
+typedef struct asynq_queue_priority {
+    const char *name;
+    int32_t priority;
+} asynq_queue_priority;
+
+typedef struct asynq_worker_info {
+    const char *task_id, *task_type, *queue;
+    const void *payload;
+    size_t payload_length;
+    int64_t started_at_ms, deadline_ms;
+} asynq_worker_info;
+
+typedef struct asynq_server_info {
+    const char *id, *host, *status;
+    int32_t pid, concurrency, active_workers;
+    bool strict_priority;
+    int64_t started_at_ms;
+    const asynq_queue_priority *queues; /* sorted by name */
+    size_t queue_count;
+    const asynq_worker_info *workers; /* running tasks, longest first */
+    size_t worker_count;
+} asynq_server_info;
+
+typedef struct asynq_server_list {
+    const asynq_server_info *servers; /* sorted by host and pid */
+    size_t count;
+    asynq_memory *memory;
+} asynq_server_list;
+
+/* Servers, ours and Go's, that have given a sign of life in the last 10 s. Forgets the records of others. */
+ASYNQ_API int asynq_inspector_servers(asynq_inspector *inspector, asynq_server_list *servers, asynq_error *error);
+
+/* ---- schedulers ---- */
+
+typedef struct asynq_schedule_info {
+    const char *id, *spec, *task_type;
+    const void *payload;
+    size_t payload_length;
+    const char *const *options; /* as texts: Queue("low"), MaxRetry(3) */
+    size_t option_count;
+    int64_t next_at_ms, previous_at_ms;
+} asynq_schedule_info;
+
+typedef struct asynq_schedule_list {
+    const asynq_schedule_info *schedules; /* sorted by next_at_ms */
+    size_t count;
+    asynq_memory *memory;
+} asynq_schedule_list;
+
+ASYNQ_API int asynq_inspector_schedules(asynq_inspector *inspector, asynq_schedule_list *schedules, asynq_error *error);
+
+typedef struct asynq_schedule_event {
+    const char *task_id;
+    int64_t at_ms;
+} asynq_schedule_event;
+
+typedef struct asynq_schedule_event_list {
+    const asynq_schedule_event *events; /* newest first */
+    size_t count;
+    asynq_memory *memory;
+} asynq_schedule_event_list;
+
+/* What an entry has enqueued. An unknown entry has enqueued nothing. `page` as above. */
+ASYNQ_API int asynq_inspector_schedule_events(asynq_inspector *inspector, const char *entry_id, const asynq_page *page,
+                                              asynq_schedule_event_list *events, asynq_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,130 @@
+/*
+ * What a person does to queues: looking at them, and moving tasks by hand. Like broker.h, one function per command,
+ * same results and rules; only `broker_steer` and `broker_update_message` change the state of tasks.
+ */
+#ifndef BROKER_INSPECT_H
+#define BROKER_INSPECT_H
+
+#include "broker/broker.h"
+
+enum {
+    BROKER_STEER_TASKS = 100,        /* in one script: less than 1 ms of Redis */
+    BROKER_MEMORY_SAMPLE_TASKS = 20, /* as Asynq does */
+    BROKER_MEMORY_SAMPLE_GROUPS = 5
+};
+
+/* ---- queues ---- */
+
+typedef struct queue_counts {
+    int64_t pending, active, scheduled, retry, archived, completed, groups;
+    bool paused;
+    int64_t processed_total, failed_total, processed, failed; /* the latter two today (UTC) */
+    int64_t next_pending_since_ns;                            /* 0: unknown, or nothing is pending */
+} queue_counts;
+
+/* reply: see broker_queue_counts(). */
+ASYNQ_MUST_CHECK int broker_queue_info(redis_conn *conn, const queue_keys *keys, int64_t now_ns, broker_cb cb,
+                                       void *arg);
+queue_counts broker_queue_counts(const redis_value *reply);
+
+/* reply: an integer, the bytes that the queue takes in Redis, estimated. */
+ASYNQ_MUST_CHECK int broker_queue_memory(redis_conn *conn, const queue_keys *keys, int64_t tasks_in_groups,
+                                         broker_cb cb, void *arg);
+
+/* A part of the groups. reply: the next cursor (0: that was all), then name and size of each. */
+ASYNQ_MUST_CHECK int broker_group_sizes(redis_conn *conn, const queue_keys *keys, bytes cursor, broker_cb cb,
+                                        void *arg);
+
+/* reply: 1, or 0 if there are tasks. `days` daily counters back from now go, too. */
+ASYNQ_MUST_CHECK int broker_drop_queue(redis_conn *conn, const queue_keys *keys, int64_t now_ns, broker_cb cb,
+                                       void *arg);
+
+/* ---- tasks ---- */
+
+/* Where tasks of one state stand. */
+typedef struct task_place {
+    bytes key;
+    bool is_list;
+    bytes lease; /* the lease set, for active tasks; else empty */
+} task_place;
+
+typedef struct listed_task {
+    bytes id;
+    bytes score_text; /* empty in a list */
+    double score;
+    bytes message;         /* data NULL: none */
+    bytes result;          /* empty: none */
+    int64_t pending_since; /* Unix ns; 0: unknown */
+    double lease;          /* end of the lease; 0: none */
+} listed_task;
+
+typedef struct list_call {
+    task_place place;
+    bool oldest_first; /* turns a list around: its right end is the oldest; sets always begin with the lowest score */
+    int64_t first;     /* rank, from 0 */
+    int64_t count;
+    bytes after_id;    /* when not empty: what follows this task, which had the rank before `first`; it need not be */
+    bytes after_score; /* there any more. Not for oldest_first in a list */
+} list_call;
+
+/* reply: see broker_listed_...(). */
+ASYNQ_MUST_CHECK int broker_list_tasks(redis_conn *conn, const queue_keys *keys, const list_call *call, broker_cb cb,
+                                       void *arg);
+int64_t broker_listed_first(const redis_value *reply); /* rank of the first task in the reply */
+size_t broker_listed_count(const redis_value *reply);
+listed_task broker_listed_at(const redis_value *reply, size_t index);
+
+typedef struct found_task {
+    bytes state; /* as the hash says */
+    listed_task task;
+} found_task;
+
+/* reply: see broker_found_task(); nil if there is no such task. */
+ASYNQ_MUST_CHECK int broker_find_task(redis_conn *conn, const queue_keys *keys, bytes id, broker_cb cb, void *arg);
+bool broker_found_task(const redis_value *reply, found_task *found);
+
+typedef enum steer_way { STEER_RUN, STEER_ARCHIVE, STEER_DELETE } steer_way;
+
+typedef enum steer_result {
+    STEER_OK = 1,
+    STEER_NO_TASK = 0,
+    STEER_ACTIVE = -1,
+    STEER_PENDING_ALREADY = -2,
+    STEER_ARCHIVED_ALREADY = -3,
+    STEER_MISPLACED = -4, /* it does not stand where its state says */
+    STEER_BAD_STATE = -5
+} steer_result;
+
+typedef struct steer_call {
+    steer_way way;
+    int64_t now_ns;
+    const bytes *ids; /* these tasks; or NULL: */
+    size_t count;     /* so many, at most BROKER_STEER_TASKS, */
+    task_place place; /* of those that stand here, oldest or lowest score first, */
+    size_t skip;      /* passing over so many */
+} steer_call;
+
+/* reply: tasks that were dropped from a full archive, then a steer_result for each task. */
+ASYNQ_MUST_CHECK int broker_steer(redis_conn *conn, const queue_keys *keys, const steer_call *call, broker_cb cb,
+                                  void *arg);
+
+typedef enum update_result {
+    UPDATE_OK = 1,
+    UPDATE_NO_TASK = 0,
+    UPDATE_NOT_SCHEDULED = -1,
+    UPDATE_RACE = -2
+} update_result;
+
+/* reply: an update_result. */
+ASYNQ_MUST_CHECK int broker_update_message(redis_conn *conn, const queue_keys *keys, bytes id, bytes before,
+                                           bytes after, broker_cb cb, void *arg);
+
+/* ---- records ---- */
+
+/* reply: the names of the records in `index` (GLOBAL_KEY_SERVERS, _WORKERS or _SCHEDULERS) that live. */
+ASYNQ_MUST_CHECK int broker_list_alive(redis_conn *conn, global_key index, int64_t now_ns, broker_cb cb, void *arg);
+
+/* One plain command of words. */
+ASYNQ_MUST_CHECK int broker_command(redis_conn *conn, const bytes *words, size_t count, broker_cb cb, void *arg);
+
+#endif

@@ -1,0 +1,55 @@
+/* See record.h. */
+#include "inspect/record.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+
+enum { RECORD_COMMAND_WORDS = 6 };
+
+int64_t inspect_ms_of(record_time at)
+{
+    return at.seconds <= 0 ? 0 : at.seconds * MS_PER_SECOND + at.nanos / NS_PER_MS;
+}
+
+const char *inspect_copy(arena *into, bytes text, bool *failed)
+{
+    const char *copy = arena_dup(into, text.data ? text.data : "", text.length);
+    *failed |= !copy;
+    return copy;
+}
+
+/* The names of records; they live in `into`. */
+static int list_alive(asynq_inspector *inspector, global_key index, arena *into, const redis_value **names,
+                      asynq_error *error)
+{
+    int64_t now_ns = clock_now_ns();
+    inspect_call call = inspect_begin(inspector, INSPECT_READ, error);
+    while (inspect_again(&call))
+        call.sent = broker_list_alive(inspector->conn, index, now_ns, inspect_replied, inspector);
+    if (call.status)
+        return call.status;
+    *names = redis_value_copy(call.reply, into);
+    return *names ? ASYNQ_OK : error_set_code(error, ASYNQ_E_NO_MEMORY);
+}
+
+int inspect_each_record(asynq_inspector *inspector, global_key index, const char *const *command, size_t command_words,
+                        record_cb visit, void *arg, asynq_error *error)
+{
+    arena memory;
+    const redis_value *names;
+    arena_init(&memory, 0);
+    int status = list_alive(inspector, index, &memory, &names, error);
+    for (size_t i = 0; !status && i < names->count; i++) {
+        bytes words[RECORD_COMMAND_WORDS];
+        for (size_t k = 0; k < command_words; k++) /* NULL stands for the record's name */
+            words[k] = command[k] ? bytes_of(command[k]) : names->elements[i].text;
+        inspect_call call = inspect_begin(inspector, INSPECT_READ, error);
+        while (inspect_again(&call))
+            call.sent = broker_command(inspector->conn, words, command_words, inspect_replied, inspector);
+        status = call.status;
+        if (!status)
+            status = visit(arg, call.reply, error);
+    }
+    arena_clear(&memory);
+    return status;
+}

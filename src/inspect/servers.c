@@ -1,0 +1,175 @@
+/* Servers and what they run, as their records say. */
+#include "inspect/record.h"
+
+#include "base/error.h"
+#include "wire/server_info.h"
+
+#include <stdlib.h>
+
+/* A worker and the server it belongs to. */
+typedef struct worker_row {
+    asynq_worker_info info;
+    const char *server_id;
+} worker_row;
+
+typedef struct server_reader {
+    asynq_memory *memory;
+    asynq_server_info *servers;
+    size_t count, capacity;
+    worker_row *workers;
+    size_t worker_count, worker_capacity;
+} server_reader;
+
+static int compare_queues(const void *a, const void *b)
+{
+    return strcmp(((const asynq_queue_priority *)a)->name, ((const asynq_queue_priority *)b)->name);
+}
+
+static asynq_queue_priority *copy_queues(arena *into, const server_info *record, bool *failed)
+{
+    asynq_queue_priority *queues = arena_alloc(into, (record->queue_count + 1) * sizeof *queues);
+    *failed |= !queues;
+    for (size_t i = 0; queues && i < record->queue_count; i++)
+        queues[i] =
+            (asynq_queue_priority){inspect_copy(into, record->queues[i].name, failed), record->queues[i].priority};
+    if (queues && !*failed)
+        qsort(queues, record->queue_count, sizeof *queues, compare_queues);
+    return queues;
+}
+
+static int take_server(void *arg, const redis_value *reply, asynq_error *error)
+{
+    server_reader *reader = arg;
+    arena *into = &reader->memory->arena, scratch;
+    server_info record;
+    if (reply->type != REDIS_STRING)
+        return ASYNQ_OK; /* it has just gone */
+    record_arena_init(&scratch, reply->text.length);
+    if (server_info_decode(&record, reply->text, &scratch, NULL)) {
+        arena_clear(&scratch);
+        return ASYNQ_OK; /* as Go: what cannot be read is left out */
+    }
+    bool failed = false;
+    asynq_server_info info = {
+        .id = inspect_copy(into, record.server_id, &failed),
+        .host = inspect_copy(into, record.host, &failed),
+        .status = inspect_copy(into, record.status, &failed),
+        .pid = record.pid,
+        .concurrency = record.concurrency,
+        .active_workers = record.active_worker_count,
+        .strict_priority = record.strict_priority,
+        .started_at_ms = inspect_ms_of(record.start_time),
+        .queues = copy_queues(into, &record, &failed),
+        .queue_count = record.queue_count,
+    };
+    arena_clear(&scratch);
+    asynq_server_info *servers = arena_grow(into, reader->servers, reader->count, &reader->capacity, sizeof *servers);
+    if (failed || !servers)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    reader->servers = servers;
+    servers[reader->count++] = info;
+    return ASYNQ_OK;
+}
+
+static int take_worker(server_reader *reader, bytes encoded, asynq_error *error)
+{
+    arena *into = &reader->memory->arena, scratch;
+    worker_info record;
+    record_arena_init(&scratch, encoded.length);
+    if (worker_info_decode(&record, encoded, &scratch, NULL)) {
+        arena_clear(&scratch);
+        return ASYNQ_OK;
+    }
+    bool failed = false;
+    worker_row row = {
+        .info.task_id = inspect_copy(into, record.task_id, &failed),
+        .info.task_type = inspect_copy(into, record.task_type, &failed),
+        .info.queue = inspect_copy(into, record.queue, &failed),
+        .info.payload = inspect_copy(into, record.task_payload, &failed),
+        .info.payload_length = record.task_payload.length,
+        .info.started_at_ms = inspect_ms_of(record.start_time),
+        .info.deadline_ms = inspect_ms_of(record.deadline),
+        .server_id = inspect_copy(into, record.server_id, &failed),
+    };
+    arena_clear(&scratch);
+    worker_row *workers =
+        arena_grow(into, reader->workers, reader->worker_count, &reader->worker_capacity, sizeof *workers);
+    if (failed || !workers)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    reader->workers = workers;
+    workers[reader->worker_count++] = row;
+    return ASYNQ_OK;
+}
+
+static int take_workers(void *arg, const redis_value *reply, asynq_error *error)
+{
+    int status = ASYNQ_OK;
+    for (size_t i = 0; i < reply->count && !status; i++)
+        status = take_worker(arg, reply->elements[i].text, error);
+    return status;
+}
+
+static int compare_servers(const void *a, const void *b)
+{
+    const asynq_server_info *x = a, *y = b;
+    int by_host = strcmp(x->host, y->host);
+    if (by_host)
+        return by_host;
+    return x->pid != y->pid ? (x->pid < y->pid ? -1 : 1) : strcmp(x->id, y->id);
+}
+
+static int compare_workers(const void *a, const void *b)
+{
+    const worker_row *x = a, *y = b;
+    int by_server = strcmp(x->server_id, y->server_id);
+    if (by_server)
+        return by_server;
+    return x->info.started_at_ms < y->info.started_at_ms ? -1 : x->info.started_at_ms > y->info.started_at_ms;
+}
+
+/* The workers are sorted by server; those of unknown servers are left out. */
+static bool attach_workers(server_reader *reader, asynq_server_info *server)
+{
+    size_t first = 0, end;
+    while (first < reader->worker_count && strcmp(reader->workers[first].server_id, server->id) != 0)
+        first++;
+    for (end = first; end < reader->worker_count && strcmp(reader->workers[end].server_id, server->id) == 0;)
+        end++;
+    asynq_worker_info *workers = arena_alloc(&reader->memory->arena, (end - first + 1) * sizeof *workers);
+    for (size_t i = first; workers && i < end; i++)
+        workers[i - first] = reader->workers[i].info;
+    server->workers = workers;
+    server->worker_count = end - first;
+    return workers != NULL;
+}
+
+static int join_workers(server_reader *reader, asynq_error *error)
+{
+    if (reader->count)
+        qsort(reader->servers, reader->count, sizeof *reader->servers, compare_servers);
+    if (reader->worker_count)
+        qsort(reader->workers, reader->worker_count, sizeof *reader->workers, compare_workers);
+    for (size_t i = 0; i < reader->count; i++)
+        if (!attach_workers(reader, &reader->servers[i]))
+            return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    return ASYNQ_OK;
+}
+
+int asynq_inspector_servers(asynq_inspector *inspector, asynq_server_list *servers, asynq_error *error)
+{
+    static const char *const get[] = {"GET", NULL}, *const values[] = {"HVALS", NULL};
+    *servers = (asynq_server_list){0};
+    server_reader reader = {.memory = inspect_memory_new()};
+    if (!reader.memory)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    int status = inspect_each_record(inspector, GLOBAL_KEY_SERVERS, get, 2, take_server, &reader, error);
+    if (!status)
+        status = inspect_each_record(inspector, GLOBAL_KEY_WORKERS, values, 2, take_workers, &reader, error);
+    if (!status)
+        status = join_workers(&reader, error);
+    if (status)
+        asynq_memory_free(reader.memory);
+    else
+        *servers = (asynq_server_list){reader.servers, reader.count, reader.memory};
+    return status;
+}

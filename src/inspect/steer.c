@@ -1,0 +1,268 @@
+/* Running, archiving and deleting tasks by hand, and deleting queues. */
+#include "inspect/inspect.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+
+static const steer_way ways[] = {
+    [ASYNQ_RUN] = STEER_RUN, [ASYNQ_ARCHIVE] = STEER_ARCHIVE, [ASYNQ_DELETE] = STEER_DELETE};
+
+static int check_action(asynq_action action, asynq_error *error)
+{
+    if ((int)action < 0 || (size_t)action >= sizeof ways / sizeof *ways)
+        return error_set(error, ASYNQ_E_INVALID, "%d is not an action", (int)action);
+    return ASYNQ_OK;
+}
+
+/* Sends one script. The reply lives until the next command. */
+static int steer(asynq_inspector *inspector, const queue_keys *keys, steer_call *what, const redis_value **reply,
+                 asynq_error *error)
+{
+    what->now_ns = clock_now_ns();
+    inspect_call call = inspect_begin(inspector, INSPECT_CHANGE, error);
+    while (inspect_again(&call))
+        call.sent = broker_steer(inspector->conn, keys, what, inspect_replied, inspector);
+    *reply = call.reply;
+    return call.status;
+}
+
+/* ---- one task ---- */
+
+static int explain(int result, const char *id, asynq_error *error)
+{
+    switch (result) {
+    case STEER_OK:
+        return ASYNQ_OK;
+    case STEER_NO_TASK:
+        return error_set(error, ASYNQ_E_NOT_FOUND, "task \"%.150s\" not found", id);
+    case STEER_ACTIVE:
+        return error_set(error, ASYNQ_E_STATE, "task \"%.150s\" is active; cancel it instead", id);
+    case STEER_PENDING_ALREADY:
+        return error_set(error, ASYNQ_E_STATE, "task \"%.150s\" is already in pending state", id);
+    case STEER_ARCHIVED_ALREADY:
+        return error_set(error, ASYNQ_E_STATE, "task \"%.150s\" is already archived", id);
+    case STEER_MISPLACED:
+        return error_set(error, ASYNQ_E_STATE,
+                         "task \"%.100s\" does not stand where its state says: it is being aggregated or moved at this "
+                         "moment, or asynqctl fsck will find it",
+                         id);
+    default:
+        return error_set(error, ASYNQ_E_MALFORMED, "task \"%.100s\" has no state that is known; see asynqctl fsck", id);
+    }
+}
+
+int asynq_inspector_act(asynq_inspector *inspector, asynq_action action, const char *queue, const char *id,
+                        asynq_error *error)
+{
+    queue_keys keys;
+    int status = check_action(action, error);
+    if (!status)
+        status = inspect_queue_keys(inspector, &keys, queue, error);
+    if (status)
+        return status;
+    const redis_value *reply;
+    const bytes ids[] = {bytes_of(id)};
+    steer_call what = {.way = ways[action], .ids = ids, .count = 1};
+    status = steer(inspector, &keys, &what, &reply, error);
+    if (!status)
+        status = explain(broker_result_at(reply, 1), id, error);
+    queue_keys_clear(&keys);
+    return status;
+}
+
+/* ---- many ---- */
+
+typedef struct bulk {
+    walk walk;
+    asynq_action action;
+    asynq_act_result *result;
+} bulk;
+
+/* Counts what came of a call. Returns how many were done. */
+static size_t bulk_count(bulk *b, const redis_value *reply)
+{
+    size_t done = 0;
+    for (size_t i = 1; i < reply->count; i++)
+        done += broker_result_at(reply, i) == STEER_OK;
+    b->result->dropped += broker_result_at(reply, 0);
+    b->result->done += (int64_t)done;
+    b->result->failed += (int64_t)(reply->count - 1 - done);
+    return done;
+}
+
+/* The first ones, again and again, until as many were seen as there were at the beginning. */
+static int act_on_all(bulk *b, asynq_error *error)
+{
+    walk *w = &b->walk;
+    size_t skip = 0; /* those that cannot be acted upon stay */
+    bool goes_on = true;
+    while (w->seen < w->total && goes_on) {
+        const redis_value *reply;
+        int64_t left = w->total - w->seen;
+        steer_call what = {
+            .way = ways[b->action],
+            .place = w->place,
+            .skip = skip,
+            .count = left < BROKER_STEER_TASKS ? (size_t)left : BROKER_STEER_TASKS,
+        };
+        int status = steer(w->inspector, &w->keys, &what, &reply, error);
+        if (status)
+            return status;
+        size_t found = reply->count - 1;
+        skip += found - bulk_count(b, reply);
+        goes_on = found && walk_go_on(w, found); /* none is found when others were faster */
+    }
+    return ASYNQ_OK;
+}
+
+static walk_answer act_on_chunk(void *arg, const asynq_task_info *tasks, size_t count, asynq_error *error)
+{
+    bulk *b = arg;
+    walk_answer answer = {0};
+    bytes ids[BROKER_STEER_TASKS];
+    for (size_t at = 0; at < count && !answer.status;) {
+        steer_call what = {.way = ways[b->action], .ids = ids};
+        for (; at < count && what.count < BROKER_STEER_TASKS; at++)
+            if (walk_accepts(&b->walk, &tasks[at]))
+                ids[what.count++] = bytes_of(tasks[at].id);
+        const redis_value *reply;
+        if (!what.count)
+            break;
+        answer.status = steer(b->walk.inspector, &b->walk.keys, &what, &reply, error);
+        if (!answer.status)
+            answer.removed += bulk_count(b, reply);
+    }
+    return answer;
+}
+
+static int check_state(asynq_action action, asynq_state state, asynq_error *error)
+{
+    if (state == ASYNQ_STATE_ACTIVE)
+        return error_set(error, ASYNQ_E_STATE, "active tasks cannot be moved by hand; cancel them instead");
+    if ((action == ASYNQ_RUN && state == ASYNQ_STATE_PENDING) ||
+        (action == ASYNQ_ARCHIVE && state == ASYNQ_STATE_ARCHIVED))
+        return error_set(error, ASYNQ_E_STATE, "these tasks are %s already", asynq_state_name(state));
+    return ASYNQ_OK;
+}
+
+int asynq_inspector_act_all(asynq_inspector *inspector, asynq_action action, const asynq_task_set *set,
+                            const asynq_walk_options *options, asynq_act_result *result, asynq_error *error)
+{
+    asynq_act_result ignored;
+    bulk b = {.action = action, .result = result ? result : &ignored};
+    *b.result = (asynq_act_result){0};
+    int status = check_action(action, error);
+    if (!status)
+        status = check_state(action, set->state, error);
+    if (!status)
+        status = walk_begin(&b.walk, inspector, set, options, error);
+    if (status)
+        return status;
+    status = walk_count(&b.walk, error);
+    if (!status)
+        status = b.walk.options.filter ? walk_each(&b.walk, act_on_chunk, &b, error) : act_on_all(&b, error);
+    walk_end(&b.walk);
+    return status;
+}
+
+/* ---- queues ---- */
+
+typedef struct queue_deletion {
+    asynq_inspector *inspector;
+    const char *queue;
+    asynq_progress_cb progress;
+    void *arg;
+    int64_t done, total;
+    bool stopped;
+} queue_deletion;
+
+static bool tell_progress(int64_t done, int64_t total, void *arg)
+{
+    queue_deletion *deletion = arg;
+    (void)total;
+    if (deletion->progress)
+        deletion->stopped = !deletion->progress(deletion->done + done, deletion->total, deletion->arg);
+    return !deletion->stopped;
+}
+
+static int delete_set(queue_deletion *deletion, asynq_state state, const char *group, asynq_error *error)
+{
+    asynq_act_result result;
+    int status = asynq_inspector_act_all(
+        deletion->inspector, ASYNQ_DELETE, &(asynq_task_set){deletion->queue, state, group},
+        &(asynq_walk_options){.progress = tell_progress, .progress_arg = deletion}, &result, error);
+    deletion->done += result.done;
+    return status;
+}
+
+static int delete_groups(queue_deletion *deletion, asynq_error *error)
+{
+    asynq_group_list groups;
+    int status = asynq_inspector_groups(deletion->inspector, deletion->queue, &groups, error);
+    for (size_t i = 0; i < groups.count && !status && !deletion->stopped; i++)
+        status = delete_set(deletion, ASYNQ_STATE_AGGREGATING, groups.groups[i].name, error);
+    asynq_memory_free(groups.memory);
+    return status;
+}
+
+static int delete_tasks(queue_deletion *deletion, asynq_error *error)
+{
+    static const asynq_state states[] = {ASYNQ_STATE_PENDING, ASYNQ_STATE_SCHEDULED, ASYNQ_STATE_RETRY,
+                                         ASYNQ_STATE_ARCHIVED, ASYNQ_STATE_COMPLETED};
+    int status = ASYNQ_OK;
+    for (size_t i = 0; i < sizeof states / sizeof *states && !status && !deletion->stopped; i++)
+        status = delete_set(deletion, states[i], NULL, error);
+    return status || deletion->stopped ? status : delete_groups(deletion, error);
+}
+
+static int check_deletable(const char *queue, const asynq_queue_info *info, bool force, asynq_error *error)
+{
+    if (info->active)
+        return error_set(error, ASYNQ_E_STATE, "cannot delete queue \"%.150s\" with active tasks", queue);
+    if (!force && info->size > info->completed)
+        return error_set(error, ASYNQ_E_STATE, "queue \"%.150s\" is not empty", queue);
+    return ASYNQ_OK;
+}
+
+/* The name goes last: until then others see the queue. */
+static int drop_queue(asynq_inspector *inspector, const char *queue, asynq_error *error)
+{
+    queue_keys keys;
+    int status = inspect_queue_keys(inspector, &keys, queue, error);
+    if (status)
+        return status;
+    int64_t now_ns = clock_now_ns();
+    inspect_call call = inspect_begin(inspector, INSPECT_CHANGE, error);
+    while (inspect_again(&call))
+        call.sent = broker_drop_queue(inspector->conn, &keys, now_ns, inspect_replied, inspector);
+    if (!call.status && redis_value_integer(call.reply) == 0)
+        call.status = error_set(error, ASYNQ_E_STATE,
+                                "queue \"%.100s\" still has tasks: some came meanwhile, are being aggregated, or are "
+                                "broken (see asynqctl fsck)",
+                                queue);
+    if (!call.status) {
+        const bytes words[] = {bytes_of("SREM"), global_key_name(GLOBAL_KEY_QUEUES), keys.queue};
+        call = inspect_begin(inspector, INSPECT_CHANGE, error);
+        while (inspect_again(&call))
+            call.sent = broker_command(inspector->conn, words, 3, inspect_replied, inspector);
+    }
+    queue_keys_clear(&keys);
+    return call.status;
+}
+
+int asynq_inspector_delete_queue(asynq_inspector *inspector, const char *queue, bool force, asynq_progress_cb progress,
+                                 void *arg, asynq_error *error)
+{
+    asynq_queue_info info;
+    int status = asynq_inspector_queue(inspector, queue, &info, error);
+    if (!status)
+        status = check_deletable(queue, &info, force, error);
+    if (status)
+        return status;
+    queue_deletion deletion = {
+        .inspector = inspector, .queue = queue, .progress = progress, .arg = arg, .total = info.size};
+    status = delete_tasks(&deletion, error);
+    if (!status && deletion.stopped)
+        status = error_set(error, ASYNQ_E_STATE, "stopped on demand; queue \"%.150s\" is not deleted", queue);
+    return status ? status : drop_queue(inspector, queue, error);
+}

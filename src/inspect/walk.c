@@ -1,0 +1,288 @@
+/* Listing tasks: by page, and all of a set in constant memory. */
+#include "inspect/inspect.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/option_struct.h"
+
+#include <fnmatch.h>
+
+enum {
+    WALK_MOST_TASKS = 100,         /* in one script */
+    WALK_CHUNK_BYTES = 512 * 1024, /* that an answer should not exceed much */
+    WALK_FIRST_TASKS = 10,         /* before the size of messages is known */
+    PAGE_DEFAULT_SIZE = 30,
+    PAGE_MOST_TASKS = 1000000 /* whoever wants everything visits it */
+};
+
+static int walk_import(walk *w, const asynq_walk_options *options, asynq_error *error)
+{
+    int status =
+        option_struct_import(&w->options, sizeof w->options, options, sizeof w->options, "asynq_walk_options", error);
+    return status ? status
+                  : option_struct_import(&w->filter, sizeof w->filter, w->options.filter, sizeof w->filter,
+                                         "asynq_task_filter", error);
+}
+
+int walk_begin(walk *w, asynq_inspector *inspector, const asynq_task_set *set, const asynq_walk_options *options,
+               asynq_error *error)
+{
+    *w = (walk){.inspector = inspector, .state = set->state, .most = WALK_FIRST_TASKS};
+    int status = walk_import(w, options, error);
+    if (!status)
+        status = inspect_queue_keys(inspector, &w->keys, set->queue, error);
+    if (status)
+        return status;
+    status = inspect_place(&w->keys, set, &w->group_key, &w->place, error);
+    if (status)
+        walk_end(w);
+    return status;
+}
+
+void walk_end(walk *w)
+{
+    queue_keys_clear(&w->keys);
+    buf_clear(&w->group_key);
+}
+
+int walk_count(walk *w, asynq_error *error)
+{
+    const bytes words[] = {bytes_of(w->place.is_list ? "LLEN" : "ZCARD"), w->place.key};
+    inspect_call call = inspect_begin(w->inspector, INSPECT_READ, error);
+    while (inspect_again(&call))
+        call.sent = broker_command(w->inspector->conn, words, 2, inspect_replied, w->inspector);
+    if (!call.status)
+        w->total = redis_value_integer(call.reply);
+    return call.status;
+}
+
+bool walk_go_on(walk *w, size_t passed)
+{
+    w->seen += (int64_t)passed;
+    int64_t total = w->seen > w->total ? w->seen : w->total;
+    return !w->options.progress || w->options.progress(w->seen, total, w->options.progress_arg);
+}
+
+/* ---- filters ---- */
+
+static bool contains(const void *text, size_t length, const char *part)
+{
+    return memmem(text, length, part, strlen(part)) != NULL;
+}
+
+bool walk_accepts(const walk *w, const asynq_task_info *task)
+{
+    const asynq_task_filter *filter = &w->filter;
+    bool has_due_time = task->state == ASYNQ_STATE_SCHEDULED || task->state == ASYNQ_STATE_RETRY;
+    int64_t at_ms = has_due_time ? task->next_process_at_ms : task->since_ms;
+    return (!filter->type || fnmatch(filter->type, task->type, 0) == 0) &&
+           (!filter->id || fnmatch(filter->id, task->id, 0) == 0) &&
+           (!filter->error || contains(task->last_error, strlen(task->last_error), filter->error)) &&
+           (!filter->payload || contains(task->payload, task->payload_length, filter->payload)) &&
+           (!filter->from_ms || at_ms >= filter->from_ms) && (!filter->until_ms || at_ms < filter->until_ms);
+}
+
+/* ---- reading ---- */
+
+static size_t bytes_in(const redis_value *reply)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < reply->count; i++)
+        sum += reply->elements[i].text.length;
+    return sum;
+}
+
+/* Reads at most `list->count` tasks. The reply lives until the next command. */
+static int walk_read(walk *w, list_call *list, const redis_value **reply, asynq_error *error)
+{
+    list->place = w->place;
+    if (list->count > w->most)
+        list->count = w->most;
+    inspect_call call = inspect_begin(w->inspector, INSPECT_READ, error);
+    while (inspect_again(&call))
+        call.sent = broker_list_tasks(w->inspector->conn, &w->keys, list, inspect_replied, w->inspector);
+    if (call.status)
+        return call.status;
+    *reply = call.reply;
+    size_t found = broker_listed_count(call.reply);
+    if (found) {
+        int64_t fit = (int64_t)(WALK_CHUNK_BYTES / (bytes_in(call.reply) / found + 1));
+        w->most = fit < 1 ? 1 : fit < WALK_MOST_TASKS ? fit : WALK_MOST_TASKS;
+    }
+    return ASYNQ_OK;
+}
+
+/* ---- a page ---- */
+
+typedef struct page_reader {
+    walk *walk;
+    arena *into;
+    asynq_task_info *tasks;
+    size_t count, capacity;
+} page_reader;
+
+/* A task whose message cannot be read is left out, as Go does; one without any stays, empty. */
+static int page_add(page_reader *page, const listed_task *listed, asynq_error *error)
+{
+    page->tasks = arena_grow(page->into, page->tasks, page->count, &page->capacity, sizeof *page->tasks);
+    asynq_task_info *task = page->tasks ? &page->tasks[page->count] : NULL;
+    if (!task || !inspect_task(&page->walk->keys, page->walk->state, listed, clock_now_ns(), page->into, task))
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    page->count += task->is_readable || !listed->message.data;
+    return ASYNQ_OK;
+}
+
+static int page_read(page_reader *page, int64_t first, int64_t size, asynq_error *error)
+{
+    for (int64_t at = 0; at < size;) {
+        const redis_value *reply;
+        list_call list = {.oldest_first = true, .first = first + at, .count = size - at};
+        int status = walk_read(page->walk, &list, &reply, error);
+        if (status)
+            return status;
+        size_t found = broker_listed_count(reply);
+        for (size_t i = 0; i < found && !status; i++) {
+            listed_task listed = broker_listed_at(reply, i);
+            status = page_add(page, &listed, error);
+        }
+        if (status || !found)
+            return status;
+        at += (int64_t)found;
+    }
+    return ASYNQ_OK;
+}
+
+int asynq_inspector_list(asynq_inspector *inspector, const asynq_task_set *set, const asynq_page *page,
+                         asynq_task_list *list, asynq_error *error)
+{
+    walk w;
+    *list = (asynq_task_list){0};
+    int64_t size = page && page->size ? page->size : PAGE_DEFAULT_SIZE;
+    int64_t number = page && page->number ? page->number : 1;
+    if (size < 0 || size > PAGE_MOST_TASKS || number < 0 || number > INT64_MAX / PAGE_MOST_TASKS)
+        return error_set(error, ASYNQ_E_INVALID, "a page has 1 to %d tasks, and its number is from 1 on",
+                         PAGE_MOST_TASKS);
+    int status = walk_begin(&w, inspector, set, NULL, error);
+    if (status)
+        return status;
+    asynq_memory *memory = inspect_memory_new();
+    page_reader reader = {.walk = &w, .into = &memory->arena};
+    status = memory ? page_read(&reader, size * (number - 1), size, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
+    if (status)
+        asynq_memory_free(memory);
+    else
+        *list = (asynq_task_list){reader.tasks, reader.count, memory};
+    walk_end(&w);
+    return status;
+}
+
+/* ---- a whole set ---- */
+
+/* Where the next chunk begins. */
+typedef struct walk_position {
+    int64_t rank;
+    buf id, score; /* of the task before; empty id: none is known */
+} walk_position;
+
+static void position_behind(walk_position *at, const redis_value *reply, size_t removed)
+{
+    size_t count = broker_listed_count(reply);
+    listed_task last = broker_listed_at(reply, count - 1);
+    at->rank = broker_listed_first(reply) + (int64_t)(count - removed);
+    buf_clear(&at->id);
+    buf_clear(&at->score);
+    buf_append(&at->id, last.id.data, last.id.length);
+    buf_append(&at->score, last.score_text.data, last.score_text.length);
+}
+
+/* Converts a chunk into tasks. NULL: out of memory. */
+static asynq_task_info *walk_convert(walk *w, const redis_value *reply, arena *into)
+{
+    size_t count = broker_listed_count(reply);
+    asynq_task_info *tasks = arena_alloc(into, count * sizeof *tasks);
+    for (size_t i = 0; tasks && i < count; i++) {
+        listed_task listed = broker_listed_at(reply, i);
+        if (!inspect_task(&w->keys, w->state, &listed, clock_now_ns(), into, &tasks[i]))
+            return NULL;
+    }
+    return tasks;
+}
+
+/* One chunk. `*more` says whether there was one and the visitor wants the next. */
+static int walk_step(walk *w, walk_position *at, arena *chunk, walk_cb visit, void *arg, bool *more, asynq_error *error)
+{
+    const redis_value *reply;
+    list_call list = {
+        .first = at->rank,
+        .count = WALK_MOST_TASKS,
+        .after_id = {at->id.data, at->id.length},
+        .after_score = {at->score.data, at->score.length},
+    };
+    *more = false;
+    int status = walk_read(w, &list, &reply, error);
+    size_t count = status ? 0 : broker_listed_count(reply);
+    if (!count)
+        return status;
+    const asynq_task_info *tasks = walk_convert(w, reply, chunk);
+    position_behind(at, reply, 0);
+    if (!tasks || buf_failed(&at->id) || buf_failed(&at->score))
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    walk_answer answer = visit(arg, tasks, count, error);
+    /* In a list, what is behind has moved up. If the last one has gone, nothing tells of tasks pushed meanwhile, and
+     * some may be visited again. */
+    at->rank -= (int64_t)answer.removed;
+    if (answer.removed && w->place.is_list)
+        buf_clear(&at->id);
+    *more = !answer.status && !answer.stop && walk_go_on(w, count);
+    return answer.status;
+}
+
+int walk_each(walk *w, walk_cb visit, void *arg, asynq_error *error)
+{
+    walk_position at = {0};
+    arena chunk;
+    bool more = true;
+    int status = ASYNQ_OK;
+    buf_init(&at.id, 0);
+    buf_init(&at.score, 0);
+    arena_init(&chunk, 0);
+    while (more && !status) {
+        arena_reset(&chunk);
+        status = walk_step(w, &at, &chunk, visit, arg, &more, error);
+    }
+    arena_clear(&chunk);
+    buf_clear(&at.id);
+    buf_clear(&at.score);
+    return status;
+}
+
+typedef struct visitor {
+    const walk *walk;
+    asynq_task_cb visit;
+    void *arg;
+} visitor;
+
+static walk_answer visit_chunk(void *arg, const asynq_task_info *tasks, size_t count, asynq_error *error)
+{
+    visitor *v = arg;
+    (void)error;
+    for (size_t i = 0; i < count; i++)
+        if (walk_accepts(v->walk, &tasks[i]) && !v->visit(&tasks[i], v->arg))
+            return (walk_answer){.stop = true};
+    return (walk_answer){0};
+}
+
+int asynq_inspector_each(asynq_inspector *inspector, const asynq_task_set *set, const asynq_walk_options *options,
+                         asynq_task_cb visit, void *arg, asynq_error *error)
+{
+    walk w;
+    visitor v = {&w, visit, arg};
+    int status = walk_begin(&w, inspector, set, options, error);
+    if (status)
+        return status;
+    status = walk_count(&w, error);
+    if (!status)
+        status = walk_each(&w, visit_chunk, &v, error);
+    walk_end(&w);
+    return status;
+}
