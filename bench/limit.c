@@ -67,7 +67,7 @@ static void send_settle(const redisReply *leased, const char *tag)
     add(argv, lengths, &count, daily, strlen(daily));
     add(argv, lengths, &count, daily, strlen(daily));
     add(argv, lengths, &count, keys.key[QUEUE_KEY_TASK].data, keys.key[QUEUE_KEY_TASK].length);
-    const char *tail[] = {now, "4000000000", "0", "10000", "done", tag, "1", n};
+    const char *tail[] = {now, "4000000000", "0", "10000", "done", tag, "-1", n};
     for (size_t i = 0; i < 8; i++)
         add(argv, lengths, &count, tail[i], strlen(tail[i]));
     for (size_t i = 0; i < tasks; i++)

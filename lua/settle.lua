@@ -83,8 +83,9 @@ local function remove_together()
     while not wanted[ids[newest]] do
         newest = newest - 1
     end
-    local place = redis.call('LPOS', active, ids[newest], 'MAXLEN', 8 * left)
-        or redis.call('LPOS', active, ids[newest], 'RANK', -1, 'MAXLEN', 8 * left)
+    local near_end = groups[1].from_end
+    local place = redis.call('LPOS', active, ids[newest], 'RANK', near_end, 'MAXLEN', 8 * left)
+        or redis.call('LPOS', active, ids[newest], 'RANK', -near_end, 'MAXLEN', 8 * left)
     if not place then
         return false
     end
