@@ -1,0 +1,163 @@
+/*
+ * asynqctl from inside. A row of the command table says all there is to know of a command: its words, arguments, flags
+ * and texts. The parser, the help, the manual page and the completions are made from it; the command itself is one
+ * function.
+ */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <asynq/asynq.h>
+#include <jansson.h>
+#include <stdio.h>
+
+/* Exit statuses; documented in asynqctl(1). */
+typedef enum cli_exit {
+    CLI_OK = 0,
+    CLI_FAILED = 1,    /* Redis, or a task or queue that is not as the command needs it */
+    CLI_USAGE = 2,     /* a wrong command line */
+    CLI_NOT_FOUND = 3, /* no such queue, task or entry */
+    CLI_DECLINED = 4,  /* a question was answered with no, or nobody was there to answer */
+    CLI_FINDINGS = 5,  /* fsck: something is or was broken */
+    CLI_TIMED_OUT = 6,
+    CLI_INTERRUPTED = 130
+} cli_exit;
+
+typedef enum cli_kind {
+    CLI_SWITCH, /* no value */
+    CLI_TEXT,
+    CLI_NUMBER,   /* a whole number from 0 on */
+    CLI_DURATION, /* "90s", "1h30m", "2d"; ms */
+    CLI_TIME,     /* RFC 3339, "-2h", "+10m" or Unix seconds; Unix ms */
+    CLI_STATE     /* the state of a task */
+} cli_kind;
+
+typedef struct cli_flag {
+    const char *name;
+    char letter; /* '\0': none */
+    cli_kind kind;
+    const char *value;   /* what the value is called in the help */
+    const char *initial; /* the default as the help shows it; NULL: none */
+    const char *help;
+    bool required;
+} cli_flag;
+
+struct cli_run;
+
+typedef struct cli_command {
+    const char *noun;      /* "task"; NULL: the command is one word */
+    const char *verb;      /* "ls" */
+    const char *aliases;   /* of the verb, separated by spaces */
+    const char *arguments; /* "ID..."; "" for none */
+    int least, most;       /* number of arguments; most < 0: any */
+    const char *summary;   /* a line */
+    const char *details;   /* for the help; may be NULL */
+    const cli_flag *flags; /* ends with a name of NULL; may be NULL */
+    int (*run)(struct cli_run *cli);
+} cli_command;
+
+extern const cli_command cli_commands[]; /* ends with a verb of NULL */
+extern const cli_flag cli_global_flags[];
+
+/* What was given for a flag. */
+typedef struct cli_value {
+    const cli_flag *flag;
+    const char *text; /* NULL: not given */
+    int64_t number;
+} cli_value;
+
+enum { CLI_FLAGS_MOST = 32, CLI_ARGUMENTS_MOST = 4096 };
+
+/* One run of the program. */
+typedef struct cli_run {
+    const cli_command *command;
+    cli_value values[CLI_FLAGS_MOST];
+    size_t value_count;
+    const char *arguments[CLI_ARGUMENTS_MOST];
+    int argument_count;
+    bool as_json;
+    bool in_colour;             /* standard output */
+    int width;                  /* of the terminal; 0: none */
+    asynq_inspector *inspector; /* made by cli_connect() */
+} cli_run;
+
+/* ---- options.c: the command line ---- */
+
+/* Fills `cli`. Returns CLI_OK, or CLI_USAGE after telling what is wrong. */
+int cli_parse(cli_run *cli, int argc, char **argv);
+bool cli_given(const cli_run *cli, const char *flag);
+/* The value or, without one, NULL or 0. */
+const char *cli_text(const cli_run *cli, const char *flag);
+int64_t cli_number(const cli_run *cli, const char *flag);
+/* The nearest of some words, to be suggested; NULL: none is near. */
+const char *cli_nearest(const char *word, const char *const *words, size_t count);
+/* Reads a duration in ms, or a time in Unix ms. False: it is none. */
+bool cli_read_duration(const char *text, int64_t *ms);
+bool cli_read_time(const char *text, int64_t *at_ms);
+
+/* ---- help.c ---- */
+
+void cli_help(const cli_command *command, FILE *out); /* NULL: of the program */
+void cli_help_noun(const char *noun, FILE *out);
+
+/* ---- session.c: Redis and the person in front ---- */
+
+/* --uri, or what the environment says; NULL: the default. */
+const char *cli_uri(const cli_run *cli);
+/* Makes the inspector. CLI_OK, or a status after telling why not. */
+int cli_connect(cli_run *cli);
+/* Tells what went wrong and returns the exit status for it. */
+int cli_fail(const asynq_error *error);
+int cli_complain(int status, const char *format, ...) ASYNQ_PRINTF(2, 3);
+/*
+ * Asks before something is lost: true when --yes was given or a person on a terminal agrees. Otherwise it tells so;
+ * the command ends with CLI_DECLINED.
+ */
+bool cli_confirm(const cli_run *cli, const char *format, ...) ASYNQ_PRINTF(2, 3);
+
+/* A line on standard error for work that takes longer than a second; an asynq_progress_cb. Ctrl-C stops the work. */
+typedef struct cli_progress {
+    const char *what; /* "archiving" */
+    int64_t begun_at_ms, shown_at_ms;
+} cli_progress;
+
+bool cli_show_progress(int64_t done, int64_t total, void *progress);
+void cli_end_progress(cli_progress *progress);
+bool cli_is_interrupted(void);
+
+/* ---- table.c: output for people ---- */
+
+typedef struct cli_table cli_table;
+
+/* Columns named by `titles`, which ends with NULL; a title that begins with '>' is for numbers. */
+cli_table *cli_table_new(const char *const *titles);
+/* Adds a cell; the text is copied, and what a terminal could misunderstand is escaped. */
+void cli_table_add(cli_table *table, const char *text);
+void cli_table_addf(cli_table *table, const char *format, ...) ASYNQ_PRINTF(2, 3);
+void cli_table_add_number(cli_table *table, int64_t number);
+/* Prints and frees. On a terminal the widest column of text is cut so that a row is a line. */
+void cli_table_print(const cli_run *cli, cli_table *table);
+
+/* A copy in which nothing can steer the terminal. Lives until some calls later. */
+const char *cli_escape(const char *text);
+/* "3m12s"; "-" for 0 or less. `text` holds 32 bytes. Returns `text`. */
+const char *cli_format_duration(int64_t ms, char *text);
+/* "2006-01-02 15:04:05" in local time; "-" for 0. `text` holds 32 bytes. */
+const char *cli_format_time(int64_t at_ms, char *text);
+/* "12.3 MB". `text` holds 32 bytes. */
+const char *cli_format_bytes(int64_t bytes, char *text);
+/* A payload or result as one line; "non-printable bytes" if it is not text. Lives until the next call. */
+const char *cli_format_payload(const void *payload, size_t length);
+
+/* ---- json.c: output for programs ---- */
+
+/* Prints one document and frees it. Returns CLI_OK or, if it could not be written, CLI_FAILED. */
+int cli_print_json(json_t *document);
+/* The same on one line, for lists without end. */
+int cli_print_json_line(json_t *document);
+json_t *cli_json_task(const asynq_task_info *task);
+/* Bytes as text, or as {"base64": ...} if they are not UTF-8. */
+json_t *cli_json_bytes(const void *bytes, size_t length);
+/* RFC 3339 in UTC; null for 0. */
+json_t *cli_json_time(int64_t at_ms);
+
+#endif

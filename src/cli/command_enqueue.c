@@ -1,0 +1,82 @@
+/* Creating a task by hand. */
+#include "cli/commands.h"
+
+#include "base/buf.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The flag's text, or all of standard input for "-". */
+static int read_payload(const char *text, buf *payload)
+{
+    buf_init(payload, 0);
+    if (strcmp(text, "-") != 0) {
+        buf_append_text(payload, text);
+        return CLI_OK;
+    }
+    for (char *room; (room = buf_reserve(payload, 65536));) {
+        ssize_t length = read(STDIN_FILENO, room, 65536);
+        if (length < 0)
+            return cli_complain(CLI_FAILED, "standard input cannot be read");
+        if (length == 0)
+            return CLI_OK;
+        payload->length += (size_t)length;
+    }
+    return cli_complain(CLI_FAILED, "out of memory");
+}
+
+static asynq_task_options options_of(const cli_run *cli)
+{
+    asynq_task_options options = {
+        .queue = cli_text(cli, "queue"),
+        .id = cli_text(cli, "id"),
+        .max_retry = cli_number(cli, "retry"),
+        .timeout_ms = cli_number(cli, "run-timeout"),
+        .deadline_ms = cli_number(cli, "deadline"),
+        .unique_ms = cli_number(cli, "unique"),
+        .process_at_ms = cli_number(cli, "at"),
+        .process_in_ms = cli_number(cli, "in"),
+        .retention_ms = cli_number(cli, "retention"),
+        .group = cli_text(cli, "group"),
+    };
+    if (cli_given(cli, "retry") && !options.max_retry)
+        options.max_retry = ASYNQ_NONE;
+    return options;
+}
+
+static int enqueue(cli_run *cli, const asynq_task *task)
+{
+    asynq_error error;
+    asynq_enqueued result;
+    asynq_client *client = asynq_client_new(
+        &(asynq_client_options){.redis = cli_uri(cli), .timeout_ms = cli_number(cli, "timeout")}, &error);
+    if (!client)
+        return cli_fail(&error);
+    int status = asynq_enqueue(client, task, NULL, &result, &error);
+    asynq_client_free(client);
+    if (status)
+        return cli_fail(&error);
+    if (cli->as_json)
+        return cli_print_json(json_pack("{ss ss ss so}", "id", result.id, "queue", cli_queue_of(cli), "state",
+                                        asynq_state_name(result.state), "next_process_at",
+                                        cli_json_time(result.next_process_at_ms)));
+    printf("task \"%s\" of queue \"%s\" is %s\n", result.id, cli_queue_of(cli), asynq_state_name(result.state));
+    return CLI_OK;
+}
+
+int run_task_enqueue(cli_run *cli)
+{
+    buf payload;
+    int status = read_payload(cli_text(cli, "payload"), &payload);
+    if (!status)
+        status = enqueue(cli, &(asynq_task){
+                                  .type = cli_text(cli, "type"),
+                                  .payload = payload.data ? payload.data : "",
+                                  .payload_length = payload.length,
+                                  .options = options_of(cli),
+                              });
+    buf_clear(&payload);
+    return status;
+}

@@ -1,0 +1,277 @@
+/* Looking at tasks, one by one or page by page. */
+#include "cli/commands.h"
+
+#include "base/clock.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+const char *cli_queue_of(const cli_run *cli)
+{
+    return cli_given(cli, "queue") ? cli_text(cli, "queue") : "default";
+}
+
+asynq_task_set cli_set_of(const cli_run *cli)
+{
+    return (asynq_task_set){cli_queue_of(cli), (asynq_state)cli_number(cli, "state"), cli_text(cli, "group")};
+}
+
+/* ---- tables: the first columns are the same for all states ---- */
+
+static const char *const titles[][10] = {
+    [ASYNQ_STATE_ACTIVE] = {"ID", "TYPE", "PAYLOAD", ">RETRIED", "LEASE ENDS", NULL},
+    [ASYNQ_STATE_PENDING] = {"ID", "TYPE", "PAYLOAD", ">RETRIED", ">WAITS", NULL},
+    [ASYNQ_STATE_SCHEDULED] = {"ID", "TYPE", "PAYLOAD", ">RUNS IN", NULL},
+    [ASYNQ_STATE_RETRY] = {"ID", "TYPE", "PAYLOAD", ">RUNS IN", "LAST ERROR", "FAILED AT", ">RETRIED", ">OF", NULL},
+    [ASYNQ_STATE_ARCHIVED] = {"ID", "TYPE", "PAYLOAD", "LAST ERROR", "FAILED AT", NULL},
+    [ASYNQ_STATE_COMPLETED] = {"ID", "TYPE", "PAYLOAD", "COMPLETED AT", "RESULT", NULL},
+    [ASYNQ_STATE_AGGREGATING] = {"ID", "TYPE", "PAYLOAD", "GROUP", "SINCE", NULL},
+};
+
+static int64_t now_ms(void)
+{
+    return clock_now_ns() / NS_PER_MS;
+}
+
+static void add_time(cli_table *table, int64_t at_ms)
+{
+    char text[32];
+    cli_table_add(table, cli_format_time(at_ms, text));
+}
+
+static void add_until(cli_table *table, int64_t at_ms)
+{
+    char text[32];
+    cli_table_add(table, at_ms <= now_ms() ? "now" : cli_format_duration(at_ms - now_ms(), text));
+}
+
+static void add_task(cli_table *table, const asynq_task_info *task)
+{
+    char text[32];
+    cli_table_add(table, task->id);
+    cli_table_add(table, task->is_readable ? task->type : "(unreadable)");
+    cli_table_add(table, cli_format_payload(task->payload, task->payload_length));
+    switch (task->state) {
+    case ASYNQ_STATE_ACTIVE:
+        cli_table_addf(table, "%" PRId32 "/%" PRId32, task->retried, task->max_retry);
+        if (task->is_orphaned)
+            cli_table_add(table, "orphaned");
+        else
+            add_time(table, task->lease_ends_at_ms);
+        break;
+    case ASYNQ_STATE_PENDING:
+        cli_table_addf(table, "%" PRId32 "/%" PRId32, task->retried, task->max_retry);
+        cli_table_add(table, cli_format_duration(task->since_ms ? now_ms() - task->since_ms : 0, text));
+        break;
+    case ASYNQ_STATE_SCHEDULED:
+        add_until(table, task->next_process_at_ms);
+        break;
+    case ASYNQ_STATE_RETRY:
+        add_until(table, task->next_process_at_ms);
+        cli_table_add(table, task->last_error);
+        add_time(table, task->last_failed_at_ms);
+        cli_table_add_number(table, task->retried);
+        cli_table_add_number(table, task->max_retry);
+        break;
+    case ASYNQ_STATE_ARCHIVED:
+        cli_table_add(table, task->last_error);
+        add_time(table, task->last_failed_at_ms);
+        break;
+    case ASYNQ_STATE_COMPLETED:
+        add_time(table, task->completed_at_ms);
+        cli_table_add(table, cli_format_payload(task->result, task->result_length));
+        break;
+    case ASYNQ_STATE_AGGREGATING:
+        cli_table_add(table, task->group);
+        add_time(table, task->since_ms);
+        break;
+    }
+}
+
+int run_task_ls(cli_run *cli)
+{
+    asynq_error error;
+    asynq_task_list list;
+    asynq_task_set set = cli_set_of(cli);
+    asynq_page page = {cli_number(cli, "page"), cli_number(cli, "size")};
+    if (asynq_inspector_list(cli->inspector, &set, &page, &list, &error))
+        return cli_fail(&error);
+    int status = CLI_OK;
+    if (cli->as_json) {
+        json_t *rows = json_array();
+        for (size_t i = 0; i < list.count; i++)
+            json_array_append_new(rows, cli_json_task(&list.tasks[i]));
+        status = cli_print_json(rows);
+    } else if (!list.count) {
+        fprintf(stderr, "queue \"%s\" has no %s tasks%s\n", set.queue, asynq_state_name(set.state),
+                page.number > 1 ? " on this page" : "");
+    } else {
+        cli_table *table = cli_table_new(titles[set.state]);
+        for (size_t i = 0; i < list.count; i++)
+            add_task(table, &list.tasks[i]);
+        cli_table_print(cli, table);
+    }
+    asynq_memory_free(list.memory);
+    return status;
+}
+
+/* ---- searching ---- */
+
+asynq_task_filter cli_filter_of(const cli_run *cli)
+{
+    return (asynq_task_filter){
+        .type = cli_text(cli, "type"),
+        .id = cli_text(cli, "id"),
+        .error = cli_text(cli, "error"),
+        .payload = cli_text(cli, "payload"),
+        .from_ms = cli_number(cli, "from"),
+        .until_ms = cli_number(cli, "until"),
+    };
+}
+
+enum { ROWS_AT_ONCE = 200 };
+
+typedef struct search {
+    const cli_run *cli;
+    asynq_state state;
+    cli_progress progress;
+    cli_table *table; /* not yet printed; NULL: none */
+    int rows;
+    int64_t found, limit;
+    int status;
+} search;
+
+/* There may be a million: a table that is long enough is printed, and another one begins. */
+static void print_rows(search *s)
+{
+    cli_end_progress(&s->progress);
+    if (s->table)
+        cli_table_print(s->cli, s->table);
+    s->table = NULL;
+    s->rows = 0;
+}
+
+static bool take_found(const asynq_task_info *task, void *arg)
+{
+    search *s = arg;
+    s->found++;
+    if (s->cli->as_json) {
+        s->status = cli_print_json_line(cli_json_task(task));
+        return !s->status && s->found != s->limit;
+    }
+    if (!s->table)
+        s->table = cli_table_new(titles[s->state]);
+    add_task(s->table, task);
+    if (++s->rows == ROWS_AT_ONCE)
+        print_rows(s);
+    return s->found != s->limit;
+}
+
+int run_task_find(cli_run *cli)
+{
+    asynq_error error;
+    asynq_task_set set = cli_set_of(cli);
+    asynq_task_filter filter = cli_filter_of(cli);
+    search s = {.cli = cli, .state = set.state, .progress.what = "searching", .limit = cli_number(cli, "limit")};
+    int status = asynq_inspector_each(
+        cli->inspector, &set,
+        &(asynq_walk_options){.filter = &filter, .progress = cli_show_progress, .progress_arg = &s.progress},
+        take_found, &s, &error);
+    print_rows(&s);
+    if (status)
+        return cli_fail(&error);
+    if (cli_is_interrupted())
+        return cli_complain(CLI_INTERRUPTED, "stopped; %" PRId64 " tasks found so far", s.found);
+    if (!cli->as_json)
+        fprintf(stderr, "%" PRId64 " tasks found\n", s.found);
+    return s.status;
+}
+
+/* ---- one task ---- */
+
+static void describe_line(const char *title, const char *text)
+{
+    if (*text)
+        printf("%-14s %s\n", title, text);
+}
+
+static void describe_time(const char *title, int64_t at_ms)
+{
+    char text[32];
+    if (at_ms)
+        describe_line(title, cli_format_time(at_ms, text));
+}
+
+static void describe_task(const asynq_task_info *task)
+{
+    char text[32];
+    describe_line("id", cli_escape(task->id));
+    describe_line("queue", cli_escape(task->queue));
+    describe_line("type", task->is_readable ? cli_escape(task->type) : "(the message cannot be read)");
+    describe_line("state", asynq_state_name(task->state));
+    describe_line("group", cli_escape(task->group));
+    printf("%-14s %" PRId32 " of %" PRId32 "\n", "retried", task->retried, task->max_retry);
+    describe_time("runs at", task->next_process_at_ms);
+    describe_time(task->state == ASYNQ_STATE_COMPLETED ? "kept until" : "since", task->since_ms);
+    describe_time("lease ends", task->lease_ends_at_ms);
+    describe_time("completed at", task->completed_at_ms);
+    describe_time("failed at", task->last_failed_at_ms);
+    describe_line("last error", cli_escape(task->last_error));
+    if (task->timeout_ms)
+        describe_line("timeout", cli_format_duration(task->timeout_ms, text));
+    describe_time("deadline", task->deadline_ms);
+    if (task->retention_ms)
+        describe_line("retention", cli_format_duration(task->retention_ms, text));
+    describe_line("lock", cli_escape(task->unique_key));
+    for (size_t i = 0; i < task->header_count; i++)
+        printf("%-14s %s: %s\n", "header", task->headers[i].key, cli_escape(task->headers[i].value));
+    printf("%-14s %s\n", "payload", cli_escape(cli_format_payload(task->payload, task->payload_length)));
+    if (task->result_length)
+        printf("%-14s %s\n", "result", cli_escape(cli_format_payload(task->result, task->result_length)));
+}
+
+int run_task_inspect(cli_run *cli)
+{
+    asynq_error error;
+    asynq_task_list list;
+    int status = CLI_OK;
+    for (int i = 0; i < cli->argument_count; i++) {
+        if (asynq_inspector_task(cli->inspector, cli_queue_of(cli), cli->arguments[i], &list, &error)) {
+            status = cli_fail(&error);
+            continue;
+        }
+        if (cli->as_json) {
+            cli_print_json_line(cli_json_task(&list.tasks[0]));
+        } else {
+            fputs(i ? "\n" : "", stdout);
+            describe_task(&list.tasks[0]);
+        }
+        asynq_memory_free(list.memory);
+    }
+    return status;
+}
+
+int run_task_wait(cli_run *cli)
+{
+    asynq_error error;
+    asynq_task_list list;
+    int64_t limit_ms = cli_given(cli, "for") ? cli_number(cli, "for") : 60000;
+    if (asynq_inspector_wait(cli->inspector, cli_queue_of(cli), cli->arguments[0], limit_ms, &list, &error))
+        return cli_fail(&error);
+    if (!list.count) {
+        if (cli->as_json)
+            return cli_print_json_line(json_pack("{ss ss}", "id", cli->arguments[0], "state", "deleted"));
+        puts("done, and not kept");
+        return CLI_OK;
+    }
+    const asynq_task_info *task = &list.tasks[0];
+    int status = task->state == ASYNQ_STATE_COMPLETED ? CLI_OK : CLI_FAILED;
+    if (cli->as_json)
+        cli_print_json_line(cli_json_task(task));
+    else if (status)
+        cli_complain(status, "task \"%s\" is archived: %s", task->id, task->last_error);
+    else
+        fwrite(task->result, 1, task->result_length, stdout);
+    asynq_memory_free(list.memory);
+    return status;
+}

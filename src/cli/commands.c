@@ -1,0 +1,125 @@
+/* The table of commands. */
+#include "cli/commands.h"
+
+const cli_flag cli_global_flags[] = {
+    {"uri", 'u', CLI_TEXT, "URI", "$ASYNQ_REDIS_URI or redis://127.0.0.1:6379", "where Redis is", false},
+    {"timeout", '\0', CLI_DURATION, "TIME", "10s", "longest wait for an answer of Redis", false},
+    {"json", '\0', CLI_SWITCH, NULL, NULL, "print JSON for programs", false},
+    {"yes", 'y', CLI_SWITCH, NULL, NULL, "do not ask", false},
+    {"verbose", 'v', CLI_SWITCH, NULL, NULL, "tell of the connection to Redis", false},
+    {"version", '\0', CLI_SWITCH, NULL, NULL, "print the version", false},
+    {"help", 'h', CLI_SWITCH, NULL, NULL, "print this help", false},
+    {0},
+};
+
+#define FLAG_QUEUE                                                                                                     \
+    {                                                                                                                  \
+        "queue", 'q', CLI_TEXT, "QUEUE", "\"default\"", "the queue", false                                             \
+    }
+#define FLAG_STATE                                                                                                     \
+    {                                                                                                                  \
+        "state", 's', CLI_STATE, "STATE", NULL, "active, pending, scheduled, retry, archived, completed, aggregating", \
+            true                                                                                                       \
+    }
+#define FLAG_GROUP                                                                                                     \
+    {                                                                                                                  \
+        "group", 'g', CLI_TEXT, "GROUP", NULL, "the group, for aggregating tasks", false                               \
+    }
+#define FLAG_PAGE                                                                                                      \
+    {"page", '\0', CLI_NUMBER, "N", "1", "which page", false},                                                         \
+    {                                                                                                                  \
+        "size", '\0', CLI_NUMBER, "N", "30", "tasks on a page", false                                                  \
+    }
+#define FLAGS_FILTER                                                                                                   \
+    {"type", 't', CLI_TEXT, "PATTERN", NULL, "only tasks of a type, such as \"email:*\"", false},                      \
+        {"id", 'i', CLI_TEXT, "PATTERN", NULL, "only tasks with such an id", false},                                   \
+        {"error", 'e', CLI_TEXT, "TEXT", NULL, "only tasks whose last error contains this", false},                    \
+        {"payload", 'p', CLI_TEXT, "TEXT", NULL, "only tasks whose payload contains this", false},                     \
+        {"from", '\0', CLI_TIME, "TIME", NULL, "only tasks due (else: waiting) since this time", false},               \
+    {                                                                                                                  \
+        "until", '\0', CLI_TIME, "TIME", NULL, "only tasks due (else: waiting) before this time", false                \
+    }
+
+static const cli_flag flags_history[] = {{"days", 'x', CLI_NUMBER, "N", "10", "how many days", false}, {0}};
+static const cli_flag flags_rm[] = {{"force", 'f', CLI_SWITCH, NULL, NULL, "also with tasks in it", false}, {0}};
+static const cli_flag flags_task_ls[] = {FLAG_QUEUE, FLAG_STATE, FLAG_GROUP, FLAG_PAGE, {0}};
+static const cli_flag flags_find[] = {FLAG_QUEUE,
+                                      FLAG_STATE,
+                                      FLAG_GROUP,
+                                      FLAGS_FILTER,
+                                      {"limit", 'n', CLI_NUMBER, "N", NULL, "stop after so many", false},
+                                      {0}};
+static const cli_flag flags_all[] = {FLAG_QUEUE, FLAG_STATE, FLAG_GROUP, FLAGS_FILTER, {0}};
+static const cli_flag flags_task[] = {
+    FLAG_QUEUE, {"id", 'i', CLI_TEXT, "ID", NULL, "a task, beside those given as arguments", false}, {0}};
+static const cli_flag flags_update[] = {
+    FLAG_QUEUE, {"payload", 'l', CLI_TEXT, "TEXT", NULL, "the new payload", true}, {0}};
+static const cli_flag flags_wait[] = {
+    FLAG_QUEUE, {"for", '\0', CLI_DURATION, "TIME", "1m", "give up after this time", false}, {0}};
+static const cli_flag flags_enqueue[] = {
+    {"type", 't', CLI_TEXT, "TYPE", NULL, "chooses the handler", true},
+    {"payload", 'l', CLI_TEXT, "TEXT", NULL, "the payload; \"-\" reads standard input", true},
+    FLAG_QUEUE,
+    {"id", 'i', CLI_TEXT, "ID", "random", "the id", false},
+    {"retry", 'r', CLI_NUMBER, "N", "25", "retries after the first attempt", false},
+    {"run-timeout", '\0', CLI_DURATION, "TIME", "30m", "of one attempt", false},
+    {"deadline", '\0', CLI_TIME, "TIME", NULL, "no attempt runs after it", false},
+    {"unique", '\0', CLI_DURATION, "TIME", NULL, "no second task of equal type, payload and queue for so long", false},
+    {"at", '\0', CLI_TIME, "TIME", NULL, "run it then", false},
+    {"in", '\0', CLI_DURATION, "TIME", NULL, "run it after this time", false},
+    {"retention", '\0', CLI_DURATION, "TIME", NULL, "keep it for so long when it is done", false},
+    {"group", 'g', CLI_TEXT, "GROUP", NULL, "collect it in a group", false},
+    {0},
+};
+static const cli_flag flags_events[] = {FLAG_PAGE, {0}};
+static const cli_flag flags_queue[] = {FLAG_QUEUE, {0}};
+
+const cli_command cli_commands[] = {
+    {NULL, "stats", NULL, "", 0, 0, "all queues at a glance", NULL, NULL, run_stats},
+
+    {"queue", "ls", "list", "", 0, 0, "list queues and what they hold", NULL, NULL, run_queue_ls},
+    {"queue", "inspect", "show", "QUEUE...", 1, -1, "tell all about queues", NULL, NULL, run_queue_inspect},
+    {"queue", "history", NULL, "QUEUE...", 1, -1, "attempts and failures by day", NULL, flags_history,
+     run_queue_history},
+    {"queue", "pause", NULL, "QUEUE...", 1, -1, "stop taking tasks from queues",
+     "Tasks that run go on. New tasks can be enqueued, and wait.", NULL, run_queue_pause},
+    {"queue", "unpause", "resume", "QUEUE...", 1, -1, "take tasks from paused queues again", NULL, NULL,
+     run_queue_unpause},
+    {"queue", "rm", "remove delete", "QUEUE...", 1, -1, "delete queues",
+     "A queue with tasks other than completed ones is deleted only with --force, one with active tasks never.",
+     flags_rm, run_queue_rm},
+
+    {"task", "ls", "list", "", 0, 0, "list tasks of one state, page by page", NULL, flags_task_ls, run_task_ls},
+    {"task", "find", NULL, "", 0, 0, "search the tasks of one state",
+     "Looks at each task of the state once, in small steps. With --json each task is a line.", flags_find,
+     run_task_find},
+    {"task", "inspect", "show", "[ID...]", 0, -1, "tell all about tasks", NULL, flags_task, run_task_inspect},
+    {"task", "run", NULL, "[ID...]", 0, -1, "run tasks now", NULL, flags_task, run_task_run},
+    {"task", "archive", NULL, "[ID...]", 0, -1, "set tasks aside",
+     "An archive keeps its newest 9,999 tasks; older ones are deleted.", flags_task, run_task_archive},
+    {"task", "delete", "rm remove", "[ID...]", 0, -1, "delete tasks", NULL, flags_task, run_task_delete},
+    {"task", "runall", "retry", "", 0, 0, "run all tasks of one state, or those that meet a filter", NULL, flags_all,
+     run_task_runall},
+    {"task", "archiveall", NULL, "", 0, 0, "set all tasks of one state aside, or those that meet a filter",
+     "An archive keeps its newest 9,999 tasks; older ones are deleted.", flags_all, run_task_archiveall},
+    {"task", "deleteall", NULL, "", 0, 0, "delete all tasks of one state, or those that meet a filter", NULL, flags_all,
+     run_task_deleteall},
+    {"task", "cancel", NULL, "ID...", 1, -1, "cancel running tasks",
+     "Their servers are asked to; the tasks then fail with \"context canceled\".", NULL, run_task_cancel},
+    {"task", "enqueue", NULL, "", 0, 0, "create a task", NULL, flags_enqueue, run_task_enqueue},
+    {"task", "update", NULL, "ID", 1, 1, "replace the payload of a scheduled task", NULL, flags_update,
+     run_task_update},
+    {"task", "wait", NULL, "ID", 1, 1, "wait for the end of a task and print its result", NULL, flags_wait,
+     run_task_wait},
+
+    {"server", "ls", "list", "", 0, 0, "list servers and what they run", NULL, NULL, run_server_ls},
+
+    {"cron", "ls", "list", "", 0, 0, "list entries of schedulers", NULL, NULL, run_cron_ls},
+    {"cron", "history", NULL, "ENTRY...", 1, -1, "what entries have enqueued", NULL, flags_events, run_cron_history},
+
+    {"group", "ls", "list", "", 0, 0, "list groups of a queue", NULL, flags_queue, run_group_ls},
+    {NULL, "manual", NULL, "", 0, 0, "print the manual page", "The source of asynqctl(1), in mdoc.", NULL, run_manual},
+    {NULL, "completion", NULL, "SHELL", 1, 1, "print what completes commands in bash, zsh or fish",
+     "For bash: source <(asynqctl completion bash)", NULL, run_completion},
+    {0},
+};

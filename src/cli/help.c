@@ -1,0 +1,67 @@
+/* Help, made from the table of commands. */
+#include "cli/cli.h"
+
+#include <string.h>
+
+static void print_flags(const char *title, const cli_flag *flags, FILE *out)
+{
+    if (!flags || !flags->name)
+        return;
+    fprintf(out, "\n%s\n", title);
+    for (; flags->name; flags++) {
+        char left[64], letter[8] = "    ";
+        if (flags->letter)
+            snprintf(letter, sizeof letter, "-%c, ", flags->letter);
+        snprintf(left, sizeof left, "%s--%s%s%s", letter, flags->name, flags->value ? " " : "",
+                 flags->value ? flags->value : "");
+        fprintf(out, "  %-26s %s%s", left, flags->help, flags->required ? " (needed)" : "");
+        if (flags->initial)
+            fprintf(out, " (default %s)", flags->initial);
+        fputc('\n', out);
+    }
+}
+
+static void print_summaries(const char *noun, FILE *out)
+{
+    for (const cli_command *command = cli_commands; command->verb; command++) {
+        char name[64];
+        if (noun && (!command->noun || strcmp(command->noun, noun) != 0))
+            continue;
+        snprintf(name, sizeof name, "%s%s%s", command->noun ? command->noun : "", command->noun ? " " : "",
+                 command->verb);
+        fprintf(out, "  %-18s %s\n", name, command->summary);
+    }
+}
+
+static void help_of_program(FILE *out)
+{
+    fputs("asynqctl looks at Asynq's queues in Redis, and steers them.\n\n"
+          "usage: asynqctl COMMAND [ARGUMENT...] [FLAG...]\n\ncommands:\n",
+          out);
+    print_summaries(NULL, out);
+    print_flags("flags of all commands:", cli_global_flags, out);
+    fputs("\nEach command has a --help of its own.\n", out);
+}
+
+void cli_help_noun(const char *noun, FILE *out)
+{
+    fprintf(out, "usage: asynqctl %s COMMAND [ARGUMENT...] [FLAG...]\n\ncommands:\n", noun);
+    print_summaries(noun, out);
+    fputs("\nEach command has a --help of its own.\n", out);
+}
+
+void cli_help(const cli_command *command, FILE *out)
+{
+    if (!command) {
+        help_of_program(out);
+        return;
+    }
+    fprintf(out, "%s\n\nusage: asynqctl %s%s%s%s%s [FLAG...]\n", command->summary, command->noun ? command->noun : "",
+            command->noun ? " " : "", command->verb, *command->arguments ? " " : "", command->arguments);
+    if (command->aliases)
+        fprintf(out, "also known as: %s\n", command->aliases);
+    if (command->details)
+        fprintf(out, "\n%s\n", command->details);
+    print_flags("flags:", command->flags, out);
+    print_flags("flags of all commands:", cli_global_flags, out);
+}

@@ -1,0 +1,121 @@
+/* The manual page, made from the table of commands: "asynqctl manual" prints it, and the installation writes it. */
+#include "cli/commands.h"
+
+#include <ctype.h>
+#include <string.h>
+
+enum { LINE_MOST = 76 };
+
+/* In mdoc a backslash is an escape, and a line that begins with a dot or an apostrophe a request. */
+static void print_word(const char *word, size_t length, bool begins_line)
+{
+    if (begins_line && (*word == '.' || *word == '\''))
+        fputs("\\&", stdout);
+    for (size_t i = 0; i < length; i++)
+        fputs(word[i] == '\\' ? "\\e" : (char[2]){word[i]}, stdout);
+}
+
+/* Fills lines, and begins a new one with each sentence, as mdoc wants it. */
+static void print_text(const char *text)
+{
+    size_t column = 0;
+    bool ends_sentence = false;
+    for (const char *word = text; *word; word += strspn(word, " \n")) {
+        size_t length = strcspn(word, " \n");
+        bool begins_line = !column || ends_sentence || column + 1 + length > LINE_MOST;
+        if (column)
+            putchar(begins_line ? '\n' : ' ');
+        print_word(word, length, begins_line);
+        column = begins_line ? length : column + 1 + length;
+        ends_sentence = word[length - 1] == '.' && length > 1;
+        word += length;
+    }
+    putchar('\n');
+}
+
+/* A help text, which has neither a capital nor a full stop, as a sentence. */
+static void print_sentence(const char *text)
+{
+    char sentence[512];
+    snprintf(sentence, sizeof sentence, "%c%s.", toupper((unsigned char)*text), text + 1);
+    print_text(sentence);
+}
+
+static void print_flags(const cli_flag *flags)
+{
+    if (!flags || !flags->name)
+        return;
+    puts(".Bl -tag -width Ds");
+    for (; flags->name; flags++) {
+        printf(".It");
+        if (flags->letter)
+            printf(" Fl %c ,", flags->letter);
+        printf(" Fl Fl %s", flags->name);
+        if (flags->value)
+            printf(" Ar %s", flags->value);
+        putchar('\n');
+        print_sentence(flags->help);
+        if (flags->required)
+            puts("Must be given.");
+        if (flags->initial)
+            printf("Default: %s.\n", flags->initial);
+    }
+    puts(".El");
+}
+
+static void print_command(const cli_command *command)
+{
+    printf(".It Cm %s%s%s", command->noun ? command->noun : "", command->noun ? " " : "", command->verb);
+    if (*command->arguments)
+        printf(" Ar %s", command->arguments);
+    putchar('\n');
+    print_sentence(command->summary);
+    if (command->aliases)
+        printf("Also known as: %s.\n", command->aliases);
+    if (command->details)
+        print_text(command->details);
+    print_flags(command->flags);
+}
+
+static const struct {
+    cli_exit status;
+    const char *meaning;
+} statuses[] = {
+    {CLI_OK, "All was done."},
+    {CLI_FAILED, "Redis could not be reached or refused, or a task or queue is not as the command needs it."},
+    {CLI_USAGE, "The command line is wrong."},
+    {CLI_NOT_FOUND, "There is no such queue, task or entry."},
+    {CLI_DECLINED, "A question was answered with no, or nobody was there to answer it; nothing was done."},
+    {CLI_TIMED_OUT, "What was waited for did not happen in time."},
+    {CLI_INTERRUPTED, "Interrupted; what was done before is told."},
+};
+
+int run_manual(cli_run *cli)
+{
+    (void)cli;
+    puts(".Dd $Mdocdate$\n.Dt ASYNQCTL 1\n.Os\n.Sh NAME\n.Nm asynqctl\n.Nd look at Asynq's queues in Redis, and steer "
+         "them\n"
+         ".Sh SYNOPSIS\n.Nm\n.Ar command\n.Op Ar argument ...\n.Op Ar flag ...\n.Sh DESCRIPTION\n"
+         "The commands work on what Go's Asynq and libasynq keep in Redis.");
+    print_text(
+        "Work on many tasks goes in small steps, so that Redis serves others in between; what takes longer than a "
+        "second shows its progress on a terminal.");
+    puts(".Pp\nThe commands are:\n.Bl -tag -width Ds");
+    for (const cli_command *command = cli_commands; command->verb; command++)
+        print_command(command);
+    puts(".El\n.Pp\nFlags of all commands:");
+    print_flags(cli_global_flags);
+    puts(".Pp");
+    print_text(
+        "Durations are written as 90s, 1h30m or 2d; times as 2026-01-02T15:04:05Z, as Unix seconds, or from now as "
+        "-2h and +10m.");
+    puts(".Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev ASYNQ_REDIS_URI\nWhere Redis is, unless\n.Fl Fl uri\n"
+         "says it.\n.It Ev NO_COLOR\nIf it is not empty, output has no colours.\n.El\n.Sh EXIT STATUS\n"
+         ".Bl -tag -width Ds");
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
+        printf(".It %d\n", statuses[i].status);
+        print_text(statuses[i].meaning);
+    }
+    puts(".El\n.Sh SEE ALSO\n.Xr asynq 3");
+    return CLI_OK;
+}

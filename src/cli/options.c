@@ -1,0 +1,386 @@
+/* Reading the command line by the tables. */
+#include "cli/cli.h"
+
+#include "base/clock.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- suggestions ---- */
+
+static size_t least_of(size_t a, size_t b, size_t c)
+{
+    size_t least = a < b ? a : b;
+    return least < c ? least : c;
+}
+
+/* Edits that turn one word into the other (Levenshtein). */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[65];
+    size_t width = strlen(b);
+    if (width > 64 || strlen(a) > 64)
+        return 64;
+    for (size_t i = 0; i <= width; i++)
+        row[i] = i;
+    for (size_t y = 1; a[y - 1]; y++) {
+        size_t diagonal = row[0];
+        row[0] = y;
+        for (size_t x = 1; x <= width; x++) {
+            size_t above = row[x];
+            row[x] = least_of(row[x - 1] + 1, above + 1, diagonal + (a[y - 1] != b[x - 1]));
+            diagonal = above;
+        }
+    }
+    return row[width];
+}
+
+const char *cli_nearest(const char *word, const char *const *words, size_t count)
+{
+    const char *nearest = NULL;
+    size_t best = strlen(word) / 3 + 2;
+    for (size_t i = 0; i < count; i++) {
+        size_t edits = distance(word, words[i]);
+        if (edits < best) {
+            best = edits;
+            nearest = words[i];
+        }
+    }
+    return nearest;
+}
+
+/* ---- values ---- */
+
+/* unit, ms */
+static const struct {
+    const char *name;
+    int64_t ms;
+} units[] = {{"ms", 1},        {"s", 1000},           {"m", 60 * 1000},
+             {"h", 3600000LL}, {"d", 24 * 3600000LL}, {"w", 7 * 24 * 3600000LL}};
+
+/* One "90s" of a duration. Returns what is behind it, or NULL. */
+static const char *read_part(const char *text, int64_t *ms)
+{
+    char *unit;
+    if (!isdigit((unsigned char)*text))
+        return NULL;
+    double number = strtod(text, &unit);
+    size_t length = strspn(unit, "abcdefghijklmnopqrstuvwxyz");
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (strlen(units[i].name) == length && strncmp(units[i].name, unit, length) == 0) {
+            double sum = (double)*ms + number * (double)units[i].ms;
+            if (sum > 9e15)
+                return NULL;
+            *ms = (int64_t)sum;
+            return unit + length;
+        }
+    return NULL;
+}
+
+bool cli_read_duration(const char *text, int64_t *ms)
+{
+    *ms = 0;
+    if (strcmp(text, "0") == 0)
+        return true;
+    if (!*text)
+        return false;
+    while (text && *text)
+        text = read_part(text, ms);
+    return text != NULL;
+}
+
+/* "2026-01-02T15:04:05Z", with an offset instead of Z, or with a space instead of T; without either: local time. */
+static bool read_calendar(const char *text, int64_t *at_ms)
+{
+    struct tm parts = {.tm_isdst = -1};
+    const char *rest = strptime(text, "%Y-%m-%d", &parts);
+    if (rest && (*rest == 'T' || *rest == ' '))
+        rest = strptime(rest + 1, "%H:%M:%S", &parts);
+    if (!rest)
+        return false;
+    if (!*rest) {
+        *at_ms = (int64_t)mktime(&parts) * 1000;
+        return true;
+    }
+    long offset = 0;
+    if (strcmp(rest, "Z") != 0) {
+        rest = strptime(rest, "%z", &parts);
+        if (!rest || *rest)
+            return false;
+        offset = parts.tm_gmtoff;
+    }
+    *at_ms = ((int64_t)timegm(&parts) - offset) * 1000;
+    return true;
+}
+
+bool cli_read_time(const char *text, int64_t *at_ms)
+{
+    int64_t ms;
+    int64_t now_ms = clock_now_ns() / NS_PER_MS;
+    if (strcmp(text, "now") == 0) {
+        *at_ms = now_ms;
+        return true;
+    }
+    if ((*text == '-' || *text == '+') && cli_read_duration(text + 1, &ms)) {
+        *at_ms = *text == '-' ? now_ms - ms : now_ms + ms;
+        return true;
+    }
+    char *end;
+    errno = 0;
+    long long seconds = strtoll(text, &end, 10);
+    if (end > text && !*end && !errno && seconds > 0 && seconds < INT64_MAX / 1000) {
+        *at_ms = seconds * 1000;
+        return true;
+    }
+    return read_calendar(text, at_ms);
+}
+
+static bool read_number(const char *text, int64_t *number)
+{
+    char *end;
+    errno = 0;
+    *number = strtoll(text, &end, 10);
+    return isdigit((unsigned char)*text) && !*end && !errno;
+}
+
+static int read_value(const cli_flag *flag, const char *text, cli_value *value)
+{
+    static const char *const forms[] = {
+        [CLI_NUMBER] = "a whole number from 0 on",
+        [CLI_DURATION] = "a duration such as 90s, 1h30m or 2d",
+        [CLI_TIME] = "a time such as 2026-01-02T15:04:05Z, -2h, +10m or Unix seconds",
+        [CLI_STATE] = "one of active, pending, scheduled, retry, archived, completed, aggregating",
+    };
+    asynq_state state = 0;
+    bool fits = true;
+    *value = (cli_value){flag, text, 0};
+    if (flag->kind == CLI_NUMBER)
+        fits = read_number(text, &value->number);
+    else if (flag->kind == CLI_DURATION)
+        fits = cli_read_duration(text, &value->number);
+    else if (flag->kind == CLI_TIME)
+        fits = cli_read_time(text, &value->number);
+    else if (flag->kind == CLI_STATE && (fits = asynq_state_from_name(text, &state)))
+        value->number = state;
+    return fits ? CLI_OK : cli_complain(CLI_USAGE, "--%s: \"%s\" is not %s", flag->name, text, forms[flag->kind]);
+}
+
+/* ---- flags ---- */
+
+static const cli_flag *flag_in(const cli_flag *flags, const char *name, size_t length, char letter)
+{
+    for (; flags && flags->name; flags++)
+        if (letter ? flags->letter == letter : strlen(flags->name) == length && strncmp(flags->name, name, length) == 0)
+            return flags;
+    return NULL;
+}
+
+static const cli_flag *find_flag(const cli_command *command, const char *name, size_t length, char letter)
+{
+    const cli_flag *found = command ? flag_in(command->flags, name, length, letter) : NULL;
+    return found ? found : flag_in(cli_global_flags, name, length, letter);
+}
+
+static int unknown_flag(const cli_command *command, const char *word)
+{
+    const char *names[2 * CLI_FLAGS_MOST];
+    char name[64];
+    size_t count = 0;
+    for (const cli_flag *flag = command ? command->flags : NULL; flag && flag->name; flag++)
+        names[count++] = flag->name;
+    for (const cli_flag *flag = cli_global_flags; flag->name; flag++)
+        names[count++] = flag->name;
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(word + strspn(word, "-"), "="), word + strspn(word, "-"));
+    const char *nearest = cli_nearest(name, names, count);
+    if (nearest)
+        return cli_complain(CLI_USAGE, "there is no flag %s; did you mean --%s?", word, nearest);
+    return cli_complain(CLI_USAGE, "there is no flag %s; see --help", word);
+}
+
+static cli_value *value_of(const cli_run *cli, const char *name)
+{
+    for (size_t i = 0; i < cli->value_count; i++)
+        if (strcmp(cli->values[i].flag->name, name) == 0)
+            return (cli_value *)&cli->values[i];
+    return NULL;
+}
+
+bool cli_given(const cli_run *cli, const char *flag)
+{
+    return value_of(cli, flag) != NULL;
+}
+
+const char *cli_text(const cli_run *cli, const char *flag)
+{
+    const cli_value *value = value_of(cli, flag);
+    return value ? value->text : NULL;
+}
+
+int64_t cli_number(const cli_run *cli, const char *flag)
+{
+    const cli_value *value = value_of(cli, flag);
+    return value ? value->number : 0;
+}
+
+/* A flag given twice: the last one counts. */
+static int add_value(cli_run *cli, const cli_flag *flag, const char *text)
+{
+    cli_value value = {flag, "", 1};
+    int status = flag->kind == CLI_SWITCH ? CLI_OK : read_value(flag, text, &value);
+    if (status)
+        return status;
+    cli_value *known = value_of(cli, flag->name);
+    if (known)
+        *known = value;
+    else if (cli->value_count < CLI_FLAGS_MOST)
+        cli->values[cli->value_count++] = value;
+    return CLI_OK;
+}
+
+/* Reads the flag at *at; moves on over its value. */
+static int parse_flag(cli_run *cli, char **words, int count, int *at)
+{
+    const char *word = words[*at], *name = word + 1, *text = NULL;
+    char letter = *name;
+    size_t length = 0;
+    if (*name == '-') {
+        name++;
+        letter = '\0';
+        length = strcspn(name, "=");
+        text = name[length] ? name + length + 1 : NULL;
+    } else if (name[1]) {
+        text = name + 1 + (name[1] == '=');
+    }
+    const cli_flag *flag = find_flag(cli->command, name, length, letter);
+    if (!flag)
+        return unknown_flag(cli->command, word);
+    if (flag->kind == CLI_SWITCH && text)
+        return cli_complain(CLI_USAGE, "--%s takes no value", flag->name);
+    if (flag->kind != CLI_SWITCH && !text) {
+        if (*at + 1 >= count)
+            return cli_complain(CLI_USAGE, "--%s needs a value: %s", flag->name, flag->value);
+        text = words[++*at];
+    }
+    return add_value(cli, flag, text);
+}
+
+/* ---- commands ---- */
+
+static bool is_word_of(const char *words, const char *word)
+{
+    size_t length = strlen(word);
+    for (const char *at = words; at && *at; at += strcspn(at, " "), at += *at == ' ')
+        if (strcspn(at, " ") == length && strncmp(at, word, length) == 0)
+            return true;
+    return false;
+}
+
+static const cli_command *find_command(const char *noun, const char *verb)
+{
+    for (const cli_command *command = cli_commands; command->verb; command++) {
+        bool fits_noun = command->noun ? noun && strcmp(command->noun, noun) == 0 : !noun;
+        if (fits_noun && (strcmp(command->verb, verb) == 0 || is_word_of(command->aliases, verb)))
+            return command;
+    }
+    return NULL;
+}
+
+static bool is_noun(const char *word)
+{
+    for (const cli_command *command = cli_commands; command->verb; command++)
+        if (command->noun && strcmp(command->noun, word) == 0)
+            return true;
+    return false;
+}
+
+static int unknown_command(const char *noun, const char *word)
+{
+    const char *names[256];
+    size_t count = 0;
+    for (const cli_command *command = cli_commands; command->verb && count < 256; command++)
+        if (!noun)
+            names[count++] = command->noun ? command->noun : command->verb;
+        else if (command->noun && strcmp(command->noun, noun) == 0)
+            names[count++] = command->verb;
+    const char *nearest = cli_nearest(word, names, count);
+    const char *space = noun ? " " : "";
+    noun = noun ? noun : "";
+    if (nearest)
+        return cli_complain(CLI_USAGE, "there is no command \"%s%s%s\"; did you mean \"asynqctl %s%s%s\"?", noun, space,
+                            word, noun, space, nearest);
+    return cli_complain(CLI_USAGE, "there is no command \"%s%s%s\"; see asynqctl %s%s--help", noun, space, word, noun,
+                        space);
+}
+
+/* Takes the one or two words that name the command out of `words`. */
+static int parse_command(cli_run *cli, char **words, int *count)
+{
+    const char *noun = NULL;
+    int left = 0;
+    bool takes_value = false;
+    for (int i = 0; i < *count; i++) {
+        bool is_flag = words[i][0] == '-' || takes_value;
+        const cli_flag *flag = NULL;
+        if (is_flag && !takes_value && !strchr(words[i], '='))
+            flag = words[i][1] == '-' ? flag_in(cli_global_flags, words[i] + 2, strlen(words[i] + 2), '\0')
+                                      : flag_in(cli_global_flags, NULL, 0, words[i][2] ? '\0' : words[i][1]);
+        takes_value = flag && flag->kind != CLI_SWITCH;
+        if (is_flag || cli->command) {
+            words[left++] = words[i];
+        } else if (!noun && is_noun(words[i])) {
+            noun = words[i];
+        } else {
+            cli->command = find_command(noun, words[i]);
+            if (!cli->command)
+                return unknown_command(noun, words[i]);
+        }
+        if (cli->command)
+            takes_value = false;
+    }
+    *count = left;
+    bool wants_help = false;
+    for (int i = 0; i < left; i++)
+        wants_help |= strcmp(words[i], "--help") == 0 || strcmp(words[i], "-h") == 0;
+    if (!cli->command && noun) {
+        cli_help_noun(noun, wants_help ? stdout : stderr);
+        exit(wants_help ? CLI_OK : CLI_USAGE);
+    }
+    return CLI_OK;
+}
+
+static int check_arguments(const cli_run *cli)
+{
+    const cli_command *command = cli->command;
+    const char *noun = command->noun ? command->noun : "", *space = command->noun ? " " : "";
+    if (cli->argument_count < command->least)
+        return cli_complain(CLI_USAGE, "asynqctl %s%s%s needs %s", noun, space, command->verb, command->arguments);
+    if (command->most >= 0 && cli->argument_count > command->most)
+        return cli_complain(CLI_USAGE, "asynqctl %s%s%s takes %s%s; \"%s\" is too much", noun, space, command->verb,
+                            command->most ? "" : "no arguments", command->arguments, cli->arguments[command->most]);
+    for (const cli_flag *flag = command->flags; flag && flag->name; flag++)
+        if (flag->required && !cli_given(cli, flag->name))
+            return cli_complain(CLI_USAGE, "--%s %s is needed: %s", flag->name, flag->value, flag->help);
+    return CLI_OK;
+}
+
+int cli_parse(cli_run *cli, int argc, char **argv)
+{
+    int count = argc - 1;
+    char **words = argv + 1;
+    int status = parse_command(cli, words, &count);
+    bool only_arguments = false;
+    for (int i = 0; i < count && !status; i++) {
+        if (!only_arguments && strcmp(words[i], "--") == 0)
+            only_arguments = true;
+        else if (!only_arguments && words[i][0] == '-' && words[i][1])
+            status = parse_flag(cli, words, count, &i);
+        else if (cli->argument_count < CLI_ARGUMENTS_MOST)
+            cli->arguments[cli->argument_count++] = words[i];
+    }
+    if (status || !cli->command || cli_given(cli, "help"))
+        return status;
+    return check_arguments(cli);
+}

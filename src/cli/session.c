@@ -1,0 +1,127 @@
+/* Redis behind, a person in front. */
+#include "cli/cli.h"
+
+#include "base/clock.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- errors ---- */
+
+int cli_complain(int status, const char *format, ...)
+{
+    va_list args;
+    fputs("asynqctl: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    return status;
+}
+
+int cli_fail(const asynq_error *error)
+{
+    static const struct {
+        int code;
+        cli_exit status;
+    } rows[] = {{ASYNQ_E_NOT_FOUND, CLI_NOT_FOUND}, {ASYNQ_E_INVALID, CLI_USAGE}, {ASYNQ_E_TIMEOUT, CLI_TIMED_OUT}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].code == error->code)
+            return cli_complain(rows[i].status, "%s", error->text);
+    return cli_complain(CLI_FAILED, "%s", error->text);
+}
+
+/* ---- Redis ---- */
+
+static void print_log(asynq_log_level level, const char *text, void *arg)
+{
+    (void)level, (void)arg;
+    fprintf(stderr, "asynqctl: %s\n", text);
+}
+
+const char *cli_uri(const cli_run *cli)
+{
+    return cli_given(cli, "uri") ? cli_text(cli, "uri") : getenv("ASYNQ_REDIS_URI");
+}
+
+int cli_connect(cli_run *cli)
+{
+    asynq_error error;
+    cli->inspector = asynq_inspector_new(
+        &(asynq_inspector_options){
+            .redis = cli_uri(cli),
+            .timeout_ms = cli_number(cli, "timeout"),
+            .log = cli_given(cli, "verbose") ? print_log : NULL,
+        },
+        &error);
+    return cli->inspector ? CLI_OK : cli_fail(&error);
+}
+
+/* ---- questions ---- */
+
+bool cli_confirm(const cli_run *cli, const char *format, ...)
+{
+    char answer[16], question[512];
+    va_list args;
+    if (cli_given(cli, "yes"))
+        return true;
+    va_start(args, format);
+    vsnprintf(question, sizeof question, format, args);
+    va_end(args);
+    if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
+        cli_complain(CLI_DECLINED, "%s: nobody is here to ask; give --yes if you mean it", question);
+        return false;
+    }
+    fprintf(stderr, "%s? [y/N] ", question);
+    if (fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
+        return true;
+    cli_complain(CLI_DECLINED, "nothing was done");
+    return false;
+}
+
+/* ---- long work ---- */
+
+enum { PROGRESS_FROM_MS = 1000, PROGRESS_EVERY_MS = 200 };
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+bool cli_is_interrupted(void)
+{
+    return interrupted != 0;
+}
+
+bool cli_show_progress(int64_t done, int64_t total, void *arg)
+{
+    cli_progress *progress = arg;
+    int64_t now_ms = clock_steady_ms();
+    if (!progress->begun_at_ms) {
+        progress->begun_at_ms = now_ms;
+        struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+        sigaction(SIGINT, &action, NULL); /* the first one stops in good order, the second at once */
+    }
+    if (isatty(STDERR_FILENO) && now_ms - progress->begun_at_ms >= PROGRESS_FROM_MS &&
+        now_ms - progress->shown_at_ms >= PROGRESS_EVERY_MS) {
+        double rate = (double)done / (double)(now_ms - progress->begun_at_ms);
+        char left[32];
+        cli_format_duration(rate > 0 ? (int64_t)((double)(total - done) / rate) : 0, left);
+        fprintf(stderr, "\r\033[K%s: %" PRId64 " of %" PRId64 ", %s left", progress->what, done, total, left);
+        progress->shown_at_ms = now_ms;
+    }
+    return !interrupted;
+}
+
+void cli_end_progress(cli_progress *progress)
+{
+    if (progress->shown_at_ms)
+        fputs("\r\033[K", stderr);
+}

@@ -1,0 +1,236 @@
+/* Tables and other text for people. */
+#include "cli/cli.h"
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <wchar.h>
+
+enum { COLUMNS_MOST = 16, GAP = 2, NARROWEST = 8 };
+
+struct cli_table {
+    const char *titles[COLUMNS_MOST];
+    bool is_number[COLUMNS_MOST];
+    size_t columns;
+    char **cells;
+    size_t count, capacity;
+};
+
+cli_table *cli_table_new(const char *const *titles)
+{
+    cli_table *table = mem_calloc(1, sizeof *table);
+    if (!table)
+        abort();
+    for (; titles[table->columns] && table->columns < COLUMNS_MOST; table->columns++) {
+        const char *title = titles[table->columns];
+        table->is_number[table->columns] = *title == '>';
+        table->titles[table->columns] = title + (*title == '>');
+    }
+    return table;
+}
+
+/* Control characters could steer the terminal. */
+static char *escaped(const char *text)
+{
+    buf out;
+    buf_init(&out, 0);
+    buf_append_text(&out, "");
+    for (const char *at = text; *at; at++)
+        if ((unsigned char)*at < ' ' || *at == 127)
+            buf_append_format(&out, "\\x%02x", (unsigned char)*at);
+        else
+            buf_append(&out, at, 1);
+    char *copy = buf_take(&out);
+    copy = copy ? copy : mem_strdup("");
+    if (!copy)
+        abort();
+    text_make_utf8(copy, strlen(copy));
+    return copy;
+}
+
+const char *cli_escape(const char *text)
+{
+    static char *kept[8];
+    static size_t next;
+    next = (next + 1) % (sizeof kept / sizeof *kept);
+    mem_free(kept[next]);
+    kept[next] = escaped(text);
+    return kept[next];
+}
+
+void cli_table_add(cli_table *table, const char *text)
+{
+    if (table->count == table->capacity) {
+        table->capacity = table->capacity ? 2 * table->capacity : 64;
+        table->cells = mem_realloc(table->cells, table->capacity * sizeof *table->cells);
+        if (!table->cells)
+            abort();
+    }
+    table->cells[table->count++] = escaped(text);
+}
+
+void cli_table_addf(cli_table *table, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    cli_table_add(table, text);
+}
+
+void cli_table_add_number(cli_table *table, int64_t number)
+{
+    cli_table_addf(table, "%" PRId64, number);
+}
+
+/* ---- widths ---- */
+
+/* Columns of the terminal that the first `bytes` bytes take. */
+static int width_of(const char *text, size_t bytes)
+{
+    int width = 0;
+    mbstate_t state = {0};
+    for (size_t at = 0; at < bytes;) {
+        wchar_t character;
+        size_t length = mbrtowc(&character, text + at, bytes - at, &state);
+        if (length == 0 || length > bytes - at)
+            return width + (int)(bytes - at);
+        int columns = wcwidth(character);
+        width += columns > 0 ? columns : 0;
+        at += length;
+    }
+    return width;
+}
+
+/* The longest beginning that fits. */
+static size_t fitting(const char *text, int width)
+{
+    size_t length = strlen(text);
+    while (length && width_of(text, length) > width)
+        length = text_cut(text, length, length - 1);
+    return length;
+}
+
+static void measure(const cli_table *table, int *widths)
+{
+    for (size_t column = 0; column < table->columns; column++) {
+        widths[column] = width_of(table->titles[column], strlen(table->titles[column]));
+        for (size_t i = column; i < table->count; i += table->columns) {
+            int width = width_of(table->cells[i], strlen(table->cells[i]));
+            widths[column] = width > widths[column] ? width : widths[column];
+        }
+    }
+}
+
+static void narrow(const cli_table *table, int *widths, int terminal)
+{
+    for (;;) {
+        int sum = 0;
+        size_t widest = table->columns;
+        for (size_t i = 0; i < table->columns; i++) {
+            sum += widths[i] + (i ? GAP : 0);
+            if (!table->is_number[i] && widths[i] > NARROWEST &&
+                (widest == table->columns || widths[i] > widths[widest]))
+                widest = i;
+        }
+        if (sum <= terminal || widest == table->columns)
+            return;
+        widths[widest]--;
+    }
+}
+
+/* ---- printing ---- */
+
+static void print_cell(const char *text, int width, bool to_the_right, bool is_last)
+{
+    size_t length = strlen(text);
+    bool is_cut = width_of(text, length) > width;
+    if (is_cut)
+        length = fitting(text, width - 1);
+    int padding = width - width_of(text, length) - is_cut;
+    if (to_the_right)
+        printf("%*s", padding, "");
+    printf("%.*s%s", (int)length, text, is_cut ? "…" : "");
+    if (!to_the_right && !is_last)
+        printf("%*s", padding, "");
+    fputs(is_last ? "\n" : "  ", stdout);
+}
+
+void cli_table_print(const cli_run *cli, cli_table *table)
+{
+    int widths[COLUMNS_MOST];
+    measure(table, widths);
+    if (cli->width)
+        narrow(table, widths, cli->width);
+    if (cli->in_colour)
+        fputs("\033[1m", stdout);
+    for (size_t i = 0; i < table->columns; i++)
+        print_cell(table->titles[i], widths[i], table->is_number[i], i + 1 == table->columns);
+    if (cli->in_colour)
+        fputs("\033[0m", stdout);
+    for (size_t i = 0; i < table->count; i++) {
+        size_t column = i % table->columns;
+        print_cell(table->cells[i], widths[column], table->is_number[column], column + 1 == table->columns);
+        mem_free(table->cells[i]);
+    }
+    mem_free(table->cells);
+    mem_free(table);
+}
+
+/* ---- values ---- */
+
+const char *cli_format_duration(int64_t ms, char *text)
+{
+    int64_t s = ms / 1000;
+    if (ms <= 0)
+        strcpy(text, "-");
+    else if (ms < 1000)
+        snprintf(text, 32, "%" PRId64 "ms", ms);
+    else if (s < 60)
+        snprintf(text, 32, "%" PRId64 "s", s);
+    else if (s < 3600)
+        snprintf(text, 32, "%" PRId64 "m%02" PRId64 "s", s / 60, s % 60);
+    else if (s < 24 * 3600)
+        snprintf(text, 32, "%" PRId64 "h%02" PRId64 "m", s / 3600, s / 60 % 60);
+    else
+        snprintf(text, 32, "%" PRId64 "d%02" PRId64 "h", s / (24 * 3600), s / 3600 % 24);
+    return text;
+}
+
+const char *cli_format_time(int64_t at_ms, char *text)
+{
+    struct tm parts;
+    time_t second = at_ms / 1000;
+    if (at_ms <= 0 || !localtime_r(&second, &parts) || !strftime(text, 32, "%Y-%m-%d %H:%M:%S", &parts))
+        strcpy(text, "-");
+    return text;
+}
+
+const char *cli_format_bytes(int64_t bytes, char *text)
+{
+    static const char *const names[] = {"B", "kB", "MB", "GB", "TB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+    for (; value >= 1000 && unit + 1 < sizeof names / sizeof *names; unit++)
+        value /= 1000;
+    snprintf(text, 32, unit ? "%.1f %s" : "%.0f %s", value, names[unit]);
+    return text;
+}
+
+const char *cli_format_payload(const void *payload, size_t length)
+{
+    static char text[256];
+    if (!text_is_utf8(payload, length) || memchr(payload, '\0', length))
+        return "non-printable bytes";
+    size_t shown = text_cut(payload, length, sizeof text - 1);
+    memcpy(text, payload, shown);
+    text[shown] = '\0';
+    return text;
+}

@@ -1,0 +1,181 @@
+package system
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/hibiken/asynq/internal/base"
+	. "github.com/hibiken/asynq/libasynq-tests/harness"
+)
+
+// ran is what became of one call of asynqctl.
+type ran struct {
+	out, err string
+	status   int
+}
+
+func ctl(t *testing.T, r *Redis, args ...string) ran {
+	t.Helper()
+	return ctlWith(t, r, "", args...)
+}
+
+func ctlWith(t *testing.T, r *Redis, input string, args ...string) ran {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(BuildDir(), "asynqctl"), args...)
+	cmd.Env = append(os.Environ(), "ASYNQ_REDIS_URI="+r.URI(), "TZ=UTC")
+	cmd.Stdin = strings.NewReader(input)
+	var out, problem bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &problem
+	err := cmd.Run()
+	var ended *exec.ExitError
+	if err != nil && !errors.As(err, &ended) {
+		t.Fatal(err)
+	}
+	return ran{out.String(), problem.String(), cmd.ProcessState.ExitCode()}
+}
+
+// document is the JSON that a command prints.
+func (c ran) document(t *testing.T) any {
+	t.Helper()
+	var value any
+	if err := json.Unmarshal([]byte(c.out), &value); err != nil {
+		t.Fatalf("%v: %s (%s)", err, c.out, c.err)
+	}
+	return value
+}
+
+func (c ran) expect(t *testing.T, what string, status int, out, problem string) {
+	t.Helper()
+	equal(t, what+": exit status", c.status, status)
+	for name, pair := range map[string][2]string{"output": {c.out, out}, "complaint": {c.err, problem}} {
+		if !regexp.MustCompile(pair[1]).MatchString(pair[0]) || (pair[1] == "" && pair[0] != "") {
+			t.Errorf("%s: %s is %q, which does not match %q", what, name, pair[0], pair[1])
+		}
+	}
+}
+
+// TestAsynqctl walks through the commands as a person would.
+func TestAsynqctl(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	ctl(t, r, "queue", "ls").expect(t, "no queues", 0, "^QUEUE .*\n$", "")
+	ctl(t, r, "task", "ls", "-s", "pending").expect(t, "unknown queue", 3, "", `queue "default" not found`)
+
+	enqueue := func(id string, args ...string) {
+		t.Helper()
+		args = append([]string{"task", "enqueue", "-t", "email:send", "-l", `{"to":"` + id + `"}`, "--id", id}, args...)
+		ctl(t, r, args...).expect(t, "enqueue "+id, 0, `^task "`+id+`" of queue "default" is (pending|scheduled|aggregating)`, "")
+	}
+	enqueue("a")
+	enqueue("b", "--in", "1h", "--retry", "0")
+	enqueue("c", "-g", "g")
+	ctl(t, r, "task", "enqueue", "-t", "x", "-l", "y", "--id", "a").expect(t, "the same id", 1, "", "conflicts with another task")
+	ctlWith(t, r, "from standard input", "task", "enqueue", "-t", "x", "-l", "-", "--id", "d").expect(t, "from standard input", 0, `"d"`, "")
+
+	ctl(t, r, "task", "ls", "-s", "pending").expect(t, "list", 0, `^ID +TYPE +PAYLOAD +RETRIED +WAITS\na +email:send +{"to":"a"} +0/25 +\S+\nd `, "")
+	ctl(t, r, "task", "ls", "-s", "retry").expect(t, "empty list", 0, "", `no retry tasks`)
+	ctl(t, r, "group", "ls").expect(t, "groups", 0, `^GROUP +TASKS\ng +1\n$`, "")
+	ctl(t, r, "task", "inspect", "d").expect(t, "inspect", 0, `(?s)^id +d\n.*state +pending.*payload +from standard input`, "")
+	ctl(t, r, "task", "inspect", "none").expect(t, "inspect nothing", 3, "", `task "none" not found`)
+	task := ctl(t, r, "task", "ls", "-s", "scheduled", "--json").document(t).([]any)[0].(M)
+	equal(t, "id", task["id"], any("b"))
+	equal(t, "most retries", task["max_retry"], any(0.0))
+	equal(t, "payload", task["payload"], any(`{"to":"b"}`))
+	queue := ctl(t, r, "queue", "ls", "--json").document(t).([]any)[0].(M)
+	equal(t, "sizes", fmt.Sprint(queue["size"], queue["pending"], queue["scheduled"], queue["aggregating"]), "4 2 1 1")
+	ctl(t, r, "stats").expect(t, "stats", 0, `QUEUES +SIZE.*\n +1 +4 +0 +2`, "")
+
+	ctl(t, r, "task", "update", "b", "-l", "new").expect(t, "update", 0, "new payload", "")
+	ctl(t, r, "task", "run", "b").expect(t, "run", 0, `task "b" is set to run`, "")
+	ctl(t, r, "task", "run", "b").expect(t, "run again", 1, "", "already in pending state")
+	ctl(t, r, "task", "archive", "a", "b").expect(t, "archive two", 0, `"a" is archived\ntask "b" is archived`, "")
+	ctl(t, r, "task", "delete", "a").expect(t, "nobody to ask", 4, "", "give --yes")
+	equal(t, "a is there", r.Int("EXISTS", QueueKey("default", "t:a")), 1)
+	ctl(t, r, "task", "rm", "a", "--yes").expect(t, "delete", 0, `"a" is deleted`, "")
+	equal(t, "a has gone", r.Int("EXISTS", QueueKey("default", "t:a")), 0)
+
+	ctl(t, r, "queue", "pause", "default").expect(t, "pause", 0, "is paused", "")
+	ctl(t, r, "queue", "pause", "default").expect(t, "pause again", 1, "", "already paused")
+	ctl(t, r, "queue", "inspect", "default").expect(t, "inspect", 0, `state +paused\nsize +3`, "")
+	ctl(t, r, "queue", "resume", "default").expect(t, "resume", 0, "runs again", "")
+	ctl(t, r, "queue", "history", "default", "--days", "3").expect(t, "history", 0, `^QUEUE.*\n(default .*\n){3}$`, "")
+	ctl(t, r, "queue", "rm", "default", "-y").expect(t, "not empty", 1, "", "is not empty; --force")
+	ctl(t, r, "queue", "rm", "default", "-y", "-f").expect(t, "delete queue", 0, "is deleted", "")
+	equal(t, "keys", strings.Join(r.Keys(), " "), "")
+	ctl(t, r, "server", "ls").expect(t, "servers", 0, "", "no server runs")
+	ctl(t, r, "cron", "ls").expect(t, "entries", 0, "", "no scheduler has entries")
+}
+
+// TestAsynqctlCommandLine: what is wrong is named, with the nearest right word.
+func TestAsynqctlCommandLine(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	for line, complaint := range map[string]string{
+		"":                               "usage: asynqctl COMMAND",
+		"queu ls":                        `no command "queu"; did you mean "asynqctl queue"`,
+		"queue lst":                      `no command "queue lst"; did you mean "asynqctl queue ls"`,
+		"task":                           "usage: asynqctl task COMMAND",
+		"task ls":                        "--state STATE is needed",
+		"task ls -s pendin":              `--state: "pendin" is not one of active, pending`,
+		"task ls -s pending --sise 3":    "no flag --sise; did you mean --size",
+		"task ls -s pending --size":      "--size needs a value: N",
+		"task ls -s pending --size x":    `--size: "x" is not a whole number`,
+		"task ls -s pending more":        `takes no arguments; "more" is too much`,
+		"task wait x --for 10q":          `--for: "10q" is not a duration`,
+		"task find -s retry --from now-": `--from: "now-" is not a time`,
+		"queue ls --json=1":              "--json takes no value",
+		"queue pause":                    "asynqctl queue pause needs QUEUE...",
+		"queue history q --days 1000":    "--days: Redis keeps 90 days",
+		"task run":                       "give the ids",
+		"queue ls -Z":                    "no flag -Z",
+	} {
+		ctl(t, r, strings.Fields(line)...).expect(t, line, 2, "", complaint)
+	}
+	for _, line := range []string{"--help", "queue --help", "task ls --help", "-h"} {
+		ctl(t, r, strings.Fields(line)...).expect(t, line, 0, "usage: asynqctl", "")
+	}
+	ctl(t, r, "--version").expect(t, "version", 0, `^asynqctl \d`, "")
+	ctl(t, r, "queue", "ls", "--uri", "redis://127.0.0.1:1", "--timeout", "300ms").expect(t, "no Redis", 1, "", "Redis cannot be reached")
+	ctl(t, r, "queue", "ls", "--uri", "http://x").expect(t, "a wrong URI", 2, "", "http")
+}
+
+// TestAsynqctlBulk: searching and acting by filter; an archive that would overflow is asked for.
+func TestAsynqctlBulk(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	const count = 11000
+	pipe := r.Client.Pipeline()
+	for n := range count {
+		id := fmt.Sprintf("%05d", n)
+		message := &base.TaskMessage{Type: "t", ID: id, Queue: "default", ErrorMsg: "time-out", Payload: []byte("p\x1b[31m")}
+		if n%1000 == 3 {
+			message.ErrorMsg = "disk full"
+		}
+		pipe.HSet(Ctx, QueueKey("default", "t:"+id), "msg", Encode(t, message), "state", "retry")
+		pipe.Do(Ctx, "ZADD", QueueKey("default", "retry"), 4000000000+n, id)
+	}
+	pipe.SAdd(Ctx, "asynq:queues", "default")
+	if _, err := pipe.Exec(Ctx); err != nil {
+		t.Fatal(err)
+	}
+	found := ctl(t, r, "task", "find", "-s", "retry", "-e", "disk", "--json")
+	equal(t, "lines", strings.Count(found.out, "\n"), 11)
+	equal(t, "an escape character reaches the terminal", strings.Contains(ctl(t, r, "task", "find", "-s", "retry", "-n", "3").out, "\x1b"), false)
+	ctl(t, r, "task", "find", "-s", "retry", "-e", "disk").expect(t, "find", 0, `(?s)^ID .*00003.*10003`, "11 tasks found")
+	ctl(t, r, "task", "find", "-s", "retry", "-n", "3").expect(t, "limit", 0, "^ID", "^3 tasks found")
+	ctl(t, r, "task", "retry", "-s", "retry", "-e", "disk").expect(t, "run by filter", 0, "^11 tasks set to run\n$", "")
+	ctl(t, r, "task", "archiveall", "-s", "retry").expect(t, "nobody to ask", 4, "", "keeps 9999: up to 990 will be deleted")
+	ctl(t, r, "task", "archiveall", "-s", "retry", "--yes").expect(t, "archive", 0, "^10989 tasks archived, 990 deleted", "")
+	equal(t, "archived", r.Int("ZCARD", QueueKey("default", "archived")), 9999)
+	equal(t, "tasks", tasksLeft(r), 9999+11)
+	ctl(t, r, "task", "deleteall", "-s", "archived", "--yes", "--json").expect(t, "delete", 0, `"deleted": 9999`, "")
+	ctl(t, r, "task", "runall", "-s", "pending").expect(t, "run pending", 1, "", "pending already")
+}
