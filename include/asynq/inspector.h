@@ -249,6 +249,15 @@ ASYNQ_API int asynq_inspector_update_payload(asynq_inspector *inspector, const c
                                              const void *payload, size_t length, asynq_error *error);
 
 /*
+ * Writes a task as `task` describes it, such as one that asynq_inspector_task() told before. Its place follows from
+ * `state` and next_process_at_ms (scheduled, retry) or since_ms (archived, completed, aggregating); an active task
+ * becomes pending. A pending task goes before those that wait, so that tasks keep their order when they are restored in
+ * the order of asynq_inspector_each(). The queue is made known. No lock is taken for unique_key. ASYNQ_E_CONFLICT: the
+ * id exists in the queue, and nothing was written.
+ */
+ASYNQ_API int asynq_inspector_restore(asynq_inspector *inspector, const asynq_task_info *task, asynq_error *error);
+
+/*
  * Asks the servers to cancel a running task, which then fails with "context canceled". Success says nothing about
  * whether any server runs it.
  */

@@ -207,6 +207,23 @@ int broker_update_message(redis_conn *conn, const queue_keys *keys, bytes id, by
     return broker_call(conn, args, cb, arg);
 }
 
+int broker_restore(redis_conn *conn, const queue_keys *keys, const restored_task *task, broker_cb cb, void *arg)
+{
+    redis_args *args = redis_conn_script_args(conn, SCRIPT_RESTORE, 3);
+    redis_args_add_joined(args, keys->key[QUEUE_KEY_TASK], task->id);
+    redis_args_add(args, task->place.key);
+    redis_args_add(args, keys->key[QUEUE_KEY_GROUPS]);
+    redis_args_add(args, task->id);
+    redis_args_add_text(args, task->place.is_list ? "list" : "zset");
+    redis_args_add_integer(args, task->score);
+    redis_args_add(args, task->state);
+    redis_args_add(args, task->message);
+    redis_args_add(args, task->result);
+    redis_args_add_integer(args, task->now_ns);
+    redis_args_add(args, task->group);
+    return broker_call(conn, args, cb, arg);
+}
+
 /* ---- records ---- */
 
 int broker_list_alive(redis_conn *conn, global_key index, int64_t now_ns, broker_cb cb, void *arg)

@@ -1,6 +1,7 @@
 /*
  * What a person does to queues: looking at them, and moving tasks by hand. Like broker.h, one function per command,
- * same results and rules; only `broker_steer` and `broker_update_message` change the state of tasks.
+ * same results and rules; only `broker_steer`,
+ * `broker_restore` and `broker_update_message` change tasks.
  */
 #ifndef BROKER_INSPECT_H
 #define BROKER_INSPECT_H
@@ -118,6 +119,21 @@ typedef enum update_result {
 /* reply: an update_result. */
 ASYNQ_MUST_CHECK int broker_update_message(redis_conn *conn, const queue_keys *keys, bytes id, bytes before,
                                            bytes after, broker_cb cb, void *arg);
+
+typedef struct restored_task {
+    bytes id;
+    task_place place;
+    int64_t score; /* Unix seconds, for places that are sets */
+    bytes state;
+    bytes message;
+    bytes result; /* empty: none */
+    bytes group;
+    int64_t now_ns;
+} restored_task;
+
+/* Writes a task as it was. reply: 1, or 0 if the id exists. */
+ASYNQ_MUST_CHECK int broker_restore(redis_conn *conn, const queue_keys *keys, const restored_task *task, broker_cb cb,
+                                    void *arg);
 
 /* ---- records ---- */
 

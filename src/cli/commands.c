@@ -74,6 +74,16 @@ static const cli_flag flags_enqueue[] = {
 static const cli_flag flags_events[] = {FLAG_PAGE, {0}};
 static const cli_flag flags_queue[] = {FLAG_QUEUE, {0}};
 
+static const cli_flag flags_export[] = {
+    {"queue", 'q', CLI_TEXT, "QUEUE", NULL, "only this queue", false},
+    {"state", 's', CLI_STATE, "STATE", NULL, "only tasks of this state", false},
+    FLAG_GROUP,
+    FLAGS_FILTER,
+    {0},
+};
+static const cli_flag flags_import[] = {
+    {"check", '\0', CLI_SWITCH, NULL, NULL, "only read the input and tell what is wrong", false}, {0}};
+
 const cli_command cli_commands[] = {
     {NULL, "stats", NULL, "", 0, 0, "all queues at a glance", NULL, NULL, run_stats},
 
@@ -118,6 +128,15 @@ const cli_command cli_commands[] = {
     {"cron", "history", NULL, "ENTRY...", 1, -1, "what entries have enqueued", NULL, flags_events, run_cron_history},
 
     {"group", "ls", "list", "", 0, 0, "list groups of a queue", NULL, flags_queue, run_group_ls},
+    {NULL, "export", NULL, "", 0, 0, "print tasks as lines of JSON, to be imported again",
+     "All queues and states, unless --queue, --state or a filter say less. Tasks are only read.", flags_export,
+     run_export},
+    {NULL, "import", NULL, "[FILE]", 0, 1, "write exported tasks as they were",
+     "Reads standard input, or a file. Tasks whose ids exist are left alone; active tasks become pending. Pending "
+     "tasks go before "
+     "those that wait. No locks of "
+     "unique tasks are taken.",
+     flags_import, run_import},
     {NULL, "manual", NULL, "", 0, 0, "print the manual page", "The source of asynqctl(1), in mdoc.", NULL, run_manual},
     {NULL, "completion", NULL, "SHELL", 1, 1, "print what completes commands in bash, zsh or fish",
      "For bash: source <(asynqctl completion bash)", NULL, run_completion},

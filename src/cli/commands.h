@@ -33,6 +33,8 @@ int run_server_ls(cli_run *cli);
 int run_cron_ls(cli_run *cli);
 int run_cron_history(cli_run *cli);
 int run_group_ls(cli_run *cli);
+int run_export(cli_run *cli);
+int run_import(cli_run *cli);
 int run_manual(cli_run *cli);
 int run_completion(cli_run *cli);
 

@@ -105,6 +105,11 @@ static bool read_calendar(const char *text, int64_t *at_ms)
         *at_ms = (int64_t)mktime(&parts) * 1000;
         return true;
     }
+    int64_t ms = 0;
+    if (*rest == '.') { /* a fraction of a second */
+        ms = (int64_t)(strtod(rest, NULL) * 1000);
+        rest += 1 + strspn(rest + 1, "0123456789");
+    }
     long offset = 0;
     if (strcmp(rest, "Z") != 0) {
         rest = strptime(rest, "%z", &parts);
@@ -112,7 +117,7 @@ static bool read_calendar(const char *text, int64_t *at_ms)
             return false;
         offset = parts.tm_gmtoff;
     }
-    *at_ms = ((int64_t)timegm(&parts) - offset) * 1000;
+    *at_ms = ((int64_t)timegm(&parts) - offset) * 1000 + ms;
     return true;
 }
 

@@ -179,3 +179,60 @@ func TestAsynqctlBulk(t *testing.T) {
 	ctl(t, r, "task", "deleteall", "-s", "archived", "--yes", "--json").expect(t, "delete", 0, `"deleted": 9999`, "")
 	ctl(t, r, "task", "runall", "-s", "pending").expect(t, "run pending", 1, "", "pending already")
 }
+
+// TestExportAndImport: what was exported and is imported again is in Redis as before, to the byte.
+func TestExportAndImport(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	put := func(id, state string, score int64, message *base.TaskMessage) {
+		t.Helper()
+		message.ID, message.Queue = id, "q-"+state
+		key, fields := QueueKey(message.Queue, state), []any{"state", state}
+		r.Do("SADD", "asynq:queues", message.Queue)
+		switch state {
+		case "pending":
+			r.Do("LPUSH", key, id)
+			fields = append(fields, "pending_since", "1")
+		case "aggregating":
+			message.GroupKey = "g"
+			r.Do("SADD", QueueKey(message.Queue, "groups"), "g")
+			r.Do("ZADD", QueueKey(message.Queue, "g:g"), score, id)
+			fields = append(fields, "group", "g")
+		default:
+			r.Do("ZADD", key, score, id)
+		}
+		if state == "completed" {
+			fields = append(fields, "result", "\x00\xffbinary")
+		}
+		r.Do(append([]any{"HSET", QueueKey(message.Queue, "t:"+id), "msg", Encode(t, message)}, fields...)...)
+	}
+	binary := string([]byte{0, 1, 2, 0xff, 0xfe, '"', '\n'})
+	for _, state := range []string{"pending", "scheduled", "retry", "archived", "completed", "aggregating"} {
+		put("plain", state, 4000000000, &base.TaskMessage{Type: "t"})
+		put("full", state, 4000000001, &base.TaskMessage{Type: "ä", Payload: []byte(binary), Retry: 25, Retried: 3,
+			ErrorMsg: "no\n\"such\" thing", LastFailedAt: 1700000000, Timeout: 1800, Deadline: 4100000000, Retention: 60,
+			CompletedAt: 1700000001, UniqueKey: "asynq:{q}:unique:x", Headers: map[string]string{"a": "1", "b": "ü"}})
+	}
+	before := r.Snapshot("pending_since")
+	exported := ctl(t, r, "export")
+	exported.expect(t, "export", 0, "^{", "^12 tasks exported\n$")
+	ctlWith(t, r, exported.out, "import").expect(t, "import onto itself", 0, "^0 tasks imported, 12 existed already, 0 lines are bad\n$", "")
+	ctlWith(t, r, exported.out, "import", "--check").expect(t, "check", 0, "^12 tasks can be imported", "")
+	r.Do("FLUSHALL")
+	ctlWith(t, r, exported.out, "import", "-").expect(t, "import", 0, "^12 tasks imported, 0 existed already, 0 lines are bad\n$", "")
+	after := r.Snapshot("pending_since")
+	for key, text := range before {
+		if after[key] != text {
+			t.Errorf("%s: got\n%s\nwant\n%s", key, after[key], text)
+		}
+	}
+	equal(t, "keys", len(after), len(before))
+
+	ctl(t, r, "export", "-q", "q-retry", "-s", "retry", "-e", "such").expect(t, "export by filter", 0, `^{"id":"full"[^\n]*}\n$`, "^1 tasks exported")
+	bad := "{}\nnot JSON\n\n[1]\n{\"id\":\"x\",\"queue\":\"q\",\"type\":\"t\",\"deadline\":\"soon\"}\n" +
+		"{\"id\":\"x\",\"queue\":\"q\",\"type\":5}\n{\"id\":\"x\",\"queue\":\"q\",\"type\":\"t\"}\n"
+	ctlWith(t, r, bad, "import").expect(t, "bad lines", 1, "^1 tasks imported, 0 existed already, 5 lines are bad",
+		`(?s)line 1: .*no id.*line 2: not an object.*line 4: not an object.*line 5: "deadline" is not a time.*line 6: "type" is not a text`)
+	equal(t, "the good line", r.Text("HGET", QueueKey("q", "t:x"), "state"), "pending")
+	ctl(t, r, "import", "/does/not/exist").expect(t, "no file", 1, "", "cannot be opened")
+}

@@ -1,0 +1,110 @@
+/* Writing a task as it was. */
+#include "inspect/inspect.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "wire/task_message.h"
+
+/* Seconds that a time of a record stands for; what is below a second counts as one, so that it does not vanish. */
+static int64_t seconds_of(int64_t ms)
+{
+    return ms > 0 && ms < MS_PER_SECOND ? 1 : ms / MS_PER_SECOND;
+}
+
+static int encode(const asynq_task_info *task, buf *out, asynq_error *error)
+{
+    task_header *headers = mem_calloc(task->header_count + 1, sizeof *headers);
+    if (!headers)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    for (size_t i = 0; i < task->header_count; i++)
+        headers[i] = (task_header){bytes_of(task->headers[i].key), bytes_of(task->headers[i].value)};
+    task_message message = {
+        .type = bytes_of(task->type),
+        .payload = {task->payload, task->payload_length},
+        .id = bytes_of(task->id),
+        .queue = bytes_of(task->queue),
+        .retry = task->max_retry,
+        .retried = task->retried,
+        .error_msg = bytes_of(task->last_error),
+        .timeout = seconds_of(task->timeout_ms),
+        .deadline = seconds_of(task->deadline_ms),
+        .unique_key = bytes_of(task->unique_key),
+        .last_failed_at = seconds_of(task->last_failed_at_ms),
+        .retention = seconds_of(task->retention_ms),
+        .completed_at = seconds_of(task->completed_at_ms),
+        .group_key = bytes_of(task->group),
+        .headers = headers,
+        .header_count = task_headers_normalize(headers, task->header_count),
+    };
+    int status = task_message_encode(&message, out, error);
+    mem_free(headers);
+    return status;
+}
+
+static int check(const asynq_task_info *task, asynq_error *error)
+{
+    if (!task->id || !*task->id)
+        return error_set(error, ASYNQ_E_INVALID, "the task has no id");
+    if (!task->type || text_is_blank(task->type, strlen(task->type)))
+        return error_set(error, ASYNQ_E_INVALID, "task \"%.150s\" has no type", task->id);
+    if (task->state == ASYNQ_STATE_AGGREGATING && (!task->group || !*task->group))
+        return error_set(error, ASYNQ_E_INVALID, "task \"%.150s\" is aggregating, but has no group", task->id);
+    return ASYNQ_OK;
+}
+
+static int publish(asynq_inspector *inspector, const queue_keys *keys, asynq_error *error)
+{
+    inspect_call call = inspect_begin(inspector, INSPECT_READ, error); /* may be repeated */
+    while (inspect_again(&call))
+        call.sent = broker_publish_queue(inspector->conn, keys->queue, inspect_replied, inspector);
+    return call.status;
+}
+
+static int write_task(asynq_inspector *inspector, const queue_keys *keys, const asynq_task_info *task, bytes message,
+                      asynq_error *error)
+{
+    buf group_key;
+    restored_task restored = {.now_ns = clock_now_ns(), .id = bytes_of(task->id), .message = message};
+    asynq_state state = task->state == ASYNQ_STATE_ACTIVE ? ASYNQ_STATE_PENDING : task->state;
+    int status =
+        inspect_place(keys, &(asynq_task_set){task->queue, state, task->group}, &group_key, &restored.place, error);
+    if (!status)
+        status = publish(inspector, keys, error);
+    if (!status) {
+        bool is_due = state == ASYNQ_STATE_SCHEDULED || state == ASYNQ_STATE_RETRY;
+        restored.score = floor_div(is_due ? task->next_process_at_ms : task->since_ms, MS_PER_SECOND);
+        restored.state = bytes_of(asynq_state_name(state));
+        restored.result = (bytes){task->result, task->result_length};
+        restored.group = bytes_of(task->group);
+        inspect_call call = inspect_begin(inspector, INSPECT_CHANGE, error);
+        while (inspect_again(&call))
+            call.sent = broker_restore(inspector->conn, keys, &restored, inspect_replied, inspector);
+        status = call.status;
+        if (!status && redis_value_integer(call.reply) == 0)
+            status = error_set(error, ASYNQ_E_CONFLICT, "task \"%.150s\" exists already", task->id);
+    }
+    buf_clear(&group_key);
+    return status;
+}
+
+int asynq_inspector_restore(asynq_inspector *inspector, const asynq_task_info *task, asynq_error *error)
+{
+    queue_keys keys;
+    buf message;
+    int status = check(task, error);
+    if (!status)
+        status = inspect_keys(&keys, task->queue, error);
+    if (status)
+        return status;
+    buf_init(&message, 0);
+    status = encode(task, &message, error);
+    if (!status && buf_failed(&message))
+        status = error_set_code(error, ASYNQ_E_NO_MEMORY);
+    if (!status)
+        status = write_task(inspector, &keys, task, (bytes){message.data, message.length}, error);
+    buf_clear(&message);
+    queue_keys_clear(&keys);
+    return status;
+}
