@@ -3,12 +3,14 @@
 -- KEYS: container, lease ("" if the state has none)
 -- ARGV: prefix of the queue's task keys, type of the container ("list" or "zset"), first rank, number of tasks,
 --       "1" to count the ranks of a list from its right end,
---       and to go on: id and score of the task before the first rank, as they were read
+--       and to go on: score of the task before the first rank, as it was read (a set), and ids of tasks that stood
+--       directly before the first rank, the last one last (a set: one)
 -- Result: rank of the first task, then for each task id, score ("" in a list), msg, result, pending_since, end of its
 --         lease (nil where absent)
 local container, lease = KEYS[1], KEYS[2]
 local first, count = tonumber(ARGV[3]), tonumber(ARGV[4])
-local last_id, last_score = ARGV[6], ARGV[7]
+local last_score, last_id = ARGV[6], ARGV[#ARGV]
+local goes_on = #ARGV > 6
 
 -- The order of equal scores; Lua's own follows the server's locale.
 local function is_before(a, b)
@@ -37,11 +39,18 @@ local function rank_behind_in_set()
     return low
 end
 
--- Others have pushed tasks in front; the task before has moved back by as many.
+-- Others have pushed tasks in front, or taken some away: those read last have moved, or gone. What follows the last one
+-- of them that is found comes next.
 local function rank_behind_in_list()
-    for i, id in ipairs(redis.call('LRANGE', container, first - 1, first + 500)) do
-        if id == last_id then
-            return first - 1 + i
+    local seen, most_moved = {}, 500
+    for i = 7, #ARGV do
+        seen[ARGV[i]] = true
+    end
+    local from = math.max(0, first - (#ARGV - 6) - most_moved)
+    local around = redis.call('LRANGE', container, from, first + most_moved)
+    for i = #around, 1, -1 do
+        if seen[around[i]] then
+            return from + i
         end
     end
     return first
@@ -49,7 +58,7 @@ end
 
 local ids, scores = {}, {}
 if ARGV[2] == 'zset' then
-    if last_id then
+    if goes_on then
         first = rank_behind_in_set()
     end
     local found = redis.call('ZRANGE', container, first, first + count - 1, 'WITHSCORES')
@@ -62,7 +71,7 @@ elseif ARGV[5] == '1' then
         ids[#ids + 1] = found[i]
     end
 else
-    if last_id and redis.call('LINDEX', container, first - 1) ~= last_id then
+    if goes_on and redis.call('LINDEX', container, first - 1) ~= last_id then
         first = rank_behind_in_list()
     end
     ids = redis.call('LRANGE', container, first, first + count - 1)

@@ -101,9 +101,10 @@ int broker_list_tasks(redis_conn *conn, const queue_keys *keys, const list_call 
     redis_args_add_integer(args, call->first);
     redis_args_add_integer(args, call->count);
     redis_args_add_text(args, call->oldest_first ? "1" : "0");
-    if (call->after_id.length) {
-        redis_args_add(args, call->after_id);
+    if (call->after_count) {
         redis_args_add(args, call->after_score);
+        for (size_t i = call->place.is_list ? 0 : call->after_count - 1; i < call->after_count; i++)
+            redis_args_add(args, call->after[i]);
     }
     return broker_call(conn, args, cb, arg);
 }

@@ -178,21 +178,32 @@ int asynq_inspector_list(asynq_inspector *inspector, const asynq_task_set *set, 
 
 /* ---- a whole set ---- */
 
-/* Where the next chunk begins. */
+/* Where the next chunk begins: behind the tasks of the one before. */
 typedef struct walk_position {
     int64_t rank;
-    buf id, score; /* of the task before; empty id: none is known */
+    arena memory;
+    bytes ids[WALK_MOST_TASKS];
+    size_t count;
+    bytes score; /* of the last one */
 } walk_position;
 
-static void position_behind(walk_position *at, const redis_value *reply, size_t removed)
+static bool keep(walk_position *at, bytes text, bytes *kept)
+{
+    *kept = (bytes){arena_dup(&at->memory, text.data, text.length), text.length};
+    return kept->data != NULL;
+}
+
+/* False: out of memory. */
+static bool position_behind(walk_position *at, const redis_value *reply)
 {
     size_t count = broker_listed_count(reply);
-    listed_task last = broker_listed_at(reply, count - 1);
-    at->rank = broker_listed_first(reply) + (int64_t)(count - removed);
-    buf_clear(&at->id);
-    buf_clear(&at->score);
-    buf_append(&at->id, last.id.data, last.id.length);
-    buf_append(&at->score, last.score_text.data, last.score_text.length);
+    arena_reset(&at->memory);
+    at->rank = broker_listed_first(reply) + (int64_t)count;
+    at->count = count < WALK_MOST_TASKS ? count : WALK_MOST_TASKS;
+    for (size_t i = 0; i < at->count; i++)
+        if (!keep(at, broker_listed_at(reply, count - at->count + i).id, &at->ids[i]))
+            return false;
+    return keep(at, broker_listed_at(reply, count - 1).score_text, &at->score);
 }
 
 /* Converts a chunk into tasks. NULL: out of memory. */
@@ -215,8 +226,9 @@ static int walk_step(walk *w, walk_position *at, arena *chunk, walk_cb visit, vo
     list_call list = {
         .first = at->rank,
         .count = WALK_MOST_TASKS,
-        .after_id = {at->id.data, at->id.length},
-        .after_score = {at->score.data, at->score.length},
+        .after = at->ids,
+        .after_count = at->count,
+        .after_score = at->score,
     };
     *more = false;
     int status = walk_read(w, &list, &reply, error);
@@ -224,15 +236,10 @@ static int walk_step(walk *w, walk_position *at, arena *chunk, walk_cb visit, vo
     if (!count)
         return status;
     const asynq_task_info *tasks = walk_convert(w, reply, chunk);
-    position_behind(at, reply, 0);
-    if (!tasks || buf_failed(&at->id) || buf_failed(&at->score))
+    if (!tasks || !position_behind(at, reply))
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     walk_answer answer = visit(arg, tasks, count, error);
-    /* In a list, what is behind has moved up. If the last one has gone, nothing tells of tasks pushed meanwhile, and
-     * some may be visited again. */
-    at->rank -= (int64_t)answer.removed;
-    if (answer.removed && w->place.is_list)
-        buf_clear(&at->id);
+    at->rank -= (int64_t)answer.removed; /* what is behind has moved up */
     *more = !answer.status && !answer.stop && walk_go_on(w, count);
     return answer.status;
 }
@@ -243,16 +250,14 @@ int walk_each(walk *w, walk_cb visit, void *arg, asynq_error *error)
     arena chunk;
     bool more = true;
     int status = ASYNQ_OK;
-    buf_init(&at.id, 0);
-    buf_init(&at.score, 0);
+    arena_init(&at.memory, 0);
     arena_init(&chunk, 0);
     while (more && !status) {
         arena_reset(&chunk);
         status = walk_step(w, &at, &chunk, visit, arg, &more, error);
     }
     arena_clear(&chunk);
-    buf_clear(&at.id);
-    buf_clear(&at.score);
+    arena_clear(&at.memory);
     return status;
 }
 

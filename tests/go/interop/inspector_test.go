@@ -990,3 +990,43 @@ func TestInspectorAndLostConnections(t *testing.T) {
 	slices.Sort(pending)
 	equal(t, "pending", len(slices.Compact(pending)), 2000)
 }
+
+// TestFindWhileTasksMove: what stays in a list is found while others are pushed in front of it and taken away.
+func TestFindWhileTasksMove(t *testing.T) {
+	t.Parallel()
+	i := newCInspector(t).(*cInspector)
+	const staying = 3000
+	i.r.Do("SADD", "asynq:queues", "default")
+	for n := range staying {
+		message := &base.TaskMessage{Type: "stays", ID: fmt.Sprint("s", n), Queue: "default"}
+		i.r.Do("HSET", QueueKey("default", "t:"+message.ID), "msg", Encode(t, message), "state", "pending")
+		i.r.Do("RPUSH", QueueKey("default", "pending"), message.ID, fmt.Sprint("goes", n))
+	}
+	stop, done := make(chan bool), make(chan int)
+	go func() {
+		moves := 0
+		for {
+			select {
+			case <-stop:
+				done <- moves
+				return
+			default:
+				i.r.Client.LPush(Ctx, QueueKey("default", "pending"), fmt.Sprint("new", moves))
+				i.r.Client.LRem(Ctx, QueueKey("default", "pending"), 1, fmt.Sprint("goes", moves%staying))
+				i.r.Client.LRem(Ctx, QueueKey("default", "pending"), 1, fmt.Sprint("new", moves/2))
+				moves++
+			}
+		}
+	}()
+	for range 20 {
+		found := map[string]bool{}
+		for _, id := range i.peer.Must("inspect.find", M{"queue": "default", "state": "pending", "type": "stays"})["ids"].([]any) {
+			found[id.(string)] = true
+		}
+		equal(t, "found", len(found), staying)
+	}
+	close(stop)
+	if moves := <-done; moves < 20 {
+		t.Errorf("only %d tasks were moved", moves)
+	}
+}
