@@ -112,8 +112,10 @@ bool inspect_task(const queue_keys *keys, asynq_state state, const listed_task *
     task_message message = {0};
     bool failed = false;
     record_arena_init(&scratch, listed->message.length);
-    bool is_readable = listed->message.data && !task_message_decode(&message, listed->message, &scratch, NULL);
-    if (!is_readable)
+    int status =
+        listed->message.data ? task_message_decode(&message, listed->message, &scratch, NULL) : ASYNQ_E_NOT_FOUND;
+    failed = status == ASYNQ_E_NO_MEMORY;
+    if (status)
         message = (task_message){0};
     *info = (asynq_task_info){
         .id = inspect_copy(into, listed->id, &failed),
@@ -134,7 +136,7 @@ bool inspect_task(const queue_keys *keys, asynq_state state, const listed_task *
         .unique_key = inspect_copy(into, message.unique_key, &failed),
         .group = inspect_copy(into, message.group_key, &failed),
         .state = state,
-        .is_readable = is_readable,
+        .is_readable = !status,
         .result = inspect_copy(into, listed->result, &failed),
         .result_length = listed->result.length,
     };

@@ -166,7 +166,7 @@ int asynq_inspector_list(asynq_inspector *inspector, const asynq_task_set *set, 
     if (status)
         return status;
     asynq_memory *memory = inspect_memory_new();
-    page_reader reader = {.walk = &w, .into = &memory->arena};
+    page_reader reader = {.walk = &w, .into = memory ? &memory->arena : NULL};
     status = memory ? page_read(&reader, size * (number - 1), size, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
     if (status)
         asynq_memory_free(memory);

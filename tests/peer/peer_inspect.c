@@ -1,6 +1,8 @@
 /* The inspector, driven by tests. */
 #include "peer.h"
 
+#include "base/alloc.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -336,6 +338,76 @@ static json_t *schedule_events(json_t *arguments)
     return answer;
 }
 
+/* ---- without memory ---- */
+
+static int fail_at, allocations;
+
+static int allow(void)
+{
+    return ++allocations != fail_at;
+}
+
+static bool look(const asynq_task_info *task, void *arg)
+{
+    (void)arg;
+    return task->id != NULL;
+}
+
+/* Most of what an inspector can do. Returns the first status that is not 0. */
+static int use_everything(asynq_inspector *tired)
+{
+    asynq_error error;
+    asynq_name_list names;
+    asynq_queue_info info;
+    asynq_day days[3];
+    asynq_group_list group_list = {0};
+    asynq_task_list tasks = {0}, one = {0};
+    asynq_server_list server_list = {0};
+    asynq_schedule_list schedule_list = {0};
+    const asynq_task_set set = {"default", ASYNQ_STATE_RETRY, NULL};
+    const asynq_task_filter filter = {.type = "t"};
+    int status = asynq_inspector_queues(tired, &names, &error);
+    if (!status)
+        asynq_memory_free(names.memory);
+    status = status ? status : asynq_inspector_queue(tired, "default", &info, &error);
+    status = status ? status : asynq_inspector_history(tired, "default", days, 3, &error);
+    status = status ? status : asynq_inspector_groups(tired, "default", &group_list, &error);
+    status = status ? status : asynq_inspector_list(tired, &set, NULL, &tasks, &error);
+    status = status ? status : asynq_inspector_task(tired, "default", "0", &one, &error);
+    status = status ? status : asynq_inspector_each(tired, &set, NULL, look, NULL, &error);
+    status = status ? status
+                    : asynq_inspector_act_all(tired, ASYNQ_ARCHIVE, &set, &(asynq_walk_options){.filter = &filter},
+                                              NULL, &error);
+    status = status ? status : asynq_inspector_servers(tired, &server_list, &error);
+    status = status ? status : asynq_inspector_schedules(tired, &schedule_list, &error);
+    asynq_memory_free(group_list.memory);
+    asynq_memory_free(tasks.memory);
+    asynq_memory_free(one.memory);
+    asynq_memory_free(server_list.memory);
+    asynq_memory_free(schedule_list.memory);
+    return status;
+}
+
+/* Each allocation in turn fails. Answers how many there were, and a status that is neither 0 nor what is to be. */
+static json_t *torture(json_t *arguments)
+{
+    (void)arguments;
+    int odd = 0;
+    for (fail_at = 1; allocations >= fail_at - 1 && !odd; fail_at++) {
+        asynq_error error = {0};
+        allocations = 0;
+        mem_allow_hook = allow;
+        asynq_inspector *tired =
+            asynq_inspector_new(&(asynq_inspector_options){.redis = peer_redis, .timeout_ms = 3000}, &error);
+        int status = tired ? use_everything(tired) : error.code;
+        asynq_inspector_free(tired);
+        mem_allow_hook = NULL;
+        if (status && status != ASYNQ_E_NO_MEMORY && status != ASYNQ_E_OUTCOME_UNKNOWN)
+            odd = status;
+    }
+    return json_pack("{si si si}", "status", odd, "allocations", allocations, "failed_at", fail_at - 1);
+}
+
 static json_t *close_inspector(json_t *arguments)
 {
     (void)arguments;
@@ -363,6 +435,7 @@ const peer_row peer_inspect_rows[] = {
     {"inspect.servers", servers},
     {"inspect.schedules", schedules},
     {"inspect.schedule_events", schedule_events},
+    {"inspect.torture", torture},
     {"inspect.close", close_inspector},
     {NULL, NULL},
 };

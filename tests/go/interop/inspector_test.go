@@ -1030,3 +1030,20 @@ func TestFindWhileTasksMove(t *testing.T) {
 		t.Errorf("only %d tasks were moved", moves)
 	}
 }
+
+// TestInspectorWithoutMemory: whichever allocation fails, the call says so, and nothing leaks.
+func TestInspectorWithoutMemory(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	StartServer(t, "go", r, ServerOptions{Queues: map[string]int{"other": 1}})
+	waitForServer(t, r)
+	for n := range 3 {
+		putTask(t, r, "default", fmt.Sprint(n), "retry", 4000000000, "")
+		putTask(t, r, "default", fmt.Sprint("g", n), fmt.Sprint("aggregating:g", n), 4000000000, "")
+	}
+	peer := StartPeer(t, r.URI())
+	answer := peer.Must("inspect.torture", nil)
+	if Number(answer, "allocations") < 100 {
+		t.Errorf("only %d allocations", Number(answer, "allocations"))
+	}
+}
