@@ -201,26 +201,6 @@ local function settle_otherwise()
         end,
     }
 
-    -- At most this many leave the archive in one call; a longer overhang goes over several.
-    local trim_most = 256
-
-    local function trim(old)
-        for _, id in ipairs(old) do
-            if not archived_now[id] then
-                redis.call('ZREM', containers.archive, id)
-                redis.call('DEL', task_prefix .. id)
-            end
-        end
-    end
-
-    local function trim_archive()
-        trim(redis.call('ZRANGEBYSCORE', containers.archive, '-inf', archive_oldest, 'LIMIT', 0, trim_most))
-        local surplus = redis.call('ZCARD', containers.archive) - archive_most
-        if surplus > 0 then
-            trim(redis.call('ZRANGE', containers.archive, 0, math.min(surplus, trim_most) - 1))
-        end
-    end
-
     for _, group in ipairs(groups) do
         local settle = ways[group.way]
         for i = group.first, settle and group.last or 0 do
@@ -230,7 +210,8 @@ local function settle_otherwise()
         end
     end
     if next(archived_now) then
-        trim_archive()
+        --@include trim
+        trim_archive(containers.archive, task_prefix, archive_oldest, archive_most, archived_now)
     end
 end
 

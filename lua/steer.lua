@@ -126,20 +126,8 @@ for _, id in ipairs(ids) do
     result[#result + 1] = code
 end
 
--- At most this many leave the archive in one call; a longer overhang goes over several.
-local trim_most = 256
-local function trim(old)
-    for _, id in ipairs(old) do
-        redis.call('ZREM', archived, id)
-        redis.call('DEL', task_prefix .. id)
-        result[1] = result[1] + 1
-    end
-end
 if what == 'archive' and #ids > 0 then
-    trim(redis.call('ZRANGEBYSCORE', archived, '-inf', archive_oldest, 'LIMIT', 0, trim_most))
-    local surplus = redis.call('ZCARD', archived) - archive_most
-    if surplus > 0 then
-        trim(redis.call('ZRANGE', archived, 0, math.min(surplus, trim_most) - 1))
-    end
+    --@include trim
+    result[1] = trim_archive(archived, task_prefix, archive_oldest, archive_most, {})
 end
 return result
