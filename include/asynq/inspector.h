@@ -233,7 +233,7 @@ ASYNQ_API int asynq_inspector_act(asynq_inspector *inspector, asynq_action actio
 typedef struct asynq_act_result {
     int64_t done;    /* tasks acted upon */
     int64_t dropped; /* ASYNQ_ARCHIVE: tasks, old and new, that were deleted because the archive was full */
-    int64_t failed;  /* tasks that could not be: gone meanwhile, or broken (see asynqctl fsck) */
+    int64_t failed;  /* tasks that could not be: gone meanwhile, or broken */
 } asynq_act_result;
 
 /*

@@ -170,7 +170,7 @@ bool broker_found_task(const redis_value *reply, found_task *found)
 
 int broker_steer(redis_conn *conn, const queue_keys *keys, const steer_call *call, broker_cb cb, void *arg)
 {
-    static const char *const ways[] = {[STEER_RUN] = "run", [STEER_ARCHIVE] = "archive", [STEER_DELETE] = "delete"};
+    static const char *const actions[] = {[ASYNQ_RUN] = "run", [ASYNQ_ARCHIVE] = "archive", [ASYNQ_DELETE] = "delete"};
     static const queue_key fixed[] = {QUEUE_KEY_PENDING,  QUEUE_KEY_SCHEDULED, QUEUE_KEY_RETRY,
                                       QUEUE_KEY_ARCHIVED, QUEUE_KEY_COMPLETED, QUEUE_KEY_GROUPS};
     int64_t now = floor_div(call->now_ns, NS_PER_SECOND);
@@ -181,7 +181,7 @@ int broker_steer(redis_conn *conn, const queue_keys *keys, const steer_call *cal
         redis_args_add(args, call->place.key);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
     redis_args_add(args, keys->key[QUEUE_KEY_GROUP]);
-    redis_args_add_text(args, ways[call->way]);
+    redis_args_add_text(args, actions[call->action]);
     redis_args_add_integer(args, now);
     redis_args_add_integer(args, call->now_ns);
     redis_args_add_integer(args, now - BROKER_ARCHIVE_LIFE_S);

@@ -1,12 +1,13 @@
 /*
  * What a person does to queues: looking at them, and moving tasks by hand. Like broker.h, one function per command,
- * same results and rules; only `broker_steer`,
- * `broker_restore` and `broker_update_message` change tasks.
+ * same results and rules; only broker_steer(), broker_restore() and broker_update_message() change tasks.
  */
 #ifndef BROKER_INSPECT_H
 #define BROKER_INSPECT_H
 
 #include "broker/broker.h"
+
+#include <asynq/inspector.h>
 
 enum {
     BROKER_STEER_TASKS = 64,         /* in one script: about half a millisecond of Redis */
@@ -36,7 +37,7 @@ ASYNQ_MUST_CHECK int broker_queue_memory(redis_conn *conn, const queue_keys *key
 ASYNQ_MUST_CHECK int broker_group_sizes(redis_conn *conn, const queue_keys *keys, bytes cursor, broker_cb cb,
                                         void *arg);
 
-/* reply: 1, or 0 if there are tasks. `days` daily counters back from now go, too. */
+/* reply: 1, or 0 if there are tasks. */
 ASYNQ_MUST_CHECK int broker_drop_queue(redis_conn *conn, const queue_keys *keys, int64_t now_ns, broker_cb cb,
                                        void *arg);
 
@@ -86,8 +87,6 @@ typedef struct found_task {
 ASYNQ_MUST_CHECK int broker_find_task(redis_conn *conn, const queue_keys *keys, bytes id, broker_cb cb, void *arg);
 bool broker_found_task(const redis_value *reply, found_task *found);
 
-typedef enum steer_way { STEER_RUN, STEER_ARCHIVE, STEER_DELETE } steer_way;
-
 typedef enum steer_result {
     STEER_OK = 1,
     STEER_NO_TASK = 0,
@@ -99,7 +98,7 @@ typedef enum steer_result {
 } steer_result;
 
 typedef struct steer_call {
-    steer_way way;
+    asynq_action action;
     int64_t now_ns;
     const bytes *ids; /* these tasks; or NULL: */
     size_t count;     /* so many, at most BROKER_STEER_TASKS, */

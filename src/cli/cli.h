@@ -17,7 +17,6 @@ typedef enum cli_exit {
     CLI_USAGE = 2,     /* a wrong command line */
     CLI_NOT_FOUND = 3, /* no such queue, task or entry */
     CLI_DECLINED = 4,  /* a question was answered with no, or nobody was there to answer */
-    CLI_FINDINGS = 5,  /* fsck: something is or was broken */
     CLI_TIMED_OUT = 6,
     CLI_INTERRUPTED = 130
 } cli_exit;

@@ -65,15 +65,14 @@ int run_queue_ls(cli_run *cli)
     asynq_name_list queues;
     if (asynq_inspector_queues(cli->inspector, &queues, &error))
         return cli_fail(&error);
-    json_t *rows = json_array();
-    cli_table *table = queue_table();
+    json_t *rows = cli->as_json ? json_array() : NULL;
+    cli_table *table = cli->as_json ? NULL : queue_table();
     int status = list_queues(cli, &queues, rows, table);
     asynq_memory_free(queues.memory);
     if (status)
         return status;
     if (cli->as_json)
         return cli_print_json(rows);
-    json_decref(rows);
     cli_table_print(cli, table);
     return CLI_OK;
 }

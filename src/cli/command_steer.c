@@ -6,14 +6,13 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* action, what is asked and told */
+/* action, what is told of it */
 static const struct {
-    const char *verb, *doing, *done;
-    bool destroys;
+    const char *doing, *done;
 } words[] = {
-    [ASYNQ_RUN] = {"run", "running", "set to run", false},
-    [ASYNQ_ARCHIVE] = {"archive", "archiving", "archived", false},
-    [ASYNQ_DELETE] = {"delete", "deleting", "deleted", true},
+    [ASYNQ_RUN] = {"running", "set to run"},
+    [ASYNQ_ARCHIVE] = {"archiving", "archived"},
+    [ASYNQ_DELETE] = {"deleting", "deleted"},
 };
 
 /* ---- by id ---- */
@@ -36,7 +35,7 @@ static int act(cli_run *cli, asynq_action action)
     int status = CLI_OK, count = collect_ids(cli, ids);
     if (!count)
         return cli_complain(CLI_USAGE, "give the ids of the tasks");
-    if (words[action].destroys &&
+    if (action == ASYNQ_DELETE &&
         !cli_confirm(cli, "delete %d task%s of queue \"%s\"", count, count == 1 ? "" : "s", cli_queue_of(cli)))
         return CLI_DECLINED;
     for (int i = 0; i < count; i++)

@@ -133,9 +133,7 @@ const cli_command cli_commands[] = {
      run_export},
     {NULL, "import", NULL, "[FILE]", 0, 1, "write exported tasks as they were",
      "Reads standard input, or a file. Tasks whose ids exist are left alone; active tasks become pending. Pending "
-     "tasks go before "
-     "those that wait. No locks of "
-     "unique tasks are taken.",
+     "tasks go before those that wait. No locks of unique tasks are taken.",
      flags_import, run_import},
     {NULL, "manual", NULL, "", 0, 0, "print the manual page", "The source of asynqctl(1), in mdoc.", NULL, run_manual},
     {NULL, "completion", NULL, "SHELL", 1, 1, "print what completes commands in bash, zsh or fish",

@@ -1,4 +1,4 @@
-/* The functions behind the table of commands, one file each in this folder. */
+/* The functions behind the table of commands, in the files command_*.c, manual.c and completion.c. */
 #ifndef CLI_COMMANDS_H
 #define CLI_COMMANDS_H
 

@@ -4,12 +4,9 @@
 #include "base/clock.h"
 #include "base/error.h"
 
-static const steer_way ways[] = {
-    [ASYNQ_RUN] = STEER_RUN, [ASYNQ_ARCHIVE] = STEER_ARCHIVE, [ASYNQ_DELETE] = STEER_DELETE};
-
 static int check_action(asynq_action action, asynq_error *error)
 {
-    if ((int)action < 0 || (size_t)action >= sizeof ways / sizeof *ways)
+    if ((int)action < 0 || action > ASYNQ_DELETE)
         return error_set(error, ASYNQ_E_INVALID, "%d is not an action", (int)action);
     return ASYNQ_OK;
 }
@@ -44,10 +41,10 @@ static int explain(int result, const char *id, asynq_error *error)
     case STEER_MISPLACED:
         return error_set(error, ASYNQ_E_STATE,
                          "task \"%.100s\" does not stand where its state says: it is being aggregated or moved at this "
-                         "moment, or asynqctl fsck will find it",
+                         "moment, or broken",
                          id);
     default:
-        return error_set(error, ASYNQ_E_MALFORMED, "task \"%.100s\" has no state that is known; see asynqctl fsck", id);
+        return error_set(error, ASYNQ_E_MALFORMED, "task \"%.100s\" has no state that is known", id);
     }
 }
 
@@ -62,7 +59,7 @@ int asynq_inspector_act(asynq_inspector *inspector, asynq_action action, const c
         return status;
     const redis_value *reply;
     const bytes ids[] = {bytes_of(id)};
-    steer_call what = {.way = ways[action], .ids = ids, .count = 1};
+    steer_call what = {.action = action, .ids = ids, .count = 1};
     status = steer(inspector, &keys, &what, &reply, error);
     if (!status)
         status = explain(broker_result_at(reply, 1), id, error);
@@ -100,7 +97,7 @@ static int act_on_all(bulk *b, asynq_error *error)
         const redis_value *reply;
         int64_t left = w->total - w->seen;
         steer_call what = {
-            .way = ways[b->action],
+            .action = b->action,
             .place = w->place,
             .skip = skip,
             .count = left < BROKER_STEER_TASKS ? (size_t)left : BROKER_STEER_TASKS,
@@ -121,7 +118,7 @@ static walk_answer act_on_chunk(void *arg, const asynq_task_info *tasks, size_t 
     walk_answer answer = {0};
     bytes ids[BROKER_STEER_TASKS];
     for (size_t at = 0; at < count && !answer.status;) {
-        steer_call what = {.way = ways[b->action], .ids = ids};
+        steer_call what = {.action = b->action, .ids = ids};
         for (; at < count && what.count < BROKER_STEER_TASKS; at++)
             if (walk_accepts(&b->walk, &tasks[at]))
                 ids[what.count++] = bytes_of(tasks[at].id);
@@ -238,7 +235,7 @@ static int drop_queue(asynq_inspector *inspector, const char *queue, asynq_error
     if (!call.status && redis_value_integer(call.reply) == 0)
         call.status = error_set(error, ASYNQ_E_STATE,
                                 "queue \"%.100s\" still has tasks: some came meanwhile, are being aggregated, or are "
-                                "broken (see asynqctl fsck)",
+                                "broken",
                                 queue);
     if (!call.status) {
         const bytes words[] = {bytes_of("SREM"), global_key_name(GLOBAL_KEY_QUEUES), keys.queue};

@@ -210,12 +210,12 @@ static void pause_ms(int64_t ms)
     nanosleep(&pause, NULL);
 }
 
-int asynq_inspector_wait(asynq_inspector *inspector, const char *queue, const char *id, int64_t timeout_ms,
-                         asynq_task_list *list, asynq_error *error)
+static int wait_for_end(asynq_inspector *inspector, const queue_keys *keys, const char *id, int64_t timeout_ms,
+                        asynq_task_list *list, asynq_error *error)
 {
     int64_t give_up_at_ms = clock_steady_ms() + timeout_ms;
     int64_t pause = WAIT_FIRST_PAUSE_MS;
-    int status = asynq_inspector_task(inspector, queue, id, list, error);
+    int status = task_of_queue(inspector, keys, id, list, error);
     while (!status && !has_ended(&list->tasks[0])) {
         asynq_state state = list->tasks[0].state;
         asynq_memory_free(list->memory);
@@ -225,12 +225,25 @@ int asynq_inspector_wait(asynq_inspector *inspector, const char *queue, const ch
             return error_set(error, ASYNQ_E_TIMEOUT, "task \"%.150s\" is still %s", id, asynq_state_name(state));
         pause_ms(pause < left ? pause : left);
         pause = 2 * pause < WAIT_LONGEST_PAUSE_MS ? 2 * pause : WAIT_LONGEST_PAUSE_MS;
-        status = asynq_inspector_task(inspector, queue, id, list, error);
+        status = task_of_queue(inspector, keys, id, list, error);
         if (status == ASYNQ_E_NOT_FOUND) { /* it was there: done, and not kept */
             error_clear(error);
             return ASYNQ_OK;
         }
     }
+    return status;
+}
+
+int asynq_inspector_wait(asynq_inspector *inspector, const char *queue, const char *id, int64_t timeout_ms,
+                         asynq_task_list *list, asynq_error *error)
+{
+    queue_keys keys;
+    *list = (asynq_task_list){0};
+    int status = inspect_queue_keys(inspector, &keys, queue, error);
+    if (status)
+        return status;
+    status = wait_for_end(inspector, &keys, id, timeout_ms, list, error);
+    queue_keys_clear(&keys);
     return status;
 }
 
