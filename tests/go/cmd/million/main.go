@@ -12,8 +12,10 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hibiken/asynq/internal/base"
@@ -45,6 +47,7 @@ func startRedis() (*redis.Client, func()) {
 	listener.Close()
 	cmd := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--save", "", "--loglevel",
 		"warning", "--slowlog-log-slower-than", strconv.Itoa(slowUs), "--slowlog-max-len", "1000")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it ends with the thread that starts it
 	check(cmd.Start())
 	client := redis.NewClient(&redis.Options{Addr: fmt.Sprintf("127.0.0.1:%d", port)})
 	for range 500 {
@@ -143,6 +146,7 @@ func run(client *redis.Client, expected string, args ...string) {
 }
 
 func main() {
+	runtime.LockOSThread() // see startRedis
 	flag.Parse()
 	client, stop := startRedis()
 	defer stop()
