@@ -39,23 +39,6 @@ local function rank_behind_in_set()
     return low
 end
 
--- Others have pushed tasks in front, or taken some away: those read last have moved, or gone. What follows the last one
--- of them that is found comes next.
-local function rank_behind_in_list()
-    local seen, most_moved = {}, 500
-    for i = 7, #ARGV do
-        seen[ARGV[i]] = true
-    end
-    local from = math.max(0, first - (#ARGV - 6) - most_moved)
-    local around = redis.call('LRANGE', container, from, first + most_moved)
-    for i = #around, 1, -1 do
-        if seen[around[i]] then
-            return from + i
-        end
-    end
-    return first
-end
-
 local ids, scores = {}, {}
 if ARGV[2] == 'zset' then
     if goes_on then
@@ -71,8 +54,9 @@ elseif ARGV[5] == '1' then
         ids[#ids + 1] = found[i]
     end
 else
-    if goes_on and redis.call('LINDEX', container, first - 1) ~= last_id then
-        first = rank_behind_in_list()
+    if goes_on then
+        --@include behind
+        first = rank_behind_in_list(container, first, 7)
     end
     ids = redis.call('LRANGE', container, first, first + count - 1)
 end

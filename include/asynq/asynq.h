@@ -1,9 +1,13 @@
-/* All of libasynq: enqueue tasks (client.h), run them (server.h), look at them and steer them (inspector.h). */
+/*
+ * All of libasynq: enqueue tasks (client.h), run them (server.h), look at them and steer them (inspector.h), find what
+ * is broken and mend it (fsck.h).
+ */
 #ifndef ASYNQ_ASYNQ_H
 #define ASYNQ_ASYNQ_H
 
 #include <asynq/client.h>
 #include <asynq/error.h>
+#include <asynq/fsck.h>
 #include <asynq/inspector.h>
 #include <asynq/log.h>
 #include <asynq/server.h>

@@ -117,7 +117,8 @@ typedef bool (*asynq_progress_cb)(int64_t done, int64_t total, void *arg);
 
 /*
  * Deletes a queue and everything that belongs to it: also completed tasks, groups, counters and the pause, which Go
- * leaves behind. ASYNQ_E_STATE: it has tasks other than completed ones and `force` is not set, or it has active tasks.
+ * leaves behind. ASYNQ_E_STATE: it has tasks other than completed ones, or something in quarantine (fsck.h), and
+ * `force` is not set; or it has active tasks.
  */
 ASYNQ_API int asynq_inspector_delete_queue(asynq_inspector *inspector, const char *queue, bool force,
                                            asynq_progress_cb progress, void *arg, asynq_error *error);

@@ -75,7 +75,7 @@ int broker_drop_queue(redis_conn *conn, const queue_keys *keys, int64_t now_ns, 
     static const queue_key fixed[] = {
         QUEUE_KEY_PENDING,   QUEUE_KEY_ACTIVE, QUEUE_KEY_SCHEDULED,        QUEUE_KEY_RETRY,  QUEUE_KEY_ARCHIVED,
         QUEUE_KEY_COMPLETED, QUEUE_KEY_GROUPS, QUEUE_KEY_AGGREGATION_SETS, QUEUE_KEY_LEASE,  QUEUE_KEY_PAUSED,
-        QUEUE_KEY_PROCESSED, QUEUE_KEY_FAILED, QUEUE_KEY_WATCHERS,         QUEUE_KEY_PARKED,
+        QUEUE_KEY_PROCESSED, QUEUE_KEY_FAILED, QUEUE_KEY_WATCHERS,         QUEUE_KEY_PARKED, QUEUE_KEY_QUARANTINE,
     };
     enum { FIXED = sizeof fixed / sizeof *fixed, DAYS = BROKER_COUNTERS_LIFE_S / (24 * 3600) + 1 };
     redis_args *args = redis_conn_script_args(conn, SCRIPT_DROP_QUEUE, FIXED + 2 * DAYS);

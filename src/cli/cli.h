@@ -17,7 +17,9 @@ typedef enum cli_exit {
     CLI_USAGE = 2,     /* a wrong command line */
     CLI_NOT_FOUND = 3, /* no such queue, task or entry */
     CLI_DECLINED = 4,  /* a question was answered with no, or nobody was there to answer */
+    CLI_FAULTS = 5,    /* fsck has found faults that are not mended */
     CLI_TIMED_OUT = 6,
+    CLI_MENDED = 7, /* fsck has found faults and mended them all */
     CLI_INTERRUPTED = 130
 } cli_exit;
 

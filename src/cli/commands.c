@@ -84,6 +84,13 @@ static const cli_flag flags_export[] = {
 static const cli_flag flags_import[] = {
     {"check", '\0', CLI_SWITCH, NULL, NULL, "only read the input and tell what is wrong", false}, {0}};
 
+static const cli_flag flags_fsck[] = {
+    {"queue", 'q', CLI_TEXT, "QUEUE", NULL, "only this queue", false},
+    {"repair", 'r', CLI_SWITCH, NULL, NULL, "mend what is found", false},
+    {0},
+};
+static const cli_flag flags_one_queue[] = {{"queue", 'q', CLI_TEXT, "QUEUE", NULL, "only this queue", false}, {0}};
+
 const cli_command cli_commands[] = {
     {NULL, "stats", NULL, "", 0, 0, "all queues at a glance", NULL, NULL, run_stats},
 
@@ -135,6 +142,20 @@ const cli_command cli_commands[] = {
      "Reads standard input, or a file. Tasks whose ids exist are left alone; active tasks become pending. Pending "
      "tasks go before those that wait. No locks of unique tasks are taken.",
      flags_import, run_import},
+    {NULL, "fsck", "check", "", 0, 0, "find what is broken in Redis, and mend it",
+     "Checks that each task stands in one place, the one its state names, and can be read; that active tasks have "
+     "leases; and locks, groups, counters, and records of servers. Goes in small steps, with servers at work, and "
+     "tells "
+     "nothing that it has not seen twice. With --repair no task is deleted: what cannot be read is moved to a "
+     "quarantine, where it stays for 90 days. With --json each finding is a line, and the last line is the summary. "
+     "Exit status 0 means that all was well, 5 that there are faults, 7 that all of them were mended.",
+     flags_fsck, run_fsck},
+    {"quarantine", "ls", "list", "", 0, 0, "list what fsck has set aside", NULL, flags_one_queue, run_quarantine_ls},
+    {"quarantine", "export", NULL, "", 0, 0, "print what fsck has set aside as lines of JSON",
+     "\"message\" is the task's message as it stood in Redis, \"dump\" the whole key for Redis's RESTORE.",
+     flags_one_queue, run_quarantine_export},
+    {"quarantine", "rm", "delete", "NAME...", 1, -1, "delete what fsck has set aside, for good", NULL, flags_queue,
+     run_quarantine_rm},
     {NULL, "manual", NULL, "", 0, 0, "print the manual page", "The source of asynqctl(1), in mdoc.", NULL, run_manual},
     {NULL, "completion", NULL, "SHELL", 1, 1, "print what completes commands in bash, zsh or fish",
      "For bash: source <(asynqctl completion bash)", NULL, run_completion},

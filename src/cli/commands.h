@@ -35,6 +35,10 @@ int run_cron_history(cli_run *cli);
 int run_group_ls(cli_run *cli);
 int run_export(cli_run *cli);
 int run_import(cli_run *cli);
+int run_fsck(cli_run *cli);
+int run_quarantine_ls(cli_run *cli);
+int run_quarantine_export(cli_run *cli);
+int run_quarantine_rm(cli_run *cli);
 int run_manual(cli_run *cli);
 int run_completion(cli_run *cli);
 

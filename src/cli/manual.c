@@ -86,7 +86,9 @@ static const struct {
     {CLI_USAGE, "The command line is wrong."},
     {CLI_NOT_FOUND, "There is no such queue, task or entry."},
     {CLI_DECLINED, "A question was answered with no, or nobody was there to answer it; nothing was done."},
+    {CLI_FAULTS, "There are faults in Redis that are not mended (fsck)."},
     {CLI_TIMED_OUT, "What was waited for did not happen in time."},
+    {CLI_MENDED, "There were faults in Redis, and all of them are mended (fsck with --repair)."},
     {CLI_INTERRUPTED, "Interrupted; what was done before is told."},
 };
 

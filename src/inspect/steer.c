@@ -1,8 +1,10 @@
 /* Running, archiving and deleting tasks by hand, and deleting queues. */
-#include "inspect/inspect.h"
+#include "inspect/record.h"
 
 #include "base/clock.h"
 #include "base/error.h"
+
+#include <asynq/fsck.h>
 
 static int check_action(asynq_action action, asynq_error *error)
 {
@@ -212,6 +214,42 @@ static int delete_tasks(queue_deletion *deletion, asynq_error *error)
     return status || deletion->stopped ? status : delete_groups(deletion, error);
 }
 
+typedef struct quarantine_names {
+    arena memory;
+    const char **names;
+    size_t count, capacity;
+    bool failed;
+} quarantine_names;
+
+static bool note_quarantined(const asynq_quarantined *entry, void *arg)
+{
+    quarantine_names *list = arg;
+    const char **names = arena_grow(&list->memory, list->names, list->count, &list->capacity, sizeof *names);
+    if (names) {
+        list->names = names;
+        names[list->count] = inspect_copy(&list->memory, bytes_of(entry->name), &list->failed);
+        list->count++;
+    }
+    list->failed |= !names;
+    return !list->failed;
+}
+
+/* What fsck has set aside goes with the queue, if that is wanted. */
+static int delete_quarantine(asynq_inspector *inspector, const char *queue, bool force, asynq_error *error)
+{
+    quarantine_names list = {0};
+    arena_init(&list.memory, 0);
+    int status = asynq_inspector_quarantine(inspector, queue, note_quarantined, &list, error);
+    if (!status && list.failed)
+        status = error_set_code(error, ASYNQ_E_NO_MEMORY);
+    if (!status && list.count && !force)
+        status = error_set(error, ASYNQ_E_STATE, "queue \"%.150s\" has %zu entries in quarantine", queue, list.count);
+    for (size_t i = 0; i < list.count && !status; i++)
+        status = asynq_inspector_quarantine_delete(inspector, queue, list.names[i], error);
+    arena_clear(&list.memory);
+    return status;
+}
+
 static int check_deletable(const char *queue, const asynq_queue_info *info, bool force, asynq_error *error)
 {
     if (info->active)
@@ -254,6 +292,8 @@ int asynq_inspector_delete_queue(asynq_inspector *inspector, const char *queue, 
     int status = asynq_inspector_queue(inspector, queue, &info, error);
     if (!status)
         status = check_deletable(queue, &info, force, error);
+    if (!status)
+        status = delete_quarantine(inspector, queue, force, error);
     if (status)
         return status;
     queue_deletion deletion = {

@@ -56,6 +56,47 @@ void queue_keys_clear(queue_keys *keys)
     *keys = (queue_keys){0};
 }
 
+/* The end of the queue's name. NULL: there are not so many choices. */
+static const char *find_queue_end(bytes name, size_t from, size_t choice)
+{
+    const char *at = name.data + from, *end = name.data + name.length;
+    while (at < end && (at = memmem(at, (size_t)(end - at), "}:", 2))) {
+        if (!choice--)
+            return at;
+        at++;
+    }
+    return NULL;
+}
+
+static bool is_counter(queue_key key)
+{
+    return key == QUEUE_KEY_PROCESSED || key == QUEUE_KEY_FAILED;
+}
+
+bool queue_key_parse(bytes name, size_t choice, queue_key_name *parsed)
+{
+    const size_t from = strlen(KEYS_PREFIX ":{");
+    if (name.length < from || memcmp(name.data, KEYS_PREFIX ":{", from) != 0)
+        return false;
+    const char *end = find_queue_end(name, from, choice);
+    if (!end)
+        return false;
+    bytes suffix = {end + 2, name.length - (size_t)(end + 2 - name.data)};
+    for (int i = 0; i < QUEUE_KEY_COUNT; i++) {
+        size_t length = strlen(queue_key_suffix[i]);
+        if (suffix.length < length || memcmp(suffix.data, queue_key_suffix[i], length) != 0)
+            continue;
+        bytes rest = {suffix.data + length, suffix.length - length};
+        if (rest.length && is_counter((queue_key)i) && *rest.data == ':')
+            rest = (bytes){rest.data + 1, rest.length - 1};
+        else if (rest.length && queue_key_suffix[i][length - 1] != ':')
+            continue;
+        *parsed = (queue_key_name){{name.data + from, (size_t)(end - name.data) - from}, (queue_key)i, rest};
+        return true;
+    }
+    return false;
+}
+
 static void append_md5(buf *out, bytes payload)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];

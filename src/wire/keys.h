@@ -28,9 +28,12 @@
     X(PAUSED, "paused")                                                                                                \
     X(PROCESSED, "processed")                                                                                          \
     X(FAILED, "failed")                                                                                                \
-    X(WATCHERS, "libasynq:watchers") /* idle servers that are told of new tasks */                                     \
-    X(PARKED, "libasynq:parked")     /* idle servers that are woken when there is more to do than others take */       \
-    X(CLIENT, "libasynq:client:")    /* followed by a client id: its last batches and results */
+    X(LOCK, "unique:")                   /* followed by type and digest, see key_append_lock() */                      \
+    X(WATCHERS, "libasynq:watchers")     /* idle servers that are told of new tasks */                                 \
+    X(PARKED, "libasynq:parked")         /* idle servers that are woken when there is more to do than others take */   \
+    X(CLIENT, "libasynq:client:")        /* followed by a client id: its last batches and results */                   \
+    X(QUARANTINE, "libasynq:quarantine") /* what fsck set aside: name it had behind the prefix, when and why */        \
+    X(QUARANTINED, "libasynq:quarantined:") /* followed by that name: what stood there */
 
 /* name, text behind "asynq:" */
 #define GLOBAL_KEY_MAP(X)                                                                                              \
@@ -70,6 +73,19 @@ ASYNQ_MUST_CHECK int queue_keys_init(queue_keys *keys, bytes queue);
 void queue_keys_clear(queue_keys *keys);
 
 bytes global_key_name(global_key key);
+
+/* A name of a queue's key, taken apart. */
+typedef struct queue_key_name {
+    bytes queue;
+    queue_key key;
+    bytes rest; /* what follows a name that ends with a colon; of daily counters the date */
+} queue_key_name;
+
+/*
+ * False: it is none. A name in which "}:" stands more than once can belong to several queues; `choice` counts them from
+ * 0, the shortest first.
+ */
+bool queue_key_parse(bytes name, size_t choice, queue_key_name *parsed);
 
 /* Appends "asynq:{<queue>}:unique:<type>:<md5 of the payload>"; an absent payload adds nothing (spec 3.4). */
 void key_append_lock(buf *out, bytes queue, bytes type, bytes payload);

@@ -354,6 +354,12 @@ static bool look(const asynq_task_info *task, void *arg)
 }
 
 /* Most of what an inspector can do. Returns the first status that is not 0. */
+static bool pass_quarantined(const asynq_quarantined *entry, void *arg)
+{
+    (void)entry, (void)arg;
+    return true;
+}
+
 static int use_everything(asynq_inspector *tired)
 {
     asynq_error error;
@@ -380,6 +386,8 @@ static int use_everything(asynq_inspector *tired)
                                               NULL, &error);
     status = status ? status : asynq_inspector_servers(tired, &server_list, &error);
     status = status ? status : asynq_inspector_schedules(tired, &schedule_list, &error);
+    status = status ? status : asynq_inspector_fsck(tired, NULL, NULL, NULL, NULL, &error);
+    status = status ? status : asynq_inspector_quarantine(tired, "default", pass_quarantined, NULL, &error);
     asynq_memory_free(group_list.memory);
     asynq_memory_free(tasks.memory);
     asynq_memory_free(one.memory);

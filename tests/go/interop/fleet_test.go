@@ -50,6 +50,7 @@ func TestBothDirections(t *testing.T) {
 				}
 			}
 			equal(t, "starts", count, len(tasks)+1)
+			IsWell(t, r)
 		})
 	}
 }
@@ -82,6 +83,7 @@ func TestMixedFleet(t *testing.T) {
 	for id, count := range Starts(ReadLedger(t, path)) {
 		equal(t, "runs of "+id, count, 1)
 	}
+	IsWell(t, r)
 }
 
 // TestForeignMessages: messages as other writers leave them are taken as Go takes them.

@@ -957,6 +957,8 @@ func TestNoDebris(t *testing.T) {
 	enqueue("scheduled", Options{ProcessIn: P(time.Hour)})
 	enqueue("grouped", Options{Group: P("g")})
 	putTask(t, i.r, "q", "completed", "completed", time.Now().Unix()+60, "")
+	i.r.Int("HSET", TaskKey("q", "broken"), "result", "too late")
+	Fsck(t, i.r, "--repair") // fills the quarantine
 	i.r.Do("SET", QueueKey("q", "processed:"+time.Now().UTC().Format(time.DateOnly)), 1)
 	equal(t, "pause", i.pause("q"), "")
 	equal(t, "not forced", i.remove("q", false), notEmpty)
@@ -1041,6 +1043,10 @@ func TestInspectorWithoutMemory(t *testing.T) {
 		putTask(t, r, "default", fmt.Sprint(n), "retry", 4000000000, "")
 		putTask(t, r, "default", fmt.Sprint("g", n), fmt.Sprint("aggregating:g", n), 4000000000, "")
 	}
+	r.Int("LPUSH", QueueKey("default", "pending"), "nobody") // something to find
+	r.Int("HSET", TaskKey("default", "lost"), "state", "pending", "msg", "garbage")
+	r.Int("HSET", QueueKey("default", "libasynq:quarantine"), "t:x", "1 y")
+	r.Int("HSET", QueueKey("default", "libasynq:quarantined:t:x"), "msg", "z")
 	peer := StartPeer(t, r.URI())
 	answer := peer.Must("inspect.torture", nil)
 	if Number(answer, "allocations") < 100 {

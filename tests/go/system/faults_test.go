@@ -25,6 +25,7 @@ func waitEmpty(t *testing.T, r *Redis, limit time.Duration) {
 	Eventually(t, limit, "all tasks to be done", func() bool { return tasksLeft(r) == 0 })
 	equal(t, "active", r.Int("LLEN", QueueKey("default", "active")), 0)
 	equal(t, "leases", r.Int("ZCARD", QueueKey("default", "lease")), 0)
+	IsWell(t, r)
 }
 
 // TestLostReplies: connections die after Redis has executed a command and before the reply, at every kind of command,

@@ -1,0 +1,343 @@
+/* Tasks: a quick look at each, and a close one at those that seem wrong. See fsck.h. */
+#include "inspect/fsck.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "wire/task_message.h"
+
+#include <stdlib.h>
+
+/* Tasks to be looked at closely, together. */
+typedef struct suspects {
+    fsck *f;
+    fsck_queue *queue;
+    task_suspect at[BROKER_CHECK_TASKS];
+    const char *why[BROKER_CHECK_TASKS]; /* a message is unreadable; or NULL */
+    size_t count;
+    arena copies;
+} suspects;
+
+static void begin(suspects *s, fsck *f, fsck_queue *queue)
+{
+    *s = (suspects){.f = f, .queue = queue};
+    arena_init(&s->copies, 0);
+}
+
+static int report(suspects *s, const redis_value *reply, size_t index)
+{
+    const task_suspect *suspect = &s->at[index];
+    check_result result = broker_checked_task(reply, index);
+    buf key, detail;
+    if (!result.fault.length)
+        return ASYNQ_OK;
+    buf_init(&key, 0);
+    buf_init(&detail, 0);
+    bytes prefix = s->queue->keys.key[QUEUE_KEY_TASK];
+    buf_append(&key, prefix.data, prefix.length);
+    buf_append(&key, suspect->id.data, suspect->id.length);
+    buf_append_format(&detail, "it stands %s%.*s", result.where.length ? "in " : "nowhere", BYTES_ARGS(result.where));
+    if (result.state.length)
+        buf_append_format(&detail, ", its state is %.*s", BYTES_ARGS(result.state));
+    if (s->why[index])
+        buf_append_format(&detail, "; %s", s->why[index]);
+    int status =
+        buf_failed(&key) || buf_failed(&detail)
+            ? error_set_code(s->f->error, ASYNQ_E_NO_MEMORY)
+            : fsck_report_result(s->f, s->queue, suspect->id, (bytes){key.data, key.length}, &result, detail.data);
+    buf_clear(&key);
+    buf_clear(&detail);
+    return status;
+}
+
+/* The second look. */
+static int look_closely(suspects *s)
+{
+    if (!s->count)
+        return ASYNQ_OK;
+    asynq_inspector *inspector = s->f->inspector;
+    int64_t now_ns = clock_now_ns();
+    inspect_call call = inspect_begin(inspector, s->f->options.repair ? INSPECT_CHANGE : INSPECT_READ, s->f->error);
+    while (inspect_again(&call))
+        call.sent = broker_check_tasks(inspector->conn, &s->queue->keys, s->at, s->count, now_ns, s->f->options.repair,
+                                       inspect_replied, inspector);
+    int status = call.status;
+    for (size_t i = 0; i < s->count && !status && !s->f->stopped; i++)
+        status = report(s, call.reply, i);
+    s->count = 0;
+    arena_reset(&s->copies);
+    return status;
+}
+
+static int end(suspects *s, int status)
+{
+    if (!status && !s->f->stopped)
+        status = look_closely(s);
+    arena_clear(&s->copies);
+    return status;
+}
+
+static bool keep(suspects *s, bytes *text)
+{
+    *text = (bytes){arena_dup(&s->copies, text->data ? text->data : "", text->length), text->length};
+    return text->data != NULL;
+}
+
+/* Takes a copy of everything. */
+static int add(suspects *s, task_suspect suspect, const char *why)
+{
+    const char *kept_why = why ? arena_dup(&s->copies, why, strlen(why)) : NULL;
+    if (!keep(s, &suspect.id) || !keep(s, &suspect.container) || !keep(s, &suspect.message) ||
+        !keep(s, &suspect.group) || (why && !kept_why))
+        return error_set_code(s->f->error, ASYNQ_E_NO_MEMORY);
+    s->why[s->count] = kept_why;
+    s->at[s->count++] = suspect;
+    return s->count == BROKER_CHECK_TASKS ? look_closely(s) : ASYNQ_OK;
+}
+
+/* ---- containers ---- */
+
+/* A walk over one container. */
+typedef struct container_walk {
+    suspects suspects;
+    member_walk members;
+    char kind; /* of the fingerprints to be remembered; '\0': none */
+    bytes before[BROKER_LOOK_TASKS];
+    bool finds_repeated; /* the second time: not what is suspect, but what stands there twice */
+} container_walk;
+
+static int compare_fingerprints(const void *a, const void *b)
+{
+    const uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+    return left < right ? -1 : left > right;
+}
+
+static void sort_seen(fsck_queue *queue)
+{
+    if (!queue->is_seen_sorted && queue->seen_count)
+        qsort(queue->seen, queue->seen_count, sizeof *queue->seen, compare_fingerprints);
+    queue->is_seen_sorted = true;
+}
+
+static const uint64_t *find_seen(fsck_queue *queue, uint64_t fingerprint)
+{
+    sort_seen(queue);
+    return queue->seen_count
+               ? bsearch(&fingerprint, queue->seen, queue->seen_count, sizeof fingerprint, compare_fingerprints)
+               : NULL;
+}
+
+static bool has_seen_twice(fsck_queue *queue, uint64_t fingerprint)
+{
+    const uint64_t *found = find_seen(queue, fingerprint);
+    return found && ((found > queue->seen && found[-1] == fingerprint) ||
+                     (found + 1 < queue->seen + queue->seen_count && found[1] == fingerprint));
+}
+
+static int remember(fsck *f, fsck_queue *queue, uint64_t fingerprint)
+{
+    if (queue->seen_count == queue->seen_capacity) {
+        size_t capacity = queue->seen_capacity ? 2 * queue->seen_capacity : 64;
+        uint64_t *seen = mem_realloc(queue->seen, capacity * sizeof *seen);
+        if (!seen)
+            return error_set_code(f->error, ASYNQ_E_NO_MEMORY);
+        queue->seen = seen;
+        queue->seen_capacity = capacity;
+    }
+    queue->seen[queue->seen_count++] = fingerprint;
+    queue->is_seen_sorted = false;
+    return ASYNQ_OK;
+}
+
+static int visit_member(container_walk *walk, bytes id, bool is_suspect)
+{
+    suspects *s = &walk->suspects;
+    uint64_t fingerprint = fsck_fingerprint(walk->kind, id);
+    task_suspect suspect = {.id = id, .container = walk->members.container, .is_repeated = walk->finds_repeated};
+    if (walk->finds_repeated)
+        return has_seen_twice(s->queue, fingerprint) ? add(s, suspect, NULL) : ASYNQ_OK;
+    int status = walk->kind ? remember(s->f, s->queue, fingerprint) : ASYNQ_OK;
+    return !status && is_suspect ? add(s, suspect, NULL) : status;
+}
+
+/* A container that somebody has replaced by a key of another type holds nothing; fsck_keys.c tells of it. */
+static bool has_wrong_type(int status, const fsck *f)
+{
+    return status == ASYNQ_E_REDIS && strstr(f->error->text, "WRONGTYPE");
+}
+
+/* Reads the next members into `page`. In a list they are found by those before, which mending may have moved. */
+static int read_members(container_walk *walk, arena *page, const redis_value **reply)
+{
+    fsck *f = walk->suspects.f;
+    inspect_call call = inspect_begin(f->inspector, INSPECT_READ, f->error);
+    while (inspect_again(&call))
+        call.sent = broker_look_members(f->inspector->conn, &walk->suspects.queue->keys, &walk->members,
+                                        inspect_replied, f->inspector);
+    if (call.status)
+        return call.status;
+    *reply = redis_value_copy(call.reply, page);
+    return *reply && (*reply)->count ? ASYNQ_OK : error_set_code(f->error, ASYNQ_E_NO_MEMORY);
+}
+
+static int visit_members(container_walk *walk, const redis_value *reply)
+{
+    member_walk *members = &walk->members;
+    int status = ASYNQ_OK;
+    members->from = reply->elements[0].text;
+    members->before_count = 0;
+    for (size_t i = 1; i + 1 < reply->count && !status; i += 2) {
+        if (members->is_list && members->before_count < BROKER_LOOK_TASKS)
+            walk->before[members->before_count++] = reply->elements[i].text;
+        status = visit_member(walk, reply->elements[i].text, reply->elements[i + 1].integer != 0);
+    }
+    return status;
+}
+
+static int walk_members(container_walk *walk)
+{
+    fsck *f = walk->suspects.f;
+    arena pages[2]; /* what was read last is needed to go on */
+    int status, turn = 0;
+    arena_init(&pages[0], 0);
+    arena_init(&pages[1], 0);
+    walk->members.from = bytes_of("0");
+    walk->members.before = walk->before;
+    do {
+        const redis_value *reply;
+        arena_reset(&pages[turn]);
+        status = read_members(walk, &pages[turn], &reply);
+        if (!status)
+            status = visit_members(walk, reply);
+        turn = !turn;
+    } while (!status && !f->stopped && !bytes_equal(walk->members.from, bytes_of("0")));
+    arena_clear(&pages[0]);
+    arena_clear(&pages[1]);
+    if (has_wrong_type(status, f)) {
+        error_clear(f->error);
+        status = ASYNQ_OK;
+    }
+    return status;
+}
+
+static int look_at_container(fsck *f, fsck_queue *queue, const member_walk *members, char kind, bool finds_repeated)
+{
+    container_walk walk = {.members = *members, .kind = kind, .finds_repeated = finds_repeated};
+    walk.members.tells_all = kind != '\0';
+    begin(&walk.suspects, f, queue);
+    return end(&walk.suspects, walk_members(&walk));
+}
+
+static bool has_any_seen_twice(fsck_queue *queue)
+{
+    sort_seen(queue);
+    for (size_t i = 1; i < queue->seen_count; i++)
+        if (queue->seen[i - 1] == queue->seen[i])
+            return true;
+    return false;
+}
+
+static const struct container_row {
+    queue_key key;
+    const char *state;
+    char list; /* kind of the fingerprints; '\0' for a set */
+} containers[] = {
+    {QUEUE_KEY_PENDING, "pending", 'p'},      {QUEUE_KEY_ACTIVE, "active", 'a'}, {QUEUE_KEY_LEASE, "active", '\0'},
+    {QUEUE_KEY_SCHEDULED, "scheduled", '\0'}, {QUEUE_KEY_RETRY, "retry", '\0'},  {QUEUE_KEY_ARCHIVED, "archived", '\0'},
+    {QUEUE_KEY_COMPLETED, "completed", '\0'},
+};
+
+static int look_at_rows(fsck *f, fsck_queue *queue, bool finds_repeated)
+{
+    int status = ASYNQ_OK;
+    for (size_t i = 0; i < sizeof containers / sizeof *containers && !status && !f->stopped; i++) {
+        const struct container_row *row = &containers[i];
+        if (!finds_repeated || row->list)
+            status = look_at_container(f, queue,
+                                       &(member_walk){.container = queue->keys.key[row->key],
+                                                      .is_list = row->list != '\0',
+                                                      .state = row->state},
+                                       row->list, finds_repeated);
+    }
+    return status;
+}
+
+int fsck_look_at_containers(fsck *f, fsck_queue *queue)
+{
+    int status = look_at_rows(f, queue, false);
+    return !status && !f->stopped && has_any_seen_twice(queue) ? look_at_rows(f, queue, true) : status;
+}
+
+int fsck_look_at_group(fsck *f, fsck_queue *queue, bytes key)
+{
+    return look_at_container(f, queue, &(member_walk){.container = key, .state = "aggregating"}, 'g', false);
+}
+
+/* ---- tasks by id ---- */
+
+/* What the message says, as far as it matters here; it stays in `scratch`. `problem` tells why it is unreadable. */
+static int read_message(const fsck *f, const fsck_queue *queue, arena *scratch, task_suspect *suspect,
+                        asynq_error *problem)
+{
+    task_message message;
+    int status = task_message_decode(&message, suspect->message, scratch, problem);
+    if (status == ASYNQ_E_NO_MEMORY)
+        return error_set_code(f->error, ASYNQ_E_NO_MEMORY);
+    if (!status && !bytes_equal(message.id, suspect->id))
+        status = error_set(problem, ASYNQ_E_MALFORMED, "its message is that of another task, \"%.*s\"",
+                           BYTES_ARGS(message.id));
+    if (!status && !bytes_equal(message.queue, queue->keys.queue))
+        status = error_set(problem, ASYNQ_E_MALFORMED, "its message is of another queue, \"%.*s\"",
+                           BYTES_ARGS(message.queue));
+    suspect->is_bad = status != ASYNQ_OK;
+    if (!status) {
+        suspect->group = message.group_key;
+        if (message.completed_at)
+            suspect->keep_until = message.completed_at + message.retention;
+    }
+    return ASYNQ_OK;
+}
+
+/* The set of an aggregation is hard to find from the task. */
+static bool is_where_it_should(fsck_queue *queue, bytes id, look_verdict verdict)
+{
+    if (verdict == LOOK_IN_LIST)
+        return find_seen(queue, fsck_fingerprint('p', id)) || find_seen(queue, fsck_fingerprint('a', id));
+    return verdict == LOOK_FINE || find_seen(queue, fsck_fingerprint('g', id));
+}
+
+static int visit_task(suspects *s, bytes id, look_verdict verdict, const redis_value *message)
+{
+    arena scratch;
+    asynq_error problem = {0};
+    task_suspect suspect = {.id = id, .message = message->text};
+    if (verdict == LOOK_GONE)
+        return ASYNQ_OK;
+    if (message->type != REDIS_STRING)
+        return add(s, suspect, "it has no message");
+    record_arena_init(&scratch, suspect.message.length);
+    int status = read_message(s->f, s->queue, &scratch, &suspect, &problem);
+    if (!status && (suspect.is_bad || !is_where_it_should(s->queue, id, verdict)))
+        status = add(s, suspect, suspect.is_bad ? problem.text : NULL);
+    arena_clear(&scratch);
+    return status;
+}
+
+int fsck_look_at_tasks(fsck *f, fsck_queue *queue, const bytes *ids, size_t count)
+{
+    suspects s;
+    arena copy;
+    inspect_call call = inspect_begin(f->inspector, INSPECT_READ, f->error);
+    while (inspect_again(&call))
+        call.sent = broker_look_tasks(f->inspector->conn, &queue->keys, ids, count, inspect_replied, f->inspector);
+    if (call.status)
+        return call.status;
+    arena_init(&copy, 0);
+    begin(&s, f, queue);
+    const redis_value *reply = redis_value_copy(call.reply, &copy);
+    int status = reply ? ASYNQ_OK : error_set_code(f->error, ASYNQ_E_NO_MEMORY);
+    for (size_t i = 0; i < count && !status && !f->stopped && 2 * i + 1 < reply->count; i++)
+        status = visit_task(&s, ids[i], (look_verdict)reply->elements[2 * i].integer, &reply->elements[2 * i + 1]);
+    status = end(&s, status);
+    arena_clear(&copy);
+    return status;
+}
