@@ -4,7 +4,8 @@
 -- ARGV: prefix of the queue's keys, of its task keys, of its group keys, of what is in quarantine, now (s), now (ns),
 --       end of a new lease (s), most archived tasks, life of the quarantine (s), "1" to mend,
 --       then for each task: id, a container it was seen in ("": none), "1" if it was seen there twice,
---       "1" if its message is unreadable, that message, its group as the message says, end of its retention (s; "")
+--       "1" if its message is unreadable, that message, its group as the message says, end of its retention (s; ""),
+--       "1" to search lists for it that its state does not name, which takes long
 -- Result: for each task what is wrong ("": nothing), where it stands, its state (""), what was done ("")
 --
 -- A key of the wrong type holds nothing here; check-keys is for that. No task is ever deleted.
@@ -68,8 +69,11 @@ end
 local function find_places(task, id, is_repeated)
     local places = {}
     for _, state in ipairs(order) do
-        for _, place in ipairs(places_in(state, key_of[state], id, is_repeated and 2 or 1)) do
-            places[#places + 1] = place
+        local is_list = state == 'active' or state == 'pending'
+        if not is_list or task.state == state or task.is_in_list then
+            for _, place in ipairs(places_in(state, key_of[state], id, is_repeated and 2 or 1)) do
+                places[#places + 1] = place
+            end
         end
     end
     for _, place in ipairs(places_in_groups(task, id)) do
@@ -284,7 +288,7 @@ local function read_task(id, container, bad_message, group_in_message, keep_unti
 end
 
 local result = {}
-for at = 11, #ARGV, 7 do
+for at = 11, #ARGV, 8 do
     local id, container = ARGV[at], ARGV[at + 1]
     local fault, where, done, state
     if redis.call('EXISTS', task_prefix .. id) == 0 then
@@ -292,6 +296,7 @@ for at = 11, #ARGV, 7 do
     else
         local bad_message = ARGV[at + 3] == '1' and ARGV[at + 4]
         local task = read_task(id, container, bad_message, ARGV[at + 5], ARGV[at + 6])
+        task.is_in_list = ARGV[at + 7] == '1'
         fault, where, done = check_task(task, id, ARGV[at + 2] == '1')
         state = task.state
     end

@@ -60,6 +60,7 @@ static void add_suspect(redis_args *args, const task_suspect *suspect)
         redis_args_add_integer(args, suspect->keep_until);
     else
         redis_args_add_text(args, "");
+    redis_args_add_text(args, suspect->is_in_list ? "1" : "");
 }
 
 int broker_check_tasks(redis_conn *conn, const queue_keys *keys, const task_suspect *suspects, size_t count,

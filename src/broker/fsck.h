@@ -37,6 +37,7 @@ typedef struct task_suspect {
     bytes id;
     bytes container;  /* where it was seen; empty: nowhere */
     bool is_repeated; /* seen there twice */
+    bool is_in_list;  /* it may stand in a list that its state does not name; searching takes long */
     bool is_bad;      /* its message is unreadable, namely this: */
     bytes message;
     bytes group;        /* as the message says */

@@ -13,13 +13,25 @@ typedef struct suspects {
     fsck_queue *queue;
     task_suspect at[BROKER_CHECK_TASKS];
     const char *why[BROKER_CHECK_TASKS]; /* a message is unreadable; or NULL */
-    size_t count;
+    size_t count, most;
     arena copies;
 } suspects;
 
+/*
+ * A close look searches the queue's lists, which takes 15 ns per entry: 3 ms of Redis for 200,000 pending tasks. So the
+ * longer they are, the fewer tasks go together.
+ */
+enum { LIST_ENTRIES_AT_ONCE = 200000 };
+
+static size_t most_at_once(const fsck_queue *queue)
+{
+    size_t fit = LIST_ENTRIES_AT_ONCE / (queue->seen_count + 1);
+    return fit < 1 ? 1 : fit < BROKER_CHECK_TASKS ? fit : BROKER_CHECK_TASKS;
+}
+
 static void begin(suspects *s, fsck *f, fsck_queue *queue)
 {
-    *s = (suspects){.f = f, .queue = queue};
+    *s = (suspects){.f = f, .queue = queue, .most = most_at_once(queue)};
     arena_init(&s->copies, 0);
 }
 
@@ -91,7 +103,7 @@ static int add(suspects *s, task_suspect suspect, const char *why)
         return error_set_code(s->f->error, ASYNQ_E_NO_MEMORY);
     s->why[s->count] = kept_why;
     s->at[s->count++] = suspect;
-    return s->count == BROKER_CHECK_TASKS ? look_closely(s) : ASYNQ_OK;
+    return s->count >= s->most ? look_closely(s) : ASYNQ_OK;
 }
 
 /* ---- containers ---- */
@@ -152,7 +164,8 @@ static int visit_member(container_walk *walk, bytes id, bool is_suspect)
 {
     suspects *s = &walk->suspects;
     uint64_t fingerprint = fsck_fingerprint(walk->kind, id);
-    task_suspect suspect = {.id = id, .container = walk->members.container, .is_repeated = walk->finds_repeated};
+    task_suspect suspect = {.id = id, .container = walk->members.container, .is_in_list = true};
+    suspect.is_repeated = walk->finds_repeated;
     if (walk->finds_repeated)
         return has_seen_twice(s->queue, fingerprint) ? add(s, suspect, NULL) : ASYNQ_OK;
     int status = walk->kind ? remember(s->f, s->queue, fingerprint) : ASYNQ_OK;
@@ -297,11 +310,16 @@ static int read_message(const fsck *f, const fsck_queue *queue, arena *scratch, 
     return ASYNQ_OK;
 }
 
+static bool is_seen_in_list(fsck_queue *queue, bytes id)
+{
+    return find_seen(queue, fsck_fingerprint('p', id)) || find_seen(queue, fsck_fingerprint('a', id));
+}
+
 /* The set of an aggregation is hard to find from the task. */
 static bool is_where_it_should(fsck_queue *queue, bytes id, look_verdict verdict)
 {
     if (verdict == LOOK_IN_LIST)
-        return find_seen(queue, fsck_fingerprint('p', id)) || find_seen(queue, fsck_fingerprint('a', id));
+        return is_seen_in_list(queue, id);
     return verdict == LOOK_FINE || find_seen(queue, fsck_fingerprint('g', id));
 }
 
@@ -312,6 +330,7 @@ static int visit_task(suspects *s, bytes id, look_verdict verdict, const redis_v
     task_suspect suspect = {.id = id, .message = message->text};
     if (verdict == LOOK_GONE)
         return ASYNQ_OK;
+    suspect.is_in_list = is_seen_in_list(s->queue, id);
     if (message->type != REDIS_STRING)
         return add(s, suspect, "it has no message");
     record_arena_init(&scratch, suspect.message.length);

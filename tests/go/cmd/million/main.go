@@ -127,7 +127,10 @@ func watchMemory(pid int, program string) <-chan int {
 }
 
 // run runs asynqctl, prints what it took, and ends the program if the output is not as expected.
-func run(client *redis.Client, expected string, args ...string) {
+func run(client *redis.Client, expected string, args ...string) { runTo(client, 0, expected, args...) }
+
+// runTo is the same for commands that end with another status.
+func runTo(client *redis.Client, status int, expected string, args ...string) {
 	check(client.Do(ctx, "SLOWLOG", "RESET").Err())
 	cmd := exec.Command(os.Getenv("ASYNQCTL"), append(args, "--uri", "redis://"+client.Options().Addr)...)
 	var output bytes.Buffer
@@ -137,12 +140,32 @@ func run(client *redis.Client, expected string, args ...string) {
 	memory := watchMemory(cmd.Process.Pid, cmd.Path)
 	err := cmd.Wait()
 	took := time.Since(began)
-	if err != nil || !regexp.MustCompile(expected).Match(output.Bytes()) {
+	if cmd.ProcessState.ExitCode() != status || !regexp.MustCompile(expected).Match(output.Bytes()) {
 		log.Fatalf("asynqctl %s: %v: %.500s; expected %s", strings.Join(args, " "), err, output.Bytes(), expected)
 	}
 	slow, err := client.Do(ctx, "SLOWLOG", "LEN").Int()
 	check(err)
 	fmt.Printf("%-52s %8.2f s %7d kB %4d calls over %d ms\n", strings.Join(args, " "), took.Seconds(), <-memory, slow, slowUs/1000)
+}
+
+const broken = 300
+
+// breakSome takes tasks out of their places and deletes others.
+func breakSome(client *redis.Client) {
+	ids, err := client.ZRange(ctx, "asynq:{default}:retry", 1000, 1000+2*broken/3-1).Result()
+	check(err)
+	for i, id := range ids {
+		if i%2 == 0 {
+			check(client.ZRem(ctx, "asynq:{default}:retry", id).Err())
+		} else {
+			check(client.Del(ctx, "asynq:{default}:t:"+id).Err())
+		}
+	}
+	ids, err = client.LRange(ctx, "asynq:{default}:pending", 0, -1).Result()
+	check(err)
+	for i := range broken / 3 {
+		check(client.LRem(ctx, "asynq:{default}:pending", 1, ids[i*len(ids)*3/broken]).Err())
+	}
 }
 
 func main() {
@@ -159,6 +182,12 @@ func main() {
 	run(client, `email:send`, "task", "ls", "-s", "pending", "--page", strconv.Itoa(*tasks*pendingPercent/100/30))
 	run(client, fmt.Sprintf("%d tasks found", rareErrors), "task", "find", "-s", "retry", "-e", "disk full")
 	run(client, "0 tasks found", "task", "find", "-s", "pending", "-p", "nowhere")
+	run(client, fmt.Sprintf("%d tasks and .*: all is well", *tasks), "fsck")
+	breakSome(client)
+	runTo(client, 5, fmt.Sprintf("%d faults, 0 of them mended", broken), "fsck")
+	runTo(client, 7, fmt.Sprintf("%d faults, %d of them mended", broken, broken), "fsck", "--repair")
+	run(client, "all is well", "fsck")
+	inRetry -= broken * 2 / 3 // a third was deleted, and a third was put into pending
 	run(client, fmt.Sprintf("%d tasks set to run", rareErrors), "task", "retry", "-s", "retry", "-e", "disk full")
 	run(client, "tasks set to run", "task", "runall", "-s", "scheduled")
 	run(client, fmt.Sprintf("%d tasks archived, %d deleted", inRetry-rareErrors, inRetry-rareErrors-archiveKeeps), "task",
