@@ -2,6 +2,7 @@ package interop
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math/rand"
 	"testing"
@@ -98,6 +99,43 @@ func TestWireVectors(t *testing.T) {
 			}
 		}
 	}
+}
+
+// golden are the records of the specification's appendix C.
+var golden = [][3]string{
+	{"GV-1", "task", "0a0a656d61696c3a73656e6412077b2275223a317d1a2430303030303030302d303030302d343030302d3830" +
+		"30302d303030303030303030303031220764656661756c74281940880e"},
+	{"GV-2", "task", "0a01741a03696431220171280330023a04626f6f6d403c4880e2cfaa065881e2cfaa0660901c6882e2cfaa06" +
+		"7201677a060a016b120176"},
+	{"GV-3", "task", "0a01741a01692201717a050a016b1200"},
+	{"GV-5", "server", "0a016810071a03736964200a2a0b0a0764656661756c7410013a0661637469766542090880e2cfaa0610f403" +
+		"4802"},
+	{"GV-6", "worker", "0a016810071a0373696422036964312a01743201703a017142060880e2cfaa064a060888f0cfaa06"},
+	{"GV-7", "entry", "0a02653112094065766572792035731a01742a0a517565756528227122292a0b4d6178526574727928332932" +
+		"060885e2cfaa063a0b088092b8c398feffffff01"},
+	{"GV-8", "event", "0a03696431120b0885e2cfaa0610959aef3a"},
+	{"GV-14", "task", "0a01741a016922017128ffffffffffffffffff01"},
+	{"GV-15", "server", "2a050a016110003001420b088092b8c398feffffff01"},
+	{"GV-16", "server", "4200"},
+}
+
+// TestGoldenVectors: what C makes of each vector, any decoder reads with equal values.
+func TestGoldenVectors(t *testing.T) {
+	t.Parallel()
+	t.Run("A-04", func(t *testing.T) {
+		peer := StartPeer(t, "redis://127.0.0.1:1")
+		for _, vector := range golden {
+			raw, _ := hex.DecodeString(vector[2])
+			answer := peer.Do("wire", M{"kind": vector[1], "hex": vector[2]})
+			equal(t, vector[0]+": bytes", answer["hex"], any(vector[2]))
+			written, _ := hex.DecodeString(fmt.Sprint(answer["hex"]))
+			wanted, found := records[vector[1]](), records[vector[1]]()
+			if err := errors.Join(proto.Unmarshal(raw, wanted), proto.Unmarshal(written, found)); err != nil {
+				t.Errorf("%s: %v", vector[0], err)
+			}
+			equal(t, vector[0]+": values", proto.Equal(found, wanted), true)
+		}
+	})
 }
 
 // TestUnknownFieldsSurvive appends fields that no version knows.

@@ -16,7 +16,7 @@ type event struct {
 	Action, Package, Test, Output string
 }
 
-var caseID = regexp.MustCompile(`/([CIST]-\d\d)`)
+var caseID = regexp.MustCompile(`/([ACIST]-\d\d)`)
 
 func main() {
 	results := map[string]string{}
