@@ -135,6 +135,12 @@ cli_table *cli_table_new(const char *const *titles);
 void cli_table_add(cli_table *table, const char *text);
 void cli_table_addf(cli_table *table, const char *format, ...) ASYNQ_PRINTF(2, 3);
 void cli_table_add_number(cli_table *table, int64_t number);
+/* Length of the longest beginning that is not wider, in bytes. */
+size_t cli_fit(const char *text, int width);
+/* Receives a line; the first one has the titles. */
+typedef void (*cli_line_cb)(void *arg, size_t row, const char *text);
+/* Makes lines, and frees. `width` 0: as wide as it gets; else the widest column of text is cut so that a row fits. */
+void cli_table_lines(cli_table *table, int width, cli_line_cb line, void *arg);
 /* Prints and frees. On a terminal the widest column of text is cut so that a row is a line. */
 void cli_table_print(const cli_run *cli, cli_table *table);
 

@@ -45,7 +45,12 @@ static void add_until(cli_table *table, int64_t at_ms)
     cli_table_add(table, at_ms <= now_ms() ? "now" : cli_format_duration(at_ms - now_ms(), text));
 }
 
-static void add_task(cli_table *table, const asynq_task_info *task)
+cli_table *cli_task_table(asynq_state state)
+{
+    return cli_table_new(titles[state]);
+}
+
+void cli_add_task(cli_table *table, const asynq_task_info *task)
 {
     char text[32];
     cli_table_add(table, task->id);
@@ -106,9 +111,9 @@ int run_task_ls(cli_run *cli)
         fprintf(stderr, "queue \"%s\" has no %s tasks%s\n", set.queue, asynq_state_name(set.state),
                 page.number > 1 ? " on this page" : "");
     } else {
-        cli_table *table = cli_table_new(titles[set.state]);
+        cli_table *table = cli_task_table(set.state);
         for (size_t i = 0; i < list.count; i++)
-            add_task(table, &list.tasks[i]);
+            cli_add_task(table, &list.tasks[i]);
         cli_table_print(cli, table);
     }
     asynq_memory_free(list.memory);
@@ -160,8 +165,8 @@ static bool take_found(const asynq_task_info *task, void *arg)
         return !s->status && s->found != s->limit;
     }
     if (!s->table)
-        s->table = cli_table_new(titles[s->state]);
-    add_task(s->table, task);
+        s->table = cli_task_table(s->state);
+    cli_add_task(s->table, task);
     if (++s->rows == ROWS_AT_ONCE)
         print_rows(s);
     return s->found != s->limit;
@@ -189,45 +194,45 @@ int run_task_find(cli_run *cli)
 
 /* ---- one task ---- */
 
-static void describe_line(const char *title, const char *text)
+static void describe_line(FILE *out, const char *title, const char *text)
 {
     if (*text)
-        printf("%-14s %s\n", title, text);
+        fprintf(out, "%-14s %s\n", title, text);
 }
 
-static void describe_time(const char *title, int64_t at_ms)
+static void describe_time(FILE *out, const char *title, int64_t at_ms)
 {
     char text[32];
     if (at_ms)
-        describe_line(title, cli_format_time(at_ms, text));
+        describe_line(out, title, cli_format_time(at_ms, text));
 }
 
-static void describe_task(const asynq_task_info *task)
+void cli_describe_task(const asynq_task_info *task, FILE *out)
 {
     char text[32];
-    describe_line("id", cli_escape(task->id));
-    describe_line("queue", cli_escape(task->queue));
-    describe_line("type", task->is_readable ? cli_escape(task->type) : "(the message cannot be read)");
-    describe_line("state", asynq_state_name(task->state));
-    describe_line("group", cli_escape(task->group));
-    printf("%-14s %" PRId32 " of %" PRId32 "\n", "retried", task->retried, task->max_retry);
-    describe_time("runs at", task->next_process_at_ms);
-    describe_time(task->state == ASYNQ_STATE_COMPLETED ? "kept until" : "since", task->since_ms);
-    describe_time("lease ends", task->lease_ends_at_ms);
-    describe_time("completed at", task->completed_at_ms);
-    describe_time("failed at", task->last_failed_at_ms);
-    describe_line("last error", cli_escape(task->last_error));
+    describe_line(out, "id", cli_escape(task->id));
+    describe_line(out, "queue", cli_escape(task->queue));
+    describe_line(out, "type", task->is_readable ? cli_escape(task->type) : "(the message cannot be read)");
+    describe_line(out, "state", asynq_state_name(task->state));
+    describe_line(out, "group", cli_escape(task->group));
+    fprintf(out, "%-14s %" PRId32 " of %" PRId32 "\n", "retried", task->retried, task->max_retry);
+    describe_time(out, "runs at", task->next_process_at_ms);
+    describe_time(out, task->state == ASYNQ_STATE_COMPLETED ? "kept until" : "since", task->since_ms);
+    describe_time(out, "lease ends", task->lease_ends_at_ms);
+    describe_time(out, "completed at", task->completed_at_ms);
+    describe_time(out, "failed at", task->last_failed_at_ms);
+    describe_line(out, "last error", cli_escape(task->last_error));
     if (task->timeout_ms)
-        describe_line("timeout", cli_format_duration(task->timeout_ms, text));
-    describe_time("deadline", task->deadline_ms);
+        describe_line(out, "timeout", cli_format_duration(task->timeout_ms, text));
+    describe_time(out, "deadline", task->deadline_ms);
     if (task->retention_ms)
-        describe_line("retention", cli_format_duration(task->retention_ms, text));
-    describe_line("lock", cli_escape(task->unique_key));
+        describe_line(out, "retention", cli_format_duration(task->retention_ms, text));
+    describe_line(out, "lock", cli_escape(task->unique_key));
     for (size_t i = 0; i < task->header_count; i++)
-        printf("%-14s %s: %s\n", "header", task->headers[i].key, cli_escape(task->headers[i].value));
-    printf("%-14s %s\n", "payload", cli_escape(cli_format_payload(task->payload, task->payload_length)));
+        fprintf(out, "%-14s %s: %s\n", "header", task->headers[i].key, cli_escape(task->headers[i].value));
+    fprintf(out, "%-14s %s\n", "payload", cli_escape(cli_format_payload(task->payload, task->payload_length)));
     if (task->result_length)
-        printf("%-14s %s\n", "result", cli_escape(cli_format_payload(task->result, task->result_length)));
+        fprintf(out, "%-14s %s\n", "result", cli_escape(cli_format_payload(task->result, task->result_length)));
 }
 
 int run_task_inspect(cli_run *cli)
@@ -244,7 +249,7 @@ int run_task_inspect(cli_run *cli)
             cli_print_json_line(cli_json_task(&list.tasks[0]));
         } else {
             fputs(i ? "\n" : "", stdout);
-            describe_task(&list.tasks[0]);
+            cli_describe_task(&list.tasks[0], stdout);
         }
         asynq_memory_free(list.memory);
     }

@@ -89,10 +89,18 @@ static const cli_flag flags_fsck[] = {
     {"repair", 'r', CLI_SWITCH, NULL, NULL, "mend what is found", false},
     {0},
 };
+static const cli_flag flags_top[] = {
+    {"every", 'n', CLI_DURATION, "TIME", "1s", "how often to look; from 100ms on", false}, {0}};
 static const cli_flag flags_one_queue[] = {{"queue", 'q', CLI_TEXT, "QUEUE", NULL, "only this queue", false}, {0}};
 
 const cli_command cli_commands[] = {
     {NULL, "stats", NULL, "", 0, 0, "all queues at a glance", NULL, NULL, run_stats},
+
+    {NULL, "top", "dash", "", 0, 0, "watch queues, tasks and servers on a terminal, and steer them",
+     "Queues with their rates, tasks of each state page by page, a task in detail, servers and what they run. The last "
+     "line tells the keys: run, archive, delete, cancel, pause. Nothing is deleted without asking. When Redis is lost, "
+     "the first line says so until it is back.",
+     flags_top, run_top},
 
     {"queue", "ls", "list", "", 0, 0, "list queues and what they hold", NULL, NULL, run_queue_ls},
     {"queue", "inspect", "show", "QUEUE...", 1, -1, "tell all about queues", NULL, NULL, run_queue_inspect},

@@ -9,6 +9,11 @@ const char *cli_queue_of(const cli_run *cli);
 asynq_task_set cli_set_of(const cli_run *cli);
 asynq_task_filter cli_filter_of(const cli_run *cli);
 
+/* A table of tasks of one state, a row, and a description of one task (command_task.c). */
+cli_table *cli_task_table(asynq_state state);
+void cli_add_task(cli_table *table, const asynq_task_info *task);
+void cli_describe_task(const asynq_task_info *task, FILE *out);
+
 int run_stats(cli_run *cli);
 int run_queue_ls(cli_run *cli);
 int run_queue_inspect(cli_run *cli);
@@ -39,6 +44,7 @@ int run_fsck(cli_run *cli);
 int run_quarantine_ls(cli_run *cli);
 int run_quarantine_export(cli_run *cli);
 int run_quarantine_rm(cli_run *cli);
+int run_top(cli_run *cli);
 int run_manual(cli_run *cli);
 int run_completion(cli_run *cli);
 

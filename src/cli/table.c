@@ -109,8 +109,7 @@ static int width_of(const char *text, size_t bytes)
     return width;
 }
 
-/* The longest beginning that fits. */
-static size_t fitting(const char *text, int width)
+size_t cli_fit(const char *text, int width)
 {
     size_t length = strlen(text);
     while (length && width_of(text, length) > width)
@@ -148,40 +147,60 @@ static void narrow(const cli_table *table, int *widths, int terminal)
 
 /* ---- printing ---- */
 
-static void print_cell(const char *text, int width, bool to_the_right, bool is_last)
+static void append_cell(buf *line, const char *text, int width, bool to_the_right, bool is_last)
 {
     size_t length = strlen(text);
     bool is_cut = width_of(text, length) > width;
     if (is_cut)
-        length = fitting(text, width - 1);
+        length = cli_fit(text, width - 1);
     int padding = width - width_of(text, length) - is_cut;
     if (to_the_right)
-        printf("%*s", padding, "");
-    printf("%.*s%s", (int)length, text, is_cut ? "…" : "");
-    if (!to_the_right && !is_last)
-        printf("%*s", padding, "");
-    fputs(is_last ? "\n" : "  ", stdout);
+        buf_append_format(line, "%*s", padding, "");
+    buf_append_format(line, "%.*s%s", (int)length, text, is_cut ? "…" : "");
+    if (!is_last)
+        buf_append_format(line, "%*s", GAP + (to_the_right ? 0 : padding), "");
+}
+
+static void make_line(const cli_table *table, const char *const *cells, const int *widths, buf *line)
+{
+    buf_clear(line);
+    for (size_t i = 0; i < table->columns; i++)
+        append_cell(line, cells[i], widths[i], table->is_number[i], i + 1 == table->columns);
+    if (buf_failed(line))
+        abort();
+}
+
+void cli_table_lines(cli_table *table, int width, cli_line_cb take_line, void *arg)
+{
+    int widths[COLUMNS_MOST];
+    buf line;
+    buf_init(&line, 0);
+    measure(table, widths);
+    if (width)
+        narrow(table, widths, width);
+    make_line(table, table->titles, widths, &line);
+    take_line(arg, 0, line.data);
+    for (size_t i = 0; i + table->columns <= table->count; i += table->columns) {
+        make_line(table, (const char *const *)&table->cells[i], widths, &line);
+        take_line(arg, 1 + i / table->columns, line.data);
+    }
+    buf_clear(&line);
+    for (size_t i = 0; i < table->count; i++)
+        mem_free(table->cells[i]);
+    mem_free(table->cells);
+    mem_free(table);
+}
+
+static void print_line(void *arg, size_t row, const char *text)
+{
+    const cli_run *cli = arg;
+    bool is_bold = row == 0 && cli->in_colour;
+    printf("%s%s%s\n", is_bold ? "\033[1m" : "", text, is_bold ? "\033[0m" : "");
 }
 
 void cli_table_print(const cli_run *cli, cli_table *table)
 {
-    int widths[COLUMNS_MOST];
-    measure(table, widths);
-    if (cli->width)
-        narrow(table, widths, cli->width);
-    if (cli->in_colour)
-        fputs("\033[1m", stdout);
-    for (size_t i = 0; i < table->columns; i++)
-        print_cell(table->titles[i], widths[i], table->is_number[i], i + 1 == table->columns);
-    if (cli->in_colour)
-        fputs("\033[0m", stdout);
-    for (size_t i = 0; i < table->count; i++) {
-        size_t column = i % table->columns;
-        print_cell(table->cells[i], widths[column], table->is_number[column], column + 1 == table->columns);
-        mem_free(table->cells[i]);
-    }
-    mem_free(table->cells);
-    mem_free(table);
+    cli_table_lines(table, cli->width, print_line, (void *)(uintptr_t)cli);
 }
 
 /* ---- values ---- */
