@@ -54,9 +54,17 @@ typedef struct cli_command {
     const char *details;   /* for the help; may be NULL */
     const cli_flag *flags; /* ends with a name of NULL; may be NULL */
     int (*run)(struct cli_run *cli);
+    const char *example;
 } cli_command;
 
 extern const cli_command cli_commands[]; /* ends with a verb of NULL */
+
+/* "task ls". Lives until the next call. */
+const char *cli_command_name(const cli_command *command);
+/* The commands of a noun one after the other: the one behind `after`, or the first (NULL). NULL: that was all. */
+const cli_command *cli_next_of(const char *noun, const cli_command *after);
+/* The first command of each noun, one after the other, as above. */
+const cli_command *cli_next_noun(const cli_command *after);
 extern const cli_flag cli_global_flags[];
 
 /* What was given for a flag. */

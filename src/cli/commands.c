@@ -1,6 +1,8 @@
 /* The table of commands. */
 #include "cli/commands.h"
 
+#include <string.h>
+
 const cli_flag cli_global_flags[] = {
     {"uri", 'u', CLI_TEXT, "URI", "$ASYNQ_REDIS_URI or redis://127.0.0.1:6379", "where Redis is", false},
     {"timeout", '\0', CLI_DURATION, "TIME", "10s", "longest wait for an answer of Redis", false},
@@ -94,62 +96,75 @@ static const cli_flag flags_top[] = {
 static const cli_flag flags_one_queue[] = {{"queue", 'q', CLI_TEXT, "QUEUE", NULL, "only this queue", false}, {0}};
 
 const cli_command cli_commands[] = {
-    {NULL, "stats", NULL, "", 0, 0, "all queues at a glance", NULL, NULL, run_stats},
+    {NULL, "stats", NULL, "", 0, 0, "all queues at a glance", NULL, NULL, run_stats, "asynqctl stats"},
 
     {NULL, "top", "dash", "", 0, 0, "watch queues, tasks and servers on a terminal, and steer them",
      "Queues with their rates, tasks of each state page by page, a task in detail, servers and what they run. The last "
      "line tells the keys: run, archive, delete, cancel, pause. Nothing is deleted without asking. When Redis is lost, "
      "the first line says so until it is back.",
-     flags_top, run_top},
+     flags_top, run_top, "asynqctl top --every 2s"},
 
-    {"queue", "ls", "list", "", 0, 0, "list queues and what they hold", NULL, NULL, run_queue_ls},
-    {"queue", "inspect", "show", "QUEUE...", 1, -1, "tell all about queues", NULL, NULL, run_queue_inspect},
+    {"queue", "ls", "list", "", 0, 0, "list queues and what they hold", NULL, NULL, run_queue_ls,
+     "asynqctl queue ls --json"},
+    {"queue", "inspect", "show", "QUEUE...", 1, -1, "tell all about queues", NULL, NULL, run_queue_inspect,
+     "asynqctl queue inspect default low"},
     {"queue", "history", NULL, "QUEUE...", 1, -1, "attempts and failures by day", NULL, flags_history,
-     run_queue_history},
+     run_queue_history, "asynqctl queue history -x 30 default"},
     {"queue", "pause", NULL, "QUEUE...", 1, -1, "stop taking tasks from queues",
-     "Tasks that run go on. New tasks can be enqueued, and wait.", NULL, run_queue_pause},
+     "Tasks that run go on. New tasks can be enqueued, and wait.", NULL, run_queue_pause, "asynqctl queue pause low"},
     {"queue", "unpause", "resume", "QUEUE...", 1, -1, "take tasks from paused queues again", NULL, NULL,
-     run_queue_unpause},
+     run_queue_unpause, "asynqctl queue unpause low"},
     {"queue", "rm", "remove delete", "QUEUE...", 1, -1, "delete queues",
      "A queue with tasks other than completed ones is deleted only with --force, one with active tasks never.",
-     flags_rm, run_queue_rm},
+     flags_rm, run_queue_rm, "asynqctl queue rm --force --yes old"},
 
-    {"task", "ls", "list", "", 0, 0, "list tasks of one state, page by page", NULL, flags_task_ls, run_task_ls},
+    {"task", "ls", "list", "", 0, 0, "list tasks of one state, page by page", NULL, flags_task_ls, run_task_ls,
+     "asynqctl task ls -q low -s retry --page 2"},
     {"task", "find", NULL, "", 0, 0, "search the tasks of one state",
      "Looks at each task of the state once, in small steps. With --json each task is a line.", flags_find,
-     run_task_find},
-    {"task", "inspect", "show", "[ID...]", 0, -1, "tell all about tasks", NULL, flags_task, run_task_inspect},
-    {"task", "run", NULL, "[ID...]", 0, -1, "run tasks now", NULL, flags_task, run_task_run},
+     run_task_find, "asynqctl task find -q low -s retry -e 'disk full' --from -2h"},
+    {"task", "inspect", "show", "[ID...]", 0, -1, "tell all about tasks", NULL, flags_task, run_task_inspect,
+     "asynqctl task inspect -q low 123e4567"},
+    {"task", "run", NULL, "[ID...]", 0, -1, "run tasks now", NULL, flags_task, run_task_run,
+     "asynqctl task run -q low 123e4567"},
     {"task", "archive", NULL, "[ID...]", 0, -1, "set tasks aside",
-     "An archive keeps its newest 9,999 tasks; older ones are deleted.", flags_task, run_task_archive},
-    {"task", "delete", "rm remove", "[ID...]", 0, -1, "delete tasks", NULL, flags_task, run_task_delete},
+     "An archive keeps its newest 9,999 tasks; older ones are deleted.", flags_task, run_task_archive,
+     "asynqctl task archive -q low 123e4567"},
+    {"task", "delete", "rm remove", "[ID...]", 0, -1, "delete tasks", NULL, flags_task, run_task_delete,
+     "asynqctl task delete -q low 123e4567"},
     {"task", "runall", "retry", "", 0, 0, "run all tasks of one state, or those that meet a filter", NULL, flags_all,
-     run_task_runall},
+     run_task_runall, "asynqctl task runall -q low -s retry -e 'disk full'"},
     {"task", "archiveall", NULL, "", 0, 0, "set all tasks of one state aside, or those that meet a filter",
-     "An archive keeps its newest 9,999 tasks; older ones are deleted.", flags_all, run_task_archiveall},
+     "An archive keeps its newest 9,999 tasks; older ones are deleted.", flags_all, run_task_archiveall,
+     "asynqctl task archiveall -q low -s retry -t 'email:*'"},
     {"task", "deleteall", NULL, "", 0, 0, "delete all tasks of one state, or those that meet a filter", NULL, flags_all,
-     run_task_deleteall},
+     run_task_deleteall, "asynqctl task deleteall -q low -s archived --until -30d"},
     {"task", "cancel", NULL, "ID...", 1, -1, "cancel running tasks",
-     "Their servers are asked to; the tasks then fail with \"context canceled\".", NULL, run_task_cancel},
-    {"task", "enqueue", NULL, "", 0, 0, "create a task", NULL, flags_enqueue, run_task_enqueue},
-    {"task", "update", NULL, "ID", 1, 1, "replace the payload of a scheduled task", NULL, flags_update,
-     run_task_update},
+     "Their servers are asked to; the tasks then fail with \"context canceled\".", NULL, run_task_cancel,
+     "asynqctl task cancel 123e4567"},
+    {"task", "enqueue", NULL, "", 0, 0, "create a task", NULL, flags_enqueue, run_task_enqueue,
+     "asynqctl task enqueue -t email:send -l '{\"to\":1}' -q low --in 10m"},
+    {"task", "update", NULL, "ID", 1, 1, "replace the payload of a scheduled task", NULL, flags_update, run_task_update,
+     "asynqctl task update -q low -l '{\"to\":2}' 123e4567"},
     {"task", "wait", NULL, "ID", 1, 1, "wait for the end of a task and print its result", NULL, flags_wait,
-     run_task_wait},
+     run_task_wait, "asynqctl task wait --for 5m 123e4567"},
 
-    {"server", "ls", "list", "", 0, 0, "list servers and what they run", NULL, NULL, run_server_ls},
+    {"server", "ls", "list", "", 0, 0, "list servers and what they run", NULL, NULL, run_server_ls,
+     "asynqctl server ls --json"},
 
-    {"cron", "ls", "list", "", 0, 0, "list entries of schedulers", NULL, NULL, run_cron_ls},
-    {"cron", "history", NULL, "ENTRY...", 1, -1, "what entries have enqueued", NULL, flags_events, run_cron_history},
+    {"cron", "ls", "list", "", 0, 0, "list entries of schedulers", NULL, NULL, run_cron_ls, "asynqctl cron ls"},
+    {"cron", "history", NULL, "ENTRY...", 1, -1, "what entries have enqueued", NULL, flags_events, run_cron_history,
+     "asynqctl cron history 5f9a0b44-9490-40ba-83ad-c64079997f0c"},
 
-    {"group", "ls", "list", "", 0, 0, "list groups of a queue", NULL, flags_queue, run_group_ls},
+    {"group", "ls", "list", "", 0, 0, "list groups of a queue", NULL, flags_queue, run_group_ls,
+     "asynqctl group ls -q low"},
     {NULL, "export", NULL, "", 0, 0, "print tasks as lines of JSON, to be imported again",
      "All queues and states, unless --queue, --state or a filter say less. Tasks are only read.", flags_export,
-     run_export},
+     run_export, "asynqctl export -q low -s archived > archived.jsonl"},
     {NULL, "import", NULL, "[FILE]", 0, 1, "write exported tasks as they were",
      "Reads standard input, or a file. Tasks whose ids exist are left alone; active tasks become pending. Pending "
      "tasks go before those that wait. No locks of unique tasks are taken.",
-     flags_import, run_import},
+     flags_import, run_import, "asynqctl import archived.jsonl"},
     {NULL, "fsck", "check", "", 0, 0, "find what is broken in Redis, and mend it",
      "Checks that each task stands in one place, the one its state names, and can be read; that active tasks have "
      "leases; and locks, groups, counters, and records of servers. Goes in small steps, with servers at work, and "
@@ -157,15 +172,41 @@ const cli_command cli_commands[] = {
      "nothing that it has not seen twice. With --repair no task is deleted: what cannot be read is moved to a "
      "quarantine, where it stays for 90 days. With --json each finding is a line, and the last line is the summary. "
      "Exit status 0 means that all was well, 5 that there are faults, 7 that all of them were mended.",
-     flags_fsck, run_fsck},
-    {"quarantine", "ls", "list", "", 0, 0, "list what fsck has set aside", NULL, flags_one_queue, run_quarantine_ls},
+     flags_fsck, run_fsck, "asynqctl fsck --repair"},
+    {"quarantine", "ls", "list", "", 0, 0, "list what fsck has set aside", NULL, flags_one_queue, run_quarantine_ls,
+     "asynqctl quarantine ls"},
     {"quarantine", "export", NULL, "", 0, 0, "print what fsck has set aside as lines of JSON",
      "\"message\" is the task's message as it stood in Redis, \"dump\" the whole key for Redis's RESTORE.",
-     flags_one_queue, run_quarantine_export},
+     flags_one_queue, run_quarantine_export, "asynqctl quarantine export -q low > broken.jsonl"},
     {"quarantine", "rm", "delete", "NAME...", 1, -1, "delete what fsck has set aside, for good", NULL, flags_queue,
-     run_quarantine_rm},
-    {NULL, "manual", NULL, "", 0, 0, "print the manual page", "The source of asynqctl(1), in mdoc.", NULL, run_manual},
+     run_quarantine_rm, "asynqctl quarantine rm -q low t:123e4567"},
+    {NULL, "manual", NULL, "[NOUN]", 0, 1, "print a manual page",
+     "The source of asynqctl(1), in mdoc; with a noun such as \"task\", that of asynqctl-task(1).", NULL, run_manual,
+     "asynqctl manual task | man -l -"},
     {NULL, "completion", NULL, "SHELL", 1, 1, "print what completes commands in bash, zsh or fish",
-     "For bash: source <(asynqctl completion bash)", NULL, run_completion},
+     "For bash: source <(asynqctl completion bash)", NULL, run_completion, "asynqctl completion bash"},
     {0},
 };
+
+const char *cli_command_name(const cli_command *command)
+{
+    static char name[64];
+    snprintf(name, sizeof name, "%s%s%s", command->noun ? command->noun : "", command->noun ? " " : "", command->verb);
+    return name;
+}
+
+const cli_command *cli_next_of(const char *noun, const cli_command *after)
+{
+    for (const cli_command *command = after ? after + 1 : cli_commands; command->verb; command++)
+        if (command->noun && strcmp(command->noun, noun) == 0)
+            return command;
+    return NULL;
+}
+
+const cli_command *cli_next_noun(const cli_command *after)
+{
+    for (const cli_command *command = after ? after + 1 : cli_commands; command->verb; command++)
+        if (command->noun && cli_next_of(command->noun, NULL) == command)
+            return command;
+    return NULL;
+}

@@ -4,18 +4,15 @@
 #include <string.h>
 
 /* Each noun once, and commands of one word. */
-static bool is_first_of_noun(const cli_command *command)
+static bool begins_noun(const cli_command *command)
 {
-    for (const cli_command *before = cli_commands; command->noun && before < command; before++)
-        if (before->noun && strcmp(before->noun, command->noun) == 0)
-            return false;
-    return true;
+    return !command->noun || cli_next_of(command->noun, NULL) == command;
 }
 
 static void print_nouns(void)
 {
     for (const cli_command *command = cli_commands; command->verb; command++)
-        if (is_first_of_noun(command))
+        if (begins_noun(command))
             printf("%s ", command->noun ? command->noun : command->verb);
 }
 
@@ -25,23 +22,19 @@ static void print_flag_names(const cli_flag *flags)
         printf("--%s ", flags->name);
 }
 
-/* A case of the shell's for each command: its flags. */
+/* A case of the shell's for each command: its flags; and for each noun: its verbs. */
 static void print_cases(const char *before, const char *after)
 {
     for (const cli_command *command = cli_commands; command->verb; command++) {
-        printf("%s\"%s%s%s\"%s", before, command->noun ? command->noun : "", command->noun ? " " : "", command->verb,
-               after);
+        printf("%s\"%s\"%s", before, cli_command_name(command), after);
         print_flag_names(command->flags);
         print_flag_names(cli_global_flags);
         puts("' ;;");
     }
-    for (const cli_command *command = cli_commands; command->verb; command++) {
-        if (!command->noun || !is_first_of_noun(command))
-            continue;
-        printf("%s\"%s\"%s", before, command->noun, after);
-        for (const cli_command *other = cli_commands; other->verb; other++)
-            if (other->noun && strcmp(other->noun, command->noun) == 0)
-                printf("%s ", other->verb);
+    for (const cli_command *first = NULL; (first = cli_next_noun(first));) {
+        printf("%s\"%s\"%s", before, first->noun, after);
+        for (const cli_command *command = NULL; (command = cli_next_of(first->noun, command));)
+            printf("%s ", command->verb);
         puts("' ;;");
     }
 }
@@ -87,7 +80,7 @@ static int complete_fish(void)
 {
     puts("# asynqctl: completion for fish\ncomplete -c asynqctl -f");
     for (const cli_command *command = cli_commands; command->verb; command++) {
-        if (is_first_of_noun(command))
+        if (begins_noun(command))
             printf("complete -c asynqctl -n __fish_use_subcommand -a %s\n",
                    command->noun ? command->noun : command->verb);
         if (command->noun)

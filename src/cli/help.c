@@ -21,16 +21,9 @@ static void print_flags(const char *title, const cli_flag *flags, FILE *out)
     }
 }
 
-static void print_summaries(const char *noun, FILE *out)
+static void print_summary(const cli_command *command, FILE *out)
 {
-    for (const cli_command *command = cli_commands; command->verb; command++) {
-        char name[64];
-        if (noun && (!command->noun || strcmp(command->noun, noun) != 0))
-            continue;
-        snprintf(name, sizeof name, "%s%s%s", command->noun ? command->noun : "", command->noun ? " " : "",
-                 command->verb);
-        fprintf(out, "  %-18s %s\n", name, command->summary);
-    }
+    fprintf(out, "  %-18s %s\n", cli_command_name(command), command->summary);
 }
 
 static void help_of_program(FILE *out)
@@ -38,7 +31,8 @@ static void help_of_program(FILE *out)
     fputs("asynqctl looks at Asynq's queues in Redis, and steers them.\n\n"
           "usage: asynqctl COMMAND [ARGUMENT...] [FLAG...]\n\ncommands:\n",
           out);
-    print_summaries(NULL, out);
+    for (const cli_command *command = cli_commands; command->verb; command++)
+        print_summary(command, out);
     print_flags("flags of all commands:", cli_global_flags, out);
     fputs("\nEach command has a --help of its own.\n", out);
 }
@@ -46,7 +40,8 @@ static void help_of_program(FILE *out)
 void cli_help_noun(const char *noun, FILE *out)
 {
     fprintf(out, "usage: asynqctl %s COMMAND [ARGUMENT...] [FLAG...]\n\ncommands:\n", noun);
-    print_summaries(noun, out);
+    for (const cli_command *command = NULL; (command = cli_next_of(noun, command));)
+        print_summary(command, out);
     fputs("\nEach command has a --help of its own.\n", out);
 }
 
@@ -56,12 +51,13 @@ void cli_help(const cli_command *command, FILE *out)
         help_of_program(out);
         return;
     }
-    fprintf(out, "%s\n\nusage: asynqctl %s%s%s%s%s [FLAG...]\n", command->summary, command->noun ? command->noun : "",
-            command->noun ? " " : "", command->verb, *command->arguments ? " " : "", command->arguments);
+    fprintf(out, "%s\n\nusage: asynqctl %s%s%s [FLAG...]\n", command->summary, cli_command_name(command),
+            *command->arguments ? " " : "", command->arguments);
     if (command->aliases)
         fprintf(out, "also known as: %s\n", command->aliases);
     if (command->details)
         fprintf(out, "\n%s\n", command->details);
+    fprintf(out, "\nexample: %s\n", command->example);
     print_flags("flags:", command->flags, out);
     print_flags("flags of all commands:", cli_global_flags, out);
 }

@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { LINE_MOST = 76 };
@@ -65,7 +66,7 @@ static void print_flags(const cli_flag *flags)
 
 static void print_command(const cli_command *command)
 {
-    printf(".It Cm %s%s%s", command->noun ? command->noun : "", command->noun ? " " : "", command->verb);
+    printf(".It Cm %s", cli_command_name(command));
     if (*command->arguments)
         printf(" Ar %s", command->arguments);
     putchar('\n');
@@ -75,6 +76,34 @@ static void print_command(const cli_command *command)
     if (command->details)
         print_text(command->details);
     print_flags(command->flags);
+}
+
+static void print_example(const cli_command *command)
+{
+    puts(".It");
+    print_sentence(command->summary);
+    printf(".Dl ");
+    print_word(command->example, strlen(command->example), false);
+    putchar('\n');
+}
+
+/* Of a whole noun in the page of the program: only where to read about it. */
+static void print_noun(const cli_command *first)
+{
+    printf(".It Cm %s", first->noun);
+    for (const cli_command *command = NULL; (command = cli_next_of(first->noun, command));)
+        printf(" %s%s", command == first ? "" : "| ", command->verb);
+    printf("\nSee\n.Xr asynqctl-%s 1 .\n", first->noun);
+}
+
+static void print_global_flags(void)
+{
+    puts(".Pp\nFlags of all commands:");
+    print_flags(cli_global_flags);
+    puts(".Pp");
+    print_text(
+        "Durations are written as 90s, 1h30m or 2d; times as 2026-01-02T15:04:05Z, as Unix seconds, or from now as "
+        "-2h and +10m.");
 }
 
 static const struct {
@@ -92,9 +121,43 @@ static const struct {
     {CLI_INTERRUPTED, "Interrupted; what was done before is told."},
 };
 
-int run_manual(cli_run *cli)
+static void print_environment(void)
 {
-    (void)cli;
+    puts(".Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev ASYNQ_REDIS_URI\nWhere Redis is, unless\n.Fl Fl uri\n"
+         "says it.\n.It Ev NO_COLOR\nIf it is not empty, output has no colours.\n.El");
+}
+
+static void print_statuses(void)
+{
+    puts(".Sh EXIT STATUS\n.Bl -tag -width Ds");
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
+        printf(".It %d\n", statuses[i].status);
+        print_text(statuses[i].meaning);
+    }
+    puts(".El");
+}
+
+static int compare_nouns(const void *a, const void *b)
+{
+    return strcmp((*(const cli_command *const *)a)->noun, (*(const cli_command *const *)b)->noun);
+}
+
+/* mdoc wants them in the order of the alphabet. */
+static void print_references(void)
+{
+    const cli_command *firsts[32];
+    size_t count = 0;
+    for (const cli_command *first = NULL; (first = cli_next_noun(first)) && count < 32;)
+        firsts[count++] = first;
+    qsort(firsts, count, sizeof *firsts, compare_nouns);
+    puts(".Sh SEE ALSO");
+    for (size_t i = 0; i < count; i++)
+        printf(".Xr asynqctl-%s 1 ,\n", firsts[i]->noun);
+    puts(".Xr asynq 3");
+}
+
+static void print_program(void)
+{
     puts(".Dd $Mdocdate$\n.Dt ASYNQCTL 1\n.Os\n.Sh NAME\n.Nm asynqctl\n.Nd look at Asynq's queues in Redis, and steer "
          "them\n"
          ".Sh SYNOPSIS\n.Nm\n.Ar command\n.Op Ar argument ...\n.Op Ar flag ...\n.Sh DESCRIPTION\n"
@@ -104,20 +167,59 @@ int run_manual(cli_run *cli)
         "second shows its progress on a terminal.");
     puts(".Pp\nThe commands are:\n.Bl -tag -width Ds");
     for (const cli_command *command = cli_commands; command->verb; command++)
-        print_command(command);
-    puts(".El\n.Pp\nFlags of all commands:");
-    print_flags(cli_global_flags);
-    puts(".Pp");
-    print_text(
-        "Durations are written as 90s, 1h30m or 2d; times as 2026-01-02T15:04:05Z, as Unix seconds, or from now as "
-        "-2h and +10m.");
-    puts(".Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev ASYNQ_REDIS_URI\nWhere Redis is, unless\n.Fl Fl uri\n"
-         "says it.\n.It Ev NO_COLOR\nIf it is not empty, output has no colours.\n.El\n.Sh EXIT STATUS\n"
-         ".Bl -tag -width Ds");
-    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
-        printf(".It %d\n", statuses[i].status);
-        print_text(statuses[i].meaning);
+        if (!command->noun)
+            print_command(command);
+        else if (cli_next_of(command->noun, NULL) == command)
+            print_noun(command);
+    puts(".El");
+    print_global_flags();
+    print_environment();
+    print_statuses();
+    puts(".Sh EXAMPLES\n.Bl -bullet");
+    for (const cli_command *command = cli_commands; command->verb; command++)
+        if (!command->noun)
+            print_example(command);
+    puts(".El");
+    print_references();
+}
+
+/* mdoc wants the title in capitals. */
+static void print_title(const char *noun)
+{
+    printf(".Dd $Mdocdate$\n.Dt ASYNQCTL-");
+    for (const char *at = noun; *at; at++)
+        putchar(toupper((unsigned char)*at));
+    printf(" 1\n.Os\n.Sh NAME\n.Nm asynqctl-%s\n.Nd commands of asynqctl: %s\n", noun, noun);
+}
+
+static void print_group(const char *noun)
+{
+    print_title(noun);
+    puts(".Sh SYNOPSIS");
+    for (const cli_command *command = NULL; (command = cli_next_of(noun, command));) {
+        printf(".Nm asynqctl Cm %s", cli_command_name(command));
+        printf(*command->arguments ? " Ar %s Op Ar flag ...\n" : "%s Op Ar flag ...\n", command->arguments);
     }
-    puts(".El\n.Sh SEE ALSO\n.Xr asynq 3");
+    puts(".Sh DESCRIPTION\n.Bl -tag -width Ds");
+    for (const cli_command *command = NULL; (command = cli_next_of(noun, command));)
+        print_command(command);
+    puts(".El");
+    print_global_flags();
+    print_environment();
+    print_statuses();
+    puts(".Sh EXAMPLES\n.Bl -bullet");
+    for (const cli_command *command = NULL; (command = cli_next_of(noun, command));)
+        print_example(command);
+    puts(".El\n.Sh SEE ALSO\n.Xr asynqctl 1");
+}
+
+int run_manual(cli_run *cli)
+{
+    if (!cli->argument_count)
+        print_program();
+    else if (cli_next_of(cli->arguments[0], NULL))
+        print_group(cli->arguments[0]);
+    else
+        return cli_complain(CLI_USAGE, "no commands begin with \"%s\"; see asynqctl --help", cli->arguments[0]);
     return CLI_OK;
 }

@@ -293,14 +293,6 @@ static const cli_command *find_command(const char *noun, const char *verb)
     return NULL;
 }
 
-static bool is_noun(const char *word)
-{
-    for (const cli_command *command = cli_commands; command->verb; command++)
-        if (command->noun && strcmp(command->noun, word) == 0)
-            return true;
-    return false;
-}
-
 static int unknown_command(const char *noun, const char *word)
 {
     const char *names[256];
@@ -335,7 +327,7 @@ static int parse_command(cli_run *cli, char **words, int *count)
         takes_value = flag && flag->kind != CLI_SWITCH;
         if (is_flag || cli->command) {
             words[left++] = words[i];
-        } else if (!noun && is_noun(words[i])) {
+        } else if (!noun && cli_next_of(words[i], NULL)) {
             noun = words[i];
         } else {
             cli->command = find_command(noun, words[i]);
@@ -359,11 +351,11 @@ static int parse_command(cli_run *cli, char **words, int *count)
 static int check_arguments(const cli_run *cli)
 {
     const cli_command *command = cli->command;
-    const char *noun = command->noun ? command->noun : "", *space = command->noun ? " " : "";
+    const char *name = cli_command_name(command);
     if (cli->argument_count < command->least)
-        return cli_complain(CLI_USAGE, "asynqctl %s%s%s needs %s", noun, space, command->verb, command->arguments);
+        return cli_complain(CLI_USAGE, "asynqctl %s needs %s", name, command->arguments);
     if (command->most >= 0 && cli->argument_count > command->most)
-        return cli_complain(CLI_USAGE, "asynqctl %s%s%s takes %s%s; \"%s\" is too much", noun, space, command->verb,
+        return cli_complain(CLI_USAGE, "asynqctl %s takes %s%s; \"%s\" is too much", name,
                             command->most ? "" : "no arguments", command->arguments, cli->arguments[command->most]);
     for (const cli_flag *flag = command->flags; flag && flag->name; flag++)
         if (flag->required && !cli_given(cli, flag->name))
