@@ -340,6 +340,26 @@ typedef struct asynq_schedule_event_list {
 ASYNQ_API int asynq_inspector_schedule_events(asynq_inspector *inspector, const char *entry_id, const asynq_page *page,
                                               asynq_schedule_event_list *events, asynq_error *error);
 
+/* ---- Redis Cluster ---- */
+
+/* The hash slot of a queue's keys. The queue need not exist. ASYNQ_E_REDIS: Redis is no cluster. */
+ASYNQ_API int asynq_inspector_key_slot(asynq_inspector *inspector, const char *queue, int *slot, asynq_error *error);
+
+typedef struct asynq_cluster_node {
+    const char *id;
+    const char *address; /* "10.0.0.1:6379", as the nodes know each other */
+} asynq_cluster_node;
+
+typedef struct asynq_cluster_node_list {
+    const asynq_cluster_node *nodes; /* the master first */
+    size_t count;
+    asynq_memory *memory;
+} asynq_cluster_node_list;
+
+/* The nodes that hold a queue's slot. ASYNQ_E_NOT_FOUND: none does. */
+ASYNQ_API int asynq_inspector_cluster_nodes(asynq_inspector *inspector, const char *queue,
+                                            asynq_cluster_node_list *list, asynq_error *error);
+
 #ifdef __cplusplus
 }
 #endif

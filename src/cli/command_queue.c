@@ -249,3 +249,57 @@ int run_queue_rm(cli_run *cli)
     }
     return status;
 }
+
+/* ---- Redis Cluster ---- */
+
+static json_t *json_of_nodes(const char *queue, int slot, const asynq_cluster_node_list *list)
+{
+    json_t *nodes = json_array();
+    for (size_t i = 0; i < list->count; i++)
+        json_array_append_new(nodes, json_pack("{ss ss}", "id", list->nodes[i].id, "address", list->nodes[i].address));
+    return json_pack("{ss si so}", "queue", queue, "slot", slot, "nodes", nodes);
+}
+
+static int find_nodes(cli_run *cli, const char *queue, json_t *rows)
+{
+    asynq_error error;
+    asynq_cluster_node_list list;
+    int slot;
+    if (asynq_inspector_key_slot(cli->inspector, queue, &slot, &error) ||
+        asynq_inspector_cluster_nodes(cli->inspector, queue, &list, &error))
+        return cli_fail(&error);
+    json_array_append_new(rows, json_of_nodes(queue, slot, &list));
+    asynq_memory_free(list.memory);
+    return CLI_OK;
+}
+
+static void print_nodes(const cli_run *cli, const json_t *rows)
+{
+    static const char *const titles[] = {"QUEUE", ">SLOT", "NODE", "ADDRESS", NULL};
+    cli_table *table = cli_table_new(titles);
+    size_t i, k;
+    json_t *row, *node;
+    json_array_foreach(rows, i, row) {
+        json_array_foreach(json_object_get(row, "nodes"), k, node) {
+            cli_table_add(table, json_string_value(json_object_get(row, "queue")));
+            cli_table_add_number(table, json_integer_value(json_object_get(row, "slot")));
+            cli_table_add(table, json_string_value(json_object_get(node, "id")));
+            cli_table_add(table, json_string_value(json_object_get(node, "address")));
+        }
+    }
+    cli_table_print(cli, table);
+}
+
+int run_queue_nodes(cli_run *cli)
+{
+    json_t *rows = json_array();
+    int status = CLI_OK;
+    for (int i = 0; i < cli->argument_count && !status; i++)
+        status = find_nodes(cli, cli->arguments[i], rows);
+    if (!status && cli->as_json)
+        return cli_print_json(rows);
+    if (!status)
+        print_nodes(cli, rows);
+    json_decref(rows);
+    return status;
+}

@@ -118,6 +118,9 @@ const cli_command cli_commands[] = {
      "A queue with tasks other than completed ones is deleted only with --force, one with active tasks never.",
      flags_rm, run_queue_rm, "asynqctl queue rm --force --yes old"},
 
+    {"queue", "nodes", NULL, "QUEUE...", 1, -1, "tell which nodes of a Redis Cluster hold queues",
+     "All keys of a queue are in one slot.", NULL, run_queue_nodes, "asynqctl queue nodes default"},
+
     {"task", "ls", "list", "", 0, 0, "list tasks of one state, page by page", NULL, flags_task_ls, run_task_ls,
      "asynqctl task ls -q low -s retry --page 2"},
     {"task", "find", NULL, "", 0, 0, "search the tasks of one state",

@@ -18,6 +18,7 @@ int run_stats(cli_run *cli);
 int run_queue_ls(cli_run *cli);
 int run_queue_inspect(cli_run *cli);
 int run_queue_history(cli_run *cli);
+int run_queue_nodes(cli_run *cli);
 int run_queue_pause(cli_run *cli);
 int run_queue_unpause(cli_run *cli);
 int run_queue_rm(cli_run *cli);

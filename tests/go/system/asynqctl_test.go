@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hibiken/asynq"
 	"github.com/hibiken/asynq/internal/base"
 	. "github.com/hibiken/asynq/libasynq-tests/harness"
 )
@@ -235,4 +236,39 @@ func TestExportAndImport(t *testing.T) {
 		`(?s)line 1: .*no id.*line 2: not an object.*line 4: not an object.*line 5: "deadline" is not a time.*line 6: "type" is not a text`)
 	equal(t, "the good line", r.Text("HGET", QueueKey("q", "t:x"), "state"), "pending")
 	ctl(t, r, "import", "/does/not/exist").expect(t, "no file", 1, "", "cannot be opened")
+}
+
+// TestCluster: where a queue is in a Redis Cluster, as Go's inspector says it.
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	r := StartRedis(t, "--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes")
+	slots := []any{"CLUSTER", "ADDSLOTS"}
+	for slot := range 16384 {
+		slots = append(slots, slot)
+	}
+	equal(t, "slots", r.Text(slots...), "OK")
+	inspector := asynq.NewInspector(asynq.RedisClusterClientOpt{Addrs: []string{fmt.Sprintf("127.0.0.1:%d", port)}})
+	defer inspector.Close()
+	for _, queue := range []string{"default", "critical", "low", "with space"} {
+		slot, err := inspector.ClusterKeySlot(queue)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nodes, err := inspector.ClusterNodes(queue)
+		if err != nil || len(nodes) != 1 {
+			t.Fatal(nodes, err)
+		}
+		found := ctl(t, r, "queue", "nodes", queue, "--json").document(t).([]any)[0].(map[string]any)
+		equal(t, "slot of "+queue, found["slot"], any(float64(slot)))
+		node := found["nodes"].([]any)[0].(map[string]any)
+		equal(t, "node", node["id"], any(nodes[0].ID))
+		_, foundPort, _ := strings.Cut(node["address"].(string), ":") // Go's client puts a host in place of an unknown one
+		equal(t, "port", foundPort, fmt.Sprint(port))
+	}
+	ctl(t, r, "queue", "nodes", "default").expect(t, "table", 0, `QUEUE +SLOT +NODE +ADDRESS\ndefault +5718 +[0-9a-f]{40} +\S*:[0-9]+\n$`, "")
+	r.Do("CLUSTER", "DELSLOTS", 5718)
+	ctl(t, r, "queue", "nodes", "default").expect(t, "no node", 3, "", "no node of the cluster has slot 5718")
+	alone := StartRedis(t)
+	ctl(t, alone, "queue", "nodes", "default").expect(t, "no cluster", 1, "", "cluster support disabled")
 }
