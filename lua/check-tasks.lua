@@ -122,16 +122,17 @@ end
 
 local function put_in_set(id, state, score)
     if not ask('ZADD', key_of[state], score, id) then
-        return 'not mended: the key of ' .. state .. ' tasks has a wrong type'
+        return
     end
     redis.call('HSET', task_prefix .. id, 'state', state)
     return 'put into ' .. state
 end
 
+-- Each tells what was done; nothing, if a key of the wrong type is in the way.
 local put = {}
 function put.pending(_, id)
     if not ask('LPUSH', pending, id) then
-        return 'not mended: the key of pending tasks has a wrong type'
+        return
     end
     redis.call('HSET', task_prefix .. id, 'state', 'pending', 'pending_since', now_ns)
     return 'put into pending'
@@ -150,7 +151,7 @@ function put.aggregating(task, id)
     if not group then
         return put.pending(task, id)
     elseif not ask('ZADD', group_prefix .. group, now, id) then
-        return 'not mended: the key of the group has a wrong type'
+        return
     end
     ask('SADD', groups, group)
     redis.call('HSET', task_prefix .. id, 'state', 'aggregating', 'group', group)

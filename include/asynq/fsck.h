@@ -59,9 +59,9 @@ typedef struct asynq_finding {
 typedef bool (*asynq_finding_cb)(const asynq_finding *finding, void *arg);
 
 typedef struct asynq_fsck_options {
-    size_t size;                /* 0, or by ASYNQ_FSCK_OPTIONS_INIT */
-    const char *queue;          /* only this one, and no records of servers; NULL: everything */
-    bool repair;                /* mend what is found */
+    size_t size;       /* 0, or by ASYNQ_FSCK_OPTIONS_INIT */
+    const char *queue; /* only this one, and no records of servers; NULL: everything. It need not be registered */
+    bool repair;       /* mend what is found */
     asynq_progress_cb progress; /* keys looked at, of about how many; NULL: nobody is told */
     void *progress_arg;
 } asynq_fsck_options;

@@ -29,7 +29,7 @@ static bool print_finding(const asynq_finding *finding, void *arg)
     return true;
 }
 
-static int print_summary(const cli_run *cli, const asynq_fsck_result *result)
+static int print_summary(const cli_run *cli, const asynq_fsck_result *result, bool is_complete)
 {
     if (cli->as_json)
         return cli_print_json_line(json_pack("{sI sI sI sI}", "tasks", (json_int_t)result->tasks, "keys",
@@ -37,7 +37,7 @@ static int print_summary(const cli_run *cli, const asynq_fsck_result *result)
                                              "mended", (json_int_t)result->mended));
     printf("%" PRId64 " tasks and %" PRId64 " keys looked at: ", result->tasks, result->keys);
     if (!result->findings)
-        puts("all is well");
+        puts(is_complete ? "all is well" : "no faults so far");
     else
         printf("%" PRId64 " faults, %" PRId64 " of them mended\n", result->findings, result->mended);
     return CLI_OK;
@@ -58,7 +58,7 @@ int run_fsck(cli_run *cli)
                                       print_finding, &c, &result, &error);
     cli_end_progress(&c.progress);
     if (!c.status)
-        c.status = print_summary(cli, &result);
+        c.status = print_summary(cli, &result, !failed && !cli_is_interrupted());
     if (failed)
         return cli_fail(&error);
     if (c.status)

@@ -59,6 +59,7 @@ static void go_in(top *t)
         show_state(t, 0);
     } else if (group) {
         keep(&t->group, group->name);
+        t->page = 1;
         t->selected[TOP_TASKS] = 0;
         show(t, TOP_TASKS);
     } else if (worker || (task && t->view == TOP_TASKS)) {
@@ -237,7 +238,7 @@ static const struct key_row {
     {KEY_NPAGE, ' ', EVERYWHERE, next_page, ""},
     {KEY_PPAGE, 'b', EVERYWHERE, previous_page, ""},
     {KEY_ENTER, '\n', EVERYWHERE & ~IN(TOP_TASK), go_in, "Enter look into"},
-    {KEY_RIGHT, '\t', IN(TOP_TASKS), next_state, "Left/Right state"},
+    {KEY_RIGHT, 'l', IN(TOP_TASKS), next_state, "Left/Right state"},
     {KEY_LEFT, 'h', IN(TOP_TASKS), previous_state, ""},
     {'p', 0, IN(TOP_QUEUES), pause_queue, "p pause/go on"},
     {'r', 0, IN(TOP_TASKS) | IN(TOP_TASK), run_task, "r run"},

@@ -100,7 +100,19 @@ int fsck_command(fsck *f, inspect_kind kind, const bytes *words, size_t count, c
     while (inspect_again(&call))
         call.sent = broker_command(f->inspector->conn, words, count, inspect_replied, f->inspector);
     *reply = call.reply;
-    return call.status;
+    if (call.status != ASYNQ_E_REDIS || count < 2)
+        return call.status;
+    asynq_error refusal = *f->error;
+    return error_set(f->error, call.status, "%.*s %.*s: %.150s", BYTES_ARGS(words[0]), BYTES_ARGS(words[1]),
+                     refusal.text);
+}
+
+bool fsck_go_on(fsck *f)
+{
+    int64_t done = f->scanned < f->total ? f->scanned : f->total;
+    if (f->options.progress && !f->options.progress(done, f->total, f->options.progress_arg))
+        f->stopped = true;
+    return !f->stopped;
 }
 
 /* ---- queues ---- */
@@ -306,15 +318,6 @@ static int look_at_page(fsck *f, scan_pass pass, const redis_value *names, arena
     return look_at_met(f, met, count);
 }
 
-static bool go_on(fsck *f)
-{
-    f->scanned += SCAN_KEYS;
-    if (f->options.progress &&
-        !f->options.progress(f->scanned < f->total ? f->scanned : f->total, f->total, f->options.progress_arg))
-        f->stopped = true;
-    return !f->stopped;
-}
-
 /* A pattern of Redis's. Of other keys than tasks none begins with a "t". */
 static void append_pattern(const fsck *f, scan_pass pass, buf *pattern)
 {
@@ -367,7 +370,8 @@ static int scan(fsck *f, scan_pass pass)
     bool goes_on = !status;
     while (goes_on) {
         status = scan_page(f, pass, (bytes){pattern.data, pattern.length}, &cursor);
-        goes_on = !status && go_on(f) && strcmp(cursor.data, "0") != 0;
+        f->scanned += SCAN_KEYS;
+        goes_on = !status && fsck_go_on(f) && strcmp(cursor.data, "0") != 0;
     }
     buf_clear(&cursor);
     buf_clear(&pattern);
@@ -375,6 +379,15 @@ static int scan(fsck *f, scan_pass pass)
 }
 
 /* ---- the whole ---- */
+
+/* A queue that was asked for, and of which there is nothing. */
+static int check_existence(fsck *f)
+{
+    const char *name = f->options.queue;
+    if (!name || f->result->keys || find_queue(f, bytes_of(name)))
+        return ASYNQ_OK;
+    return error_set(f->error, ASYNQ_E_NOT_FOUND, "queue \"%.200s\" not found", name);
+}
 
 static void clear(fsck *f)
 {
@@ -424,6 +437,8 @@ int asynq_inspector_fsck(asynq_inspector *inspector, const asynq_fsck_options *o
         status = scan(&f, PASS_QUEUE_KEYS);
     if (!status && !f.stopped)
         status = scan(&f, PASS_TASKS);
+    if (!status && !f.stopped)
+        status = check_existence(&f);
     if (!status && !f.stopped)
         status = check_registrations(&f);
     if (!status && !f.stopped && !f.options.queue)

@@ -55,6 +55,9 @@ ASYNQ_MUST_CHECK int fsck_report(fsck *f, const asynq_finding *finding);
 ASYNQ_MUST_CHECK int fsck_report_result(fsck *f, const fsck_queue *queue, bytes id, bytes key,
                                         const check_result *result, const char *detail);
 
+/* Tells the progress. False: the caller wants to stop. */
+bool fsck_go_on(fsck *f);
+
 /* Looks at what stands in the queue's containers, and remembers what stands in its lists. */
 ASYNQ_MUST_CHECK int fsck_look_at_containers(fsck *f, fsck_queue *queue);
 /* The same for the set of a group or of an aggregation. */

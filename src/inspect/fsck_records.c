@@ -84,7 +84,9 @@ int fsck_look_at_global_key(fsck *f, bytes name)
         if (!begins_with(name, start) || (is_list && (name.length == start.length || name.data[start.length] != ':')))
             continue;
         int status = has_no_ttl(f, name, &is_wrong);
-        return !status && is_wrong ? add(f, (fsck_record){rows[i].fault, name, .life_s = rows[i].life_s}) : status;
+        return !status && is_wrong
+                   ? add(f, (fsck_record){.fault = rows[i].fault, .key = name, .life_s = rows[i].life_s})
+                   : status;
     }
     return ASYNQ_OK;
 }
@@ -105,7 +107,10 @@ static int look_at_stale(fsck *f, bytes list)
     if (!(reply = redis_value_copy(reply, &copy)))
         status = error_set_code(f->error, ASYNQ_E_NO_MEMORY);
     for (size_t i = 0; !status && i + 1 < reply->count; i += 2)
-        status = add(f, (fsck_record){RECORD_STALE, reply->elements[i].text, list, reply->elements[i + 1].text});
+        status = add(f, (fsck_record){.fault = RECORD_STALE,
+                                      .key = reply->elements[i].text,
+                                      .list = list,
+                                      .score = reply->elements[i + 1].text});
     arena_clear(&copy);
     return status;
 }
@@ -138,7 +143,10 @@ static int look_at_missing(fsck *f)
         bool is_there;
         status = exists(f, reply->elements[i].text, &is_there);
         if (!status && !is_there)
-            status = add(f, (fsck_record){RECORD_MISSING, reply->elements[i].text, list, reply->elements[i + 1].text});
+            status = add(f, (fsck_record){.fault = RECORD_MISSING,
+                                          .key = reply->elements[i].text,
+                                          .list = list,
+                                          .score = reply->elements[i + 1].text});
     }
     arena_clear(&copy);
     return status;

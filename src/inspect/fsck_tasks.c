@@ -222,7 +222,7 @@ static int walk_members(container_walk *walk)
         if (!status)
             status = visit_members(walk, reply);
         turn = !turn;
-    } while (!status && !f->stopped && !bytes_equal(walk->members.from, bytes_of("0")));
+    } while (!status && fsck_go_on(f) && !bytes_equal(walk->members.from, bytes_of("0")));
     arena_clear(&pages[0]);
     arena_clear(&pages[1]);
     if (has_wrong_type(status, f)) {

@@ -106,6 +106,7 @@ func TestForeignMessages(t *testing.T) {
 		s := StartServer(t, kind, r, ServerOptions{})
 		Eventually(t, 15*time.Second, "three tasks", func() bool { return len(Starts(s.Ledger())) == 3 })
 		Eventually(t, 5*time.Second, "no task left", func() bool { return len(r.Strings("KEYS", TaskKey("default", "*"))) == 0 })
+		IsWell(t, r)
 	})
 }
 
@@ -136,6 +137,7 @@ func TestMalformedMessage(t *testing.T) {
 	put(t, r, "active", time.Now().Unix()-100, task("also lost"))
 	waitIn(t, r, 15*time.Second, "archived", 4)
 	waitIn(t, r, 5*time.Second, "retry", 1)
+	IsWell(t, r)
 }
 
 // TestTreacherousIds: ids that look like something else to a careless reader of replies.
