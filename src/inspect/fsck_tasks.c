@@ -160,15 +160,15 @@ static int remember(fsck *f, fsck_queue *queue, uint64_t fingerprint)
     return ASYNQ_OK;
 }
 
-static int visit_member(container_walk *walk, bytes id, bool is_suspect)
+static int visit_member(container_walk *w, bytes id, bool is_suspect)
 {
-    suspects *s = &walk->suspects;
-    uint64_t fingerprint = fsck_fingerprint(walk->kind, id);
-    task_suspect suspect = {.id = id, .container = walk->members.container, .is_in_list = true};
-    suspect.is_repeated = walk->finds_repeated;
-    if (walk->finds_repeated)
+    suspects *s = &w->suspects;
+    uint64_t fingerprint = fsck_fingerprint(w->kind, id);
+    task_suspect suspect = {.id = id, .container = w->members.container, .is_in_list = true};
+    suspect.is_repeated = w->finds_repeated;
+    if (w->finds_repeated)
         return has_seen_twice(s->queue, fingerprint) ? add(s, suspect, NULL) : ASYNQ_OK;
-    int status = walk->kind ? remember(s->f, s->queue, fingerprint) : ASYNQ_OK;
+    int status = w->kind ? remember(s->f, s->queue, fingerprint) : ASYNQ_OK;
     return !status && is_suspect ? add(s, suspect, NULL) : status;
 }
 
@@ -179,50 +179,50 @@ static bool has_wrong_type(int status, const fsck *f)
 }
 
 /* Reads the next members into `page`. In a list they are found by those before, which mending may have moved. */
-static int read_members(container_walk *walk, arena *page, const redis_value **reply)
+static int read_members(container_walk *w, arena *page, const redis_value **reply)
 {
-    fsck *f = walk->suspects.f;
+    fsck *f = w->suspects.f;
     inspect_call call = inspect_begin(f->inspector, INSPECT_READ, f->error);
     while (inspect_again(&call))
-        call.sent = broker_look_members(f->inspector->conn, &walk->suspects.queue->keys, &walk->members,
-                                        inspect_replied, f->inspector);
+        call.sent = broker_look_members(f->inspector->conn, &w->suspects.queue->keys, &w->members, inspect_replied,
+                                        f->inspector);
     if (call.status)
         return call.status;
     *reply = redis_value_copy(call.reply, page);
     return *reply && (*reply)->count ? ASYNQ_OK : error_set_code(f->error, ASYNQ_E_NO_MEMORY);
 }
 
-static int visit_members(container_walk *walk, const redis_value *reply)
+static int visit_members(container_walk *w, const redis_value *reply)
 {
-    member_walk *members = &walk->members;
+    member_walk *members = &w->members;
     int status = ASYNQ_OK;
     members->from = reply->elements[0].text;
     members->before_count = 0;
     for (size_t i = 1; i + 1 < reply->count && !status; i += 2) {
         if (members->is_list && members->before_count < BROKER_LOOK_TASKS)
-            walk->before[members->before_count++] = reply->elements[i].text;
-        status = visit_member(walk, reply->elements[i].text, reply->elements[i + 1].integer != 0);
+            w->before[members->before_count++] = reply->elements[i].text;
+        status = visit_member(w, reply->elements[i].text, reply->elements[i + 1].integer != 0);
     }
     return status;
 }
 
-static int walk_members(container_walk *walk)
+static int walk_members(container_walk *w)
 {
-    fsck *f = walk->suspects.f;
+    fsck *f = w->suspects.f;
     arena pages[2]; /* what was read last is needed to go on */
     int status, turn = 0;
     arena_init(&pages[0], 0);
     arena_init(&pages[1], 0);
-    walk->members.from = bytes_of("0");
-    walk->members.before = walk->before;
+    w->members.from = bytes_of("0");
+    w->members.before = w->before;
     do {
         const redis_value *reply;
         arena_reset(&pages[turn]);
-        status = read_members(walk, &pages[turn], &reply);
+        status = read_members(w, &pages[turn], &reply);
         if (!status)
-            status = visit_members(walk, reply);
+            status = visit_members(w, reply);
         turn = !turn;
-    } while (!status && fsck_go_on(f) && !bytes_equal(walk->members.from, bytes_of("0")));
+    } while (!status && fsck_go_on(f) && !bytes_equal(w->members.from, bytes_of("0")));
     arena_clear(&pages[0]);
     arena_clear(&pages[1]);
     if (has_wrong_type(status, f)) {
@@ -234,10 +234,10 @@ static int walk_members(container_walk *walk)
 
 static int look_at_container(fsck *f, fsck_queue *queue, const member_walk *members, char kind, bool finds_repeated)
 {
-    container_walk walk = {.members = *members, .kind = kind, .finds_repeated = finds_repeated};
-    walk.members.tells_all = kind != '\0';
-    begin(&walk.suspects, f, queue);
-    return end(&walk.suspects, walk_members(&walk));
+    container_walk w = {.members = *members, .kind = kind, .finds_repeated = finds_repeated};
+    w.members.tells_all = kind != '\0';
+    begin(&w.suspects, f, queue);
+    return end(&w.suspects, walk_members(&w));
 }
 
 static bool has_any_seen_twice(fsck_queue *queue)

@@ -21,6 +21,7 @@ type stage struct {
 	r      *Redis
 	c      Enqueuer
 	worker Server
+	prom   *Prometheus
 }
 
 func newStage(t *testing.T) *stage {
@@ -52,7 +53,8 @@ func newStage(t *testing.T) *stage {
 	Eventually(t, 10*time.Second, "the worker's record", func() bool {
 		return len(r.Strings("KEYS", "asynq:workers:*")) == 1 && s.state("dead3") == "archived" && s.state("failing3") == "retry"
 	})
-	web := httptest.NewServer(asynqmon.New(asynqmon.Options{RedisConnOpt: r.Opt()}))
+	s.prom = StartPrometheus(t, r)
+	web := httptest.NewServer(asynqmon.New(asynqmon.Options{RedisConnOpt: r.Opt(), PrometheusAddress: s.prom.URL}))
 	t.Cleanup(web.Close)
 	s.Browser = StartBrowser(t, web.URL)
 	return s
@@ -118,7 +120,7 @@ func TestAsynqmon(t *testing.T) {
 	}{
 		{"queues", queues}, {"tabs", tabs}, {"task", task}, {"active", active}, {"scheduled", scheduled}, {"retry", retry},
 		{"archived", archived}, {"completed", completed}, {"pending", pending}, {"groups", groups}, {"servers", servers},
-		{"schedulers", schedulers}, {"redis and settings", redisAndSettings}, {"deleting a queue", deleteQueue},
+		{"schedulers", schedulers}, {"metrics", metrics}, {"redis and settings", redisAndSettings}, {"deleting a queue", deleteQueue},
 	} {
 		ok := t.Run(part.name, func(t *testing.T) {
 			s.t = t
@@ -339,6 +341,15 @@ func schedulers(s *stage) {
 	Eventually(s.t, 10*time.Second, "the C worker to run what the scheduler enqueues", func() bool {
 		return len(Starts(s.worker.Ledger())) > before
 	})
+}
+
+// metrics: the charts of what Prometheus has seen of the C worker's queues.
+func metrics(s *stage) {
+	s.prom.Has("asynq_queue_size", 3)
+	s.prom.Has("rate(asynq_tasks_processed_total[5m])", 3)
+	s.Open("/q/metrics")
+	s.Shows("Queue Size", "Queue Latency", "Tasks Processed", "Tasks Failed", "Error Rate", "Memory", "default", "low")
+	s.Until(`document.querySelectorAll(".recharts-line-curve").length >= 6`)
 }
 
 func redisAndSettings(s *stage) {
