@@ -124,7 +124,6 @@ static fsck_queue *find_queue(const fsck *f, bytes name)
     return queue;
 }
 
-/* Begins with a queue: looks at its containers at once. */
 static int add_queue(fsck *f, bytes name, bool is_registered, fsck_queue **added)
 {
     fsck_queue *queue = arena_alloc(&f->names, sizeof *queue);
@@ -140,12 +139,19 @@ static int add_queue(fsck *f, bytes name, bool is_registered, fsck_queue **added
         return error_set_code(f->error, ASYNQ_E_NO_MEMORY);
     }
     *added = queue;
+    return ASYNQ_OK;
+}
+
+/* The first look at a queue: at what it has once. */
+static int look_at_queue(fsck *f, fsck_queue *queue)
+{
     int status = fsck_look_at_fixed_keys(f, queue);
     if (!status && !f->stopped)
         status = fsck_look_at_containers(f, queue);
     return status || f->stopped ? status : fsck_look_at_lists(f, queue);
 }
 
+/* All names are known before the first look, for they tell to which queue a key belongs. */
 static int add_registered_queues(fsck *f)
 {
     const bytes words[] = {bytes_of("SMEMBERS"), global_key_name(GLOBAL_KEY_QUEUES)};
@@ -158,10 +164,12 @@ static int add_registered_queues(fsck *f)
     for (size_t i = 0; !status && !f->stopped && i < reply->count; i++) {
         fsck_queue *queue;
         bytes name = reply->elements[i].text;
-        if (!f->options.queue || bytes_equal(name, bytes_of(f->options.queue)))
-            status = add_queue(f, name, true, &queue);
+        status = add_queue(f, name, true, &queue);
     }
     arena_clear(&copies);
+    for (fsck_queue *queue = f->queues; queue && !status && !f->stopped; queue = queue->hh.next)
+        if (!f->options.queue || bytes_equal(queue->keys.queue, bytes_of(f->options.queue)))
+            status = look_at_queue(f, queue);
     return status;
 }
 
@@ -233,20 +241,24 @@ typedef struct met_key {
     fsck_queue *queue;
 } met_key;
 
-/* Which queue a name belongs to: a registered one, if it can. False: to none, or to one that is not asked for. */
+/*
+ * Which queue a name belongs to: of those that are registered the one with the longest name, else the one with the
+ * shortest. False: to none, or to one that is not asked for.
+ */
 static bool parse_name(const fsck *f, bytes name, queue_key_name *parsed)
 {
-    queue_key_name other;
-    if (!queue_key_parse(name, 0, parsed))
-        return false;
-    for (size_t choice = 0; queue_key_parse(name, choice, &other); choice++) {
-        const fsck_queue *known = find_queue(f, other.queue);
-        if (known && known->is_registered) {
+    size_t choices = queue_key_choices(name);
+    bool is_key = false;
+    for (size_t choice = 0; choice < choices; choice++) {
+        queue_key_name other;
+        if (!queue_key_parse(name, choice, &other))
+            continue;
+        const fsck_queue *known = is_key ? find_queue(f, other.queue) : NULL;
+        if (!is_key || (known && known->is_registered))
             *parsed = other;
-            break;
-        }
+        is_key = true;
     }
-    return !f->options.queue || bytes_equal(parsed->queue, bytes_of(f->options.queue));
+    return is_key && (!f->options.queue || bytes_equal(parsed->queue, bytes_of(f->options.queue)));
 }
 
 static int compare_met(const void *a, const void *b)
@@ -298,7 +310,12 @@ static int take_name(fsck *f, scan_pass pass, bytes name, met_key *met, size_t *
     if ((pass == PASS_TASKS) != (parsed.key == QUEUE_KEY_TASK))
         return ASYNQ_OK;
     fsck_queue *queue = find_queue(f, parsed.queue);
-    int status = queue ? ASYNQ_OK : add_queue(f, parsed.queue, false, &queue);
+    int status = ASYNQ_OK;
+    if (!queue) {
+        status = add_queue(f, parsed.queue, false, &queue);
+        if (!status)
+            status = look_at_queue(f, queue);
+    }
     if (!status)
         met[(*count)++] = (met_key){name, parsed, queue};
     return status;

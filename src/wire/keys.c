@@ -68,6 +68,14 @@ static const char *find_queue_end(bytes name, size_t from, size_t choice)
     return NULL;
 }
 
+size_t queue_key_choices(bytes name)
+{
+    size_t choices = 0;
+    while (name.length && find_queue_end(name, 0, choices))
+        choices++;
+    return choices;
+}
+
 static bool is_counter(queue_key key)
 {
     return key == QUEUE_KEY_PROCESSED || key == QUEUE_KEY_FAILED;

@@ -83,8 +83,9 @@ typedef struct queue_key_name {
 
 /*
  * False: it is none. A name in which "}:" stands more than once can belong to several queues; `choice` counts them from
- * 0, the shortest first.
+ * 0, the shortest first, up to queue_key_choices().
  */
+size_t queue_key_choices(bytes name);
 bool queue_key_parse(bytes name, size_t choice, queue_key_name *parsed);
 
 /* Appends "asynq:{<queue>}:unique:<type>:<md5 of the payload>"; an absent payload adds nothing (spec 3.4). */

@@ -46,8 +46,46 @@ START_TEST(daily_counters)
 }
 END_TEST
 
+static void expect_parsed(const char *name, size_t choice, const char *queue, queue_key key, const char *rest)
+{
+    queue_key_name parsed;
+    ck_assert_msg(queue_key_parse(bytes_of(name), choice, &parsed), "%s", name);
+    ck_assert(bytes_equal(parsed.queue, bytes_of(queue)));
+    ck_assert_int_eq(parsed.key, key);
+    ck_assert(bytes_equal(parsed.rest, bytes_of(rest)));
+}
+
+START_TEST(names_taken_apart)
+{
+    queue_key_name parsed;
+    expect_parsed("asynq:{low}:pending", 0, "low", QUEUE_KEY_PENDING, "");
+    expect_parsed("asynq:{low}:t:a:b}", 0, "low", QUEUE_KEY_TASK, "a:b}");
+    expect_parsed("asynq:{low}:g:g:uuid", 0, "low", QUEUE_KEY_GROUP, "g:uuid");
+    expect_parsed("asynq:{low}:groups", 0, "low", QUEUE_KEY_GROUPS, "");
+    expect_parsed("asynq:{low}:processed", 0, "low", QUEUE_KEY_PROCESSED, "");
+    expect_parsed("asynq:{low}:failed:2024-01-01", 0, "low", QUEUE_KEY_FAILED, "2024-01-01");
+    expect_parsed("asynq:{low}:libasynq:quarantine", 0, "low", QUEUE_KEY_QUARANTINE, "");
+    expect_parsed("asynq:{low}:libasynq:quarantined:t:x", 0, "low", QUEUE_KEY_QUARANTINED, "t:x");
+    expect_parsed("asynq:{a}:t:b}:pending", 0, "a", QUEUE_KEY_TASK, "b}:pending");
+    expect_parsed("asynq:{a}:t:b}:pending", 1, "a}:t:b", QUEUE_KEY_PENDING, "");
+    static const char *const others[] = {"",
+                                         "asynq:",
+                                         "asynq:{low",
+                                         "asynq:{low}",
+                                         "asynq:{low}:",
+                                         "asynq:queues",
+                                         "asynq:{low}:pendings",
+                                         "asynq:{low}:t",
+                                         "other:{low}:pending",
+                                         "asynq:servers:{h:1:x}"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        ck_assert_msg(!queue_key_parse(bytes_of(others[i]), 0, &parsed), "%s", others[i]);
+    ck_assert(!queue_key_parse(bytes_of("asynq:{low}:pending"), 1, &parsed));
+}
+END_TEST
+
 Suite *suite_keys(void)
 {
-    const TTest *const list[] = {locks, queue_names, daily_counters, NULL};
+    const TTest *const list[] = {locks, queue_names, names_taken_apart, daily_counters, NULL};
     return suite_of("keys", list);
 }

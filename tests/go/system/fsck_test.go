@@ -522,6 +522,32 @@ func endAll(t *testing.T, w *ward) {
 	})
 }
 
+// TestFsckStrangeNames: names that look like patterns, or like keys of another queue.
+func TestFsckStrangeNames(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	names := []string{"a", "a}:t:b", "a}:pending", "x*y", "[z]", "^", "\\", "with space", "日本", "}:t:", "-"}
+	wards := map[string]*ward{}
+	for i, name := range names {
+		wards[name] = &ward{t: t, r: r, queue: name, random: rand.New(rand.NewSource(int64(i))), tasks: map[string][]string{}}
+		wards[name].fill(2)
+	}
+	before := dumps(r)
+	if findings, _, _ := Fsck(t, r, "--repair"); len(findings) > 0 {
+		t.Fatalf("nothing is broken: %+v", findings)
+	}
+	equal(t, "unchanged", fmt.Sprint(dumps(r)), fmt.Sprint(before))
+	for _, name := range names {
+		id, _ := wards[name].task("retry")
+		wards[name].leave(id, "retry")
+		findings, _, status := Fsck(t, r, "--repair", "--queue="+name)
+		if status != 7 || len(findings) != 1 || findings[0].Queue != name || findings[0].TaskID != id {
+			t.Errorf("%q: status %d, %+v", name, status, findings)
+		}
+	}
+	IsWell(t, r)
+}
+
 // TestFsckAfterGo: Go's inspector leaves a task without a place for each one that does not fit into the archive.
 // They are set aside, because the archive is full; they can be listed, exported and, once seen, deleted.
 func TestFsckAfterGo(t *testing.T) {
