@@ -57,7 +57,7 @@ int run_fsck(cli_run *cli)
                                       },
                                       print_finding, &c, &result, &error);
     cli_end_progress(&c.progress);
-    if (!c.status)
+    if (!c.status && (!failed || result.keys))
         c.status = print_summary(cli, &result, !failed && !cli_is_interrupted());
     if (failed)
         return cli_fail(&error);

@@ -26,6 +26,21 @@ static void print_summary(const cli_command *command, FILE *out)
     fprintf(out, "  %-18s %s\n", cli_command_name(command), command->summary);
 }
 
+enum { LINE_MOST = 78 };
+
+static void print_folded(const char *text, FILE *out)
+{
+    size_t column = 0;
+    for (const char *word = text; *word; word += strspn(word, " ")) {
+        size_t length = strcspn(word, " ");
+        bool begins_line = !column || column + 1 + length > LINE_MOST;
+        fprintf(out, "%s%.*s", !column ? "" : begins_line ? "\n" : " ", (int)length, word);
+        column = begins_line ? length : column + 1 + length;
+        word += length;
+    }
+    fputc('\n', out);
+}
+
 static void help_of_program(FILE *out)
 {
     fputs("asynqctl looks at Asynq's queues in Redis, and steers them.\n\n"
@@ -55,8 +70,10 @@ void cli_help(const cli_command *command, FILE *out)
             *command->arguments ? " " : "", command->arguments);
     if (command->aliases)
         fprintf(out, "also known as: %s\n", command->aliases);
-    if (command->details)
-        fprintf(out, "\n%s\n", command->details);
+    if (command->details) {
+        fputc('\n', out);
+        print_folded(command->details, out);
+    }
     fprintf(out, "\nexample: %s\n", command->example);
     print_flags("flags:", command->flags, out);
     print_flags("flags of all commands:", cli_global_flags, out);
