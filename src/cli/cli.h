@@ -172,6 +172,7 @@ int cli_print_json_line(json_t *document);
 json_t *cli_json_task(const asynq_task_info *task);
 /* Bytes as text, or as {"base64": ...} if they are not UTF-8. */
 json_t *cli_json_bytes(const void *bytes, size_t length);
+json_t *cli_json_text(const char *text);
 /* RFC 3339 in UTC; null for 0. */
 json_t *cli_json_time(int64_t at_ms);
 

@@ -12,13 +12,19 @@ typedef struct checker {
     int status;
 } checker;
 
+static json_t *json_of_finding(const asynq_finding *finding)
+{
+    return json_pack("{ss so so so so so}", "fault", asynq_fault_name(finding->fault), "queue",
+                     cli_json_text(finding->queue), "task_id", cli_json_text(finding->task_id), "key",
+                     cli_json_text(finding->key), "detail", cli_json_text(finding->detail), "mended",
+                     cli_json_text(finding->mended));
+}
+
 static bool print_finding(const asynq_finding *finding, void *arg)
 {
     checker *c = arg;
     if (c->cli->as_json) {
-        c->status = cli_print_json_line(json_pack("{ss ss ss ss ss ss}", "fault", asynq_fault_name(finding->fault),
-                                                  "queue", finding->queue, "task_id", finding->task_id, "key",
-                                                  finding->key, "detail", finding->detail, "mended", finding->mended));
+        c->status = cli_print_json_line(json_of_finding(finding));
         return !c->status;
     }
     cli_end_progress(&c->progress);
@@ -81,8 +87,8 @@ typedef struct quarantine_list {
 
 static json_t *json_of_entry(const quarantine_list *list, const asynq_quarantined *entry)
 {
-    return json_pack("{ss ss so ss so so}", "queue", list->queue, "name", entry->name, "since",
-                     cli_json_time(entry->at_ms), "reason", entry->reason, "message",
+    return json_pack("{so so so so so so}", "queue", cli_json_text(list->queue), "name", cli_json_text(entry->name),
+                     "since", cli_json_time(entry->at_ms), "reason", cli_json_text(entry->reason), "message",
                      cli_json_bytes(entry->message, entry->message_length), "dump",
                      cli_json_bytes(entry->dump, entry->dump_length));
 }

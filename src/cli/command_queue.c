@@ -6,8 +6,8 @@
 
 static json_t *json_of_queue(const char *name, const asynq_queue_info *info)
 {
-    return json_pack("{ss sb sI sI sI sI sI sI sI sI sI sI sI sI sI sI sI so}", "queue", name, "paused", info->paused,
-                     "size", (json_int_t)info->size, "pending", (json_int_t)info->pending, "active",
+    return json_pack("{so sb sI sI sI sI sI sI sI sI sI sI sI sI sI sI sI so}", "queue", cli_json_text(name), "paused",
+                     info->paused, "size", (json_int_t)info->size, "pending", (json_int_t)info->pending, "active",
                      (json_int_t)info->active, "scheduled", (json_int_t)info->scheduled, "retry",
                      (json_int_t)info->retry, "archived", (json_int_t)info->archived, "completed",
                      (json_int_t)info->completed, "aggregating", (json_int_t)info->aggregating, "groups",

@@ -107,6 +107,14 @@ int fsck_command(fsck *f, inspect_kind kind, const bytes *words, size_t count, c
                      refusal.text);
 }
 
+int fsck_pass_over_wrong_type(fsck *f, int status)
+{
+    if (status != ASYNQ_E_REDIS || !strstr(f->error->text, "WRONGTYPE"))
+        return status;
+    error_clear(f->error);
+    return ASYNQ_OK;
+}
+
 bool fsck_go_on(fsck *f)
 {
     int64_t done = f->scanned < f->total ? f->scanned : f->total;

@@ -78,6 +78,10 @@ ASYNQ_MUST_CHECK int fsck_look_at_global_key(fsck *f, bytes name);
 /* The end: looks at the lists of servers and schedulers, and again at all that seemed wrong. */
 ASYNQ_MUST_CHECK int fsck_look_at_records(fsck *f);
 
+/* What came of reading a container. One that has become a key of another type holds nothing; fsck_keys.c tells of it.
+ */
+ASYNQ_MUST_CHECK int fsck_pass_over_wrong_type(fsck *f, int status);
+
 /* One command. */
 ASYNQ_MUST_CHECK int fsck_command(fsck *f, inspect_kind kind, const bytes *words, size_t count,
                                   const redis_value **reply);

@@ -178,11 +178,7 @@ static int look_at_list(listed_sets *sets, const char *scan, bytes list, bytes p
             status = add_listed(sets, prefix, names->elements[i].text);
     } while (!status && !f->stopped && strcmp(cursor, "0") != 0);
     arena_clear(&page);
-    if (status == ASYNQ_E_REDIS && strstr(f->error->text, "WRONGTYPE")) {
-        error_clear(f->error); /* the scan will meet it */
-        status = ASYNQ_OK;
-    }
-    return status;
+    return fsck_pass_over_wrong_type(f, status);
 }
 
 int fsck_look_at_lists(fsck *f, fsck_queue *queue)

@@ -172,12 +172,6 @@ static int visit_member(container_walk *w, bytes id, bool is_suspect)
     return !status && is_suspect ? add(s, suspect, NULL) : status;
 }
 
-/* A container that somebody has replaced by a key of another type holds nothing; fsck_keys.c tells of it. */
-static bool has_wrong_type(int status, const fsck *f)
-{
-    return status == ASYNQ_E_REDIS && strstr(f->error->text, "WRONGTYPE");
-}
-
 /* Reads the next members into `page`. In a list they are found by those before, which mending may have moved. */
 static int read_members(container_walk *w, arena *page, const redis_value **reply)
 {
@@ -225,11 +219,7 @@ static int walk_members(container_walk *w)
     } while (!status && fsck_go_on(f) && !bytes_equal(w->members.from, bytes_of("0")));
     arena_clear(&pages[0]);
     arena_clear(&pages[1]);
-    if (has_wrong_type(status, f)) {
-        error_clear(f->error);
-        status = ASYNQ_OK;
-    }
-    return status;
+    return fsck_pass_over_wrong_type(f, status);
 }
 
 static int look_at_container(fsck *f, fsck_queue *queue, const member_walk *members, char kind, bool finds_repeated)

@@ -121,7 +121,7 @@ void key_append_lock(buf *out, bytes queue, bytes type, bytes payload)
 {
     buf_append_text(out, KEYS_PREFIX ":{");
     buf_append(out, queue.data, queue.length);
-    buf_append_text(out, "}:unique:");
+    buf_append_format(out, "}:%s", queue_key_suffix[QUEUE_KEY_LOCK]);
     buf_append(out, type.data, type.length);
     buf_append_text(out, ":");
     if (payload.data)

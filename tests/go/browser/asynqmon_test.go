@@ -138,7 +138,7 @@ func TestAsynqmon(t *testing.T) {
 func queues(s *stage) {
 	s.Open("/")
 	s.Shows("default", "idle", "low", "Queue Size", "Tasks Processed")
-	s.Picture("queues")
+	s.Picture("asynqmon-queues")
 	s.Act("default", "Pause")
 	Eventually(s.t, 10*time.Second, "the pause", func() bool { return s.r.Int("EXISTS", QueueKey("default", "paused")) == 1 })
 	s.Shows("paused")
@@ -176,7 +176,7 @@ func tabs(s *stage) {
 func task(s *stage) {
 	s.Open("/queues/default/tasks/kept")
 	s.Shows("kept", "completed", `"result": "42"`, "42", "t")
-	s.Picture("task")
+	s.Picture("asynqmon-task")
 	s.Open("/queues/default/tasks/dead1")
 	s.Shows("archived", "dead1", "0/0")
 	s.Open("/queues/default/tasks/nobody")
@@ -187,7 +187,7 @@ func task(s *stage) {
 func active(s *stage) {
 	s.tasks("default", "active")
 	s.Shows("running", "Running")
-	s.Picture("active")
+	s.Picture("asynqmon-active")
 	s.Act("cancelled", "Cancel")
 	s.becomes("default", "cancelled", "retry")
 	if message := s.r.Message("default", "cancelled"); message.ErrorMsg != "context canceled" {
@@ -319,7 +319,7 @@ func servers(s *stage) {
 	s.Shows(host, "default", "low", "active", "1/10")
 	s.Press(`document.querySelector('button[aria-label="expand row"]')`)
 	s.Shows("watched", "Active Workers", "Queue Priority")
-	s.Picture("servers")
+	s.Picture("asynqmon-servers")
 }
 
 // schedulers: Go's, as libasynq has none yet; its tasks are run by the C worker.

@@ -138,7 +138,8 @@ func WithText(selector, text string) string {
 	return fmt.Sprintf(`[...document.querySelectorAll(%q)].find(e => e.textContent.trim() === %q)`, selector, text)
 }
 
-// Picture writes the page as a PNG file into the directory that SCREENSHOTS names, if it does.
+// Picture writes the page as a PNG file into the directory that SCREENSHOTS names, if it does; the README shows some
+// that are kept in docs/pictures.
 func (b *Browser) Picture(name string) {
 	b.t.Helper()
 	directory := os.Getenv("SCREENSHOTS")

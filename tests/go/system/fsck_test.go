@@ -546,6 +546,17 @@ func TestFsckStrangeNames(t *testing.T) {
 		}
 	}
 	IsWell(t, r)
+
+	// Bytes that are no text are told as such, and stop nothing.
+	r.Int("LPUSH", QueueKey("a", "pending"), "\xff\xfe")
+	r.Int("SADD", "asynq:queues", "\xf0")
+	ctl(t, r, "fsck", "--json").expect(t, "odd bytes", 5, `"task_id":\{"base64":"//4="\}.*\n.*"findings":1`, "")
+	ctl(t, r, "fsck", "--repair").expect(t, "odd bytes", 7, `asynq:\{a\}:t:\?\?: it stands in pending \(id removed\)`, "")
+	put := r.Int("HSET", TaskKey("a", "\xff"), "msg", "x", "state", "retry")
+	equal(t, "fields", put, 2)
+	r.Int("ZADD", QueueKey("a", "retry"), 1, "\xff")
+	ctl(t, r, "task", "find", "-q", "a", "-s", "retry", "--json").expect(t, "odd bytes in an id", 0, `"id":\{"base64":"/w=="\}`, "")
+	ctl(t, r, "queue", "ls", "--json").expect(t, "odd bytes in a name", 0, `"base64": "8A=="`, "")
 }
 
 // TestFsckAfterGo: Go's inspector leaves a task without a place for each one that does not fit into the archive (Q-11).
