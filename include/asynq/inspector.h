@@ -240,7 +240,8 @@ typedef struct asynq_act_result {
 /*
  * Acts on the tasks that are in a set when it is called; `options` may be NULL. `result` also tells what was done when
  * an error stopped it. Unlike in Go, tasks dropped from a full archive leave nothing behind, and deleting pending and
- * grouped tasks releases their locks.
+ * grouped tasks releases their locks. After each step it rests as long as the step took, so that others have Redis for
+ * half of the time.
  */
 ASYNQ_API int asynq_inspector_act_all(asynq_inspector *inspector, asynq_action action, const asynq_task_set *set,
                                       const asynq_walk_options *options, asynq_act_result *result, asynq_error *error);

@@ -5,6 +5,7 @@
 #include "base/error.h"
 
 #include <asynq/fsck.h>
+#include <time.h>
 
 static int check_action(asynq_action action, asynq_error *error)
 {
@@ -89,6 +90,24 @@ static size_t bulk_count(bulk *b, const redis_value *reply)
     return done;
 }
 
+/*
+ * One step of many, and then a rest as long as the step took: others have Redis for half of the time. It also lets
+ * Redis's allocator give memory back between the steps; without it one of 10,000 takes 5 to 9 ms.
+ */
+static int steer_and_rest(bulk *b, steer_call *what, const redis_value **reply, asynq_error *error)
+{
+    enum { REST_MOST_MS = 20 };
+    int64_t began_ns = clock_now_ns();
+    int status = steer(b->walk.inspector, &b->walk.keys, what, reply, error);
+    int64_t rest_ns = clock_now_ns() - began_ns;
+    if (status || rest_ns <= 0)
+        return status;
+    if (rest_ns > REST_MOST_MS * NS_PER_MS)
+        rest_ns = REST_MOST_MS * NS_PER_MS;
+    nanosleep(&(struct timespec){.tv_nsec = (long)rest_ns}, NULL);
+    return ASYNQ_OK;
+}
+
 /* The first ones, again and again, until as many were seen as there were at the beginning. */
 static int act_on_all(bulk *b, asynq_error *error)
 {
@@ -104,7 +123,7 @@ static int act_on_all(bulk *b, asynq_error *error)
             .skip = skip,
             .count = left < BROKER_STEER_TASKS ? (size_t)left : BROKER_STEER_TASKS,
         };
-        int status = steer(w->inspector, &w->keys, &what, &reply, error);
+        int status = steer_and_rest(b, &what, &reply, error);
         if (status)
             return status;
         size_t found = reply->count - 1;
@@ -127,7 +146,7 @@ static walk_answer act_on_chunk(void *arg, const asynq_task_info *tasks, size_t 
         const redis_value *reply;
         if (!what.count)
             break;
-        answer.status = steer(b->walk.inspector, &b->walk.keys, &what, &reply, error);
+        answer.status = steer_and_rest(b, &what, &reply, error);
         if (!answer.status)
             answer.removed += bulk_count(b, reply);
     }
