@@ -10,18 +10,7 @@ local groups, staged, quarantine = KEYS[1], KEYS[2], KEYS[3]
 local key_prefix, task_prefix, group_prefix, quarantined_prefix = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local now, now_ns, quarantine_life, mends = ARGV[5], ARGV[6], ARGV[7], ARGV[8] == '1'
 
-local function set_aside(key, why)
-    local name = string.sub(key, #key_prefix + 1)
-    if redis.call('EXISTS', quarantined_prefix .. name) == 1 then
-        name = name .. '#' .. now_ns
-    end
-    redis.call('RENAME', key, quarantined_prefix .. name)
-    redis.call('EXPIRE', quarantined_prefix .. name, quarantine_life)
-    redis.call('HSET', quarantine, name, now .. ' ' .. why)
-    redis.call('EXPIRE', quarantine, quarantine_life)
-    return 'moved to the quarantine'
-end
-
+--@include quarantine
 -- How long a lock may stay is its task's affair. Counters end at a moment that servers choose by their own clocks.
 local slack = { lock = math.huge, counter = 2 * 86400 }
 local function check_life(kind, key, life)
@@ -47,28 +36,23 @@ local function check_lock(key)
     return 'stale-lock', 'its task ' .. holder .. ' has gone', mends and 'released'
 end
 
-local function try(...)
-    local answer = redis.pcall(...)
-    return not (type(answer) == 'table' and answer.err) and answer
-end
-
 local function is_staged(key)
-    return try('ZSCORE', staged, key) and true
+    return ask('ZSCORE', staged, key) and true
 end
 
 -- The sets of groups, and those of which an aggregation is under way, look alike; the latter end with a UUID.
 local function check_group(key)
     local name = string.sub(key, #group_prefix + 1)
-    if try('SISMEMBER', groups, name) == 1 or is_staged(key) then
+    if ask('SISMEMBER', groups, name) == 1 or is_staged(key) then
         return
     end
     local x = string.rep('%x', 4)
     local is_set = string.find(name, ':' .. x .. x .. ('%-' .. x):rep(4) .. x .. x .. '$')
     if is_set then
-        local done = mends and try('ZADD', staged, now, key) and 'to be taken back into its group'
+        local done = mends and ask('ZADD', staged, now, key) and 'to be taken back into its group'
         return 'stale-aggregation-set', 'no aggregation knows it', done
     end
-    return 'unlisted-group', 'the list of groups lacks it', mends and try('SADD', groups, name) and 'listed'
+    return 'unlisted-group', 'the list of groups lacks it', mends and ask('SADD', groups, name) and 'listed'
 end
 
 -- A name without a set.
@@ -76,11 +60,11 @@ local function check_listed(key)
     if redis.call('EXISTS', key) == 1 then
         return
     elseif is_staged(key) then
-        return 'stale-aggregation-set', 'it has no tasks', mends and try('ZREM', staged, key) and 'forgotten'
+        return 'stale-aggregation-set', 'it has no tasks', mends and ask('ZREM', staged, key) and 'forgotten'
     end
     local name = string.sub(key, #group_prefix + 1)
-    if try('SISMEMBER', groups, name) == 1 then
-        return 'empty-group', 'it has no tasks', mends and try('SREM', groups, name) and 'forgotten'
+    if ask('SISMEMBER', groups, name) == 1 then
+        return 'empty-group', 'it has no tasks', mends and ask('SREM', groups, name) and 'forgotten'
     end
 end
 
@@ -94,7 +78,8 @@ local function check_type(key, kind, wanted)
     else
         return
     end
-    return 'wrong-type', why, mends and set_aside(key, 'wrong-type: ' .. why)
+    return 'wrong-type', why, mends and set_key_aside(key, key_prefix, quarantined_prefix, quarantine,
+        { now, now_ns, quarantine_life }, 'wrong-type: ' .. why)
 end
 
 local closer = { lock = check_lock, group = check_group }

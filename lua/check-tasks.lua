@@ -19,11 +19,7 @@ local key_of = { active = active, pending = pending, scheduled = KEYS[4], retry 
 -- A task that stands in several places keeps the first of these, unless its state names one of them.
 local order = { 'active', 'pending', 'retry', 'scheduled', 'archived', 'completed' }
 
-local function ask(...)
-    local answer = redis.pcall(...)
-    return not (type(answer) == 'table' and answer.err) and answer
-end
-
+--@include quarantine
 local function begins_with(text, start)
     return string.sub(text, 1, #start) == start
 end
@@ -108,16 +104,9 @@ local function set_aside(task, id, places, why)
         leave(place, id, 0)
     end
     ask('ZREM', lease, id)
-    local name = string.sub(task.key, #key_prefix + 1)
-    if redis.call('EXISTS', quarantined_prefix .. name) == 1 then
-        name = name .. '#' .. now_ns
-    end
-    redis.call('RENAME', task.key, quarantined_prefix .. name)
-    redis.call('EXPIRE', quarantined_prefix .. name, quarantine_life)
     local from = #places > 0 and ' in ' .. describe(places) or ''
-    redis.call('HSET', quarantine, name, now .. ' ' .. why .. from)
-    redis.call('EXPIRE', quarantine, quarantine_life)
-    return 'moved to the quarantine'
+    return set_key_aside(task.key, key_prefix, quarantined_prefix, quarantine, { now, now_ns, quarantine_life },
+        why .. from)
 end
 
 local function put_in_set(id, state, score)

@@ -13,13 +13,12 @@ int asynq_inspector_key_slot(asynq_inspector *inspector, const char *queue, int 
     if (status)
         return status;
     const bytes words[] = {bytes_of("CLUSTER"), bytes_of("KEYSLOT"), keys.key[QUEUE_KEY_PENDING]};
-    inspect_call call = inspect_begin(inspector, INSPECT_READ, error);
-    while (inspect_again(&call))
-        call.sent = broker_command(inspector->conn, words, 3, inspect_replied, inspector);
-    if (!call.status)
-        *slot = (int)redis_value_integer(call.reply);
+    const redis_value *reply;
+    status = inspect_command(inspector, INSPECT_READ, words, 3, &reply, error);
+    if (!status)
+        *slot = (int)redis_value_integer(reply);
     queue_keys_clear(&keys);
-    return call.status;
+    return status;
 }
 
 /* The range of a reply to CLUSTER SLOTS in which a slot is: first, last, then nodes. NULL: none. */
@@ -80,12 +79,11 @@ int asynq_inspector_cluster_nodes(asynq_inspector *inspector, const char *queue,
     if (status)
         return status;
     const bytes words[] = {bytes_of("CLUSTER"), bytes_of("SLOTS")};
-    inspect_call call = inspect_begin(inspector, INSPECT_READ, error);
-    while (inspect_again(&call))
-        call.sent = broker_command(inspector->conn, words, 2, inspect_replied, inspector);
-    if (call.status)
-        return call.status;
-    const redis_value *range = find_range(call.reply, slot);
+    const redis_value *ranges;
+    status = inspect_command(inspector, INSPECT_READ, words, 2, &ranges, error);
+    if (status)
+        return status;
+    const redis_value *range = find_range(ranges, slot);
     if (!range)
         return error_set(error, ASYNQ_E_NOT_FOUND, "no node of the cluster has slot %d of queue \"%.150s\"", slot,
                          queue);

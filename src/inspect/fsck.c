@@ -96,15 +96,11 @@ int fsck_report_result(fsck *f, const fsck_queue *queue, bytes id, bytes key, co
 
 int fsck_command(fsck *f, inspect_kind kind, const bytes *words, size_t count, const redis_value **reply)
 {
-    inspect_call call = inspect_begin(f->inspector, kind, f->error);
-    while (inspect_again(&call))
-        call.sent = broker_command(f->inspector->conn, words, count, inspect_replied, f->inspector);
-    *reply = call.reply;
-    if (call.status != ASYNQ_E_REDIS || count < 2)
-        return call.status;
+    int status = inspect_command(f->inspector, kind, words, count, reply, f->error);
+    if (status != ASYNQ_E_REDIS || count < 2)
+        return status;
     asynq_error refusal = *f->error;
-    return error_set(f->error, call.status, "%.*s %.*s: %.150s", BYTES_ARGS(words[0]), BYTES_ARGS(words[1]),
-                     refusal.text);
+    return error_set(f->error, status, "%.*s %.*s: %.150s", BYTES_ARGS(words[0]), BYTES_ARGS(words[1]), refusal.text);
 }
 
 int fsck_pass_over_wrong_type(fsck *f, int status)

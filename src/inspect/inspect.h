@@ -63,6 +63,10 @@ bool inspect_again(inspect_call *call);
 /* The broker_cb of all commands. `arg` is the inspector. */
 void inspect_replied(void *arg, int status, const asynq_error *error, const redis_value *reply);
 
+/* One plain command of words. The reply lives until the next call. */
+ASYNQ_MUST_CHECK int inspect_command(asynq_inspector *inspector, inspect_kind kind, const bytes *words, size_t count,
+                                     const redis_value **reply, asynq_error *error);
+
 /* Checks the name of a queue and makes its keys, which the caller clears. */
 ASYNQ_MUST_CHECK int inspect_keys(queue_keys *keys, const char *queue, asynq_error *error);
 /* The same for a queue that must exist. */

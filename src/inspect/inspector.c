@@ -240,6 +240,16 @@ bool inspect_again(inspect_call *call)
     return call->status == ASYNQ_OK;
 }
 
+int inspect_command(asynq_inspector *inspector, inspect_kind kind, const bytes *words, size_t count,
+                    const redis_value **reply, asynq_error *error)
+{
+    inspect_call call = inspect_begin(inspector, kind, error);
+    while (inspect_again(&call))
+        call.sent = broker_command(inspector->conn, words, count, inspect_replied, inspector);
+    *reply = call.reply;
+    return call.status;
+}
+
 /* ---- names ---- */
 
 int inspect_keys(queue_keys *keys, const char *queue, asynq_error *error)
@@ -257,12 +267,11 @@ int inspect_queue_keys(asynq_inspector *inspector, queue_keys *keys, const char 
     if (status)
         return status;
     const bytes words[] = {bytes_of("SISMEMBER"), global_key_name(GLOBAL_KEY_QUEUES), keys->queue};
-    inspect_call call = inspect_begin(inspector, INSPECT_READ, error);
-    while (inspect_again(&call))
-        call.sent = broker_command(inspector->conn, words, 3, inspect_replied, inspector);
-    if (!call.status && redis_value_integer(call.reply) == 0)
-        call.status = error_set(error, ASYNQ_E_NOT_FOUND, "queue \"%.200s\" not found", queue);
-    if (call.status)
+    const redis_value *reply;
+    status = inspect_command(inspector, INSPECT_READ, words, 3, &reply, error);
+    if (!status && redis_value_integer(reply) == 0)
+        status = error_set(error, ASYNQ_E_NOT_FOUND, "queue \"%.200s\" not found", queue);
+    if (status)
         queue_keys_clear(keys);
-    return call.status;
+    return status;
 }

@@ -11,12 +11,10 @@
 static int ask(asynq_inspector *inspector, inspect_kind kind, const bytes *words, size_t count, arena *copy,
                const redis_value **reply, asynq_error *error)
 {
-    inspect_call call = inspect_begin(inspector, kind, error);
-    while (inspect_again(&call))
-        call.sent = broker_command(inspector->conn, words, count, inspect_replied, inspector);
-    if (call.status)
-        return call.status;
-    *reply = redis_value_copy(call.reply, copy);
+    int status = inspect_command(inspector, kind, words, count, reply, error);
+    if (status)
+        return status;
+    *reply = redis_value_copy(*reply, copy);
     return *reply ? ASYNQ_OK : error_set_code(error, ASYNQ_E_NO_MEMORY);
 }
 

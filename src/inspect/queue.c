@@ -15,16 +15,15 @@ int asynq_inspector_queues(asynq_inspector *inspector, asynq_name_list *queues, 
 {
     *queues = (asynq_name_list){0};
     const bytes words[] = {bytes_of("SMEMBERS"), global_key_name(GLOBAL_KEY_QUEUES)};
-    inspect_call call = inspect_begin(inspector, INSPECT_READ, error);
-    while (inspect_again(&call))
-        call.sent = broker_command(inspector->conn, words, 2, inspect_replied, inspector);
-    if (call.status)
-        return call.status;
+    const redis_value *reply;
+    int status = inspect_command(inspector, INSPECT_READ, words, 2, &reply, error);
+    if (status)
+        return status;
     asynq_memory *memory = inspect_memory_new();
-    const char **names = memory ? arena_alloc(&memory->arena, (call.reply->count + 1) * sizeof *names) : NULL;
+    const char **names = memory ? arena_alloc(&memory->arena, (reply->count + 1) * sizeof *names) : NULL;
     bool has_all = names != NULL;
-    for (size_t i = 0; has_all && i < call.reply->count; i++) {
-        bytes name = call.reply->elements[i].text;
+    for (size_t i = 0; has_all && i < reply->count; i++) {
+        bytes name = reply->elements[i].text;
         names[i] = arena_dup(&memory->arena, name.data, name.length);
         has_all = names[i] != NULL;
     }
@@ -32,8 +31,8 @@ int asynq_inspector_queues(asynq_inspector *inspector, asynq_name_list *queues, 
         asynq_memory_free(memory);
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     }
-    qsort(names, call.reply->count, sizeof *names, compare_names);
-    *queues = (asynq_name_list){names, call.reply->count, memory};
+    qsort(names, reply->count, sizeof *names, compare_names);
+    *queues = (asynq_name_list){names, reply->count, memory};
     return ASYNQ_OK;
 }
 
@@ -218,18 +217,16 @@ static int read_days(asynq_inspector *inspector, const queue_keys *keys, asynq_d
             words[1 + 2 * i + k] = (bytes){name->data, name->length};
         }
     }
-    inspect_call call = inspect_begin(inspector, INSPECT_READ, error);
-    while (!failed && inspect_again(&call))
-        call.sent = broker_command(inspector->conn, words, 1 + 2 * count, inspect_replied, inspector);
+    const redis_value *reply;
+    int status = failed ? error_set_code(error, ASYNQ_E_NO_MEMORY)
+                        : inspect_command(inspector, INSPECT_READ, words, 1 + 2 * count, &reply, error);
     for (size_t i = 0; i < 2 * count; i++)
         buf_clear(&names[i]);
-    if (failed)
-        return error_set_code(error, ASYNQ_E_NO_MEMORY);
-    for (size_t i = 0; !call.status && i < count; i++) {
-        days[i].processed = redis_value_integer(redis_value_at(call.reply, 2 * i));
-        days[i].failed = redis_value_integer(redis_value_at(call.reply, 2 * i + 1));
+    for (size_t i = 0; !status && i < count; i++) {
+        days[i].processed = redis_value_integer(redis_value_at(reply, 2 * i));
+        days[i].failed = redis_value_integer(redis_value_at(reply, 2 * i + 1));
     }
-    return call.status;
+    return status;
 }
 
 int asynq_inspector_history(asynq_inspector *inspector, const char *queue, asynq_day *days, size_t count,
@@ -262,13 +259,12 @@ int asynq_inspector_pause(asynq_inspector *inspector, const char *queue, asynq_e
         return status;
     snprintf(now, sizeof now, "%lld", (long long)floor_div(clock_now_ns(), NS_PER_SECOND));
     const bytes words[] = {bytes_of("SET"), keys.key[QUEUE_KEY_PAUSED], bytes_of(now), bytes_of("NX")};
-    inspect_call call = inspect_begin(inspector, INSPECT_CHANGE, error);
-    while (inspect_again(&call))
-        call.sent = broker_command(inspector->conn, words, 4, inspect_replied, inspector);
+    const redis_value *reply;
+    status = inspect_command(inspector, INSPECT_CHANGE, words, 4, &reply, error);
     queue_keys_clear(&keys);
-    if (!call.status && call.reply->type == REDIS_NIL)
+    if (!status && reply->type == REDIS_NIL)
         return error_set(error, ASYNQ_E_STATE, "queue \"%.200s\" is already paused", queue);
-    return call.status;
+    return status;
 }
 
 int asynq_inspector_unpause(asynq_inspector *inspector, const char *queue, asynq_error *error)
@@ -278,11 +274,10 @@ int asynq_inspector_unpause(asynq_inspector *inspector, const char *queue, asynq
     if (status)
         return status;
     const bytes words[] = {bytes_of("DEL"), keys.key[QUEUE_KEY_PAUSED]};
-    inspect_call call = inspect_begin(inspector, INSPECT_CHANGE, error);
-    while (inspect_again(&call))
-        call.sent = broker_command(inspector->conn, words, 2, inspect_replied, inspector);
+    const redis_value *reply;
+    status = inspect_command(inspector, INSPECT_CHANGE, words, 2, &reply, error);
     queue_keys_clear(&keys);
-    if (!call.status && redis_value_integer(call.reply) == 0)
+    if (!status && redis_value_integer(reply) == 0)
         return error_set(error, ASYNQ_E_STATE, "queue \"%.200s\" is not paused", queue);
-    return call.status;
+    return status;
 }

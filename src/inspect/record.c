@@ -43,12 +43,10 @@ int inspect_each_record(asynq_inspector *inspector, global_key index, const char
         bytes words[RECORD_COMMAND_WORDS];
         for (size_t k = 0; k < command_words; k++) /* NULL stands for the record's name */
             words[k] = command[k] ? bytes_of(command[k]) : names->elements[i].text;
-        inspect_call call = inspect_begin(inspector, INSPECT_READ, error);
-        while (inspect_again(&call))
-            call.sent = broker_command(inspector->conn, words, command_words, inspect_replied, inspector);
-        status = call.status;
+        const redis_value *reply;
+        status = inspect_command(inspector, INSPECT_READ, words, command_words, &reply, error);
         if (!status)
-            status = visit(arg, call.reply, error);
+            status = visit(arg, reply, error);
     }
     arena_clear(&memory);
     return status;

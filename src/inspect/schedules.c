@@ -99,18 +99,16 @@ static int read_events(asynq_inspector *inspector, bytes key, int64_t first, int
     snprintf(from, sizeof from, "%" PRId64, first);
     snprintf(to, sizeof to, "%" PRId64, first + size - 1);
     const bytes words[] = {bytes_of("ZREVRANGE"), key, bytes_of(from), bytes_of(to)};
-    inspect_call call = inspect_begin(inspector, INSPECT_READ, error);
-    while (inspect_again(&call))
-        call.sent = broker_command(inspector->conn, words, 4, inspect_replied, inspector);
-    if (call.status)
-        return call.status;
+    const redis_value *reply;
+    int status = inspect_command(inspector, INSPECT_READ, words, 4, &reply, error);
+    if (status)
+        return status;
     asynq_memory *memory = inspect_memory_new();
-    asynq_schedule_event *events =
-        memory ? arena_alloc(&memory->arena, (call.reply->count + 1) * sizeof *events) : NULL;
+    asynq_schedule_event *events = memory ? arena_alloc(&memory->arena, (reply->count + 1) * sizeof *events) : NULL;
     bool failed = !events;
     size_t count = 0;
-    for (size_t i = 0; i < call.reply->count && !failed; i++) {
-        bytes encoded = call.reply->elements[i].text;
+    for (size_t i = 0; i < reply->count && !failed; i++) {
+        bytes encoded = reply->elements[i].text;
         arena scratch;
         scheduler_event record;
         record_arena_init(&scratch, encoded.length);

@@ -296,9 +296,8 @@ static int drop_queue(asynq_inspector *inspector, const char *queue, asynq_error
                                 queue);
     if (!call.status) {
         const bytes words[] = {bytes_of("SREM"), global_key_name(GLOBAL_KEY_QUEUES), keys.queue};
-        call = inspect_begin(inspector, INSPECT_CHANGE, error);
-        while (inspect_again(&call))
-            call.sent = broker_command(inspector->conn, words, 3, inspect_replied, inspector);
+        const redis_value *reply;
+        call.status = inspect_command(inspector, INSPECT_CHANGE, words, 3, &reply, error);
     }
     queue_keys_clear(&keys);
     return call.status;

@@ -316,8 +316,6 @@ int asynq_inspector_update_payload(asynq_inspector *inspector, const char *queue
 int asynq_inspector_cancel(asynq_inspector *inspector, const char *id, asynq_error *error)
 {
     const bytes words[] = {bytes_of("PUBLISH"), global_key_name(GLOBAL_KEY_CANCEL), bytes_of(id)};
-    inspect_call call = inspect_begin(inspector, INSPECT_CHANGE, error);
-    while (inspect_again(&call))
-        call.sent = broker_command(inspector->conn, words, 3, inspect_replied, inspector);
-    return call.status;
+    const redis_value *reply;
+    return inspect_command(inspector, INSPECT_CHANGE, words, 3, &reply, error);
 }

@@ -48,12 +48,11 @@ void walk_end(walk *w)
 int walk_count(walk *w, asynq_error *error)
 {
     const bytes words[] = {bytes_of(w->place.is_list ? "LLEN" : "ZCARD"), w->place.key};
-    inspect_call call = inspect_begin(w->inspector, INSPECT_READ, error);
-    while (inspect_again(&call))
-        call.sent = broker_command(w->inspector->conn, words, 2, inspect_replied, w->inspector);
-    if (!call.status)
-        w->total = redis_value_integer(call.reply);
-    return call.status;
+    const redis_value *reply;
+    int status = inspect_command(w->inspector, INSPECT_READ, words, 2, &reply, error);
+    if (!status)
+        w->total = redis_value_integer(reply);
+    return status;
 }
 
 bool walk_go_on(walk *w, size_t passed)
