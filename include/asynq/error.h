@@ -26,7 +26,7 @@ extern "C" {
     X(UNAVAILABLE, -5, true, "Redis cannot be reached")                                                                \
     X(OUTCOME_UNKNOWN, -6, true, "the connection was lost before the answer came")                                     \
     X(REDIS, -7, false, "Redis answered with an error")                                                                \
-    X(AUTH, -8, false, "Redis refused the credentials")                                                                \
+    X(AUTH, -8, false, "authentication failed")                                                                        \
     X(VERSION, -9, false, "Redis is too old")                                                                          \
     X(NO_MEMORY, -10, true, "out of memory")                                                                           \
     X(CLOSED, -11, false, "already closed")                                                                            \

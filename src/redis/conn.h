@@ -92,7 +92,7 @@ redis_args *redis_conn_script_args(redis_conn *conn, script_id script, int key_c
 const char *redis_conn_run_id(const redis_conn *conn);
 int64_t redis_conn_client_id(const redis_conn *conn);
 
-/* Wrong credentials and the like do not get better by waiting. */
+/* Wrong credentials, a certificate that is not trusted and the like do not get better by waiting. */
 bool redis_error_is_final(int status);
 
 /* Turns a result that is not success into a code and a text. 0 if the reply is not an error. */
