@@ -1,11 +1,12 @@
 /*
  * All of libasynq: enqueue tasks (client.h), run them (server.h), look at them and steer them (inspector.h), find what
- * is broken and mend it (fsck.h).
+ * is broken and mend it (fsck.h), and when periodic tasks are due (cron.h).
  */
 #ifndef ASYNQ_ASYNQ_H
 #define ASYNQ_ASYNQ_H
 
 #include <asynq/client.h>
+#include <asynq/cron.h>
 #include <asynq/error.h>
 #include <asynq/fsck.h>
 #include <asynq/inspector.h>

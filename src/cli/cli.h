@@ -99,6 +99,8 @@ const char *cli_text(const cli_run *cli, const char *flag);
 int64_t cli_number(const cli_run *cli, const char *flag);
 /* The nearest of some words, to be suggested; NULL: none is near. */
 const char *cli_nearest(const char *word, const char *const *words, size_t count);
+/* Unix time in ms. */
+int64_t cli_now_ms(void);
 /* Reads a duration in ms, or a time in Unix ms. False: it is none. */
 bool cli_read_duration(const char *text, int64_t *ms);
 bool cli_read_time(const char *text, int64_t *at_ms);

@@ -1,15 +1,9 @@
-/* Servers, schedulers and groups. */
+/* Servers and groups. */
 #include "cli/commands.h"
 
 #include "base/buf.h"
-#include "base/clock.h"
 
 #include <inttypes.h>
-
-static int64_t now_ms(void)
-{
-    return clock_now_ns() / NS_PER_MS;
-}
 
 /* ---- servers ---- */
 
@@ -44,7 +38,7 @@ static void add_server(cli_table *table, const asynq_server_info *server)
     cli_table_add(table, server->status);
     cli_table_addf(table, "%" PRId32 "/%" PRId32, server->active_workers, server->concurrency);
     cli_table_add(table, queues.data ? queues.data : "");
-    cli_table_add(table, cli_format_duration(now_ms() - server->started_at_ms, age));
+    cli_table_add(table, cli_format_duration(cli_now_ms() - server->started_at_ms, age));
     buf_clear(&queues);
 }
 
@@ -70,98 +64,6 @@ int run_server_ls(cli_run *cli)
         cli_table_print(cli, table);
     }
     asynq_memory_free(list.memory);
-    return status;
-}
-
-/* ---- schedulers ---- */
-
-static json_t *json_of_schedule(const asynq_schedule_info *schedule)
-{
-    json_t *options = json_array();
-    for (size_t i = 0; i < schedule->option_count; i++)
-        json_array_append_new(options, json_string(schedule->options[i]));
-    return json_pack("{ss ss ss so so so so}", "id", schedule->id, "spec", schedule->spec, "type", schedule->task_type,
-                     "payload", cli_json_bytes(schedule->payload, schedule->payload_length), "options", options,
-                     "next_at", cli_json_time(schedule->next_at_ms), "previous_at",
-                     cli_json_time(schedule->previous_at_ms));
-}
-
-static void add_schedule(cli_table *table, const asynq_schedule_info *schedule)
-{
-    char text[32];
-    buf options;
-    buf_init(&options, 0);
-    for (size_t i = 0; i < schedule->option_count; i++)
-        buf_append_format(&options, "%s%s", i ? " " : "", schedule->options[i]);
-    cli_table_add(table, schedule->id);
-    cli_table_add(table, schedule->spec);
-    cli_table_add(table, schedule->task_type);
-    cli_table_add(table, cli_format_payload(schedule->payload, schedule->payload_length));
-    cli_table_add(table, options.data ? options.data : "");
-    cli_table_add(table, schedule->next_at_ms <= now_ms() ? "now"
-                                                          : cli_format_duration(schedule->next_at_ms - now_ms(), text));
-    cli_table_add(table, cli_format_duration(schedule->previous_at_ms ? now_ms() - schedule->previous_at_ms : 0, text));
-    buf_clear(&options);
-}
-
-int run_cron_ls(cli_run *cli)
-{
-    static const char *const titles[] = {"ENTRY", "SPEC", "TYPE", "PAYLOAD", "OPTIONS", ">NEXT IN", ">LAST AGO", NULL};
-    asynq_error error;
-    asynq_schedule_list list;
-    if (asynq_inspector_schedules(cli->inspector, &list, &error))
-        return cli_fail(&error);
-    int status = CLI_OK;
-    if (cli->as_json) {
-        json_t *rows = json_array();
-        for (size_t i = 0; i < list.count; i++)
-            json_array_append_new(rows, json_of_schedule(&list.schedules[i]));
-        status = cli_print_json(rows);
-    } else if (!list.count) {
-        fputs("no scheduler has entries\n", stderr);
-    } else {
-        cli_table *table = cli_table_new(titles);
-        for (size_t i = 0; i < list.count; i++)
-            add_schedule(table, &list.schedules[i]);
-        cli_table_print(cli, table);
-    }
-    asynq_memory_free(list.memory);
-    return status;
-}
-
-static int print_events(const cli_run *cli, const char *entry, const asynq_schedule_event_list *list)
-{
-    static const char *const titles[] = {"ENTRY", "TASK", "ENQUEUED AT", NULL};
-    if (cli->as_json) {
-        json_t *events = json_array();
-        for (size_t i = 0; i < list->count; i++)
-            json_array_append_new(events, json_pack("{ss so}", "task_id", list->events[i].task_id, "enqueued_at",
-                                                    cli_json_time(list->events[i].at_ms)));
-        return cli_print_json(json_pack("{ss so}", "entry", entry, "events", events));
-    }
-    char text[32];
-    cli_table *table = cli_table_new(titles);
-    for (size_t i = 0; i < list->count; i++) {
-        cli_table_add(table, entry);
-        cli_table_add(table, list->events[i].task_id);
-        cli_table_add(table, cli_format_time(list->events[i].at_ms, text));
-    }
-    cli_table_print(cli, table);
-    return CLI_OK;
-}
-
-int run_cron_history(cli_run *cli)
-{
-    asynq_error error;
-    asynq_schedule_event_list list;
-    asynq_page page = {cli_number(cli, "page"), cli_number(cli, "size")};
-    int status = CLI_OK;
-    for (int i = 0; i < cli->argument_count && !status; i++) {
-        if (asynq_inspector_schedule_events(cli->inspector, cli->arguments[i], &page, &list, &error))
-            return cli_fail(&error);
-        status = print_events(cli, cli->arguments[i], &list);
-        asynq_memory_free(list.memory);
-    }
     return status;
 }
 

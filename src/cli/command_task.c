@@ -28,11 +28,6 @@ static const char *const titles[][10] = {
     [ASYNQ_STATE_AGGREGATING] = {"ID", "TYPE", "PAYLOAD", "GROUP", "SINCE", NULL},
 };
 
-static int64_t now_ms(void)
-{
-    return clock_now_ns() / NS_PER_MS;
-}
-
 static void add_time(cli_table *table, int64_t at_ms)
 {
     char text[32];
@@ -42,7 +37,7 @@ static void add_time(cli_table *table, int64_t at_ms)
 static void add_until(cli_table *table, int64_t at_ms)
 {
     char text[32];
-    cli_table_add(table, at_ms <= now_ms() ? "now" : cli_format_duration(at_ms - now_ms(), text));
+    cli_table_add(table, at_ms <= cli_now_ms() ? "now" : cli_format_duration(at_ms - cli_now_ms(), text));
 }
 
 cli_table *cli_task_table(asynq_state state)
@@ -66,7 +61,7 @@ void cli_add_task(cli_table *table, const asynq_task_info *task)
         break;
     case ASYNQ_STATE_PENDING:
         cli_table_addf(table, "%" PRId32 "/%" PRId32, task->retried, task->max_retry);
-        cli_table_add(table, cli_format_duration(task->since_ms ? now_ms() - task->since_ms : 0, text));
+        cli_table_add(table, cli_format_duration(task->since_ms ? cli_now_ms() - task->since_ms : 0, text));
         break;
     case ASYNQ_STATE_SCHEDULED:
         add_until(table, task->next_process_at_ms);

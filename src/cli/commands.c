@@ -43,6 +43,11 @@ const cli_flag cli_global_flags[] = {
     }
 
 static const cli_flag flags_history[] = {{"days", 'x', CLI_NUMBER, "N", "10", "how many days", false}, {0}};
+static const cli_flag flags_next[] = {
+    {"count", 'n', CLI_NUMBER, "N", "5", "how many", false},
+    {"zone", 'z', CLI_TEXT, "ZONE", "UTC", "the time zone, unless SPEC names one", false},
+    {"from", '\0', CLI_TIME, "TIME", "now", "after this time", false},
+    {0}};
 static const cli_flag flags_rm[] = {{"force", 'f', CLI_SWITCH, NULL, NULL, "also with tasks in it", false}, {0}};
 static const cli_flag flags_task_ls[] = {FLAG_QUEUE, FLAG_STATE, FLAG_GROUP, FLAG_PAGE, {0}};
 static const cli_flag flags_find[] = {FLAG_QUEUE,
@@ -158,6 +163,10 @@ const cli_command cli_commands[] = {
     {"cron", "ls", "list", "", 0, 0, "list entries of schedulers", NULL, NULL, run_cron_ls, "asynqctl cron ls"},
     {"cron", "history", NULL, "ENTRY...", 1, -1, "what entries have enqueued", NULL, flags_events, run_cron_history,
      "asynqctl cron history 5f9a0b44-9490-40ba-83ad-c64079997f0c"},
+    {"cron", "next", NULL, "SPEC", 1, 1, "print when a cron specification is due",
+     "SPEC is five fields, such as '*/15 9-17 * * mon-fri'; @hourly, @daily, @weekly, @monthly or @yearly; or "
+     "'@every 1h30m'. It may begin with a zone: 'CRON_TZ=Europe/Berlin 0 3 * * *'. Redis is not asked.",
+     flags_next, run_cron_next, "asynqctl cron next --zone Europe/Berlin '30 9 * * mon-fri'"},
 
     {"group", "ls", "list", "", 0, 0, "list groups of a queue", NULL, flags_queue, run_group_ls,
      "asynqctl group ls -q low"},

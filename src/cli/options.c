@@ -121,10 +121,15 @@ static bool read_calendar(const char *text, int64_t *at_ms)
     return true;
 }
 
+int64_t cli_now_ms(void)
+{
+    return clock_now_ns() / NS_PER_MS;
+}
+
 bool cli_read_time(const char *text, int64_t *at_ms)
 {
     int64_t ms;
-    int64_t now_ms = clock_now_ns() / NS_PER_MS;
+    int64_t now_ms = cli_now_ms();
     if (strcmp(text, "now") == 0) {
         *at_ms = now_ms;
         return true;

@@ -32,6 +32,8 @@ extern const peer_row peer_broker_rows[];
 extern const peer_row peer_server_rows[];
 /* The inspector (peer_inspect.c). */
 extern const peer_row peer_inspect_rows[];
+/* Schedules (peer_schedule.c). */
+extern const peer_row peer_schedule_rows[];
 /* Records (peer_wire.c). */
 extern const peer_row peer_wire_rows[];
 

@@ -4,6 +4,7 @@
 
 #include <check.h>
 
+Suite *suite_cron(void);
 Suite *suite_keys(void);
 Suite *suite_lease(void);
 Suite *suite_memory(void);

@@ -16,7 +16,7 @@ type event struct {
 	Action, Package, Test, Output string
 }
 
-var caseID = regexp.MustCompile(`/([ACIST]-\d\d)`)
+var caseID = regexp.MustCompile(`/([ACGHIMRST]-\d\d)`)
 
 func main() {
 	results := map[string]string{}

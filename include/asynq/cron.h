@@ -1,0 +1,47 @@
+/*
+ * Cron specifications: when a periodic task is due.
+ *
+ *     30 9 * * mon-fri                   minute, hour, day of the month, month, day of the week
+ *     CRON_TZ=Europe/Berlin 0 3 * * *    the same in a zone
+ *     @daily                             or @hourly, @weekly, @monthly, @yearly
+ *     @every 1h30m                       each so long
+ *
+ * The grammar is Asynq's (that of robfig/cron v3). Each field is "*" or "?", a number or name, a range "1-5", any of
+ * them with a step "/15", or several joined by commas. If both days are restricted, one that meets either will do.
+ */
+#ifndef ASYNQ_CRON_H
+#define ASYNQ_CRON_H
+
+#include <asynq/client.h>
+#include <asynq/error.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct asynq_cron asynq_cron;
+
+/*
+ * Reads a specification. `zone` is an IANA name and holds unless the text names one; NULL: UTC. Returns NULL and fills
+ * `error` (ASYNQ_E_INVALID: where and what is wrong; ASYNQ_E_NO_MEMORY). Thread: any.
+ */
+ASYNQ_API ASYNQ_MUST_CHECK asynq_cron *asynq_cron_new(const char *spec, const char *zone, asynq_error *error);
+/* Accepts NULL. */
+ASYNQ_API void asynq_cron_free(asynq_cron *cron);
+
+/* The zone in which the fields are read. Lives as long as `cron`. */
+ASYNQ_API const char *asynq_cron_zone(const asynq_cron *cron);
+
+/*
+ * The first time after `after_ms`, both Unix time in ms: for fields the earliest second that matches in the zone, so
+ * that a time skipped by the change to summer time is left out and a repeated one comes twice; for "@every" the whole
+ * second of `after_ms` plus the interval. ASYNQ_NONE if there is none in the next five calendar years. Thread: any.
+ */
+ASYNQ_API int64_t asynq_cron_next_ms(const asynq_cron *cron, int64_t after_ms);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,148 @@
+/* Entries of schedulers, and what a cron specification means. */
+#include "cli/commands.h"
+
+#include "base/buf.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+/* ---- entries ---- */
+
+static json_t *json_of_schedule(const asynq_schedule_info *schedule)
+{
+    json_t *options = json_array();
+    for (size_t i = 0; i < schedule->option_count; i++)
+        json_array_append_new(options, json_string(schedule->options[i]));
+    return json_pack("{ss ss ss so so so so}", "id", schedule->id, "spec", schedule->spec, "type", schedule->task_type,
+                     "payload", cli_json_bytes(schedule->payload, schedule->payload_length), "options", options,
+                     "next_at", cli_json_time(schedule->next_at_ms), "previous_at",
+                     cli_json_time(schedule->previous_at_ms));
+}
+
+static void add_schedule(cli_table *table, const asynq_schedule_info *schedule)
+{
+    char text[32];
+    buf options;
+    buf_init(&options, 0);
+    for (size_t i = 0; i < schedule->option_count; i++)
+        buf_append_format(&options, "%s%s", i ? " " : "", schedule->options[i]);
+    cli_table_add(table, schedule->id);
+    cli_table_add(table, schedule->spec);
+    cli_table_add(table, schedule->task_type);
+    cli_table_add(table, cli_format_payload(schedule->payload, schedule->payload_length));
+    cli_table_add(table, options.data ? options.data : "");
+    cli_table_add(table, schedule->next_at_ms <= cli_now_ms()
+                             ? "now"
+                             : cli_format_duration(schedule->next_at_ms - cli_now_ms(), text));
+    cli_table_add(table,
+                  cli_format_duration(schedule->previous_at_ms ? cli_now_ms() - schedule->previous_at_ms : 0, text));
+    buf_clear(&options);
+}
+
+int run_cron_ls(cli_run *cli)
+{
+    static const char *const titles[] = {"ENTRY", "SPEC", "TYPE", "PAYLOAD", "OPTIONS", ">NEXT IN", ">LAST AGO", NULL};
+    asynq_error error;
+    asynq_schedule_list list;
+    if (asynq_inspector_schedules(cli->inspector, &list, &error))
+        return cli_fail(&error);
+    int status = CLI_OK;
+    if (cli->as_json) {
+        json_t *rows = json_array();
+        for (size_t i = 0; i < list.count; i++)
+            json_array_append_new(rows, json_of_schedule(&list.schedules[i]));
+        status = cli_print_json(rows);
+    } else if (!list.count) {
+        fputs("no scheduler has entries\n", stderr);
+    } else {
+        cli_table *table = cli_table_new(titles);
+        for (size_t i = 0; i < list.count; i++)
+            add_schedule(table, &list.schedules[i]);
+        cli_table_print(cli, table);
+    }
+    asynq_memory_free(list.memory);
+    return status;
+}
+
+static int print_events(const cli_run *cli, const char *entry, const asynq_schedule_event_list *list)
+{
+    static const char *const titles[] = {"ENTRY", "TASK", "ENQUEUED AT", NULL};
+    if (cli->as_json) {
+        json_t *events = json_array();
+        for (size_t i = 0; i < list->count; i++)
+            json_array_append_new(events, json_pack("{ss so}", "task_id", list->events[i].task_id, "enqueued_at",
+                                                    cli_json_time(list->events[i].at_ms)));
+        return cli_print_json(json_pack("{ss so}", "entry", entry, "events", events));
+    }
+    char text[32];
+    cli_table *table = cli_table_new(titles);
+    for (size_t i = 0; i < list->count; i++) {
+        cli_table_add(table, entry);
+        cli_table_add(table, list->events[i].task_id);
+        cli_table_add(table, cli_format_time(list->events[i].at_ms, text));
+    }
+    cli_table_print(cli, table);
+    return CLI_OK;
+}
+
+int run_cron_history(cli_run *cli)
+{
+    asynq_error error;
+    asynq_schedule_event_list list;
+    asynq_page page = {cli_number(cli, "page"), cli_number(cli, "size")};
+    int status = CLI_OK;
+    for (int i = 0; i < cli->argument_count && !status; i++) {
+        if (asynq_inspector_schedule_events(cli->inspector, cli->arguments[i], &page, &list, &error))
+            return cli_fail(&error);
+        status = print_events(cli, cli->arguments[i], &list);
+        asynq_memory_free(list.memory);
+    }
+    return status;
+}
+
+/* ---- specifications ---- */
+
+/* "Mon 2006-01-02 15:04:05 CET" */
+static void add_zoned_time(cli_table *table, int64_t at_ms)
+{
+    char text[64];
+    struct tm local;
+    time_t at_s = (time_t)(at_ms / 1000);
+    localtime_r(&at_s, &local);
+    strftime(text, sizeof text, "%a %Y-%m-%d %H:%M:%S %Z", &local);
+    cli_table_add(table, text);
+}
+
+static void add_next(cli_table *table, int64_t at_ms)
+{
+    char text[32];
+    add_zoned_time(table, at_ms);
+    cli_table_add(table, cli_format_duration(at_ms - cli_now_ms(), text));
+}
+
+int run_cron_next(cli_run *cli)
+{
+    static const char *const titles[] = {"NEXT", ">IN", NULL};
+    asynq_error error;
+    asynq_cron *cron = asynq_cron_new(cli->arguments[0], cli_text(cli, "zone"), &error);
+    if (!cron)
+        return cli_complain(CLI_USAGE, "%s", error.text);
+    setenv("TZ", asynq_cron_zone(cron), 1);
+    tzset();
+    int64_t count = cli_given(cli, "count") ? cli_number(cli, "count") : 5;
+    int64_t at_ms = cli_given(cli, "from") ? cli_number(cli, "from") : cli_now_ms();
+    json_t *list = json_array();
+    cli_table *table = cli_table_new(titles);
+    while (count-- > 0 && (at_ms = asynq_cron_next_ms(cron, at_ms)) != ASYNQ_NONE) {
+        json_array_append_new(list, cli_json_time(at_ms));
+        add_next(table, at_ms);
+    }
+    asynq_cron_free(cron);
+    if (at_ms == ASYNQ_NONE)
+        fprintf(stderr, "%s\n",
+                json_array_size(list) ? "not again in the next five years" : "not in the next five years");
+    if (cli->as_json)
+        return cli_print_json(list);
+    cli_table_print(cli, table);
+    return CLI_OK;
+}
