@@ -11,6 +11,7 @@
 -- All tests come before the first write; an id that exists takes no lock. Containers are written before hashes, so
 -- that a container of the wrong type stops the script before anything changed. Most tasks are simply pending: for them
 -- each argument and each step that others need would cost Redis noticeably.
+--@include new-task
 local pending, scheduled, groups, memory = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local task_prefix, group_prefix = ARGV[1], ARGV[2]
 local now, now_ns = ARGV[3], ARGV[4]
@@ -92,30 +93,13 @@ for group, members in pairs(to_groups) do
     redis.call('SADD', groups, group)
 end
 
-local function write_task(at)
-    local id, kind, lock, lock_life, group = ARGV[at], ARGV[at + 2], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
-    local fields = { 'msg', ARGV[at + 1], 'state', 'pending', 'pending_since', now_ns }
-    if kind == 's' then
-        fields = { 'msg', ARGV[at + 1], 'state', 'scheduled' }
-    elseif kind == 'g' then
-        fields = { 'msg', ARGV[at + 1], 'state', 'aggregating', 'group', group }
-    end
-    if lock ~= '' then
-        redis.call('SET', lock, id, 'EX', lock_life)
-        if kind ~= 'g' then
-            fields[#fields + 1] = 'unique_key'
-            fields[#fields + 1] = lock
-        end
-    end
-    redis.call('HSET', task_prefix .. id, unpack(fields))
-end
-
 for i = 1, #accepted do
     local at = accepted[i]
     if are_plain then
         redis.call('HSET', task_prefix .. ARGV[at], 'msg', ARGV[at + 1], 'state', 'pending', 'pending_since', now_ns)
     else
-        write_task(at)
+        write_new_task(task_prefix .. ARGV[at], ARGV[at], ARGV[at + 1], ARGV[at + 2], now_ns, ARGV[at + 4],
+            ARGV[at + 5], ARGV[at + 6])
     end
 end
 

@@ -1,6 +1,6 @@
 /*
- * All of libasynq: enqueue tasks (client.h), run them (server.h), look at them and steer them (inspector.h), find what
- * is broken and mend it (fsck.h), and when periodic tasks are due (cron.h).
+ * All of libasynq: enqueue tasks (client.h), also in time (scheduler.h, cron.h), run them (server.h), look at them and
+ * steer them (inspector.h), find what is broken and mend it (fsck.h).
  */
 #ifndef ASYNQ_ASYNQ_H
 #define ASYNQ_ASYNQ_H
@@ -11,6 +11,7 @@
 #include <asynq/fsck.h>
 #include <asynq/inspector.h>
 #include <asynq/log.h>
+#include <asynq/scheduler.h>
 #include <asynq/server.h>
 
 #endif

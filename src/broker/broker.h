@@ -83,6 +83,9 @@ typedef struct enqueue_item {
 
 typedef enum enqueue_result { ENQUEUE_CREATED = 1, ENQUEUE_CONFLICT = 0, ENQUEUE_DUPLICATE = -1 } enqueue_result;
 
+/* What callers are told of it. */
+int broker_enqueue_status(int result);
+
 typedef struct enqueue_batch {
     const enqueue_item *const *items;
     size_t count;

@@ -13,6 +13,9 @@ void broker_add_role_taker(redis_args *args, bytes server_id);
 /* The name of a daily counter (QUEUE_KEY_PROCESSED or _FAILED of a queue) for the day of a moment. */
 void broker_add_daily_key(redis_args *args, bytes counter, int64_t at_ns);
 
+/* Of a task to be created: id, message, kind, score, lock, life of the lock, group. */
+void broker_add_new_task(redis_args *args, const enqueue_item *item);
+
 /* Sends; `cb` may be NULL. Same results as redis_conn_command(). */
 int broker_call(redis_conn *conn, const redis_args *args, broker_cb cb, void *arg);
 

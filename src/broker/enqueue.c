@@ -5,6 +5,23 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+static const struct {
+    enqueue_result result;
+    int status;
+} result_rows[] = {
+    {ENQUEUE_CREATED, ASYNQ_OK},
+    {ENQUEUE_CONFLICT, ASYNQ_E_CONFLICT},
+    {ENQUEUE_DUPLICATE, ASYNQ_E_DUPLICATE},
+};
+
+int broker_enqueue_status(int result)
+{
+    for (size_t i = 0; i < sizeof result_rows / sizeof *result_rows; i++)
+        if ((int)result_rows[i].result == result)
+            return result_rows[i].status;
+    return ASYNQ_E_MALFORMED;
+}
+
 static bool is_plain(const enqueue_item *item)
 {
     return item->kind == ENQUEUE_PENDING && !item->lock.length;
@@ -18,6 +35,7 @@ static bool are_plain(const enqueue_batch *batch)
     return true;
 }
 
+/* All but id and message. */
 static void add_rest(redis_args *args, const enqueue_item *item)
 {
     char kind = (char)item->kind;
@@ -26,6 +44,13 @@ static void add_rest(redis_args *args, const enqueue_item *item)
     redis_args_add(args, item->lock);
     redis_args_add_integer(args, item->lock_life_s);
     redis_args_add(args, item->group);
+}
+
+void broker_add_new_task(redis_args *args, const enqueue_item *item)
+{
+    redis_args_add(args, item->id);
+    redis_args_add(args, item->message);
+    add_rest(args, item);
 }
 
 int broker_enqueue(redis_conn *conn, const queue_keys *keys, const enqueue_batch *batch, broker_cb cb, void *arg)

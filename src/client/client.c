@@ -8,10 +8,10 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/option_struct.h"
+#include "base/thread.h"
 
 #include <pthread.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -247,18 +247,6 @@ static void *client_run(void *arg)
 
 /* ---- starting and ending ---- */
 
-static int client_start_thread(asynq_client *client, asynq_error *error)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* the host's signals stay with the host's threads */
-    int problem = pthread_create(&client->thread, NULL, client_run, client);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (problem)
-        return error_set(error, ASYNQ_E_SYSTEM, "cannot start the client's thread: %s", strerror(problem));
-    return ASYNQ_OK;
-}
-
 /* Under the lock, at the first use. */
 static int client_start(asynq_client *client, asynq_error *error)
 {
@@ -285,7 +273,8 @@ static int client_start(asynq_client *client, asynq_error *error)
             .events = {.ready = client_ready, .down = client_down, .arg = client},
         }),
     };
-    status = client->context.conn ? client_start_thread(client, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
+    status = client->context.conn ? thread_start(&client->thread, client_run, client, error)
+                                  : error_set_code(error, ASYNQ_E_NO_MEMORY);
     if (!status) {
         client->started = true;
         client->pid = getpid();

@@ -91,25 +91,6 @@ static void chunk_form(lane_chunk *chunk)
     chunk->is_repeat = false;
 }
 
-typedef struct result_row {
-    enqueue_result result;
-    int status;
-} result_row;
-
-static const result_row result_rows[] = {
-    {ENQUEUE_CREATED, ASYNQ_OK},
-    {ENQUEUE_CONFLICT, ASYNQ_E_CONFLICT},
-    {ENQUEUE_DUPLICATE, ASYNQ_E_DUPLICATE},
-};
-
-static int status_of(int result)
-{
-    for (size_t i = 0; i < sizeof result_rows / sizeof *result_rows; i++)
-        if ((int)result_rows[i].result == result)
-            return result_rows[i].status;
-    return ASYNQ_E_MALFORMED;
-}
-
 /*
  * Ends the chunk; `reply` holds the results, or is NULL and all share `status`. The next chunk goes out first, so that
  * Redis works while callers are told.
@@ -125,7 +106,7 @@ static void chunk_finish(lane_chunk *chunk, const redis_value *reply, int status
         redis_conn_flush(chunk->lane->context->conn);
     }
     for (size_t i = 0; i < count; i++) {
-        int own = reply ? status_of(broker_result_at(reply, i)) : status;
+        int own = reply ? broker_enqueue_status(broker_result_at(reply, i)) : status;
         lane_task_finish(tasks[i], own, reply ? asynq_status_text(own) : text);
     }
 }

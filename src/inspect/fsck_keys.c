@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "broker/schedule.h"
 
 /* key, kind and type as check-keys.lua wants them, longest life */
 static const struct key_row {
@@ -27,6 +28,7 @@ static const struct key_row {
     {QUEUE_KEY_WATCHERS, "plain", "zset", BROKER_ROLE_LIFE_S},
     {QUEUE_KEY_PARKED, "plain", "zset", BROKER_ROLE_LIFE_S},
     {QUEUE_KEY_CLIENT, "plain", "hash", BROKER_CLIENT_MEMORY_S},
+    {QUEUE_KEY_ENTRY, "plain", "hash", BROKER_ENTRY_LIFE_S},
     {QUEUE_KEY_QUARANTINE, "plain", "hash", BROKER_QUARANTINE_LIFE_S},
     {QUEUE_KEY_QUARANTINED, "plain", "", BROKER_QUARANTINE_LIFE_S},
 };

@@ -133,9 +133,9 @@ static void encode_server(asynq_server *server, server_status status, buf *out)
     for (size_t i = 0; queues && i < server->queue_count; i++)
         queues[i] = (server_queue){server->queues[i]->keys.queue, server->queues[i]->priority};
     server_info info = {
-        .host = bytes_of(server->host),
+        .host = bytes_of(server->process.host),
         .pid = (int32_t)getpid(),
-        .server_id = bytes_of(server->id),
+        .server_id = bytes_of(server->process.id),
         .concurrency = server->options.concurrency,
         .queues = queues,
         .queue_count = server->queue_count,
@@ -153,9 +153,9 @@ static void encode_worker(const asynq_job *job, buf *out)
 {
     const asynq_server *server = job->queue->server;
     worker_info info = {
-        .host = bytes_of(server->host),
+        .host = bytes_of(server->process.host),
         .pid = (int32_t)getpid(),
-        .server_id = bytes_of(server->id),
+        .server_id = bytes_of(server->process.id),
         .task_id = job_id(job),
         .task_type = job->message.type,
         .task_payload = job->message.payload,
@@ -255,7 +255,7 @@ static void heartbeat_records(asynq_server *server)
             rewrite ? parts.started_count : server->recorded_count + parts.started_count - server->ended_count;
         parking_beat_begins(server);
         server_beat beat = {
-            .identity = {server->identity.data, server->identity.length},
+            .identity = identity_text(&server->process),
             .server_info = {info.data, info.length},
             .started = parts.started,
             .started_count = parts.started_count,
@@ -264,7 +264,7 @@ static void heartbeat_records(asynq_server *server)
             .rewrite = rewrite,
             .now_ns = loop_now_ns(server->loop),
             .life_s = BEAT_LIFE_S,
-            .server_id = bytes_of(server->id),
+            .server_id = bytes_of(server->process.id),
             .roles = server->role_keys,
             .role_count = server->beating_count,
         };

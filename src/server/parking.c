@@ -104,7 +104,7 @@ static void leave_all(asynq_server *server)
         server->role_keys[count++] = &queue->keys;
     }
     if (count) /* if it cannot be sent, the entries age out */
-        (void)!broker_leave_roles(server->work, bytes_of(server->id), server->role_keys, count);
+        (void)!broker_leave_roles(server->work, bytes_of(server->process.id), server->role_keys, count);
 }
 
 /* Slots that a lease under way may fill do not count as taken yet. */
@@ -128,7 +128,7 @@ void parking_pump(asynq_server *server)
         server->role_keys[server->asking_count] = &queue->keys; /* read by the call below */
         server->asking[server->asking_count++] = queue;
     }
-    if (server->asking_count && broker_take_roles(server->work, bytes_of(server->id), server->role_keys,
+    if (server->asking_count && broker_take_roles(server->work, bytes_of(server->process.id), server->role_keys,
                                                   server->asking_count, roles_replied, server)) {
         for (size_t i = 0; i < server->asking_count; i++)
             server->asking[i]->role_asked = false; /* the next connection, or the safety poll, looks again */
@@ -151,7 +151,7 @@ void parking_woken(asynq_server *server, bytes name)
         queue->may_have_tasks = true;
         const queue_keys *keys = &queue->keys;
         if (!can_take_tasks(server)) /* pass it on */
-            (void)!broker_leave_roles(server->work, bytes_of(server->id), &keys, 1);
+            (void)!broker_leave_roles(server->work, bytes_of(server->process.id), &keys, 1);
         return;
     }
 }

@@ -2,10 +2,10 @@
 #include "server/pool.h"
 
 #include "base/alloc.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <time.h>
 
 /* Time for busy threads to become idle once the pool is told to end: they were asked to return long before. */
@@ -120,12 +120,8 @@ static void *pool_thread(void *arg)
 /* Under the lock. */
 static bool pool_add_thread(job_pool *pool)
 {
-    sigset_t all, before;
     pthread_t thread;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* library threads take no signals */
-    bool started = pthread_create(&thread, NULL, pool_thread, pool) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    bool started = thread_start(&thread, pool_thread, pool, NULL) == ASYNQ_OK;
     if (started) {
         pthread_detach(thread);
         pool->started++;

@@ -6,9 +6,9 @@
 #include "base/error.h"
 #include "base/option_struct.h"
 #include "base/text.h"
+#include "base/thread.h"
 
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 #include <uuid/uuid.h>
@@ -128,18 +128,14 @@ int asynq_server_handle(asynq_server *server, const asynq_route *route, asynq_er
 
 /* ---- making ---- */
 
-static int server_make_identity(asynq_server *server)
+/* Something to begin with, never 0. */
+static uint64_t random_seed(const identity *process)
 {
-    uuid_t random_id;
-    uuid_generate_random(random_id);
-    uuid_unparse_lower(random_id, server->id);
-    memcpy(&server->random, random_id, sizeof server->random);
-    server->random |= 1; /* never 0 */
-    if (gethostname(server->host, sizeof server->host - 1) || !text_is_utf8(server->host, strlen(server->host)))
-        snprintf(server->host, sizeof server->host, "unknown-host");
-    buf_init(&server->identity, 0);
-    buf_append_format(&server->identity, "%s:%d:%s", server->host, (int)getpid(), server->id);
-    return buf_failed(&server->identity) ? ASYNQ_E_NO_MEMORY : ASYNQ_OK;
+    uuid_t id;
+    uint64_t seed = 0;
+    if (uuid_parse(process->id, id) == 0)
+        memcpy(&seed, id, sizeof seed);
+    return seed | 1;
 }
 
 static int server_add_tables(asynq_server *server, asynq_error *error)
@@ -168,7 +164,7 @@ static void server_destroy(asynq_server *server)
     mem_free(server->queues);
     parking_clear(server);
     asynq_mux_free(server->own_mux);
-    buf_clear(&server->identity);
+    identity_clear(&server->process);
     redis_uri_clear(&server->uri);
     log_clear(&server->log);
     pthread_cond_destroy(&server->stopped);
@@ -193,8 +189,9 @@ asynq_server *asynq_server_new(const asynq_server_options *options, asynq_error 
         status = server_fill_defaults(&server->options, error);
     if (!status)
         status = redis_uri_parse(&server->uri, server->options.redis, error);
-    if (!status && server_make_identity(server))
+    if (!status && identity_make(&server->process))
         status = error_set_code(error, ASYNQ_E_NO_MEMORY);
+    server->random = random_seed(&server->process);
     if (!status)
         status = server_add_tables(server, error);
     if (!status)
@@ -300,18 +297,6 @@ static void *server_run_loop(void *arg)
     return NULL;
 }
 
-static int server_start_thread(asynq_server *server, asynq_error *error)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* the host's signals stay with the host's threads */
-    int problem = pthread_create(&server->thread, NULL, server_run_loop, server);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (problem)
-        return error_set(error, ASYNQ_E_SYSTEM, "cannot start the server's thread: %s", strerror(problem));
-    return ASYNQ_OK;
-}
-
 static void server_build_queues(asynq_server *server)
 {
     for (size_t i = 0; i < server->queue_count; i++) {
@@ -414,7 +399,7 @@ static int server_start_locked(asynq_server *server, asynq_error *error)
     if (status)
         error_set(error, status, "cannot start the server: %s", asynq_status_text(status));
     else
-        status = server_start_thread(server, error);
+        status = thread_start(&server->thread, server_run_loop, server, error);
     if (!status)
         server->status = SERVER_ACTIVE;
     return status;
@@ -436,7 +421,7 @@ int asynq_server_start(asynq_server *server, asynq_error *error)
     pthread_mutex_unlock(&server->lock);
     if (!status)
         log_info(&server->log, "server started: %d at a time, pid %d, id %s", server->options.concurrency,
-                 (int)getpid(), server->id);
+                 (int)getpid(), server->process.id);
     return status;
 }
 

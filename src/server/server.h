@@ -15,6 +15,7 @@
 #include "server/key_watch.h"
 #include "server/mux.h"
 #include "server/pool.h"
+#include "wire/identity.h"
 
 #include <pthread.h>
 
@@ -117,9 +118,7 @@ struct asynq_server {
     asynq_mux *own_mux; /* until the pool takes it over */
     served_queue **queues;
     size_t queue_count;
-    buf identity; /* host:pid:id */
-    char host[256];
-    char id[37];
+    identity process;
 
     /* Shared with callers, under the lock. */
     pthread_mutex_t lock;

@@ -66,8 +66,8 @@ static void clear_records(asynq_server *server)
 {
     server->phase = SHUTDOWN_CLEARING;
     loop_timer_set(&server->shutdown_limit, SHUTDOWN_CLEAR_LIMIT_MS);
-    bytes identity = {server->identity.data, server->identity.length};
-    if (broker_clear_server(server->work, identity, records_cleared, server))
+    bytes own = identity_text(&server->process);
+    if (broker_clear_server(server->work, own, records_cleared, server))
         server->phase = SHUTDOWN_DONE;
 }
 

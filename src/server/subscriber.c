@@ -95,7 +95,7 @@ static int subscribe_wake(asynq_server *server)
 {
     buf_clear(&server->wake_channel);
     buf_append(&server->wake_channel, global_key_name(GLOBAL_KEY_WAKE).data, global_key_name(GLOBAL_KEY_WAKE).length);
-    buf_append_text(&server->wake_channel, server->id);
+    buf_append_text(&server->wake_channel, server->process.id);
     if (buf_failed(&server->wake_channel))
         return ASYNQ_E_NO_MEMORY;
     return subscribe(server, (bytes){server->wake_channel.data, server->wake_channel.length}, wake_subscribed);

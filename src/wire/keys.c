@@ -138,6 +138,11 @@ void key_append_workers(buf *out, bytes identity)
     buf_append_format(out, KEYS_PREFIX ":workers:{%.*s}", BYTES_ARGS(identity));
 }
 
+void key_append_scheduler(buf *out, bytes identity)
+{
+    buf_append_format(out, KEYS_PREFIX ":schedulers:{%.*s}", BYTES_ARGS(identity));
+}
+
 void key_append_daily(buf *out, bytes key, int64_t at_ns)
 {
     char date[11];

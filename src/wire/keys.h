@@ -32,6 +32,7 @@
     X(WATCHERS, "libasynq:watchers")     /* idle servers that are told of new tasks */                                 \
     X(PARKED, "libasynq:parked")         /* idle servers that are woken when there is more to do than others take */   \
     X(CLIENT, "libasynq:client:")        /* followed by a client id: its last batches and results */                   \
+    X(ENTRY, "libasynq:entry:")          /* followed by the id of a periodic entry: see broker/schedule.h */           \
     X(QUARANTINE, "libasynq:quarantine") /* what fsck set aside: name it had behind the prefix, when and why */        \
     X(QUARANTINED, "libasynq:quarantined:") /* followed by that name: what stood there */
 
@@ -94,6 +95,8 @@ void key_append_lock(buf *out, bytes queue, bytes type, bytes payload);
 /* Appends "asynq:servers:{<identity>}" or "asynq:workers:{<identity>}", identity being host:pid:id. */
 void key_append_server(buf *out, bytes identity);
 void key_append_workers(buf *out, bytes identity);
+/* Appends "asynq:schedulers:{<identity>}". */
+void key_append_scheduler(buf *out, bytes identity);
 
 /* Appends "<key>:<UTC date of at_ns>", the name of a daily counter. */
 void key_append_daily(buf *out, bytes key, int64_t at_ns);

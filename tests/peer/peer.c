@@ -80,7 +80,8 @@ int main(int argc, char **argv)
         json_decref(result);
     }
     free(line);
-    static const char *const closing[] = {"client.close", "broker.close", "inspect.close", "server.end"};
+    static const char *const closing[] = {"client.close", "broker.close", "inspect.close", "server.end",
+                                          "scheduler.free"};
     for (size_t i = 0; i < sizeof closing / sizeof *closing; i++)
         json_decref(find_row(closing[i])->run(NULL));
     return 0;

@@ -21,6 +21,20 @@ extern const char *peer_redis; /* URI */
 /* {"status": n, "error": text} */
 json_t *peer_status(int status, const asynq_error *error);
 
+/* A task and what it points to. Tasks are objects with the names of asynq_task_options. */
+enum { PEER_HEADERS_MOST = 16 };
+
+typedef struct peer_task {
+    asynq_task task;
+    asynq_header headers[PEER_HEADERS_MOST];
+} peer_task;
+
+/* Borrow from `from`. */
+void peer_read_task(peer_task *in, json_t *from);
+void peer_read_options(asynq_task_options *options, asynq_header *headers, json_t *from);
+/* What became of a task. */
+json_t *peer_enqueued(const asynq_enqueued *enqueued);
+
 /* What a line of hex stands for; the caller frees it. */
 char *peer_from_hex(const char *hex, size_t *length);
 

@@ -5,14 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_HEADERS = 16 };
-
 static asynq_client *client;
-
-typedef struct task_in {
-    asynq_task task;
-    asynq_header headers[MOST_HEADERS];
-} task_in;
 
 static int64_t number(json_t *object, const char *name)
 {
@@ -20,7 +13,7 @@ static int64_t number(json_t *object, const char *name)
     return json_is_string(value) ? ASYNQ_NONE : json_integer_value(value); /* "none" */
 }
 
-static void read_options(asynq_task_options *options, asynq_header *headers, json_t *from)
+void peer_read_options(asynq_task_options *options, asynq_header *headers, json_t *from)
 {
     *options = (asynq_task_options){
         .queue = json_string_value(json_object_get(from, "queue")),
@@ -38,19 +31,19 @@ static void read_options(asynq_task_options *options, asynq_header *headers, jso
     const char *key;
     json_t *value;
     json_object_foreach(json_object_get(from, "headers"), key, value)
-        if (options->header_count < MOST_HEADERS)
+        if (options->header_count < PEER_HEADERS_MOST)
             headers[options->header_count++] = (asynq_header){key, json_string_value(value)};
 }
 
 /* Payloads are texts in JSON; \u0000 is allowed. A type may be given as a list of byte values. */
-static void read_task(task_in *in, json_t *from)
+void peer_read_task(peer_task *in, json_t *from)
 {
-    *in = (task_in){0};
+    *in = (peer_task){0};
     json_t *payload = json_object_get(from, "payload");
     in->task.type = json_string_value(json_object_get(from, "type"));
     in->task.payload = json_string_value(payload);
     in->task.payload_length = json_string_length(payload);
-    read_options(&in->task.options, in->headers, json_object_get(from, "options"));
+    peer_read_options(&in->task.options, in->headers, json_object_get(from, "options"));
     json_t *type_bytes = json_object_get(from, "type_bytes");
     if (type_bytes) {
         static char raw[64];
@@ -72,7 +65,7 @@ static int open_client(asynq_error *error)
     return client ? 0 : error->code;
 }
 
-static json_t *describe(const asynq_enqueued *enqueued)
+json_t *peer_enqueued(const asynq_enqueued *enqueued)
 {
     return json_pack("{s:i,s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I}", "status", enqueued->error.code, "error",
                      enqueued->error.text, "id", enqueued->id, "state", (int)enqueued->state, "next_process_at_ms",
@@ -83,33 +76,33 @@ static json_t *describe(const asynq_enqueued *enqueued)
 
 static json_t *enqueue(json_t *arguments)
 {
-    task_in in;
+    peer_task in;
     asynq_enqueued enqueued = {0};
     asynq_error error;
     asynq_task_options over;
-    asynq_header headers[MOST_HEADERS];
+    asynq_header headers[PEER_HEADERS_MOST];
     json_t *call = json_object_get(arguments, "call");
-    read_task(&in, json_object_get(arguments, "task"));
-    read_options(&over, headers, call);
+    peer_read_task(&in, json_object_get(arguments, "task"));
+    peer_read_options(&over, headers, call);
     int status = open_client(&error);
     if (!status)
         status = asynq_enqueue(client, &in.task, call ? &over : NULL, &enqueued, &error);
     enqueued.error.code = status;
     if (status)
         enqueued.error = error;
-    return describe(&enqueued);
+    return peer_enqueued(&enqueued);
 }
 
 static json_t *batch(json_t *arguments)
 {
     json_t *list = json_object_get(arguments, "tasks"), *given;
     size_t count = json_array_size(list), i;
-    task_in *in = calloc(count + 1, sizeof *in);
+    peer_task *in = calloc(count + 1, sizeof *in);
     asynq_task *tasks = calloc(count + 1, sizeof *tasks);
     asynq_enqueued *results = calloc(count + 1, sizeof *results);
     asynq_error error;
     json_array_foreach(list, i, given) {
-        read_task(&in[i], given);
+        peer_read_task(&in[i], given);
         tasks[i] = in[i].task;
     }
     int status = open_client(&error);
@@ -117,7 +110,7 @@ static json_t *batch(json_t *arguments)
         status = asynq_enqueue_batch(client, tasks, count, NULL, results, &error);
     json_t *answer = peer_status(status, &error), *described = json_array();
     for (i = 0; i < count; i++)
-        json_array_append_new(described, describe(&results[i]));
+        json_array_append_new(described, peer_enqueued(&results[i]));
     json_object_set_new(answer, "results", described);
     free(in);
     free(tasks);

@@ -1,5 +1,10 @@
-/* Cron specifications. */
+/* Cron specifications and schedulers. */
 #include "peer.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* {"specs": [...], "zones": [...], "after_s": [...]}: of each triple the next time (Unix s), null for never, or a text.
  */
@@ -20,4 +25,138 @@ static json_t *cron_next(json_t *arguments)
     return json_pack("{s:i,s:o}", "status", 0, "next", next);
 }
 
-const peer_row peer_schedule_rows[] = {{"cron.next", cron_next}, {NULL, NULL}};
+/* ---- one scheduler ---- */
+
+static asynq_scheduler *scheduler;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static json_t *notes; /* under the lock: calls of hooks */
+
+static void add_note(json_t *note)
+{
+    pthread_mutex_lock(&lock);
+    notes = notes ? notes : json_array();
+    json_array_append_new(notes, note);
+    pthread_mutex_unlock(&lock);
+}
+
+static void before(const char *id, const asynq_periodic *entry, int64_t tick_ms, void *arg)
+{
+    (void)arg;
+    add_note(json_pack("{s:s,s:s,s:s,s:I}", "hook", "pre", "entry", id, "type", entry->task.type, "tick_ms",
+                       (json_int_t)tick_ms));
+}
+
+static void after(const char *id, const asynq_periodic *entry, const asynq_enqueued *result, void *arg)
+{
+    (void)arg;
+    add_note(json_pack("{s:s,s:s,s:s,s:o}", "hook", "post", "entry", id, "type", entry->task.type, "result",
+                       peer_enqueued(result)));
+}
+
+static void missed(const char *id, const asynq_periodic *entry, int64_t first_ms, int64_t last_ms, void *arg)
+{
+    (void)entry, (void)arg;
+    add_note(json_pack("{s:s,s:s,s:I,s:I}", "hook", "missed", "entry", id, "first_ms", (json_int_t)first_ms, "last_ms",
+                       (json_int_t)last_ms));
+}
+
+static json_t *scheduler_notes(json_t *arguments)
+{
+    (void)arguments;
+    pthread_mutex_lock(&lock);
+    json_t *taken = notes ? notes : json_array();
+    notes = NULL;
+    pthread_mutex_unlock(&lock);
+    return json_pack("{s:i,s:o}", "status", 0, "notes", taken);
+}
+
+static json_t *scheduler_new(json_t *arguments)
+{
+    asynq_error error;
+    asynq_scheduler_free(scheduler);
+    scheduler = asynq_scheduler_new(
+        &(asynq_scheduler_options){
+            .redis = peer_redis,
+            .zone = json_string_value(json_object_get(arguments, "zone")),
+            .independent = json_is_true(json_object_get(arguments, "independent")),
+            .heartbeat_interval_ms = json_integer_value(json_object_get(arguments, "heartbeat_ms")),
+            .pre_enqueue = json_is_true(json_object_get(arguments, "notes")) ? before : NULL,
+            .post_enqueue = json_is_true(json_object_get(arguments, "notes")) ? after : NULL,
+            .on_missed = missed,
+            .log = getenv("ASYNQ_PEER_LOG") ? asynq_log_to_stderr : NULL,
+        },
+        &error);
+    return peer_status(scheduler ? 0 : error.code, &error);
+}
+
+static json_t *scheduler_start(json_t *arguments)
+{
+    (void)arguments;
+    asynq_error error;
+    return peer_status(asynq_scheduler_start(scheduler, &error), &error);
+}
+
+/* {"spec", "task", "call" (options), "name", "zone", "catch_up", "limit_ms", "jitter_ms"} */
+static json_t *scheduler_register(json_t *arguments)
+{
+    char id[ASYNQ_ENTRY_ID_SIZE] = "";
+    asynq_error error;
+    peer_task in;
+    asynq_task_options call;
+    asynq_header headers[PEER_HEADERS_MOST];
+    json_t *given = json_object_get(arguments, "call");
+    peer_read_task(&in, json_object_get(arguments, "task"));
+    peer_read_options(&call, headers, given);
+    int status = asynq_scheduler_register(
+        scheduler,
+        &(asynq_periodic){
+            .spec = json_string_value(json_object_get(arguments, "spec")),
+            .task = in.task,
+            .options = given ? &call : NULL,
+            .name = json_string_value(json_object_get(arguments, "name")),
+            .zone = json_string_value(json_object_get(arguments, "zone")),
+            .catch_up = (asynq_catch_up)json_integer_value(json_object_get(arguments, "catch_up")),
+            .catch_up_limit_ms = json_integer_value(json_object_get(arguments, "limit_ms")),
+            .jitter_ms = json_integer_value(json_object_get(arguments, "jitter_ms")),
+        },
+        id, &error);
+    json_t *answer = peer_status(status, &error);
+    json_object_set_new(answer, "id", json_string(id));
+    return answer;
+}
+
+static json_t *scheduler_unregister(json_t *arguments)
+{
+    asynq_error error;
+    return peer_status(
+        asynq_scheduler_unregister(scheduler, json_string_value(json_object_get(arguments, "id")), &error), &error);
+}
+
+static json_t *scheduler_shutdown(json_t *arguments)
+{
+    (void)arguments;
+    asynq_scheduler_shutdown(scheduler);
+    return peer_status(0, NULL);
+}
+
+static json_t *scheduler_free(json_t *arguments)
+{
+    (void)arguments;
+    asynq_scheduler_free(scheduler);
+    scheduler = NULL;
+    json_decref(notes);
+    notes = NULL;
+    return peer_status(0, NULL);
+}
+
+const peer_row peer_schedule_rows[] = {
+    {"cron.next", cron_next},
+    {"scheduler.new", scheduler_new},
+    {"scheduler.start", scheduler_start},
+    {"scheduler.register", scheduler_register},
+    {"scheduler.unregister", scheduler_unregister},
+    {"scheduler.notes", scheduler_notes},
+    {"scheduler.shutdown", scheduler_shutdown},
+    {"scheduler.free", scheduler_free},
+    {NULL, NULL},
+};

@@ -17,8 +17,8 @@ Suite *suite_of(const char *name, const TTest *const *tests)
 int main(void)
 {
     SRunner *runner = srunner_create(suite_keys());
-    Suite *(*const others[])(void) = {suite_cron,  suite_lease, suite_memory, suite_mux,   suite_plan, suite_public,
-                                      suite_reply, suite_text,  suite_uri,    suite_watch, suite_wire};
+    Suite *(*const others[])(void) = {suite_cron,  suite_lease, suite_memory, suite_mux, suite_plan,  suite_public,
+                                      suite_reply, suite_text,  suite_tick,   suite_uri, suite_watch, suite_wire};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         srunner_add_suite(runner, others[i]());
     srunner_run_all(runner, CK_ENV);

@@ -13,6 +13,7 @@ Suite *suite_plan(void);
 Suite *suite_public(void);
 Suite *suite_reply(void);
 Suite *suite_text(void);
+Suite *suite_tick(void);
 Suite *suite_uri(void);
 Suite *suite_watch(void);
 Suite *suite_wire(void);

@@ -1,0 +1,149 @@
+/*
+ * Enqueueing tasks in time.
+ *
+ *     asynq_scheduler *scheduler = asynq_scheduler_new(&(asynq_scheduler_options){ .zone = "Europe/Berlin" }, &error);
+ *     asynq_periodic report = { .spec = "30 6 * * mon-fri", .task = { .type = "report:daily" } };
+ *     if (asynq_scheduler_register(scheduler, &report, NULL, &error) || asynq_scheduler_run(scheduler, &error))
+ *         fprintf(stderr, "%s\n", error.text);
+ *
+ * Any number of schedulers may have the same entries: each tick of an entry is enqueued once. One of them holds the
+ * entry and enqueues its tasks; if it falls silent for some seconds, another takes over and goes on behind the last
+ * tick, and what the first one still sends is refused. The last tick of each entry is kept in Redis for 90 days after
+ * the last scheduler ended; so ticks that were missed meanwhile can be made up for, and "@every" goes on in its old
+ * beat. Time is Redis's clock, on which all schedulers agree. Each task carries its tick in the header
+ * ASYNQ_TICK_HEADER.
+ *
+ * With `independent`, a scheduler behaves as Go's: it enqueues every tick on its own, at its own clock; what it misses
+ * is gone.
+ *
+ * In both ways user interfaces show the entries and what they have enqueued. Schedulers in Go on the same Redis are
+ * not disturbed.
+ */
+#ifndef ASYNQ_SCHEDULER_H
+#define ASYNQ_SCHEDULER_H
+
+#include <asynq/client.h>
+#include <asynq/cron.h>
+#include <asynq/error.h>
+#include <asynq/log.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The header that names the tick a task was enqueued for, as "2006-01-02T15:04:05Z". */
+#define ASYNQ_TICK_HEADER "libasynq-tick"
+
+/*
+ * What to do with ticks that were missed: those that are late when one of them is late by more than 30 s, because no
+ * scheduler ran or Redis was away. (A scheduler that takes over from a dead one is not that late, and enqueues every
+ * tick.) Ticks further back than the limit are given up in any case.
+ */
+typedef enum asynq_catch_up {
+    ASYNQ_CATCH_UP_ONCE = 0, /* enqueue the last of them */
+    ASYNQ_CATCH_UP_ALL = 1,  /* enqueue each, in order */
+    ASYNQ_CATCH_UP_SKIP = 2  /* enqueue none; go on with the next */
+} asynq_catch_up;
+
+/* A periodic entry. */
+typedef struct asynq_periodic {
+    size_t size;      /* 0, or by ASYNQ_PERIODIC_INIT */
+    const char *spec; /* see <asynq/cron.h> */
+    asynq_task task;
+    const asynq_task_options *options; /* may be NULL; they override the task's own, and are those that are shown */
+
+    /* What follows is not for independent schedulers, but for `zone`. */
+    /*
+     * Names the entry over restarts and among schedulers; at most ASYNQ_NAME_MOST bytes. With a name, spec and task can
+     * change and the entry stays the same one. Default: made from spec, type, payload and shown options.
+     */
+    const char *name;
+    const char *zone; /* default: that of the scheduler */
+    asynq_catch_up catch_up;
+    int64_t catch_up_limit_ms; /* default 1 h; ASYNQ_NONE: all that Redis remembers */
+    int64_t jitter_ms;         /* enqueue up to so much later, always by the same time for one entry */
+} asynq_periodic;
+
+#define ASYNQ_PERIODIC_INIT .size = sizeof(asynq_periodic)
+
+enum { ASYNQ_ENTRY_ID_SIZE = 37 }; /* a UUID and its NUL */
+
+/*
+ * Entries of a scheduler have ids, by which user interfaces know them: random ones as in Go for independent
+ * schedulers; otherwise made from name and queue, so that all schedulers have the same one and the history goes on
+ * after a restart.
+ */
+typedef struct asynq_scheduler asynq_scheduler;
+
+/* Functions of this struct are called on the scheduler's thread, one at a time; a slow one delays the ticks. */
+typedef struct asynq_scheduler_options {
+    size_t size;       /* 0, or by ASYNQ_SCHEDULER_OPTIONS_INIT */
+    const char *redis; /* URI as in asynq_client_options; default redis://127.0.0.1:6379 */
+    const char *zone;  /* IANA name; default UTC */
+    bool independent;
+    int64_t heartbeat_interval_ms; /* of what user interfaces see; default 10 s */
+
+    /* Before a tick is enqueued; it may turn out that another scheduler was faster. Unix ms. */
+    void (*pre_enqueue)(const char *entry_id, const asynq_periodic *entry, int64_t tick_ms, void *arg);
+    /* After that; result->error.code is 0 if the task was created. */
+    void (*post_enqueue)(const char *entry_id, const asynq_periodic *entry, const asynq_enqueued *result, void *arg);
+    /* Ticks of an entry that were given up, from the first to the last. Unix ms. */
+    void (*on_missed)(const char *entry_id, const asynq_periodic *entry, int64_t first_ms, int64_t last_ms, void *arg);
+    void *arg;
+
+    asynq_log_cb log; /* default: no log */
+    void *log_arg;
+    asynq_log_level log_level;
+} asynq_scheduler_options;
+
+#define ASYNQ_SCHEDULER_OPTIONS_INIT .size = sizeof(asynq_scheduler_options)
+
+/* Makes a scheduler. Does not contact Redis. `options` is copied; NULL means all defaults. NULL: see `error`. */
+ASYNQ_API ASYNQ_MUST_CHECK asynq_scheduler *asynq_scheduler_new(const asynq_scheduler_options *options,
+                                                                asynq_error *error);
+
+/*
+ * Adds an entry, before or after the start. It is copied. Its first tick is the first after this moment, unless Redis
+ * remembers an earlier one of it. `id` may be NULL. Returns 0, or ASYNQ_E_INVALID (spec, zone or task),
+ * ASYNQ_E_CONFLICT (there is an equal entry; with names of their own they can stand side by side), ASYNQ_E_CLOSED,
+ * ASYNQ_E_NO_MEMORY. Thread: any, also from the functions of asynq_scheduler_options.
+ */
+ASYNQ_API ASYNQ_MUST_CHECK int asynq_scheduler_register(asynq_scheduler *scheduler, const asynq_periodic *entry,
+                                                        char id[ASYNQ_ENTRY_ID_SIZE], asynq_error *error);
+
+/*
+ * Removes an entry; a tick that is being enqueued still is. Returns 0, or ASYNQ_E_NOT_FOUND. Thread: any, as above.
+ */
+ASYNQ_API ASYNQ_MUST_CHECK int asynq_scheduler_unregister(asynq_scheduler *scheduler, const char *id,
+                                                          asynq_error *error);
+
+/*
+ * Starts the scheduler's thread and returns; Redis need not be reachable. Returns 0, or ASYNQ_E_STATE (running
+ * already), ASYNQ_E_CLOSED, ASYNQ_E_NO_MEMORY, ASYNQ_E_SYSTEM. Thread: any.
+ */
+ASYNQ_API ASYNQ_MUST_CHECK int asynq_scheduler_start(asynq_scheduler *scheduler, asynq_error *error);
+
+/*
+ * Waits for what is being enqueued, gives up its entries so that others go on, removes them from what user interfaces
+ * show, and ends the thread. Waits for Redis up to 5 s. No effect before the start or a second time. Thread: any but
+ * the scheduler's own.
+ */
+ASYNQ_API void asynq_scheduler_shutdown(asynq_scheduler *scheduler);
+
+/* Shuts down if need be, and frees. Accepts NULL. Thread: as asynq_scheduler_shutdown(). */
+ASYNQ_API void asynq_scheduler_free(asynq_scheduler *scheduler);
+
+/*
+ * Starts, waits for TERM or INT, and shuts down. The signal mask is restored afterwards. Returns 0, or why it could
+ * not start. Thread: the main thread, before others are started.
+ */
+ASYNQ_API ASYNQ_MUST_CHECK int asynq_scheduler_run(asynq_scheduler *scheduler, asynq_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,46 @@
+-- Enqueues the task of one tick of a periodic entry, once in all: a tick at or before the last one is over.
+--
+-- KEYS: record of the entry, pending, scheduled, groups, the task
+-- ARGV: the tick (Unix s), id of the scheduler, length of its hold (ms), life of the record (s), prefix of the queue's
+--       group keys, now (s), now (ns), then of the task: id, message, kind (p, s, g), score (s), lock ("" for none),
+--       life of the lock (s), group
+-- Result: Redis's time (ms), last tick before this call, and
+--         1 (enqueued), 0 (the id exists), -1 (another task holds the lock), all three of which end the tick;
+--         2 (the tick is over), 3 (another scheduler holds the entry)
+--
+--@include new-task
+local record, pending, scheduled, groups, task = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local tick, scheduler, hold, life, group_prefix = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
+local now, now_ns = ARGV[6], ARGV[7]
+local id, message, kind, score, lock, lock_life, group = unpack(ARGV, 8, 14)
+
+local time = redis.call('TIME')
+local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local fields = redis.call('HMGET', record, 'tick', 'holder', 'until')
+local last = tonumber(fields[1] or 0)
+if last >= tick then
+    return { now_ms, last, 2 }
+end
+if fields[2] and fields[2] ~= scheduler and tonumber(fields[3]) > now_ms then
+    return { now_ms, last, 3 }
+end
+
+local result = 1
+if lock ~= '' and redis.call('EXISTS', lock) == 1 then
+    result = -1
+elseif redis.call('EXISTS', task) == 1 then
+    result = 0
+elseif kind == 'p' then
+    redis.call('LPUSH', pending, id)
+elseif kind == 's' then
+    redis.call('ZADD', scheduled, score, id)
+else
+    redis.call('ZADD', group_prefix .. group, now, id)
+    redis.call('SADD', groups, group)
+end
+if result == 1 then
+    write_new_task(task, id, message, kind, now_ns, lock, lock_life, group)
+end
+redis.call('HSET', record, 'tick', tick, 'holder', scheduler, 'until', now_ms + hold, 'task', id, 'result', result)
+redis.call('EXPIRE', record, life)
+return { now_ms, last, result }

@@ -1,0 +1,8 @@
+-- Adds an event to the history of a periodic entry, of which the newest so many stay.
+--
+-- KEYS: history
+-- ARGV: time (Unix s), event, most events, life of the history (s)
+redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+return 0

@@ -1,0 +1,259 @@
+/* See entry.h. */
+#include "schedule/entry.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/option_struct.h"
+#include "schedule/option_text.h"
+#include "wire/scheduler_entry.h"
+#include "wire/task_id.h"
+
+#include <time.h>
+#include <uuid/uuid.h>
+
+#define DEFAULT_LIMIT_MS ASYNQ_HOURS(1)
+
+/* ---- copying ---- */
+
+static const char *copy_text(arena *into, const char *text, bool *failed)
+{
+    char *copy = text ? arena_dup(into, text, strlen(text)) : NULL;
+    *failed |= text && !copy;
+    return copy;
+}
+
+static void copy_options(arena *into, asynq_task_options *options, bool *failed)
+{
+    options->queue = copy_text(into, options->queue, failed);
+    options->id = copy_text(into, options->id, failed);
+    options->group = copy_text(into, options->group, failed);
+    asynq_header *headers = arena_alloc(into, (options->header_count + 1) * sizeof *headers);
+    *failed |= !headers;
+    for (size_t i = 0; headers && i < options->header_count; i++) {
+        headers[i].key = copy_text(into, options->headers[i].key, failed);
+        headers[i].value = copy_text(into, options->headers[i].value, failed);
+    }
+    options->headers = headers;
+}
+
+/* Replaces what `periodic` points to by copies. */
+static int copy_periodic(schedule_entry *entry, const asynq_task_options *shown, asynq_error *error)
+{
+    asynq_periodic *own = &entry->periodic;
+    arena *into = &entry->memory;
+    bool failed = false;
+    own->spec = copy_text(into, own->spec, &failed);
+    own->name = copy_text(into, own->name, &failed);
+    own->zone = copy_text(into, own->zone, &failed);
+    own->task.type = copy_text(into, own->task.type, &failed);
+    if (own->task.payload) {
+        own->task.payload = arena_dup(into, own->task.payload, own->task.payload_length);
+        failed |= !own->task.payload;
+    }
+    copy_options(into, &own->task.options, &failed);
+    asynq_task_options *options = shown ? arena_alloc(into, sizeof *options) : NULL;
+    if (options) {
+        *options = *shown;
+        copy_options(into, options, &failed);
+    }
+    failed |= shown && !options;
+    own->options = options;
+    bytes *texts;
+    entry->option_count = option_texts(options, into, &texts);
+    entry->option_texts = texts;
+    return failed || !texts ? error_set_code(error, ASYNQ_E_NO_MEMORY) : ASYNQ_OK;
+}
+
+/* ---- identity ---- */
+
+static void append_part(buf *out, bytes part)
+{
+    buf_append_format(out, "%zu:", part.length);
+    buf_append(out, part.data, part.length);
+}
+
+/*
+ * The same id in every scheduler that has the entry. The namespace is a random one, made for this purpose.
+ */
+static int make_common_id(schedule_entry *entry, asynq_error *error)
+{
+    static const uuid_t namespace = {0x5b, 0x1c, 0x8e, 0x3d, 0x0f, 0x72, 0x4a, 0x96,
+                                     0xb4, 0x6a, 0x92, 0xd1, 0x37, 0xe8, 0x0c, 0x5f};
+    const asynq_periodic *own = &entry->periodic;
+    buf identity;
+    buf_init(&identity, 0);
+    append_part(&identity, bytes_of(entry->queue_name));
+    if (own->name) {
+        append_part(&identity, bytes_of(own->name));
+    } else {
+        append_part(&identity, bytes_of(own->spec));
+        append_part(&identity, bytes_of(asynq_cron_zone(entry->cron)));
+        append_part(&identity, bytes_of(own->task.type));
+        append_part(&identity, (bytes){own->task.payload, own->task.payload_length});
+        for (size_t i = 0; i < entry->option_count; i++)
+            append_part(&identity, entry->option_texts[i]);
+    }
+    if (buf_failed(&identity))
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    uuid_t id;
+    uuid_generate_sha1(id, namespace, identity.data, identity.length);
+    uuid_unparse_lower(id, entry->id);
+    buf_clear(&identity);
+    return ASYNQ_OK;
+}
+
+/* ---- making ---- */
+
+static int check_periodic(const asynq_periodic *given, asynq_error *error)
+{
+    if (given->name && (!*given->name || strlen(given->name) > ASYNQ_NAME_MOST))
+        return error_set(error, ASYNQ_E_INVALID, "the name of a periodic entry is empty or longer than %d bytes",
+                         ASYNQ_NAME_MOST);
+    if ((unsigned)given->catch_up > ASYNQ_CATCH_UP_SKIP)
+        return error_set(error, ASYNQ_E_INVALID, "catch_up is %d, which is none of the policies", (int)given->catch_up);
+    if (given->jitter_ms < 0 || (given->catch_up_limit_ms < 0 && given->catch_up_limit_ms != ASYNQ_NONE))
+        return error_set(error, ASYNQ_E_INVALID, "jitter_ms or catch_up_limit_ms is negative");
+    return ASYNQ_OK;
+}
+
+static int read_cron(schedule_entry *entry, const char *zone, asynq_error *error)
+{
+    asynq_periodic *own = &entry->periodic;
+    entry->cron = asynq_cron_new(own->spec, own->zone ? own->zone : zone, error);
+    entry->rule = (tick_rule){
+        .cron = entry->cron,
+        .catch_up = own->catch_up,
+        .limit_ms = own->catch_up_limit_ms ? own->catch_up_limit_ms : DEFAULT_LIMIT_MS,
+    };
+    return entry->cron ? ASYNQ_OK : error ? error->code : ASYNQ_E_INVALID;
+}
+
+/* Finds out whether the task can be enqueued, and into which queue. */
+static int try_task(schedule_entry *entry, asynq_error *error)
+{
+    task_plan plan;
+    int status = task_plan_make(&plan, &entry->periodic.task, entry->periodic.options, clock_now_ns(), error);
+    if (status)
+        return status;
+    entry->queue_name = arena_dup(&entry->memory, plan.queue.data, plan.queue.length);
+    task_plan_clear(&plan);
+    return entry->queue_name ? ASYNQ_OK : error_set_code(error, ASYNQ_E_NO_MEMORY);
+}
+
+static int fill(schedule_entry *entry, const asynq_periodic *given, const char *zone, bool is_independent,
+                asynq_error *error)
+{
+    asynq_task_options shown = {0};
+    asynq_error own_error;
+    error = error ? error : &own_error;
+    int status = option_struct_import(&entry->periodic, sizeof entry->periodic, given, sizeof entry->periodic,
+                                      "asynq_periodic", error);
+    if (!status && entry->periodic.options)
+        status = option_struct_import(&shown, sizeof shown, entry->periodic.options, sizeof shown, "asynq_task_options",
+                                      error);
+    if (!status)
+        status = check_periodic(&entry->periodic, error);
+    if (!status)
+        status = copy_periodic(entry, entry->periodic.options ? &shown : NULL, error);
+    if (!status)
+        status = read_cron(entry, zone, error);
+    if (!status)
+        status = try_task(entry, error);
+    if (!status && is_independent)
+        task_id_make_random(entry->id);
+    else if (!status)
+        status = make_common_id(entry, error);
+    return status;
+}
+
+int schedule_entry_new(schedule_entry **made, const asynq_periodic *given, const char *zone, bool is_independent,
+                       asynq_error *error)
+{
+    schedule_entry *entry = mem_calloc(1, sizeof *entry);
+    *made = NULL;
+    if (!entry)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    arena_init(&entry->memory, 0);
+    int status = fill(entry, given, zone, is_independent, error);
+    if (status)
+        schedule_entry_free(entry);
+    else
+        *made = entry;
+    return status;
+}
+
+void schedule_entry_free(schedule_entry *entry)
+{
+    task_plan_clear(&entry->plan);
+    asynq_cron_free(entry->cron);
+    arena_clear(&entry->memory);
+    mem_free(entry);
+}
+
+/* ---- use ---- */
+
+bool schedule_entry_name_record(schedule_entry *entry, const queue_keys *keys)
+{
+    bytes prefix = keys->key[QUEUE_KEY_ENTRY];
+    size_t length = prefix.length + strlen(entry->id);
+    char *name = arena_alloc(&entry->memory, length + 1);
+    if (!name)
+        return false;
+    memcpy(name, prefix.data, prefix.length);
+    memcpy(name + prefix.length, entry->id, sizeof entry->id);
+    entry->record = (bytes){name, length};
+    return true;
+}
+
+int64_t schedule_entry_delay_ms(const schedule_entry *entry)
+{
+    uuid_t id;
+    uint64_t spread;
+    if (!entry->periodic.jitter_ms || uuid_parse(entry->id, id))
+        return 0;
+    memcpy(&spread, id, sizeof spread);
+    return (int64_t)(spread % (uint64_t)(entry->periodic.jitter_ms + 1));
+}
+
+int schedule_entry_plan(schedule_entry *entry, int64_t tick_s, bool names_tick, int64_t now_ns, asynq_error *error)
+{
+    char tick[32];
+    struct tm at;
+    time_t seconds = (time_t)tick_s;
+    asynq_task_options options = entry->periodic.options ? *entry->periodic.options : (asynq_task_options){0};
+    asynq_header *headers = mem_alloc((options.header_count + 1) * sizeof *headers);
+    if (!headers)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    strftime(tick, sizeof tick, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &at));
+    for (size_t i = 0; i < options.header_count; i++)
+        headers[i] = options.headers[i];
+    if (names_tick)
+        headers[options.header_count++] = (asynq_header){ASYNQ_TICK_HEADER, tick};
+    options.headers = headers;
+    task_plan_clear(&entry->plan);
+    int status = task_plan_make(&entry->plan, &entry->periodic.task, &options, now_ns, error);
+    mem_free(headers);
+    return status;
+}
+
+static record_time time_of(int64_t tick_s, int64_t none)
+{
+    return tick_s == none ? RECORD_TIME_NEVER : (record_time){tick_s, 0};
+}
+
+int schedule_entry_encode(const schedule_entry *entry, buf *out, asynq_error *error)
+{
+    const asynq_periodic *own = &entry->periodic;
+    scheduler_entry record = {
+        .id = bytes_of(entry->id),
+        .spec = bytes_of(own->spec),
+        .task_type = bytes_of(own->task.type),
+        .task_payload = {own->task.payload, own->task.payload_length},
+        .options = entry->option_texts,
+        .option_count = entry->option_count,
+        .next_enqueue_time = time_of(entry->next_s, TICK_NEVER),
+        .prev_enqueue_time = time_of(entry->previous_s, 0),
+    };
+    return scheduler_entry_encode(&record, out, error);
+}
