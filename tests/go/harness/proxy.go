@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -25,10 +26,13 @@ type Proxy struct {
 	open     map[net.Conn]bool
 }
 
+var proxies atomic.Int32
+
 // StartProxy starts a proxy for a Redis; scripts name our scripts by their SHA-1.
 func StartProxy(t testing.TB, r *Redis, scripts map[string]string) *Proxy {
 	t.Helper()
-	p := &Proxy{Socket: filepath.Join(r.Dir, "proxy"), upstream: r.Socket, random: rand.New(rand.NewSource(4)),
+	socket := filepath.Join(r.Dir, fmt.Sprint("proxy", proxies.Add(1)))
+	p := &Proxy{Socket: socket, upstream: r.Socket, random: rand.New(rand.NewSource(4)),
 		Lost: map[string]int{}, names: scripts, open: map[net.Conn]bool{}}
 	var err error
 	if p.listener, err = net.Listen("unix", p.Socket); err != nil {
