@@ -158,11 +158,13 @@ static void loop_timer_fired(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     loop_timer *timer = arg;
+    loop_read_clocks(timer->loop);
     timer->cb(timer->arg);
 }
 
 void loop_timer_init(loop *l, loop_timer *timer, loop_cb cb, void *arg)
 {
+    timer->loop = l;
     timer->cb = cb;
     timer->arg = arg;
     event_assign(&timer->event, l->base, -1, 0, loop_timer_fired, timer);

@@ -29,7 +29,8 @@ void loop_stop(loop *l);
 
 struct event_base *loop_base(loop *l);
 
-/* The wall clock and the steady clock, read once per turn. */
+/* The wall clock and the steady clock, read when events have been dealt with, and before each timer's callback. In
+ * callbacks of sockets they are as old as the wait for the event was. */
 int64_t loop_now_ns(const loop *l);
 int64_t loop_steady_ms(const loop *l);
 
@@ -67,6 +68,7 @@ void loop_hook_remove(loop *l, loop_stage stage, loop_hook *hook);
 
 typedef struct loop_timer {
     struct event event;
+    loop *loop;
     loop_cb cb;
     void *arg;
 } loop_timer;

@@ -97,17 +97,17 @@ static void complain(asynq_scheduler *scheduler, const char *what, const asynq_e
         log_error(&scheduler->log, "scheduler: cannot %s: %s", what, error->text);
 }
 
-/* The clock by which ticks come, Unix ms. */
+/* The clock by which ticks come, Unix ms. Not the loop's, which may be older than the answer that we are looking at. */
 static int64_t scheduler_now_ms(const asynq_scheduler *scheduler)
 {
     if (scheduler->options.independent)
-        return loop_now_ns(scheduler->loop) / NS_PER_MS;
-    return loop_steady_ms(scheduler->loop) + scheduler->clock_offset_ms;
+        return clock_now_ns() / NS_PER_MS;
+    return clock_steady_ms() + scheduler->clock_offset_ms;
 }
 
 static void scheduler_set_clock(asynq_scheduler *scheduler, const redis_value *reply)
 {
-    scheduler->clock_offset_ms = broker_schedule_clock_ms(reply) - loop_steady_ms(scheduler->loop);
+    scheduler->clock_offset_ms = broker_schedule_clock_ms(reply) - clock_steady_ms();
 }
 
 static void show_soon(asynq_scheduler *scheduler)
@@ -161,7 +161,7 @@ static void settle_in(asynq_scheduler *scheduler)
         entry->queue = queue;
         entry->held = scheduler->options.independent;
         if (entry->held)
-            entry->last_s = floor_div(loop_now_ns(scheduler->loop), NS_PER_SECOND);
+            entry->last_s = floor_div(clock_now_ns(), NS_PER_SECOND);
     }
 }
 
@@ -235,7 +235,7 @@ static void record_event(asynq_scheduler *scheduler, schedule_entry *entry)
 {
     buf event;
     asynq_error error;
-    int64_t now_ns = loop_now_ns(scheduler->loop);
+    int64_t now_ns = clock_now_ns();
     buf_init(&event, 0);
     scheduler_event record = {.task_id = entry->plan.item.id, .enqueue_time = record_time_of_ns(now_ns)};
     int status = scheduler_event_encode(&record, &event, &error);
@@ -252,8 +252,7 @@ static void tick_finished(asynq_scheduler *scheduler, schedule_entry *entry, int
 {
     entry->previous_s = entry->firing_tick_s;
     /* Go looks for the next tick from the moment of the last one on; several that were missed are one. */
-    entry->last_s =
-        scheduler->options.independent ? floor_div(loop_now_ns(scheduler->loop), NS_PER_SECOND) : entry->firing_tick_s;
+    entry->last_s = scheduler->options.independent ? floor_div(clock_now_ns(), NS_PER_SECOND) : entry->firing_tick_s;
     if (status)
         error_set(&entry->plan.enqueued.error, status, "%s", text);
     else
@@ -345,7 +344,7 @@ static int send_tick(asynq_scheduler *scheduler, schedule_entry *entry, int64_t 
 static void entry_fire(asynq_scheduler *scheduler, schedule_entry *entry)
 {
     asynq_error error;
-    int64_t now_ns = loop_now_ns(scheduler->loop);
+    int64_t now_ns = clock_now_ns();
     bool is_independent = scheduler->options.independent;
     if (scheduler->options.pre_enqueue)
         scheduler->options.pre_enqueue(entry->id, &entry->periodic, entry->next_s * MS_PER_SECOND,
@@ -523,7 +522,7 @@ static int write_entries(asynq_scheduler *scheduler, schedule_entry **shown, siz
     int64_t life_s = (2 * scheduler->options.heartbeat_interval_ms + MS_PER_SECOND - 1) / MS_PER_SECOND;
     if (!status)
         status = broker_write_entries(scheduler->conn, identity_text(&scheduler->process), records, count,
-                                      loop_now_ns(scheduler->loop), life_s, entries_shown, scheduler);
+                                      clock_now_ns(), life_s, entries_shown, scheduler);
     arena_clear(&memory);
     return status;
 }
