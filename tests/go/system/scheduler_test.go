@@ -1,10 +1,13 @@
 package system
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"math/rand"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -211,4 +214,158 @@ func watchGoBeside(t *testing.T, r *Redis) {
 			t.Errorf("Go's scheduler enqueued %d tasks in %d s", count, seconds)
 		}
 	})
+}
+
+// TestCatchUp: what becomes of ticks that were missed while no scheduler ran, by the entry's policy.
+func TestCatchUp(t *testing.T) {
+	t.Parallel()
+	const once, all, skip = 0, 1, 2
+	for name, row := range map[string]struct {
+		policy     int
+		limit      time.Duration
+		added      int // ticks that are made up for, of 50 that were missed
+		firstAfter int64
+	}{
+		"once":               {once, 0, 1, 50},
+		"once, too late":     {once, time.Second, 0, 51},
+		"all":                {all, 2 * time.Hour, 50, 1},
+		"all within a limit": {all, 3500 * time.Second, 35, 16},
+		"skip":               {skip, 0, 0, 51},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := StartRedis(t)
+			entry := Entry{Spec: "@every 100s", Name: "e", CatchUp: row.policy, LimitMs: row.limit.Milliseconds(), Task: Task{Type: "t"}}
+			s := NewCScheduler(t, r.URI(), false, SchedulerOptions{})
+			id, err := s.Register(entry)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The last tick was 5,050 s ago: 50 others are over since.
+			last := time.Now().Unix() - 5050
+			r.Int("HSET", "asynq:{default}:libasynq:entry:"+id, "tick", last)
+			if err := s.Start(); err != nil {
+				t.Fatal(err)
+			}
+			Eventually(t, 20*time.Second, "the ticks", func() bool {
+				return r.Int("LLEN", QueueKey("default", "pending")) >= int64(row.added) && entryShown(r)
+			})
+			ticks := tickLedger(t, r, "default")["t"]
+			equal(t, "ticks made up for", checkTicks(t, name, ticks, 100), row.added)
+			if row.added > 0 {
+				equal(t, "the first", ticks[0], last+row.firstAfter*100)
+			}
+			var missed []M
+			for _, hook := range s.Hooks() {
+				if hook["hook"] == "missed" {
+					missed = append(missed, hook)
+				}
+			}
+			if row.firstAfter == 1 {
+				equal(t, "reports of missed ticks", len(missed), 0)
+			} else if len(missed) != 1 || Number(missed[0], "first_ms") != (last+100)*1000 || Number(missed[0], "last_ms") != (last+(row.firstAfter-1)*100)*1000 {
+				t.Errorf("missed: %v", missed)
+			}
+			s.Shutdown()
+			equal(t, "the record says where to go on", r.Text("HGET", "asynq:{default}:libasynq:entry:"+id, "tick"), fmt.Sprint(last+5000))
+			IsWell(t, r)
+		})
+	}
+}
+
+// entryShown tells whether some scheduler shows user interfaces an entry.
+func entryShown(r *Redis) bool {
+	for _, list := range r.Strings("KEYS", "asynq:schedulers:*") {
+		if r.Int("LLEN", list) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// TestHandOver: of two schedulers with the same entries one shows and enqueues them; when it ends, the other does.
+func TestHandOver(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	fleet := []*fleetScheduler{{proxy: StartProxy(t, r, ScriptNames(t))}, {proxy: StartProxy(t, r, ScriptNames(t))}}
+	for _, f := range fleet {
+		f.start(t)
+	}
+	shown := func() (count int64) {
+		for _, list := range r.Strings("KEYS", "asynq:schedulers:*") {
+			count += r.Int("LLEN", list)
+		}
+		return count
+	}
+	count := func() int64 { return r.Int("LLEN", QueueKey("default", "pending")) }
+	Eventually(t, 20*time.Second, "ticks", func() bool { return count() >= fleetEntries*3 })
+	equal(t, "entries shown", shown(), fleetEntries)
+	fleet[0].Shutdown()
+	fleet[0].End()
+	before := count()
+	Eventually(t, 20*time.Second, "ticks of the other", func() bool { return count() >= before+fleetEntries*3 })
+	Eventually(t, 20*time.Second, "the other to show the entries", func() bool { return shown() == fleetEntries })
+	for name, ticks := range tickLedger(t, r, "default") {
+		checkTicks(t, name, ticks, 1)
+	}
+}
+
+// TestForgottenTicks: Redis loses everything; ticks that the scheduler knows are over do not come again.
+func TestForgottenTicks(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	f := &fleetScheduler{proxy: StartProxy(t, r, ScriptNames(t))}
+	f.start(t)
+	count := func() int64 { return r.Int("LLEN", QueueKey("default", "pending")) }
+	Eventually(t, 20*time.Second, "ticks", func() bool { return count() >= fleetEntries*2 })
+	before := tickLedger(t, r, "default")
+	r.Do("FLUSHALL")
+	Eventually(t, 20*time.Second, "ticks again", func() bool { return count() >= fleetEntries*3 })
+	for name, ticks := range tickLedger(t, r, "default") {
+		checkTicks(t, name, ticks, 1)
+		if old := before[name]; ticks[0] <= old[len(old)-1] {
+			t.Errorf("%s: tick %d came again", name, ticks[0])
+		}
+	}
+}
+
+// TestJitter: each entry is enqueued later by a time of its own, which is in its id.
+func TestJitter(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	s := NewCScheduler(t, r.URI(), false, SchedulerOptions{})
+	delays := map[string]time.Duration{}
+	for i := range 20 {
+		name := fmt.Sprint("entry ", i)
+		id, err := s.Register(Entry{Spec: "@every 2s", JitterMs: 1500, Task: Task{Type: name}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := hex.DecodeString(strings.ReplaceAll(id, "-", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		delays[name] = time.Duration(binary.LittleEndian.Uint64(raw)%1501) * time.Millisecond
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	Eventually(t, 30*time.Second, "ticks", func() bool { return r.Int("LLEN", QueueKey("default", "pending")) >= 60 })
+	different := map[time.Duration]bool{}
+	for _, id := range r.Strings("LRANGE", QueueKey("default", "pending"), 0, -1) {
+		message := &pb.TaskMessage{}
+		if err := proto.Unmarshal([]byte(r.Text("HGET", TaskKey("default", id), "msg")), message); err != nil {
+			t.Fatal(err)
+		}
+		tick, _ := time.Parse(time.RFC3339, message.Headers["libasynq-tick"])
+		since, _ := strconv.ParseInt(r.Text("HGET", TaskKey("default", id), "pending_since"), 10, 64)
+		delay := delays[message.Type]
+		different[delay] = true
+		if late := time.Unix(0, since).Sub(tick); late < delay-10*time.Millisecond {
+			t.Errorf("%s was enqueued after %v, before its delay of %v", message.Type, late, delay)
+		}
+	}
+	if len(different) < 10 {
+		t.Errorf("%d different delays", len(different))
+	}
 }

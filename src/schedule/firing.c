@@ -1,0 +1,214 @@
+/* Ticks: which one comes next, and enqueueing it. */
+#include "schedule/scheduler.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "wire/scheduler_entry.h"
+
+#include <inttypes.h>
+
+enum {
+    LOOK_AGAIN_MS = 60000, /* at the clock, if no tick comes earlier */
+    PUBLISH_AGAIN_MS = 5000
+};
+
+/* The clock by which ticks come, Unix ms. Not the loop's, which may be older than the answer that we are looking at. */
+static int64_t scheduler_now_ms(const asynq_scheduler *scheduler)
+{
+    if (scheduler->options.independent)
+        return clock_now_ns() / NS_PER_MS;
+    return clock_steady_ms() + scheduler->clock_offset_ms;
+}
+
+void firing_set_clock(asynq_scheduler *scheduler, const redis_value *reply)
+{
+    scheduler->clock_offset_ms = broker_schedule_clock_ms(reply) - clock_steady_ms();
+}
+
+static void entry_report_missed(asynq_scheduler *scheduler, schedule_entry *entry, const tick_choice *choice)
+{
+    int64_t first_ms = choice->missed_first_s * MS_PER_SECOND, last_ms = choice->missed_last_s * MS_PER_SECOND;
+    log_warn(&scheduler->log, "entry %s (%s, \"%s\"): ticks of %" PRId64 " s were missed and are given up", entry->id,
+             entry->periodic.task.type, entry->periodic.spec, choice->missed_last_s - choice->missed_first_s + 1);
+    if (scheduler->options.on_missed)
+        scheduler->options.on_missed(entry->id, &entry->periodic, first_ms, last_ms, scheduler->options.arg);
+}
+
+/* Finds the next tick. Returns how long it is until it must be enqueued; below 0: never. */
+int64_t firing_choose(asynq_scheduler *scheduler, schedule_entry *entry)
+{
+    int64_t now_ms = scheduler_now_ms(scheduler) - schedule_entry_delay_ms(entry);
+    tick_choice choice = {0};
+    if (scheduler->options.independent) {
+        int64_t next_ms = asynq_cron_next_ms(entry->cron, entry->last_s * MS_PER_SECOND);
+        choice.tick_s = next_ms == ASYNQ_NONE ? TICK_NEVER : next_ms / MS_PER_SECOND;
+    } else {
+        choice = tick_choose(&entry->rule, entry->last_s, now_ms);
+    }
+    if (choice.missed_last_s) {
+        entry_report_missed(scheduler, entry, &choice);
+        entry->last_s = choice.missed_last_s;
+    }
+    entry->next_s = choice.tick_s;
+    if (choice.tick_s == TICK_NEVER)
+        return -1;
+    int64_t wait_ms = choice.tick_s * MS_PER_SECOND - now_ms;
+    return wait_ms > 0 ? wait_ms : 0;
+}
+
+static void record_event(asynq_scheduler *scheduler, schedule_entry *entry)
+{
+    buf event;
+    asynq_error error;
+    int64_t now_ns = clock_now_ns();
+    buf_init(&event, 0);
+    scheduler_event record = {.task_id = entry->plan.item.id, .enqueue_time = record_time_of_ns(now_ns)};
+    int status = scheduler_event_encode(&record, &event, &error);
+    if (!status)
+        status = broker_record_tick(scheduler->conn, bytes_of(entry->id), (bytes){event.data, event.length},
+                                    floor_div(now_ns, NS_PER_SECOND), NULL, NULL);
+    if (status)
+        log_warn(&scheduler->log, "entry %s: its history lacks task %s", entry->id, entry->plan.enqueued.id);
+    buf_clear(&event);
+}
+
+/* The tick that was under way is over, by us. */
+void firing_finished(asynq_scheduler *scheduler, schedule_entry *entry, int status, const char *text)
+{
+    entry->previous_s = entry->firing_tick_s;
+    /* Go looks for the next tick from the moment of the last one on; several that were missed are one. */
+    entry->last_s = scheduler->options.independent ? floor_div(clock_now_ns(), NS_PER_SECOND) : entry->firing_tick_s;
+    if (status)
+        error_set(&entry->plan.enqueued.error, status, "%s", text);
+    else
+        record_event(scheduler, entry);
+    if (status)
+        log_warn(&scheduler->log, "entry %s (%s): not enqueued: %s", entry->id, entry->periodic.task.type, text);
+    if (scheduler->options.post_enqueue)
+        scheduler->options.post_enqueue(entry->id, &entry->periodic, &entry->plan.enqueued, scheduler->options.arg);
+}
+
+static void entry_catch_up_with(schedule_entry *entry, int64_t last_s)
+{
+    if (entry->last_s < last_s)
+        entry->last_s = last_s;
+}
+
+static void tick_answered(asynq_scheduler *scheduler, schedule_entry *entry, const redis_value *reply)
+{
+    fired_tick fired = broker_fired(reply);
+    firing_set_clock(scheduler, reply);
+    switch (fired.result) {
+    case TICK_OVER:
+        entry_catch_up_with(entry, fired.last_s);
+        break;
+    case TICK_HELD_BY_OTHER:
+        entry->held = false;
+        showing_soon(scheduler);
+        break;
+    default: {
+        int status = broker_enqueue_status(fired.result);
+        firing_finished(scheduler, entry, status, asynq_status_text(status));
+    }
+    }
+}
+
+static void tick_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    schedule_entry *entry = arg;
+    asynq_scheduler *scheduler = entry->owner;
+    bool is_independent = scheduler->options.independent;
+    entry->firing = false;
+    scheduler->firing--;
+    if (!status && is_independent) {
+        int own = broker_enqueue_status(broker_result_at(reply, 0));
+        firing_finished(scheduler, entry, own, asynq_status_text(own));
+    } else if (!status) {
+        tick_answered(scheduler, entry, reply);
+    } else if (is_independent) {
+        firing_finished(scheduler, entry, status, error->text);
+    } else {
+        entry->unsure = status == ASYNQ_E_OUTCOME_UNKNOWN;
+        scheduler_complain(scheduler, "enqueue a periodic task", error);
+    }
+    scheduler_release(scheduler, entry);
+    loop_timer_set(&scheduler->due, status && !is_independent ? SCHEDULER_TRY_AGAIN_MS : 0);
+    if (scheduler->stopping)
+        scheduler_advance_stop(scheduler);
+}
+
+/* User interfaces know a queue by its name in a set, which others may have removed. */
+static void publish_queue(asynq_scheduler *scheduler, scheduler_queue *queue)
+{
+    int64_t now_ms = loop_steady_ms(scheduler->loop);
+    if (queue->published_at_ms && now_ms - queue->published_at_ms < PUBLISH_AGAIN_MS)
+        return;
+    if (!broker_publish_queue(scheduler->conn, queue->keys.queue, NULL, NULL))
+        queue->published_at_ms = now_ms;
+}
+
+static int send_tick(asynq_scheduler *scheduler, schedule_entry *entry, int64_t now_ns)
+{
+    scheduler_queue *queue = entry->queue;
+    if (!redis_conn_is_ready(scheduler->conn))
+        return ASYNQ_E_UNAVAILABLE;
+    publish_queue(scheduler, queue);
+    const enqueue_item *item = &entry->plan.item;
+    if (scheduler->options.independent)
+        return broker_enqueue(scheduler->conn, &queue->keys,
+                              &(enqueue_batch){.items = &item, .count = 1, .now_ns = now_ns}, tick_replied, entry);
+    return broker_fire_tick(scheduler->conn, &queue->keys,
+                            &(tick_fire){.record = entry->record,
+                                         .scheduler = bytes_of(scheduler->process.id),
+                                         .tick_s = entry->next_s,
+                                         .item = item,
+                                         .now_ns = now_ns},
+                            tick_replied, entry);
+}
+
+static void entry_fire(asynq_scheduler *scheduler, schedule_entry *entry)
+{
+    asynq_error error;
+    int64_t now_ns = clock_now_ns();
+    bool is_independent = scheduler->options.independent;
+    if (scheduler->options.pre_enqueue)
+        scheduler->options.pre_enqueue(entry->id, &entry->periodic, entry->next_s * MS_PER_SECOND,
+                                       scheduler->options.arg);
+    entry->firing_tick_s = entry->next_s;
+    int status = schedule_entry_plan(entry, entry->next_s, !is_independent, now_ns, &error);
+    if (!status) {
+        status = send_tick(scheduler, entry, now_ns);
+        error_set_code(&error, status);
+    }
+    if (!status) {
+        entry->firing = true;
+        entry->uses++;
+        scheduler->firing++;
+    } else if (is_independent) {
+        firing_finished(scheduler, entry, status, error.text);
+        loop_timer_set(&scheduler->due, 0);
+    } else {
+        scheduler_complain(scheduler, "enqueue a periodic task", &error);
+        loop_timer_set(&scheduler->due, SCHEDULER_TRY_AGAIN_MS);
+    }
+}
+
+/* Enqueues what is due, and sets the timer for what comes next. */
+void firing_pump(void *arg)
+{
+    asynq_scheduler *scheduler = arg;
+    int64_t wait_ms = LOOK_AGAIN_MS;
+    scheduler_settle_in(scheduler);
+    if (scheduler->stopping || (!scheduler->options.independent && !redis_conn_is_ready(scheduler->conn)))
+        return;
+    loop_timer_set(&scheduler->due, wait_ms);
+    FOR_EACH_ENTRY(scheduler, queue, entry) {
+        if (!entry->held || entry->gone || entry->firing || entry->unsure || !entry->last_s)
+            continue;
+        int64_t own_ms = firing_choose(scheduler, entry);
+        if (own_ms == 0)
+            entry_fire(scheduler, entry);
+        else if (own_ms > 0 && own_ms < wait_ms)
+            loop_timer_set(&scheduler->due, wait_ms = own_ms);
+    }
+}
