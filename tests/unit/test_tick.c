@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "schedule/tick.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
