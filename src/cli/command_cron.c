@@ -113,36 +113,43 @@ static void add_zoned_time(cli_table *table, int64_t at_ms)
     cli_table_add(table, text);
 }
 
-static void add_next(cli_table *table, int64_t at_ms)
+static void print_next(const cli_run *cli, const asynq_cron *cron, int64_t at_ms, int64_t count)
 {
+    static const char *const titles[] = {"NEXT", ">IN", NULL};
     char text[32];
-    add_zoned_time(table, at_ms);
-    cli_table_add(table, cli_format_duration(at_ms - cli_now_ms(), text));
+    setenv("TZ", asynq_cron_zone(cron), 1);
+    tzset();
+    cli_table *table = cli_table_new(titles);
+    for (; count > 0 && at_ms != ASYNQ_NONE; count--, at_ms = asynq_cron_next_ms(cron, at_ms)) {
+        add_zoned_time(table, at_ms);
+        cli_table_add(table, cli_format_duration(at_ms - cli_now_ms(), text));
+    }
+    cli_table_print(cli, table);
+}
+
+static int print_next_json(const asynq_cron *cron, int64_t at_ms, int64_t count)
+{
+    json_t *list = json_array();
+    for (; count > 0 && at_ms != ASYNQ_NONE; count--, at_ms = asynq_cron_next_ms(cron, at_ms))
+        json_array_append_new(list, cli_json_time(at_ms));
+    return cli_print_json(list);
 }
 
 int run_cron_next(cli_run *cli)
 {
-    static const char *const titles[] = {"NEXT", ">IN", NULL};
     asynq_error error;
     asynq_cron *cron = asynq_cron_new(cli->arguments[0], cli_text(cli, "zone"), &error);
     if (!cron)
         return cli_complain(CLI_USAGE, "%s", error.text);
-    setenv("TZ", asynq_cron_zone(cron), 1);
-    tzset();
+    int status = CLI_OK;
     int64_t count = cli_given(cli, "count") ? cli_number(cli, "count") : 5;
-    int64_t at_ms = cli_given(cli, "from") ? cli_number(cli, "from") : cli_now_ms();
-    json_t *list = json_array();
-    cli_table *table = cli_table_new(titles);
-    while (count-- > 0 && (at_ms = asynq_cron_next_ms(cron, at_ms)) != ASYNQ_NONE) {
-        json_array_append_new(list, cli_json_time(at_ms));
-        add_next(table, at_ms);
-    }
-    asynq_cron_free(cron);
-    if (at_ms == ASYNQ_NONE)
-        fprintf(stderr, "%s\n",
-                json_array_size(list) ? "not again in the next five years" : "not in the next five years");
+    int64_t first_ms = asynq_cron_next_ms(cron, cli_given(cli, "from") ? cli_number(cli, "from") : cli_now_ms());
     if (cli->as_json)
-        return cli_print_json(list);
-    cli_table_print(cli, table);
-    return CLI_OK;
+        status = print_next_json(cron, first_ms, count);
+    else if (first_ms == ASYNQ_NONE)
+        fputs("not in the next five years\n", stderr);
+    else
+        print_next(cli, cron, first_ms, count);
+    asynq_cron_free(cron);
+    return status;
 }

@@ -272,3 +272,17 @@ func TestCluster(t *testing.T) {
 	alone := StartRedis(t)
 	ctl(t, alone, "queue", "nodes", "default").expect(t, "no cluster", 1, "", "cluster support disabled")
 }
+
+// TestAsynqctlCronNext: times in the zone of the specification; mistakes say where they are. Redis is not asked.
+func TestAsynqctlCronNext(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	r.Kill()
+	ctl(t, r, "cron", "next", "30 2 * * *", "--zone", "America/New_York", "--from", "2025-03-09T00:00:00Z", "-n", "2").
+		expect(t, "a night without 02:30", 0, `Mon 2025-03-10 02:30:00 EDT.*\nTue 2025-03-11 02:30:00 EDT`, "")
+	ctl(t, r, "cron", "next", "TZ=Asia/Tokyo @daily", "--from", "2025-03-09T00:00:00Z", "-n", "1", "--json").
+		expect(t, "JSON", 0, `\[\s*"2025-03-09T15:00:00Z"\s*\]`, "")
+	ctl(t, r, "cron", "next", "0 0 30 2 *").expect(t, "never", 0, "", "not in the next five years")
+	ctl(t, r, "cron", "next", "61 * * * *").expect(t, "a mistake", 2, "", `minute "61": the values go from 0 to 59`)
+	ctl(t, r, "cron", "next", "@daily", "--zone", "Mars").expect(t, "no zone", 2, "", `unknown time zone "Mars"`)
+}
