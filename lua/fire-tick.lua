@@ -9,10 +9,9 @@
 --         2 (the tick is over), 3 (another scheduler holds the entry)
 --
 --@include new-task
-local record, pending, scheduled, groups, task = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local tick, scheduler, hold, life, group_prefix = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
-local now, now_ns = ARGV[6], ARGV[7]
-local id, message, kind, score, lock, lock_life, group = unpack(ARGV, 8, 14)
+local record = KEYS[1]
+local tick, scheduler, hold, life = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local id = ARGV[8]
 
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -25,22 +24,7 @@ if fields[2] and fields[2] ~= scheduler and tonumber(fields[3]) > now_ms then
     return { now_ms, last, 3 }
 end
 
-local result = 1
-if lock ~= '' and redis.call('EXISTS', lock) == 1 then
-    result = -1
-elseif redis.call('EXISTS', task) == 1 then
-    result = 0
-elseif kind == 'p' then
-    redis.call('LPUSH', pending, id)
-elseif kind == 's' then
-    redis.call('ZADD', scheduled, score, id)
-else
-    redis.call('ZADD', group_prefix .. group, now, id)
-    redis.call('SADD', groups, group)
-end
-if result == 1 then
-    write_new_task(task, id, message, kind, now_ns, lock, lock_life, group)
-end
+local result = create_task({ unpack(KEYS, 2) }, ARGV[5], { ARGV[6], ARGV[7] }, { unpack(ARGV, 8) })
 redis.call('HSET', record, 'tick', tick, 'holder', scheduler, 'until', now_ms + hold, 'task', id, 'result', result)
 redis.call('EXPIRE', record, life)
 return { now_ms, last, result }

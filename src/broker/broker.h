@@ -16,7 +16,7 @@
  *                                                broker_renew     -> active, with a later end of lease
  *   completed    completed (zset, end of life)   broker_expire    -> (none)
  *   archived     archived (zset, archived at)    broker_settle trims the oldest when it archives others
- *   aggregating  g:<group> (zset)                (group aggregation is not part of this version)
+ *   aggregating  g:<group> (zset)                broker_finish_set -> (none), see group.h
  *
  * Every function sends one command and returns 0, or a negative status; then its callback is never called. After 0 the
  * callback comes exactly once. `status` in a callback is 0, ASYNQ_E_UNAVAILABLE (certainly not run),

@@ -1,12 +1,13 @@
 /*
  * Tasks that their server has lost: leases that ended more than the allowance for clock differences ago, and active
  * tasks without any lease. The first are retried or archived as Go does it; the others are given an ended lease when
- * they were seen without one twice, and then are like the first.
+ * they were seen without one twice, and then are like the first. And sets of tasks whose aggregation was not finished.
  */
 #include "server/server.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "broker/group.h"
 
 #include <stdio.h>
 
@@ -167,6 +168,35 @@ static void orphan_scan_start(served_queue *queue)
     orphan_scan_go_on(queue);
 }
 
+/* ---- aggregation sets whose server has gone ---- */
+
+static void reclaim_sets(served_queue *queue);
+
+static void sets_reclaimed(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    served_queue *queue = arg;
+    queue->reclaiming = false;
+    if (status) {
+        queue_complain(queue, "take groups back from a lost aggregation", error);
+        return;
+    }
+    for (size_t i = 0; i < reply->count; i++)
+        log_info(&queue->server->log,
+                 "queue \"%s\": aggregation %.*s was not finished; its tasks are back in the group", queue->name,
+                 BYTES_ARGS(reply->elements[i].text));
+    if (reply->count == BROKER_RECLAIM_SETS)
+        reclaim_sets(queue);
+}
+
+static void reclaim_sets(served_queue *queue)
+{
+    asynq_server *server = queue->server;
+    if (queue->reclaiming || server->phase || !redis_conn_is_ready(server->work))
+        return;
+    int64_t now_ns = loop_now_ns(server->loop);
+    queue->reclaiming = broker_reclaim_sets(server->work, &queue->keys, now_ns, sets_reclaimed, queue) == 0;
+}
+
 /* ---- the timer ---- */
 
 static void recovery_fired(void *arg)
@@ -178,6 +208,7 @@ static void recovery_fired(void *arg)
             continue;
         server->queues[i]->expired_skipped = 0;
         recover_expired(server->queues[i]);
+        reclaim_sets(server->queues[i]);
         if (server->recovery_rounds % ORPHAN_SCAN_EVERY == 1)
             orphan_scan_start(server->queues[i]);
     }

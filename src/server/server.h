@@ -101,7 +101,7 @@ typedef struct served_queue {
     int64_t renewed_until_ms; /* steady clock */
 
     /* recoverer.c */
-    bool recovering;
+    bool recovering, reclaiming;
     size_t expired_skipped; /* expired leases that could not be dealt with in this pass */
     int64_t orphan_scan_at; /* next place of the active list; below 0: no scan */
     orphan_list orphans_before, orphans_now;

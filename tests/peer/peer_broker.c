@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "broker/broker.h"
+#include "broker/group.h"
 #include "wire/task_message.h"
 
 #include <stdlib.h>
@@ -260,6 +261,53 @@ static json_t *list_expired(json_t *arguments)
     return answer;
 }
 
+/* ---- groups ---- */
+
+static json_t *take_group(json_t *arguments)
+{
+    connect_broker();
+    queue_keys keys = keys_of(arguments);
+    buf set;
+    buf_init(&set, 0);
+    group_append_set_name(&set, &keys, text_of(arguments, "group"), text_of(arguments, "set_id"));
+    group_limits limits = {number_of(arguments, "grace_s"), number_of(arguments, "max_delay_s"),
+                           number_of(arguments, "max_size")};
+    json_t *answer = wait_for(broker_take_group(broker_conn, &keys, text_of(arguments, "group"),
+                                                (bytes){set.data, set.length}, &limits, clock_now_ns(), replied, NULL));
+    json_object_set_new(answer, "set", json_string(set.data));
+    buf_clear(&set);
+    queue_keys_clear(&keys);
+    return answer;
+}
+
+static json_t *read_set(json_t *arguments)
+{
+    connect_broker();
+    queue_keys keys = keys_of(arguments);
+    json_t *answer = wait_for(broker_read_set(broker_conn, &keys, text_of(arguments, "set"), 0, 999, replied, NULL));
+    queue_keys_clear(&keys);
+    return answer;
+}
+
+static json_t *finish_set(json_t *arguments)
+{
+    connect_broker();
+    queue_keys keys = keys_of(arguments);
+    json_t *answer =
+        wait_for(broker_finish_set(broker_conn, &keys, text_of(arguments, "set"), NULL, clock_now_ns(), replied, NULL));
+    queue_keys_clear(&keys);
+    return answer;
+}
+
+static json_t *reclaim_sets(json_t *arguments)
+{
+    connect_broker();
+    queue_keys keys = keys_of(arguments);
+    json_t *answer = wait_for(broker_reclaim_sets(broker_conn, &keys, clock_now_ns(), replied, NULL));
+    queue_keys_clear(&keys);
+    return answer;
+}
+
 static json_t *close_broker(json_t *arguments)
 {
     (void)arguments;
@@ -273,7 +321,17 @@ static json_t *close_broker(json_t *arguments)
 }
 
 const peer_row peer_broker_rows[] = {
-    {"lease", lease},     {"settle", settle}, {"settle_done", settle_done},   {"renew", renew},
-    {"forward", forward}, {"expire", expire}, {"list_expired", list_expired}, {"broker.close", close_broker},
+    {"lease", lease},
+    {"settle", settle},
+    {"settle_done", settle_done},
+    {"renew", renew},
+    {"forward", forward},
+    {"expire", expire},
+    {"list_expired", list_expired},
+    {"broker.close", close_broker},
+    {"group.take", take_group},
+    {"group.read", read_set},
+    {"group.finish", finish_set},
+    {"group.reclaim", reclaim_sets},
     {NULL, NULL},
 };

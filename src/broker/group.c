@@ -1,0 +1,104 @@
+/* See group.h. */
+#include "broker/group.h"
+
+#include "base/clock.h"
+#include "broker/call.h"
+
+void group_append_set_name(buf *out, const queue_keys *keys, bytes group, bytes set_id)
+{
+    bytes prefix = keys->key[QUEUE_KEY_GROUP];
+    buf_append(out, prefix.data, prefix.length);
+    buf_append(out, group.data, group.length);
+    buf_append(out, ":", 1);
+    buf_append(out, set_id.data, set_id.length);
+}
+
+int broker_take_group(redis_conn *conn, const queue_keys *keys, bytes group, bytes set, const group_limits *limits,
+                      int64_t now_ns, broker_cb cb, void *arg)
+{
+    buf name;
+    int64_t now_s = floor_div(now_ns, NS_PER_SECOND);
+    bytes prefix = keys->key[QUEUE_KEY_GROUP];
+    buf_init(&name, 0);
+    buf_append(&name, prefix.data, prefix.length);
+    buf_append(&name, group.data, group.length);
+    redis_args *args = redis_conn_script_args(conn, SCRIPT_TAKE_GROUP, 4);
+    redis_args_add(args, (bytes){name.data, name.length});
+    redis_args_add(args, keys->key[QUEUE_KEY_GROUPS]);
+    redis_args_add(args, keys->key[QUEUE_KEY_AGGREGATION_SETS]);
+    redis_args_add(args, set);
+    redis_args_add(args, group);
+    redis_args_add_integer(args, now_s);
+    redis_args_add_integer(args, limits->grace_s);
+    redis_args_add_integer(args, limits->max_delay_s);
+    redis_args_add_integer(args, limits->max_size);
+    redis_args_add_integer(args, now_s + BROKER_AGGREGATION_S);
+    int status = buf_failed(&name) ? ASYNQ_E_NO_MEMORY : broker_call(conn, args, cb, arg);
+    buf_clear(&name);
+    return status;
+}
+
+taken_group broker_taken_group(const redis_value *reply)
+{
+    return (taken_group){redis_value_integer(redis_value_at(reply, 0)), redis_value_integer(redis_value_at(reply, 1)),
+                         redis_value_integer(redis_value_at(reply, 2))};
+}
+
+int broker_read_set(redis_conn *conn, const queue_keys *keys, bytes set, int64_t first, int64_t last, broker_cb cb,
+                    void *arg)
+{
+    redis_args *args = redis_conn_script_args(conn, SCRIPT_READ_SET, 1);
+    redis_args_add(args, set);
+    redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
+    redis_args_add_integer(args, first);
+    redis_args_add_integer(args, last);
+    return broker_call(conn, args, cb, arg);
+}
+
+size_t broker_set_count(const redis_value *reply)
+{
+    return reply->count / 2;
+}
+
+leased_task broker_set_task(const redis_value *reply, size_t index)
+{
+    return (leased_task){reply->elements[2 * index].text, reply->elements[2 * index + 1].text};
+}
+
+int broker_finish_set(redis_conn *conn, const queue_keys *keys, bytes set, const enqueue_item *item, int64_t now_ns,
+                      broker_cb cb, void *arg)
+{
+    buf task;
+    buf_init(&task, 0);
+    redis_args *args = redis_conn_script_args(conn, SCRIPT_FINISH_SET, item ? 6 : 2);
+    redis_args_add(args, set);
+    redis_args_add(args, keys->key[QUEUE_KEY_AGGREGATION_SETS]);
+    if (item) {
+        buf_append(&task, keys->key[QUEUE_KEY_TASK].data, keys->key[QUEUE_KEY_TASK].length);
+        buf_append(&task, item->id.data, item->id.length);
+        redis_args_add(args, keys->key[QUEUE_KEY_PENDING]);
+        redis_args_add(args, keys->key[QUEUE_KEY_SCHEDULED]);
+        redis_args_add(args, keys->key[QUEUE_KEY_GROUPS]);
+        redis_args_add(args, (bytes){task.data, task.length});
+    }
+    redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
+    redis_args_add(args, keys->key[QUEUE_KEY_GROUP]);
+    redis_args_add_integer(args, floor_div(now_ns, NS_PER_SECOND));
+    redis_args_add_integer(args, now_ns);
+    if (item)
+        broker_add_new_task(args, item);
+    int status = buf_failed(&task) ? ASYNQ_E_NO_MEMORY : broker_call(conn, args, cb, arg);
+    buf_clear(&task);
+    return status;
+}
+
+int broker_reclaim_sets(redis_conn *conn, const queue_keys *keys, int64_t now_ns, broker_cb cb, void *arg)
+{
+    redis_args *args = redis_conn_script_args(conn, SCRIPT_RECLAIM_SETS, 2);
+    redis_args_add(args, keys->key[QUEUE_KEY_AGGREGATION_SETS]);
+    redis_args_add(args, keys->key[QUEUE_KEY_GROUPS]);
+    redis_args_add(args, keys->key[QUEUE_KEY_GROUP]);
+    redis_args_add_integer(args, floor_div(now_ns, NS_PER_SECOND));
+    redis_args_add_integer(args, BROKER_RECLAIM_SETS);
+    return broker_call(conn, args, cb, arg);
+}

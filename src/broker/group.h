@@ -1,0 +1,62 @@
+/*
+ * Groups of tasks and their aggregation (spec 7.5). A group's tasks are moved into a set of their own, which the list
+ * of aggregation sets names with the time until which the one who took it may work on it; then it goes back.
+ *
+ *   g:<group> --take, when it is time--> g:<group>:<set id> --finish--> one new task, and these are deleted
+ *      ^                                        |
+ *      +------------- reclaim, when its time is over
+ *
+ * Calls and callbacks are as in broker.h.
+ */
+#ifndef BROKER_GROUP_H
+#define BROKER_GROUP_H
+
+#include "broker/broker.h"
+
+enum {
+    BROKER_AGGREGATION_S = 120, /* to work on a set */
+    BROKER_RECLAIM_SETS = 16    /* in one call */
+};
+
+/* When a group is aggregated; whole seconds, as in Asynq. */
+typedef struct group_limits {
+    int64_t grace_s;     /* since the newest task */
+    int64_t max_delay_s; /* since the oldest; 0: none */
+    int64_t max_size;    /* at once, and tasks of one set; 0: none */
+} group_limits;
+
+/* Appends the name of a set. `set_id` has no colon. */
+void group_append_set_name(buf *out, const queue_keys *keys, bytes group, bytes set_id);
+
+/* Moves a group's tasks into a new set if it is time. reply: broker_taken_group(). */
+ASYNQ_MUST_CHECK int broker_take_group(redis_conn *conn, const queue_keys *keys, bytes group, bytes set,
+                                       const group_limits *limits, int64_t now_ns, broker_cb cb, void *arg);
+
+typedef struct taken_group {
+    int64_t taken, left;
+    int64_t due_s; /* when it will be time for those left if no other joins; 0: at once */
+} taken_group;
+
+taken_group broker_taken_group(const redis_value *reply);
+
+/* Tasks at places [first, last] of a set. reply: broker_set_count(), broker_set_task(). */
+ASYNQ_MUST_CHECK int broker_read_set(redis_conn *conn, const queue_keys *keys, bytes set, int64_t first, int64_t last,
+                                     broker_cb cb, void *arg);
+size_t broker_set_count(const redis_value *reply);
+/* Its message is empty if it is missing. */
+leased_task broker_set_task(const redis_value *reply, size_t index);
+
+enum { SET_TAKEN_BACK = 2 }; /* beside the values of enqueue_result */
+
+/*
+ * Enqueues `item` (NULL: nothing) in place of the tasks of the set. reply: an integer, ENQUEUE_CREATED if it was done;
+ * otherwise the set stays.
+ */
+ASYNQ_MUST_CHECK int broker_finish_set(redis_conn *conn, const queue_keys *keys, bytes set, const enqueue_item *item,
+                                       int64_t now_ns, broker_cb cb, void *arg);
+
+/* Takes back sets whose time is over. reply: their names. */
+ASYNQ_MUST_CHECK int broker_reclaim_sets(redis_conn *conn, const queue_keys *keys, int64_t now_ns, broker_cb cb,
+                                         void *arg);
+
+#endif
