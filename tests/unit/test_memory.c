@@ -8,6 +8,7 @@
 #include "server/mux.h"
 #include "wire/server_info.h"
 
+#include <asynq/scheduler.h>
 #include <stdio.h>
 
 static int fail_at, allocations;
@@ -132,8 +133,48 @@ static int use_client(void)
     return status == ASYNQ_E_UNAVAILABLE ? 0 : status;
 }
 
+static int read_cron(void)
+{
+    asynq_error error = {0};
+    asynq_cron *cron = asynq_cron_new("TZ=Europe/Berlin 0 0 * * *", NULL, &error);
+    asynq_cron_free(cron);
+    return cron ? 0 : error.code;
+}
+
+/* Making a scheduler with an entry; and starting it, though Redis is not there. */
+static int register_entry(bool start)
+{
+    const asynq_header headers[] = {{"a", "1"}};
+    const asynq_task_options options = {
+        .queue = "q", .unique_ms = 60000, .deadline_ms = 1, .headers = headers, .header_count = 1};
+    asynq_error error = {0};
+    asynq_scheduler *scheduler =
+        asynq_scheduler_new(&(asynq_scheduler_options){.redis = "unix:///nowhere", .zone = "Asia/Tokyo"}, &error);
+    if (!scheduler)
+        return error.code;
+    const asynq_task task = {.type = "t", .payload = "p", .payload_length = 1, .options = {.group = "g"}};
+    const asynq_periodic entry = {.spec = "@hourly", .name = "e", .task = task, .options = &options};
+    int status = asynq_scheduler_register(scheduler, &entry, NULL, &error);
+    if (!status && start)
+        status = asynq_scheduler_start(scheduler, &error);
+    asynq_scheduler_free(scheduler);
+    return status;
+}
+
+static int make_entry(void)
+{
+    return register_entry(false);
+}
+
+static int start_scheduler(void)
+{
+    return register_entry(true);
+}
+
 START_TEST(pure_operations)
 {
+    torture(read_cron);
+    torture(make_entry);
     torture(make_plan);
     torture(parse_uri);
     torture(build_mux);
@@ -145,8 +186,8 @@ END_TEST
 /* Threads allocate, too, so only the first allocations are in a fixed order: those of the making. */
 START_TEST(server_and_client)
 {
-    int (*const operations[])(void) = {start_server, use_client};
-    for (size_t i = 0; i < 2; i++)
+    int (*const operations[])(void) = {start_server, use_client, start_scheduler};
+    for (size_t i = 0; i < sizeof operations / sizeof *operations; i++)
         for (fail_at = 1; fail_at < 60; fail_at++) {
             allocations = 0;
             mem_allow_hook = allow;
