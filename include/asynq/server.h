@@ -143,6 +143,35 @@ ASYNQ_API int asynq_mux_dispatch(asynq_job *job, void *mux);
 /* The pattern that takes a type, "" if none. */
 ASYNQ_API const char *asynq_mux_match(const asynq_mux *mux, const char *type);
 
+/* ---- groups: many tasks become one ---- */
+
+/*
+ * The tasks of a group (see asynq_task_options.group) that are due together, and what becomes of them. Everything
+ * returned belongs to the aggregation. Thread: the aggregator's, during the call.
+ */
+typedef struct asynq_aggregation asynq_aggregation;
+
+ASYNQ_API const char *asynq_aggregation_queue(const asynq_aggregation *aggregation);
+ASYNQ_API const char *asynq_aggregation_group(const asynq_aggregation *aggregation);
+ASYNQ_API size_t asynq_aggregation_count(const asynq_aggregation *aggregation);
+/* Type, payload and headers (in `options`) of a task, by the time at which they joined the group; NULL beyond the last.
+ */
+ASYNQ_API const asynq_task *asynq_aggregation_task(const asynq_aggregation *aggregation, size_t index);
+
+/*
+ * Sets the one task that takes the place of the others, with its options; it is copied, and always goes into the same
+ * queue. A second call replaces it. Returns 0, or ASYNQ_E_INVALID or ASYNQ_E_NO_MEMORY; then there is none.
+ */
+ASYNQ_API ASYNQ_MUST_CHECK int asynq_aggregate_into(asynq_aggregation *aggregation, const asynq_task *task,
+                                                    asynq_error *error);
+
+/*
+ * Makes one task of the tasks of a group. Returns ASYNQ_DONE, and the new task is enqueued and the others deleted, in
+ * one step; ASYNQ_REVOKED, and they are deleted; or ASYNQ_FAILED, and they go back into the group two minutes later. It
+ * has less than two minutes. Thread: one of the server's own, one call at a time.
+ */
+typedef int (*asynq_aggregator)(asynq_aggregation *aggregation, void *arg);
+
 /* ---- the server ---- */
 
 /* A table of queues ends with an empty row. Blank names and priorities of 0 or less are left out. */
@@ -179,6 +208,15 @@ typedef struct asynq_server_options {
     int64_t delayed_task_check_interval_ms; /* the same for scheduled tasks and retries; default 5 s */
     int64_t janitor_interval_ms;            /* deletion of completed tasks; default 8 s */
     int janitor_batch_size;                 /* default 100 */
+
+    /*
+     * Groups of this server's queues. A group is due when no task has joined it for the grace period, when its oldest
+     * task has waited for the longest delay, or when it has the most tasks. All are cut to whole seconds, upwards.
+     */
+    asynq_aggregator aggregate;    /* default: none, and groups wait for a server that has one */
+    int64_t group_grace_period_ms; /* default 1 min; at least 1 s */
+    int64_t group_max_delay_ms;    /* default: none */
+    int group_max_size;            /* also of one aggregation; default: no limit */
 
     /*
      * From so many live servers on, only two idle ones per queue are told of new tasks and do the upkeep; the others

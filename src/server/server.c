@@ -7,6 +7,7 @@
 #include "base/option_struct.h"
 #include "base/text.h"
 #include "base/thread.h"
+#include "server/aggregation.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -31,6 +32,8 @@ static const server_default server_defaults_ms[] = {
     {"task_check_interval_ms", offsetof(asynq_server_options, task_check_interval_ms), 1000},
     {"delayed_task_check_interval_ms", offsetof(asynq_server_options, delayed_task_check_interval_ms), 5000},
     {"janitor_interval_ms", offsetof(asynq_server_options, janitor_interval_ms), 8000},
+    {"group_grace_period_ms", offsetof(asynq_server_options, group_grace_period_ms), 60000},
+    {"group_max_delay_ms", offsetof(asynq_server_options, group_max_delay_ms), 0},
 };
 
 static int server_fill_defaults(asynq_server_options *options, asynq_error *error)
@@ -45,6 +48,10 @@ static int server_fill_defaults(asynq_server_options *options, asynq_error *erro
         if (*field == 0)
             *field = row->value;
     }
+    if (options->group_grace_period_ms < MS_PER_SECOND)
+        return error_set(error, ASYNQ_E_INVALID, "group_grace_period_ms cannot be less than a second");
+    if (options->group_max_size < 0)
+        return error_set(error, ASYNQ_E_INVALID, "group_max_size is negative");
     if (options->concurrency < 1)
         options->concurrency = (int)sysconf(_SC_NPROCESSORS_ONLN);
     if (options->concurrency < 1)
@@ -244,6 +251,7 @@ static void work_ready(void *arg)
     for (size_t i = 0; i < server->queue_count; i++)
         settle_pump(server->queues[i]); /* first: a lease to be read back may hold the same task once more */
     fetch_reconnected(server);
+    aggregation_finish_all(server);
     watch_all_lost(server);
     heartbeat_now(server);
     recoverer_look(server);
@@ -303,6 +311,7 @@ static void server_build_queues(asynq_server *server)
         served_queue *queue = server->queues[i];
         watch_init(queue);
         forwarder_init(queue);
+        groups_init(queue);
         loop_timer_init(server->loop, &queue->settle_again, settle_again_fired, queue);
     }
 }
@@ -310,13 +319,15 @@ static void server_build_queues(asynq_server *server)
 /* Everything that runs on the loop. On failure the caller takes it down again. */
 static int server_build(asynq_server *server)
 {
-    server->orders.fd = server->returns.fd = -1;
+    server->orders.fd = server->returns.fd = server->aggregated.fd = -1;
     server->loop = loop_new();
     if (!server->loop)
         return ASYNQ_E_NO_MEMORY;
     int status = loop_waker_init(server->loop, &server->orders, orders_given, server);
     if (!status)
         status = loop_waker_init(server->loop, &server->returns, attempt_take_returned, server);
+    if (!status)
+        status = loop_waker_init(server->loop, &server->aggregated, aggregation_take_returned, server);
     if (status)
         return status;
     server->port = job_port_new(&server->returns);
@@ -325,7 +336,9 @@ static int server_build(asynq_server *server)
         server->own_mux = NULL; /* the pool's now */
     if (!server->port || !server->pool)
         return ASYNQ_E_NO_MEMORY;
-    if (!parking_init(server))
+    if (server->options.aggregate)
+        server->aggregator = aggregator_new(&server->options, &server->aggregated);
+    if (!parking_init(server) || (server->options.aggregate && !server->aggregator))
         return ASYNQ_E_NO_MEMORY;
     server->slots_free = server->options.concurrency;
     server->fetching = true;
@@ -356,6 +369,7 @@ static void server_take_down(asynq_server *server)
         served_queue *queue = server->queues[i];
         while (queue->jobs)
             attempt_forget(queue->jobs);
+        groups_clear(queue);
         while (queue->renewing_count)
             job_unref(queue->renewing[--queue->renewing_count]);
     }
@@ -365,8 +379,16 @@ static void server_take_down(asynq_server *server)
     server->port = NULL;
     job_pool_shutdown(server->pool);
     server->pool = NULL;
+    while (server->unfinished) {
+        asynq_aggregation *aggregation = server->unfinished;
+        server->unfinished = aggregation->next;
+        aggregation_free(aggregation);
+    }
+    aggregator_close(server->aggregator);
+    server->aggregator = NULL;
     loop_waker_clear(&server->orders);
     loop_waker_clear(&server->returns);
+    loop_waker_clear(&server->aggregated);
     loop_free(server->loop);
     server->loop = NULL;
 }

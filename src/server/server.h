@@ -55,6 +55,8 @@ typedef struct orphan_list {
     size_t count;
 } orphan_list;
 
+typedef struct known_group known_group;
+
 typedef struct served_queue {
     struct asynq_server *server;
     queue_keys keys;
@@ -105,6 +107,11 @@ typedef struct served_queue {
     size_t expired_skipped; /* expired leases that could not be dealt with in this pass */
     int64_t orphan_scan_at; /* next place of the active list; below 0: no scan */
     orphan_list orphans_before, orphans_now;
+
+    /* groups.c */
+    known_group *groups;
+    key_watch group_watch;
+    loop_timer group_timer, group_list_timer;
 
     bool expiring; /* janitor.c */
     log_limit complaint;
@@ -170,8 +177,15 @@ struct asynq_server {
     size_t ended_count, ended_capacity;
     log_limit clock_complaint, complaint;
 
+    /* aggregation.c */
+    struct aggregator *aggregator; /* NULL: none was given */
+    loop_waker aggregated;         /* it has come back from one */
+    size_t aggregations;           /* under way */
+    asynq_aggregation *unfinished; /* to be written when Redis is back */
+
     shutdown_phase phase;
     loop_timer shutdown_limit;
+    bool aggregations_given_up;
 };
 
 /* ---- server.c ---- */
@@ -249,6 +263,14 @@ void settle_pump(served_queue *queue);
 /* Attempts that have ended and whose outcome Redis has not acknowledged. */
 size_t settle_backlog(const asynq_server *server);
 bool settle_is_idle(const served_queue *queue);
+
+/* ---- groups.c: when groups are aggregated; aggregation.c: how ---- */
+void groups_init(served_queue *queue);
+void groups_look(served_queue *queue);  /* at the list, now */
+void groups_ended(served_queue *queue); /* an aggregation has ended, well or not */
+void groups_clear(served_queue *queue);
+void aggregation_take_returned(void *server);
+void aggregation_finish_all(asynq_server *server);
 
 /* ---- components ---- */
 void forwarder_init(served_queue *queue);

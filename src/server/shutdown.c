@@ -17,6 +17,7 @@ static void limit_reached(void *arg)
         server->phase = SHUTDOWN_DONE;
         return;
     }
+    server->aggregations_given_up = true; /* their tasks go back to their groups */
     for (size_t i = 0; i < server->queue_count; i++) {
         served_queue *queue = server->queues[i];
         while (queue->running) {
@@ -41,7 +42,8 @@ void shutdown_begin(asynq_server *server)
 
 static bool jobs_run(const asynq_server *server)
 {
-    return server->running_count || server->leases_in_flight;
+    bool aggregates = server->aggregations && !server->aggregations_given_up;
+    return server->running_count || server->leases_in_flight || aggregates;
 }
 
 static bool outcomes_wait(const asynq_server *server)

@@ -113,6 +113,8 @@ void watch_all_lost(asynq_server *server)
     for (size_t i = 0; i < server->queue_count; i++)
         for (size_t j = 0; j < DUE_SOURCES; j++)
             key_watch_lost(&server->queues[i]->due[j].watch);
+    for (size_t i = 0; i < server->queue_count; i++)
+        groups_look(server->queues[i]);
     forwarder_look(server);
 }
 
@@ -120,8 +122,8 @@ void watch_message(asynq_server *server, bytes key)
 {
     for (size_t i = 0; i < server->queue_count; i++) {
         served_queue *queue = server->queues[i];
-        key_watch *watches[] = {&queue->pending_watch, &queue->paused_watch, &queue->due[0].watch,
-                                &queue->due[1].watch};
+        key_watch *watches[] = {&queue->pending_watch, &queue->paused_watch, &queue->due[0].watch, &queue->due[1].watch,
+                                &queue->group_watch};
         for (size_t j = 0; j < sizeof watches / sizeof *watches; j++)
             if (bytes_equal(watches[j]->key, key)) {
                 key_watch_message(watches[j]);

@@ -26,6 +26,7 @@ static asynq_mux *mux;
 static int ledger = -1;
 static json_t *not_failures; /* error texts for which is_failure answers false */
 static int64_t retry_delay_ms = -1;
+static int64_t aggregate_ms; /* how long each aggregation takes */
 
 /* Under the lock: what tests ask for. */
 static pthread_mutex_t seen_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -214,6 +215,41 @@ static int build_mux(bool with_middleware, asynq_error *error)
 }
 
 /* {"queues": {name: priority}, "concurrency": n, "strict": bool, "shutdown_ms": n, "ledger": path, ...} */
+/*
+ * {"group": name, "tasks": [payload, ...]}, kept for an hour. Groups whose name begins with "broken", "drop" or "slow"
+ * have their tasks refused, dropped, or aggregated after a while. The queue that is asked for must not matter.
+ */
+static int aggregate(asynq_aggregation *aggregation, void *arg)
+{
+    (void)arg;
+    asynq_error error;
+    const char *group = asynq_aggregation_group(aggregation);
+    note("aggregates %zu of %s", asynq_aggregation_count(aggregation), group);
+    usleep((useconds_t)(1000 * aggregate_ms));
+    if (strncmp(group, "broken", 6) == 0)
+        return ASYNQ_FAILED;
+    if (strncmp(group, "drop", 4) == 0)
+        return ASYNQ_REVOKED;
+    if (strncmp(group, "slow", 4) == 0)
+        usleep(1500000);
+    json_t *list = json_array();
+    for (size_t i = 0; i < asynq_aggregation_count(aggregation); i++) {
+        const asynq_task *task = asynq_aggregation_task(aggregation, i);
+        json_array_append_new(list, json_stringn(task->payload, task->payload_length));
+    }
+    json_t *whole = json_pack("{s:s,s:o}", "group", group, "tasks", list);
+    char *text = json_dumps(whole, JSON_COMPACT);
+    json_decref(whole);
+    int status = asynq_aggregate_into(aggregation,
+                                      &(asynq_task){.type = "t:sum",
+                                                    .payload = text,
+                                                    .payload_length = strlen(text),
+                                                    .options = {.retention_ms = ASYNQ_HOURS(1), .queue = "elsewhere"}},
+                                      &error);
+    free(text);
+    return status ? ASYNQ_FAILED : ASYNQ_DONE;
+}
+
 static json_t *start(json_t *arguments)
 {
     asynq_error error;
@@ -225,6 +261,7 @@ static json_t *start(json_t *arguments)
     if (delay)
         retry_delay_ms = json_integer_value(delay);
     int status = build_mux(json_is_true(json_object_get(arguments, "middleware")), &error);
+    aggregate_ms = json_integer_value(json_object_get(arguments, "aggregate_ms"));
     asynq_server_options options = {
         ASYNQ_SERVER_OPTIONS_INIT,
         .redis = peer_redis,
@@ -234,6 +271,10 @@ static json_t *start(json_t *arguments)
         .retry_delay_ms = delay ? retry_delay : NULL,
         .is_failure = not_failures ? is_failure : NULL,
         .on_error = on_error,
+        .aggregate = json_is_true(json_object_get(arguments, "aggregates")) ? aggregate : NULL,
+        .group_grace_period_ms = json_integer_value(json_object_get(arguments, "grace_ms")),
+        .group_max_delay_ms = json_integer_value(json_object_get(arguments, "max_delay_ms")),
+        .group_max_size = (int)json_integer_value(json_object_get(arguments, "max_size")),
         .on_health = on_health,
         .health_interval_ms = json_integer_value(json_object_get(arguments, "health_ms")),
         .shutdown_timeout_ms = json_integer_value(json_object_get(arguments, "shutdown_ms")),

@@ -106,6 +106,12 @@ static int dispatch_nothing(asynq_job *job, void *arg)
     return 0;
 }
 
+static int aggregate_nothing(asynq_aggregation *aggregation, void *arg)
+{
+    (void)aggregation, (void)arg;
+    return 0;
+}
+
 /* Making and starting a whole server; Redis is not there. */
 static int start_server(void)
 {
@@ -113,7 +119,9 @@ static int start_server(void)
     const asynq_route routes[] = {{.pattern = "t", .handler = dispatch_nothing}, {0}};
     asynq_error error = {0};
     asynq_server *server = asynq_server_new(
-        &(asynq_server_options){.redis = "unix:///nowhere", .queues = queues, .routes = routes}, &error);
+        &(asynq_server_options){
+            .redis = "unix:///nowhere", .queues = queues, .routes = routes, .aggregate = aggregate_nothing},
+        &error);
     if (!server)
         return error.code;
     int status = asynq_server_start(server, &error);

@@ -28,6 +28,12 @@ type ServerOptions struct {
 	Middleware  bool
 	HealthMs    int
 	LedgerPath  string // default: a new file
+
+	// Groups. Aggregated tasks are of type "t:sum", with the payload {"group": name, "tasks": [payload, ...]}.
+	Aggregates      bool
+	Grace, MaxDelay time.Duration
+	MaxSize         int
+	AggregateMs     int // how long each aggregation takes, in C
 }
 
 // Wish is what a task's payload tells the handler to do; see tests/peer/peer_server.c.
@@ -131,7 +137,10 @@ func StartCServer(t testing.TB, uri string, options ServerOptions) *CServer {
 
 func (options ServerOptions) forC() M {
 	m := M{"concurrency": options.Concurrency, "strict": options.Strict, "shutdown_ms": options.ShutdownMs,
-		"ledger": options.LedgerPath, "middleware": options.Middleware, "health_ms": options.HealthMs}
+		"ledger": options.LedgerPath, "middleware": options.Middleware, "health_ms": options.HealthMs,
+		"aggregates": options.Aggregates, "grace_ms": options.Grace.Milliseconds(),
+		"max_delay_ms": options.MaxDelay.Milliseconds(), "max_size": options.MaxSize,
+		"aggregate_ms": options.AggregateMs}
 	if options.Queues != nil {
 		m["queues"] = options.Queues
 	}
@@ -199,6 +208,10 @@ func (s *goServer) config(options ServerOptions) asynq.Config {
 			s.Note("error %s %s", id, err)
 		}),
 	}
+	if options.Aggregates {
+		config.GroupAggregator = asynq.GroupAggregatorFunc(aggregate)
+		config.GroupGracePeriod, config.GroupMaxDelay, config.GroupMaxSize = options.Grace, options.MaxDelay, options.MaxSize
+	}
 	if options.RetryMs != nil {
 		config.RetryDelayFunc = func(int, error, *asynq.Task) time.Duration {
 			return time.Duration(*options.RetryMs) * time.Millisecond
@@ -215,6 +228,16 @@ func (s *goServer) config(options ServerOptions) asynq.Config {
 		}
 	}
 	return config
+}
+
+// aggregate does what the peer's aggregator does.
+func aggregate(group string, tasks []*asynq.Task) *asynq.Task {
+	payloads := []string{}
+	for _, task := range tasks {
+		payloads = append(payloads, string(task.Payload()))
+	}
+	text, _ := json.Marshal(M{"group": group, "tasks": payloads})
+	return asynq.NewTask("t:sum", text, asynq.Retention(time.Hour), asynq.Queue("elsewhere"))
 }
 
 // Noter receives what handlers report.

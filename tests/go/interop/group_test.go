@@ -1,7 +1,10 @@
 package interop
 
 import (
+	"encoding/json"
 	"fmt"
+	"path/filepath"
+	"sort"
 	"strings"
 	"testing"
 	"time"
@@ -225,4 +228,116 @@ func TestServerReclaimsSets(t *testing.T) {
 		equal(t, "another", scored(r, QueueKey(groupQueue, "g:other 39")), "x39:+0")
 		equal(t, "the group is listed", isListed(r, "g"), kind == "c")
 	})
+}
+
+// sums reads the aggregated tasks of the queue, in any state: of each group the payloads that went into each of them.
+func sums(t *testing.T, r *Redis) map[string][][]string {
+	t.Helper()
+	found := map[string][][]string{}
+	for _, key := range r.Strings("KEYS", TaskKey(groupQueue, "*")) {
+		message, err := base.DecodeMessage([]byte(r.Text("HGET", key, "msg")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if message.Type != "t:sum" {
+			continue
+		}
+		var sum struct {
+			Group string
+			Tasks []string
+		}
+		if err := json.Unmarshal(message.Payload, &sum); err != nil {
+			t.Fatal(err)
+		}
+		sort.Strings(sum.Tasks) // those of one second stand in the order of their random ids
+		found[sum.Group] = append(found[sum.Group], sum.Tasks)
+	}
+	return found
+}
+
+// TestAggregation: G-13, and what else becomes of groups, with servers of both kinds.
+func TestAggregation(t *testing.T) {
+	t.Parallel()
+	group := func(name, payload string) Task {
+		return Task{Type: "t", Payload: P(payload), Own: Options{Group: P(name)}}
+	}
+	t.Run("G-13", func(t *testing.T) {
+		Servers(t, func(t *testing.T, kind string) {
+			r := StartRedis(t)
+			e := NewCEnqueuer(t, r)
+			StartServer(t, kind, r, ServerOptions{Aggregates: true, Grace: time.Second})
+			for i := range 3 {
+				enqueueOK(t, e, group("g", fmt.Sprint(i)))
+			}
+			Eventually(t, 20*time.Second, "one completed task", func() bool { return r.Int("ZCARD", QueueKey(groupQueue, "completed")) == 1 })
+			equal(t, "sums", fmt.Sprint(sums(t, r)), "map[g:[[0 1 2]]]")
+			equal(t, "tasks", len(r.Strings("KEYS", TaskKey(groupQueue, "*"))), 1)
+			equal(t, "other queues", len(r.Strings("KEYS", "asynq:{elsewhere}*")), 0)
+			IsWell(t, r)
+		})
+	})
+	t.Run("limits", func(t *testing.T) {
+		Servers(t, func(t *testing.T, kind string) {
+			r := StartRedis(t)
+			e := NewCEnqueuer(t, r)
+			StartServer(t, kind, r, ServerOptions{Aggregates: true, Grace: 2 * time.Second, MaxDelay: 4 * time.Second, MaxSize: 5})
+			for i := range 12 {
+				enqueueOK(t, e, group("g", fmt.Sprint(i)))
+			}
+			stop := time.Now().Add(6 * time.Second)
+			for i := 0; time.Now().Before(stop); i++ { // the grace period never ends
+				enqueueOK(t, e, group("busy", fmt.Sprint(i)))
+				time.Sleep(1500 * time.Millisecond)
+			}
+			Eventually(t, 30*time.Second, "all groups to be empty", func() bool {
+				return len(r.Strings("KEYS", QueueKey(groupQueue, "g:*"))) == 0
+			})
+			found := sums(t, r)
+			var sizes []int
+			for _, tasks := range found["g"] {
+				sizes = append(sizes, len(tasks))
+			}
+			sort.Ints(sizes)
+			equal(t, "sizes", fmt.Sprint(sizes), "[2 5 5]")
+			if len(found["busy"]) < 2 {
+				t.Errorf("the longest delay was not kept: %v", found["busy"])
+			}
+			IsWell(t, r)
+		})
+	})
+}
+
+// TestAggregationOutcomes: what our aggregator can say, groups that were there before the server, one that is gone on
+// shutting down, and a connection that dies.
+func TestAggregationOutcomes(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	e := NewGoEnqueuer(t, r)
+	for _, name := range []string{"early", "broken", "drop", "slow"} {
+		enqueueOK(t, e, Task{Type: "t", Payload: P("p"), Own: Options{Group: P(name)}})
+	}
+	s := StartCServer(t, r.URI(), ServerOptions{Aggregates: true, Grace: time.Second, LedgerPath: filepath.Join(r.Dir, "ledger")})
+	Eventually(t, 20*time.Second, "the others to be aggregated", func() bool {
+		return len(sums(t, r)) == 2 && r.Int("ZCARD", QueueKey(groupQueue, "aggregation_sets")) == 1
+	})
+	equal(t, "sums", fmt.Sprint(sums(t, r)), "map[early:[[p]] slow:[[p]]]")
+	equal(t, "groups", len(r.Strings("KEYS", QueueKey(groupQueue, "g:*"))), 1)
+	set := r.Strings("ZRANGE", QueueKey(groupQueue, "aggregation_sets"), 0, 0)[0]
+	contains(t, "the set that stays", set, ":g:broken:")
+	IsWell(t, r)
+
+	r.Do("ZADD", QueueKey(groupQueue, "aggregation_sets"), "XX", 1, set) // its time is over
+	Eventually(t, 20*time.Second, "it to be tried again", func() bool {
+		tries := 0
+		for _, note := range s.Notes() {
+			tries += strings.Count(note, "aggregates 1 of broken")
+		}
+		return tries > 0
+	})
+
+	enqueueOK(t, e, Task{Type: "t", Payload: P("p"), Own: Options{Group: P("slow 2")}})
+	Eventually(t, 20*time.Second, "an aggregation to begin", func() bool { return r.Int("EXISTS", QueueKey(groupQueue, "g:slow 2")) == 0 })
+	s.Shutdown()
+	equal(t, "aggregated before the end", fmt.Sprint(sums(t, r)["slow 2"]), "[[p]]")
+	IsWell(t, r)
 }

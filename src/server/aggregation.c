@@ -1,0 +1,244 @@
+/* See aggregation.h: reading a set, and putting the new task in its place. */
+#include "server/aggregation.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "server/server.h"
+#include "wire/record.h"
+#include "wire/task_id.h"
+
+#include <inttypes.h>
+#include <utlist.h>
+
+/* ---- what the aggregator sees ---- */
+
+const char *asynq_aggregation_queue(const asynq_aggregation *aggregation)
+{
+    return aggregation->queue_name;
+}
+
+const char *asynq_aggregation_group(const asynq_aggregation *aggregation)
+{
+    return aggregation->group;
+}
+
+size_t asynq_aggregation_count(const asynq_aggregation *aggregation)
+{
+    return aggregation->count;
+}
+
+const asynq_task *asynq_aggregation_task(const asynq_aggregation *aggregation, size_t index)
+{
+    return index < aggregation->count ? &aggregation->tasks[index] : NULL;
+}
+
+int asynq_aggregate_into(asynq_aggregation *aggregation, const asynq_task *task, asynq_error *error)
+{
+    error_clear(error);
+    const asynq_task_options same_queue = {.queue = aggregation->queue_name};
+    if (aggregation->has_task)
+        task_plan_clear(&aggregation->plan);
+    int status = task_plan_make(&aggregation->plan, task, &same_queue, clock_now_ns(), error);
+    aggregation->has_task = status == ASYNQ_OK;
+    return status;
+}
+
+/* ---- making ---- */
+
+asynq_aggregation *aggregation_new(served_queue *queue, const char *group)
+{
+    asynq_aggregation *aggregation = mem_calloc(1, sizeof *aggregation);
+    if (!aggregation)
+        return NULL;
+    char set_id[TASK_ID_RANDOM_SIZE];
+    task_id_make_random(set_id);
+    arena_init(&aggregation->memory, 0);
+    buf_init(&aggregation->set, 0);
+    group_append_set_name(&aggregation->set, &queue->keys, bytes_of(group), bytes_of(set_id));
+    aggregation->queue = queue;
+    aggregation->queue_name = arena_dup(&aggregation->memory, queue->name, strlen(queue->name));
+    aggregation->group = arena_dup(&aggregation->memory, group, strlen(group));
+    if (aggregation->queue_name && aggregation->group && !buf_failed(&aggregation->set))
+        return aggregation;
+    aggregation_free(aggregation);
+    return NULL;
+}
+
+void aggregation_free(asynq_aggregation *aggregation)
+{
+    if (aggregation->has_task)
+        task_plan_clear(&aggregation->plan);
+    buf_clear(&aggregation->set);
+    arena_clear(&aggregation->memory);
+    mem_free(aggregation);
+}
+
+static bytes set_of(const asynq_aggregation *aggregation)
+{
+    return (bytes){aggregation->set.data, aggregation->set.length};
+}
+
+/* The tasks go back to the group when the set's time is over. */
+static void give_up(asynq_aggregation *aggregation, const char *why)
+{
+    served_queue *queue = aggregation->queue;
+    log_warn(&queue->server->log,
+             "queue \"%s\": group \"%s\" was not aggregated: %s; its %" PRId64 " tasks are tried again in %d s",
+             queue->name, aggregation->group, why, aggregation->size, BROKER_AGGREGATION_S);
+    groups_ended(queue);
+    aggregation_free(aggregation);
+}
+
+/* ---- reading ---- */
+
+static void read_on(asynq_aggregation *aggregation);
+
+static asynq_header *copy_headers(arena *into, const task_message *message)
+{
+    asynq_header *headers = arena_alloc(into, (message->header_count + 1) * sizeof *headers);
+    for (size_t i = 0; headers && i < message->header_count; i++) {
+        const task_header *from = &message->headers[i];
+        headers[i].key = arena_dup(into, from->key.data, from->key.length);
+        headers[i].value = arena_dup(into, from->value.data, from->value.length);
+        if (!headers[i].key || !headers[i].value)
+            return NULL;
+    }
+    return headers;
+}
+
+static int add_message(asynq_aggregation *aggregation, const task_message *message)
+{
+    arena *into = &aggregation->memory;
+    aggregation->tasks =
+        arena_grow(into, aggregation->tasks, aggregation->count, &aggregation->capacity, sizeof(asynq_task));
+    if (!aggregation->tasks)
+        return ASYNQ_E_NO_MEMORY;
+    asynq_task *task = &aggregation->tasks[aggregation->count];
+    *task = (asynq_task){
+        .type = arena_dup(into, message->type.data, message->type.length),
+        .payload = arena_dup(into, message->payload.data, message->payload.length),
+        .payload_length = message->payload.length,
+        .options = {.headers = copy_headers(into, message), .header_count = message->header_count},
+    };
+    aggregation->count += task->type && task->payload && task->options.headers;
+    return task->type && task->payload && task->options.headers ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
+}
+
+/* A task that is missing or cannot be read has no place in what is made of the others; it is told of. */
+static int add_task(asynq_aggregation *aggregation, leased_task task)
+{
+    arena scratch;
+    task_message message;
+    asynq_error error = {0};
+    record_arena_init(&scratch, task.message.length);
+    int status = task.message.length ? task_message_decode(&message, task.message, &scratch, &error)
+                                     : error_set(&error, ASYNQ_E_MALFORMED, "it has gone");
+    if (!status)
+        status = add_message(aggregation, &message);
+    else if (status == ASYNQ_E_MALFORMED)
+        log_warn(&aggregation->queue->server->log, "queue \"%s\": task %.*s of group \"%s\" is left out: %s",
+                 aggregation->queue_name, BYTES_ARGS(task.id), aggregation->group, error.text);
+    arena_clear(&scratch);
+    return status == ASYNQ_E_MALFORMED ? ASYNQ_OK : status;
+}
+
+static void page_read(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    asynq_aggregation *aggregation = arg;
+    size_t count = status ? 0 : broker_set_count(reply);
+    for (size_t i = 0; i < count && !status; i++)
+        status = add_task(aggregation, broker_set_task(reply, i));
+    aggregation->read += BROKER_CHUNK_TASKS;
+    if (status)
+        give_up(aggregation, error ? error->text : asynq_status_text(status));
+    else if (aggregation->read < aggregation->size)
+        read_on(aggregation);
+    else
+        aggregator_run(aggregation->queue->server->aggregator, aggregation);
+}
+
+static void read_on(asynq_aggregation *aggregation)
+{
+    served_queue *queue = aggregation->queue;
+    int64_t first = aggregation->read;
+    if (broker_read_set(queue->server->work, &queue->keys, set_of(aggregation), first, first + BROKER_CHUNK_TASKS - 1,
+                        page_read, aggregation))
+        give_up(aggregation, "Redis cannot be reached");
+}
+
+void aggregation_begin(asynq_aggregation *aggregation, int64_t size)
+{
+    aggregation->size = size;
+    aggregation->ends_at_ms = loop_steady_ms(aggregation->queue->server->loop) + BROKER_AGGREGATION_S * MS_PER_SECOND;
+    read_on(aggregation);
+}
+
+/* ---- finishing ---- */
+
+/* The connection is lost: again when it is back. */
+static void finish_later(asynq_aggregation *aggregation)
+{
+    asynq_server *server = aggregation->queue->server;
+    if (loop_steady_ms(server->loop) < aggregation->ends_at_ms && !server->phase)
+        LL_APPEND(server->unfinished, aggregation);
+    else
+        give_up(aggregation, "Redis cannot be reached");
+}
+
+static void set_finished(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    asynq_aggregation *aggregation = arg;
+    int result = status ? 0 : (int)redis_value_integer(reply);
+    if (status && is_lost_connection(error)) {
+        aggregation->may_be_finished |= status == ASYNQ_E_OUTCOME_UNKNOWN;
+        finish_later(aggregation);
+    } else if (status) {
+        give_up(aggregation, error->text);
+    } else if (result == SET_TAKEN_BACK && !aggregation->may_be_finished) {
+        give_up(aggregation, "it took too long, and its tasks went back into the group");
+    } else if (result != SET_TAKEN_BACK && result != ENQUEUE_CREATED) {
+        give_up(aggregation, asynq_status_text(broker_enqueue_status(result)));
+    } else {
+        groups_ended(aggregation->queue);
+        aggregation_free(aggregation);
+    }
+}
+
+static void aggregation_finish(asynq_aggregation *aggregation)
+{
+    served_queue *queue = aggregation->queue;
+    bool is_dropped = aggregation->outcome == ASYNQ_REVOKED;
+    if (!is_dropped && (aggregation->outcome != ASYNQ_DONE || !aggregation->has_task)) {
+        give_up(aggregation,
+                aggregation->outcome == ASYNQ_DONE ? "the aggregator made no task" : "the aggregator failed");
+        return;
+    }
+    const enqueue_item *item = is_dropped ? NULL : &aggregation->plan.item;
+    int status = broker_finish_set(queue->server->work, &queue->keys, set_of(aggregation), item, clock_now_ns(),
+                                   set_finished, aggregation);
+    if (status == ASYNQ_E_UNAVAILABLE)
+        finish_later(aggregation);
+    else if (status)
+        give_up(aggregation, asynq_status_text(status));
+}
+
+void aggregation_finish_all(asynq_server *server)
+{
+    asynq_aggregation *list = server->unfinished;
+    server->unfinished = NULL;
+    while (list) {
+        asynq_aggregation *aggregation = list;
+        list = aggregation->next;
+        aggregation->next = NULL;
+        aggregation_finish(aggregation);
+    }
+}
+
+void aggregation_take_returned(void *arg)
+{
+    asynq_server *server = arg;
+    asynq_aggregation *aggregation;
+    while ((aggregation = aggregator_take(server->aggregator)))
+        aggregation_finish(aggregation);
+}
