@@ -55,14 +55,19 @@ int broker_read_set(redis_conn *conn, const queue_keys *keys, bytes set, int64_t
     return broker_call(conn, args, cb, arg);
 }
 
+int64_t broker_set_size(const redis_value *reply)
+{
+    return redis_value_integer(redis_value_at(reply, 0));
+}
+
 size_t broker_set_count(const redis_value *reply)
 {
-    return reply->count / 2;
+    return (reply->count - 1) / 2;
 }
 
 leased_task broker_set_task(const redis_value *reply, size_t index)
 {
-    return (leased_task){reply->elements[2 * index].text, reply->elements[2 * index + 1].text};
+    return (leased_task){reply->elements[2 * index + 1].text, reply->elements[2 * index + 2].text};
 }
 
 int broker_finish_set(redis_conn *conn, const queue_keys *keys, bytes set, const enqueue_item *item, int64_t now_ns,

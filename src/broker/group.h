@@ -39,10 +39,11 @@ typedef struct taken_group {
 
 taken_group broker_taken_group(const redis_value *reply);
 
-/* Tasks at places [first, last] of a set. reply: broker_set_count(), broker_set_task(). */
+/* Tasks at places [first, last] of a set. reply: broker_set_size(), _count(), _task(). */
 ASYNQ_MUST_CHECK int broker_read_set(redis_conn *conn, const queue_keys *keys, bytes set, int64_t first, int64_t last,
                                      broker_cb cb, void *arg);
-size_t broker_set_count(const redis_value *reply);
+int64_t broker_set_size(const redis_value *reply); /* of the whole set; 0: there is none */
+size_t broker_set_count(const redis_value *reply); /* of what was read */
 /* Its message is empty if it is missing. */
 leased_task broker_set_task(const redis_value *reply, size_t index);
 

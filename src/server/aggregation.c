@@ -57,6 +57,7 @@ asynq_aggregation *aggregation_new(served_queue *queue, const char *group)
     buf_init(&aggregation->set, 0);
     group_append_set_name(&aggregation->set, &queue->keys, bytes_of(group), bytes_of(set_id));
     aggregation->queue = queue;
+    aggregation->ends_at_ms = loop_steady_ms(queue->server->loop) + BROKER_AGGREGATION_S * MS_PER_SECOND;
     aggregation->queue_name = arena_dup(&aggregation->memory, queue->name, strlen(queue->name));
     aggregation->group = arena_dup(&aggregation->memory, group, strlen(group));
     if (aggregation->queue_name && aggregation->group && !buf_failed(&aggregation->set))
@@ -79,6 +80,13 @@ static bytes set_of(const asynq_aggregation *aggregation)
     return (bytes){aggregation->set.data, aggregation->set.length};
 }
 
+/* It has come to its end. */
+static void aggregation_end(asynq_aggregation *aggregation)
+{
+    groups_ended(aggregation->queue);
+    aggregation_free(aggregation);
+}
+
 /* The tasks go back to the group when the set's time is over. */
 static void give_up(asynq_aggregation *aggregation, const char *why)
 {
@@ -86,8 +94,16 @@ static void give_up(asynq_aggregation *aggregation, const char *why)
     log_warn(&queue->server->log,
              "queue \"%s\": group \"%s\" was not aggregated: %s; its %" PRId64 " tasks are tried again in %d s",
              queue->name, aggregation->group, why, aggregation->size, BROKER_AGGREGATION_S);
-    groups_ended(queue);
-    aggregation_free(aggregation);
+    aggregation_end(aggregation);
+}
+
+void aggregation_lost(asynq_aggregation *aggregation)
+{
+    asynq_server *server = aggregation->queue->server;
+    if (loop_steady_ms(server->loop) < aggregation->ends_at_ms && !server->phase)
+        LL_APPEND(server->unfinished, aggregation);
+    else
+        give_up(aggregation, "Redis cannot be reached");
 }
 
 /* ---- reading ---- */
@@ -146,12 +162,19 @@ static int add_task(asynq_aggregation *aggregation, leased_task task)
 static void page_read(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     asynq_aggregation *aggregation = arg;
+    if (status && is_lost_connection(error)) {
+        aggregation_lost(aggregation);
+        return;
+    }
     size_t count = status ? 0 : broker_set_count(reply);
+    aggregation->size = status ? aggregation->size : broker_set_size(reply);
     for (size_t i = 0; i < count && !status; i++)
         status = add_task(aggregation, broker_set_task(reply, i));
     aggregation->read += BROKER_CHUNK_TASKS;
     if (status)
         give_up(aggregation, error ? error->text : asynq_status_text(status));
+    else if (!aggregation->size)
+        aggregation_end(aggregation); /* it was not formed, or was taken back */
     else if (aggregation->read < aggregation->size)
         read_on(aggregation);
     else
@@ -162,29 +185,21 @@ static void read_on(asynq_aggregation *aggregation)
 {
     served_queue *queue = aggregation->queue;
     int64_t first = aggregation->read;
-    if (broker_read_set(queue->server->work, &queue->keys, set_of(aggregation), first, first + BROKER_CHUNK_TASKS - 1,
-                        page_read, aggregation))
-        give_up(aggregation, "Redis cannot be reached");
+    int status = broker_read_set(queue->server->work, &queue->keys, set_of(aggregation), first,
+                                 first + BROKER_CHUNK_TASKS - 1, page_read, aggregation);
+    if (status == ASYNQ_E_UNAVAILABLE)
+        aggregation_lost(aggregation);
+    else if (status)
+        give_up(aggregation, asynq_status_text(status));
 }
 
-void aggregation_begin(asynq_aggregation *aggregation, int64_t size)
+void aggregation_begin(asynq_aggregation *aggregation)
 {
-    aggregation->size = size;
-    aggregation->ends_at_ms = loop_steady_ms(aggregation->queue->server->loop) + BROKER_AGGREGATION_S * MS_PER_SECOND;
+    aggregation->step = AGGREGATION_READING;
     read_on(aggregation);
 }
 
 /* ---- finishing ---- */
-
-/* The connection is lost: again when it is back. */
-static void finish_later(asynq_aggregation *aggregation)
-{
-    asynq_server *server = aggregation->queue->server;
-    if (loop_steady_ms(server->loop) < aggregation->ends_at_ms && !server->phase)
-        LL_APPEND(server->unfinished, aggregation);
-    else
-        give_up(aggregation, "Redis cannot be reached");
-}
 
 static void set_finished(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
@@ -192,7 +207,7 @@ static void set_finished(void *arg, int status, const asynq_error *error, const 
     int result = status ? 0 : (int)redis_value_integer(reply);
     if (status && is_lost_connection(error)) {
         aggregation->may_be_finished |= status == ASYNQ_E_OUTCOME_UNKNOWN;
-        finish_later(aggregation);
+        aggregation_lost(aggregation);
     } else if (status) {
         give_up(aggregation, error->text);
     } else if (result == SET_TAKEN_BACK && !aggregation->may_be_finished) {
@@ -200,14 +215,14 @@ static void set_finished(void *arg, int status, const asynq_error *error, const 
     } else if (result != SET_TAKEN_BACK && result != ENQUEUE_CREATED) {
         give_up(aggregation, asynq_status_text(broker_enqueue_status(result)));
     } else {
-        groups_ended(aggregation->queue);
-        aggregation_free(aggregation);
+        aggregation_end(aggregation);
     }
 }
 
 static void aggregation_finish(asynq_aggregation *aggregation)
 {
     served_queue *queue = aggregation->queue;
+    aggregation->step = AGGREGATION_FINISHING;
     bool is_dropped = aggregation->outcome == ASYNQ_REVOKED;
     if (!is_dropped && (aggregation->outcome != ASYNQ_DONE || !aggregation->has_task)) {
         give_up(aggregation,
@@ -218,12 +233,12 @@ static void aggregation_finish(asynq_aggregation *aggregation)
     int status = broker_finish_set(queue->server->work, &queue->keys, set_of(aggregation), item, clock_now_ns(),
                                    set_finished, aggregation);
     if (status == ASYNQ_E_UNAVAILABLE)
-        finish_later(aggregation);
+        aggregation_lost(aggregation);
     else if (status)
         give_up(aggregation, asynq_status_text(status));
 }
 
-void aggregation_finish_all(asynq_server *server)
+void aggregation_resume_all(asynq_server *server)
 {
     asynq_aggregation *list = server->unfinished;
     server->unfinished = NULL;
@@ -231,7 +246,10 @@ void aggregation_finish_all(asynq_server *server)
         asynq_aggregation *aggregation = list;
         list = aggregation->next;
         aggregation->next = NULL;
-        aggregation_finish(aggregation);
+        if (aggregation->step == AGGREGATION_FINISHING)
+            aggregation_finish(aggregation);
+        else
+            aggregation_begin(aggregation);
     }
 }
 

@@ -1,7 +1,11 @@
 /*
  * One aggregation: a set of a group's tasks on its way to becoming one task.
  *
- *   groups.c: taken --read--> the aggregator's thread --finish--> the new task stands for the others
+ *   groups.c: TAKING --> READING --> the aggregator's thread --> FINISHING --> the new task stands for the others
+ *
+ * A step whose answer was lost is done again when Redis is back: reading tells whether the set was formed, and
+ * finishing is done once however often it is tried. What is given up goes back into the group when the time of the set
+ * is over.
  *
  * The loop owns it, but while the aggregator works on it, which is a thread of its own: user code may block.
  */
@@ -15,6 +19,8 @@
 
 struct served_queue;
 
+typedef enum aggregation_step { AGGREGATION_TAKING, AGGREGATION_READING, AGGREGATION_FINISHING } aggregation_step;
+
 struct asynq_aggregation {
     struct asynq_aggregation *next;
     struct served_queue *queue; /* the loop's */
@@ -23,6 +29,7 @@ struct asynq_aggregation {
     buf set; /* its full name */
     asynq_task *tasks;
     size_t count, capacity;
+    aggregation_step step;
     int64_t size, read;   /* ids in the set, and how many of them were read */
     int64_t ends_at_ms;   /* steady clock: then others take the set back */
     bool may_be_finished; /* the answer was lost */
@@ -37,8 +44,10 @@ struct asynq_aggregation {
 asynq_aggregation *aggregation_new(struct served_queue *queue, const char *group);
 void aggregation_free(asynq_aggregation *aggregation);
 
-/* The set has been formed with so many tasks: reads them, has them aggregated, and finishes. Frees in the end. */
-void aggregation_begin(asynq_aggregation *aggregation, int64_t size);
+/* The set has been formed: reads its tasks, has them aggregated, and finishes. Frees in the end. */
+void aggregation_begin(asynq_aggregation *aggregation);
+/* The connection was lost at some step: goes on with it when it is back. */
+void aggregation_lost(asynq_aggregation *aggregation);
 
 /* The thread that runs the aggregator. It may outlive the server when the aggregator does not return. */
 typedef struct aggregator aggregator;

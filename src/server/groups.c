@@ -67,8 +67,10 @@ static void group_looked_at(void *arg, int status, const asynq_error *error, con
     }
     if (group && !status && !taken.left)
         group_forget(queue, group);
-    if (taken.taken) {
-        aggregation_begin(aggregation, taken.taken);
+    if (status == ASYNQ_E_OUTCOME_UNKNOWN) {
+        aggregation_lost(aggregation);
+    } else if (taken.taken) {
+        aggregation_begin(aggregation);
     } else {
         groups_ended(queue);
         aggregation_free(aggregation);

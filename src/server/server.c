@@ -251,7 +251,7 @@ static void work_ready(void *arg)
     for (size_t i = 0; i < server->queue_count; i++)
         settle_pump(server->queues[i]); /* first: a lease to be read back may hold the same task once more */
     fetch_reconnected(server);
-    aggregation_finish_all(server);
+    aggregation_resume_all(server);
     watch_all_lost(server);
     heartbeat_now(server);
     recoverer_look(server);

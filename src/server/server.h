@@ -181,7 +181,7 @@ struct asynq_server {
     struct aggregator *aggregator; /* NULL: none was given */
     loop_waker aggregated;         /* it has come back from one */
     size_t aggregations;           /* under way */
-    asynq_aggregation *unfinished; /* to be written when Redis is back */
+    asynq_aggregation *unfinished; /* go on when Redis is back */
 
     shutdown_phase phase;
     loop_timer shutdown_limit;
@@ -270,7 +270,7 @@ void groups_look(served_queue *queue);  /* at the list, now */
 void groups_ended(served_queue *queue); /* an aggregation has ended, well or not */
 void groups_clear(served_queue *queue);
 void aggregation_take_returned(void *server);
-void aggregation_finish_all(asynq_server *server);
+void aggregation_resume_all(asynq_server *server);
 
 /* ---- components ---- */
 void forwarder_init(served_queue *queue);

@@ -75,7 +75,8 @@ func (b *cBroker) take(group string, limits groupLimits) string {
 
 func (b *cBroker) read(group, set string) (ids []string) {
 	list := reply(b.peer.Must("group.read", M{"set": setKey(group, set)}))
-	for i := 0; i < len(list); i += 2 {
+	equal(b.t, "size", list[0].(fmt.Stringer).String(), fmt.Sprint(len(list)/2))
+	for i := 1; i < len(list); i += 2 {
 		ids = append(ids, list[i].(string))
 	}
 	return ids

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,6 +14,38 @@ import (
 	"github.com/hibiken/asynq/internal/base"
 	. "github.com/hibiken/asynq/libasynq-tests/harness"
 )
+
+// TestGroupLostReplies: connections die after Redis has executed a command and before the reply, at every step of an
+// aggregation. No set waits until its time is over, and each task is in one aggregated task.
+func TestGroupLostReplies(t *testing.T) {
+	t.Parallel()
+	const total, groups = 2000, 200
+	r := StartRedis(t)
+	proxy := StartProxy(t, r, ScriptNames(t))
+	StartCServer(t, proxy.URI(), ServerOptions{Aggregates: true, Grace: time.Second, MaxSize: 7, LedgerPath: filepath.Join(r.Dir, "ledger")})
+	client := asynq.NewClient(r.Opt())
+	defer client.Close()
+	for i := range total {
+		if _, err := client.Enqueue(asynq.NewTask("t", []byte(fmt.Sprint(i))), asynq.Group(fmt.Sprint("group ", i%groups))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	proxy.LoseOneIn(20)
+	Eventually(t, 100*time.Second, "all groups to be aggregated", func() bool {
+		return len(r.Strings("KEYS", QueueKey("default", "g:*"))) == 0
+	})
+	proxy.LoseOneIn(0)
+	Eventually(t, 20*time.Second, "all aggregated tasks to run", func() bool {
+		return r.Int("LLEN", QueueKey("default", "pending"))+r.Int("LLEN", QueueKey("default", "active")) == 0
+	})
+	for _, kind := range []string{"take-group", "read-set", "finish-set"} {
+		if proxy.Counts()[kind] == 0 {
+			t.Errorf("no reply of %s was lost", kind)
+		}
+	}
+	checkSums(t, r, total, groups, 7)
+	t.Logf("lost: %v", proxy.Counts())
+}
 
 // TestGroupFleet: tasks in many groups, two C servers and one of Go that aggregate them, and one of C that is killed. Each
 // task ends up in exactly one aggregated task, no set is too large. GROUP_TASKS sets how many; 100,000 take 3 minutes,
@@ -66,6 +99,12 @@ func TestGroupFleet(t *testing.T) {
 		return r.Int("LLEN", QueueKey("default", "pending"))+r.Int("LLEN", QueueKey("default", "active")) == 0
 	})
 
+	checkSums(t, r, total, groups, most)
+}
+
+// checkSums wants each task 0 to total-1 in one aggregated task of its group, which has at most so many.
+func checkSums(t *testing.T, r *Redis, total, groups, most int) {
+	t.Helper()
 	seen := map[string]int{}
 	sets := 0
 	for _, id := range r.Strings("ZRANGE", QueueKey("default", "completed"), 0, -1) {
