@@ -31,6 +31,17 @@ int broker_call(redis_conn *conn, const redis_args *args, broker_cb cb, void *ar
     return status;
 }
 
+void broker_add_key(redis_args *args, bytes prefix, bytes rest)
+{
+    buf name;
+    buf_init(&name, 0);
+    buf_append(&name, prefix.data, prefix.length);
+    buf_append(&name, rest.data, rest.length);
+    args->failed |= buf_failed(&name);
+    redis_args_add_copy(args, (bytes){name.data, name.length});
+    buf_clear(&name);
+}
+
 void broker_add_daily_key(redis_args *args, bytes counter, int64_t at_ns)
 {
     buf name;

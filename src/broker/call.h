@@ -10,6 +10,9 @@ void broker_add_role_keys(redis_args *args, const queue_keys *const *queues, siz
 /* What such a script is told of the server that takes the roles. */
 void broker_add_role_taker(redis_args *args, bytes server_id);
 
+/* A key whose name is a prefix and what follows it, such as QUEUE_KEY_TASK and an id. */
+void broker_add_key(redis_args *args, bytes prefix, bytes rest);
+
 /* The name of a daily counter (QUEUE_KEY_PROCESSED or _FAILED of a queue) for the day of a moment. */
 void broker_add_daily_key(redis_args *args, bytes counter, int64_t at_ns);
 

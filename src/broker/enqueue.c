@@ -56,10 +56,6 @@ void broker_add_new_task(redis_args *args, const enqueue_item *item)
 int broker_enqueue(redis_conn *conn, const queue_keys *keys, const enqueue_batch *batch, broker_cb cb, void *arg)
 {
     redis_args *args = redis_conn_script_args(conn, SCRIPT_ENQUEUE, 4);
-    buf memory;
-    buf_init(&memory, 0);
-    buf_append(&memory, keys->key[QUEUE_KEY_CLIENT].data, keys->key[QUEUE_KEY_CLIENT].length);
-    buf_append(&memory, batch->client_id.data, batch->client_id.length);
     char number[24] = "";
     if (batch->client_id.length)
         snprintf(number, sizeof number, "%" PRIu64, batch->number);
@@ -67,7 +63,7 @@ int broker_enqueue(redis_conn *conn, const queue_keys *keys, const enqueue_batch
     redis_args_add(args, keys->key[QUEUE_KEY_PENDING]);
     redis_args_add(args, keys->key[QUEUE_KEY_SCHEDULED]);
     redis_args_add(args, keys->key[QUEUE_KEY_GROUPS]);
-    redis_args_add(args, (bytes){memory.data, memory.length});
+    broker_add_key(args, keys->key[QUEUE_KEY_CLIENT], batch->client_id);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
     redis_args_add(args, keys->key[QUEUE_KEY_GROUP]);
     redis_args_add_integer(args, floor_div(batch->now_ns, NS_PER_SECOND));
@@ -84,9 +80,7 @@ int broker_enqueue(redis_conn *conn, const queue_keys *keys, const enqueue_batch
         if (!only_plain)
             add_rest(args, batch->items[i]);
     }
-    int status = buf_failed(&memory) ? ASYNQ_E_NO_MEMORY : broker_call(conn, args, cb, arg);
-    buf_clear(&memory);
-    return status;
+    return broker_call(conn, args, cb, arg);
 }
 
 int broker_publish_queue(redis_conn *conn, bytes queue, broker_cb cb, void *arg)

@@ -16,14 +16,9 @@ void group_append_set_name(buf *out, const queue_keys *keys, bytes group, bytes 
 int broker_take_group(redis_conn *conn, const queue_keys *keys, bytes group, bytes set, const group_limits *limits,
                       int64_t now_ns, broker_cb cb, void *arg)
 {
-    buf name;
     int64_t now_s = floor_div(now_ns, NS_PER_SECOND);
-    bytes prefix = keys->key[QUEUE_KEY_GROUP];
-    buf_init(&name, 0);
-    buf_append(&name, prefix.data, prefix.length);
-    buf_append(&name, group.data, group.length);
     redis_args *args = redis_conn_script_args(conn, SCRIPT_TAKE_GROUP, 4);
-    redis_args_add(args, (bytes){name.data, name.length});
+    broker_add_key(args, keys->key[QUEUE_KEY_GROUP], group);
     redis_args_add(args, keys->key[QUEUE_KEY_GROUPS]);
     redis_args_add(args, keys->key[QUEUE_KEY_AGGREGATION_SETS]);
     redis_args_add(args, set);
@@ -33,9 +28,7 @@ int broker_take_group(redis_conn *conn, const queue_keys *keys, bytes group, byt
     redis_args_add_integer(args, limits->max_delay_s);
     redis_args_add_integer(args, limits->max_size);
     redis_args_add_integer(args, now_s + BROKER_AGGREGATION_S);
-    int status = buf_failed(&name) ? ASYNQ_E_NO_MEMORY : broker_call(conn, args, cb, arg);
-    buf_clear(&name);
-    return status;
+    return broker_call(conn, args, cb, arg);
 }
 
 taken_group broker_taken_group(const redis_value *reply)
@@ -73,18 +66,14 @@ leased_task broker_set_task(const redis_value *reply, size_t index)
 int broker_finish_set(redis_conn *conn, const queue_keys *keys, bytes set, const enqueue_item *item, int64_t now_ns,
                       broker_cb cb, void *arg)
 {
-    buf task;
-    buf_init(&task, 0);
     redis_args *args = redis_conn_script_args(conn, SCRIPT_FINISH_SET, item ? 6 : 2);
     redis_args_add(args, set);
     redis_args_add(args, keys->key[QUEUE_KEY_AGGREGATION_SETS]);
     if (item) {
-        buf_append(&task, keys->key[QUEUE_KEY_TASK].data, keys->key[QUEUE_KEY_TASK].length);
-        buf_append(&task, item->id.data, item->id.length);
         redis_args_add(args, keys->key[QUEUE_KEY_PENDING]);
         redis_args_add(args, keys->key[QUEUE_KEY_SCHEDULED]);
         redis_args_add(args, keys->key[QUEUE_KEY_GROUPS]);
-        redis_args_add(args, (bytes){task.data, task.length});
+        broker_add_key(args, keys->key[QUEUE_KEY_TASK], item->id);
     }
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
     redis_args_add(args, keys->key[QUEUE_KEY_GROUP]);
@@ -92,9 +81,7 @@ int broker_finish_set(redis_conn *conn, const queue_keys *keys, bytes set, const
     redis_args_add_integer(args, now_ns);
     if (item)
         broker_add_new_task(args, item);
-    int status = buf_failed(&task) ? ASYNQ_E_NO_MEMORY : broker_call(conn, args, cb, arg);
-    buf_clear(&task);
-    return status;
+    return broker_call(conn, args, cb, arg);
 }
 
 int broker_reclaim_sets(redis_conn *conn, const queue_keys *keys, int64_t now_ns, broker_cb cb, void *arg)

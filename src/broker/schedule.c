@@ -33,16 +33,12 @@ held_entry broker_held_at(const redis_value *reply, size_t index)
 
 int broker_fire_tick(redis_conn *conn, const queue_keys *keys, const tick_fire *fire, broker_cb cb, void *arg)
 {
-    buf task;
-    buf_init(&task, 0);
-    buf_append(&task, keys->key[QUEUE_KEY_TASK].data, keys->key[QUEUE_KEY_TASK].length);
-    buf_append(&task, fire->item->id.data, fire->item->id.length);
     redis_args *args = redis_conn_script_args(conn, SCRIPT_FIRE_TICK, 5);
     redis_args_add(args, fire->record);
     redis_args_add(args, keys->key[QUEUE_KEY_PENDING]);
     redis_args_add(args, keys->key[QUEUE_KEY_SCHEDULED]);
     redis_args_add(args, keys->key[QUEUE_KEY_GROUPS]);
-    redis_args_add(args, (bytes){task.data, task.length});
+    broker_add_key(args, keys->key[QUEUE_KEY_TASK], fire->item->id);
     redis_args_add_integer(args, fire->tick_s);
     redis_args_add(args, fire->scheduler);
     redis_args_add_integer(args, BROKER_HOLD_MS);
@@ -51,9 +47,7 @@ int broker_fire_tick(redis_conn *conn, const queue_keys *keys, const tick_fire *
     redis_args_add_integer(args, floor_div(fire->now_ns, NS_PER_SECOND));
     redis_args_add_integer(args, fire->now_ns);
     broker_add_new_task(args, fire->item);
-    int status = buf_failed(&task) ? ASYNQ_E_NO_MEMORY : broker_call(conn, args, cb, arg);
-    buf_clear(&task);
-    return status;
+    return broker_call(conn, args, cb, arg);
 }
 
 fired_tick broker_fired(const redis_value *reply)
@@ -66,42 +60,23 @@ int64_t broker_schedule_clock_ms(const redis_value *reply)
     return redis_value_integer(redis_value_at(reply, 0));
 }
 
-static int history_name(buf *name, bytes entry_id)
-{
-    bytes prefix = global_key_name(GLOBAL_KEY_SCHEDULER_HISTORY);
-    buf_init(name, 0);
-    buf_append(name, prefix.data, prefix.length);
-    buf_append(name, entry_id.data, entry_id.length);
-    return buf_failed(name) ? ASYNQ_E_NO_MEMORY : ASYNQ_OK;
-}
-
 int broker_record_tick(redis_conn *conn, bytes entry_id, bytes event, int64_t at_s, broker_cb cb, void *arg)
 {
-    buf name;
-    int status = history_name(&name, entry_id);
     redis_args *args = redis_conn_script_args(conn, SCRIPT_RECORD_TICK, 1);
-    redis_args_add(args, (bytes){name.data, name.length});
+    broker_add_key(args, global_key_name(GLOBAL_KEY_SCHEDULER_HISTORY), entry_id);
     redis_args_add_integer(args, at_s);
     redis_args_add(args, event);
     redis_args_add_integer(args, BROKER_HISTORY_MOST);
     redis_args_add_integer(args, BROKER_HISTORY_LIFE_S);
-    if (!status)
-        status = broker_call(conn, args, cb, arg);
-    buf_clear(&name);
-    return status;
+    return broker_call(conn, args, cb, arg);
 }
 
 int broker_drop_history(redis_conn *conn, bytes entry_id, broker_cb cb, void *arg)
 {
-    buf name;
-    int status = history_name(&name, entry_id);
     redis_args *args = redis_conn_args(conn);
     redis_args_add_text(args, "DEL");
-    redis_args_add(args, (bytes){name.data, name.length});
-    if (!status)
-        status = broker_call(conn, args, cb, arg);
-    buf_clear(&name);
-    return status;
+    broker_add_key(args, global_key_name(GLOBAL_KEY_SCHEDULER_HISTORY), entry_id);
+    return broker_call(conn, args, cb, arg);
 }
 
 static int list_name(buf *name, bytes identity)
