@@ -166,7 +166,8 @@ static int send_tick(asynq_scheduler *scheduler, schedule_entry *entry, int64_t 
                             tick_replied, entry);
 }
 
-static void entry_fire(asynq_scheduler *scheduler, schedule_entry *entry)
+/* Returns when to look at the entry again, in ms; below 0: when the answer has come. */
+static int64_t entry_fire(asynq_scheduler *scheduler, schedule_entry *entry)
 {
     asynq_error error;
     int64_t now_ns = clock_now_ns();
@@ -184,13 +185,14 @@ static void entry_fire(asynq_scheduler *scheduler, schedule_entry *entry)
         entry->firing = true;
         entry->uses++;
         scheduler->firing++;
-    } else if (is_independent) {
-        firing_finished(scheduler, entry, status, error.text);
-        loop_timer_set(&scheduler->due, 0);
-    } else {
-        scheduler_complain(scheduler, "enqueue a periodic task", &error);
-        loop_timer_set(&scheduler->due, SCHEDULER_TRY_AGAIN_MS);
+        return -1;
     }
+    if (is_independent) {
+        firing_finished(scheduler, entry, status, error.text);
+        return 0;
+    }
+    scheduler_complain(scheduler, "enqueue a periodic task", &error);
+    return SCHEDULER_TRY_AGAIN_MS;
 }
 
 /* Enqueues what is due, and sets the timer for what comes next. */
@@ -201,14 +203,14 @@ void firing_pump(void *arg)
     scheduler_settle_in(scheduler);
     if (scheduler->stopping || (!scheduler->options.independent && !redis_conn_is_ready(scheduler->conn)))
         return;
-    loop_timer_set(&scheduler->due, wait_ms);
     FOR_EACH_ENTRY(scheduler, queue, entry) {
         if (!entry->held || entry->gone || entry->firing || entry->unsure || !entry->last_s)
             continue;
         int64_t own_ms = firing_choose(scheduler, entry);
         if (own_ms == 0)
-            entry_fire(scheduler, entry);
-        else if (own_ms > 0 && own_ms < wait_ms)
-            loop_timer_set(&scheduler->due, wait_ms = own_ms);
+            own_ms = entry_fire(scheduler, entry);
+        if (own_ms >= 0 && own_ms < wait_ms)
+            wait_ms = own_ms;
     }
+    loop_timer_set(&scheduler->due, wait_ms);
 }

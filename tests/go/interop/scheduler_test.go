@@ -313,3 +313,22 @@ func TestTickHeader(t *testing.T) {
 	equal(t, "the entry's own header", message.Headers["k"], "v")
 	equal(t, "headers", len(message.Headers), 2)
 }
+
+// TestSchedulerWithoutRedis: an independent scheduler reports each tick that it cannot enqueue, whatever else it has.
+func TestSchedulerWithoutRedis(t *testing.T) {
+	t.Parallel()
+	s := NewCScheduler(t, "unix:///nowhere", true, SchedulerOptions{})
+	register(t, s, Entry{Spec: "@every 1s", Task: Task{Type: "often"}})
+	register(t, s, Entry{Spec: "@every 30s", Task: Task{Type: "seldom"}})
+	start(t, s)
+	reports := 0
+	Eventually(t, 25*time.Second, "3 reports", func() bool {
+		for _, note := range s.Notes() {
+			if note.Hook == "post" {
+				contains(t, "error", note.Error, "Redis cannot be reached")
+				reports++
+			}
+		}
+		return reports >= 3
+	})
+}
