@@ -97,12 +97,9 @@ bool cli_given(const cli_run *cli, const char *flag);
 /* The value or, without one, NULL or 0. */
 const char *cli_text(const cli_run *cli, const char *flag);
 int64_t cli_number(const cli_run *cli, const char *flag);
-/* The nearest of some words, to be suggested; NULL: none is near. */
-const char *cli_nearest(const char *word, const char *const *words, size_t count);
 /* Unix time in ms. */
 int64_t cli_now_ms(void);
-/* Reads a duration in ms, or a time in Unix ms. False: it is none. */
-bool cli_read_duration(const char *text, int64_t *ms);
+/* Reads a time in Unix ms. False: it is none. */
 bool cli_read_time(const char *text, int64_t *at_ms);
 
 /* ---- help.c ---- */

@@ -2,6 +2,8 @@
 #include "cli/cli.h"
 
 #include "base/clock.h"
+#include "base/duration.h"
+#include "base/nearest.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -9,88 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-/* ---- suggestions ---- */
-
-static size_t least_of(size_t a, size_t b, size_t c)
-{
-    size_t least = a < b ? a : b;
-    return least < c ? least : c;
-}
-
-/* Edits that turn one word into the other (Levenshtein). */
-static size_t distance(const char *a, const char *b)
-{
-    size_t row[65];
-    size_t width = strlen(b);
-    if (width > 64 || strlen(a) > 64)
-        return 64;
-    for (size_t i = 0; i <= width; i++)
-        row[i] = i;
-    for (size_t y = 1; a[y - 1]; y++) {
-        size_t diagonal = row[0];
-        row[0] = y;
-        for (size_t x = 1; x <= width; x++) {
-            size_t above = row[x];
-            row[x] = least_of(row[x - 1] + 1, above + 1, diagonal + (a[y - 1] != b[x - 1]));
-            diagonal = above;
-        }
-    }
-    return row[width];
-}
-
-const char *cli_nearest(const char *word, const char *const *words, size_t count)
-{
-    const char *nearest = NULL;
-    size_t best = strlen(word) / 3 + 2;
-    for (size_t i = 0; i < count; i++) {
-        size_t edits = distance(word, words[i]);
-        if (edits < best) {
-            best = edits;
-            nearest = words[i];
-        }
-    }
-    return nearest;
-}
-
 /* ---- values ---- */
-
-/* unit, ms */
-static const struct {
-    const char *name;
-    int64_t ms;
-} units[] = {{"ms", 1},        {"s", 1000},           {"m", 60 * 1000},
-             {"h", 3600000LL}, {"d", 24 * 3600000LL}, {"w", 7 * 24 * 3600000LL}};
-
-/* One "90s" of a duration. Returns what is behind it, or NULL. */
-static const char *read_part(const char *text, int64_t *ms)
-{
-    char *unit;
-    if (!isdigit((unsigned char)*text))
-        return NULL;
-    double number = strtod(text, &unit);
-    size_t length = strspn(unit, "abcdefghijklmnopqrstuvwxyz");
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-        if (strlen(units[i].name) == length && strncmp(units[i].name, unit, length) == 0) {
-            double sum = (double)*ms + number * (double)units[i].ms;
-            if (sum > 9e15)
-                return NULL;
-            *ms = (int64_t)sum;
-            return unit + length;
-        }
-    return NULL;
-}
-
-bool cli_read_duration(const char *text, int64_t *ms)
-{
-    *ms = 0;
-    if (strcmp(text, "0") == 0)
-        return true;
-    if (!*text)
-        return false;
-    while (text && *text)
-        text = read_part(text, ms);
-    return text != NULL;
-}
 
 /* "2026-01-02T15:04:05Z", with an offset instead of Z, or with a space instead of T; without either: local time. */
 static bool read_calendar(const char *text, int64_t *at_ms)
@@ -134,7 +55,7 @@ bool cli_read_time(const char *text, int64_t *at_ms)
         *at_ms = now_ms;
         return true;
     }
-    if ((*text == '-' || *text == '+') && cli_read_duration(text + 1, &ms)) {
+    if ((*text == '-' || *text == '+') && duration_read(text + 1, &ms)) {
         *at_ms = *text == '-' ? now_ms - ms : now_ms + ms;
         return true;
     }
@@ -160,7 +81,7 @@ static int read_value(const cli_flag *flag, const char *text, cli_value *value)
 {
     static const char *const forms[] = {
         [CLI_NUMBER] = "a whole number from 0 on",
-        [CLI_DURATION] = "a duration such as 90s, 1h30m or 2d",
+        [CLI_DURATION] = DURATION_FORM,
         [CLI_TIME] = "a time such as 2026-01-02T15:04:05Z, -2h, +10m or Unix seconds",
         [CLI_STATE] = "one of active, pending, scheduled, retry, archived, completed, aggregating",
     };
@@ -170,7 +91,7 @@ static int read_value(const cli_flag *flag, const char *text, cli_value *value)
     if (flag->kind == CLI_NUMBER)
         fits = read_number(text, &value->number);
     else if (flag->kind == CLI_DURATION)
-        fits = cli_read_duration(text, &value->number);
+        fits = duration_read(text, &value->number);
     else if (flag->kind == CLI_TIME)
         fits = cli_read_time(text, &value->number);
     else if (flag->kind == CLI_STATE && (fits = asynq_state_from_name(text, &state)))
@@ -204,7 +125,7 @@ static int unknown_flag(const cli_command *command, const char *word)
     for (const cli_flag *flag = cli_global_flags; flag->name; flag++)
         names[count++] = flag->name;
     snprintf(name, sizeof name, "%.*s", (int)strcspn(word + strspn(word, "-"), "="), word + strspn(word, "-"));
-    const char *nearest = cli_nearest(name, names, count);
+    const char *nearest = nearest_word(name, names, count);
     if (nearest)
         return cli_complain(CLI_USAGE, "there is no flag %s; did you mean --%s?", word, nearest);
     return cli_complain(CLI_USAGE, "there is no flag %s; see --help", word);
@@ -307,7 +228,7 @@ static int unknown_command(const char *noun, const char *word)
             names[count++] = command->noun ? command->noun : command->verb;
         else if (command->noun && strcmp(command->noun, noun) == 0)
             names[count++] = command->verb;
-    const char *nearest = cli_nearest(word, names, count);
+    const char *nearest = nearest_word(word, names, count);
     const char *space = noun ? " " : "";
     noun = noun ? noun : "";
     if (nearest)

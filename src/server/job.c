@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "base/thread.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -27,11 +28,7 @@ job_port *job_port_new(loop_waker *waker)
     job_port *port = mem_calloc(1, sizeof *port);
     if (!port)
         return NULL;
-    pthread_condattr_t steady;
-    pthread_condattr_init(&steady);
-    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
-    pthread_cond_init(&port->cancelled, &steady);
-    pthread_condattr_destroy(&steady);
+    thread_cond_init(&port->cancelled);
     pthread_mutex_init(&port->lock, NULL);
     port->refs = 1;
     port->waker = waker;
@@ -307,11 +304,7 @@ bool asynq_job_is_cancelled(const asynq_job *job)
 
 bool asynq_job_wait_cancelled(asynq_job *job, int64_t timeout_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t end_ns = add_ns(until.tv_nsec, timeout_ms > INT64_MAX / NS_PER_MS ? INT64_MAX : timeout_ms * NS_PER_MS);
-    until.tv_sec += end_ns / NS_PER_SECOND;
-    until.tv_nsec = end_ns % NS_PER_SECOND;
+    struct timespec until = thread_wait_end(timeout_ms);
     pthread_mutex_lock(&job->port->lock);
     int problem = 0;
     while (!job->cancelled && !problem)

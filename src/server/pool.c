@@ -38,11 +38,7 @@ job_pool *job_pool_new(int most_threads, const asynq_mux *mux, asynq_mux *owned_
         return NULL;
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->work, NULL);
-    pthread_condattr_t steady;
-    pthread_condattr_init(&steady);
-    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
-    pthread_cond_init(&pool->ended, &steady);
-    pthread_condattr_destroy(&steady);
+    thread_cond_init(&pool->ended);
     pool->refs = 1;
     pool->most_threads = most_threads;
     pool->mux = mux;
@@ -172,13 +168,7 @@ void job_pool_shutdown(job_pool *pool)
     if (!pool)
         return;
     job_pool_flush(pool);
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += POOL_LAST_WAIT_MS * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_nsec -= 1000000000L;
-        until.tv_sec++;
-    }
+    struct timespec until = thread_wait_end(POOL_LAST_WAIT_MS);
     pthread_mutex_lock(&pool->lock);
     pool->ending = true;
     pthread_cond_broadcast(&pool->work);
