@@ -16,6 +16,9 @@
  * With `independent`, a scheduler behaves as Go's: it enqueues every tick on its own, at its own clock; what it misses
  * is gone.
  *
+ * Entries can also come from a provider, such as a function that asks a database, or from a file, whose form is told in
+ * asynq-schedule(5); what changes there changes here while the scheduler runs.
+ *
  * In both ways user interfaces show the entries and what they have enqueued. Schedulers in Go on the same Redis are
  * not disturbed.
  */
@@ -78,6 +81,30 @@ enum { ASYNQ_ENTRY_ID_SIZE = 37 }; /* a UUID and its NUL */
  */
 typedef struct asynq_scheduler asynq_scheduler;
 
+/* ---- entries that come from elsewhere ---- */
+
+/* Collects the entries that there shall be. Only for the provider that it is given to, during its call. */
+typedef struct asynq_periodic_list asynq_periodic_list;
+
+/*
+ * Adds an entry, which is copied; equal ones count once. Returns 0, ASYNQ_E_INVALID (spec, zone or task),
+ * ASYNQ_E_CONFLICT (another entry in the list has this name) or ASYNQ_E_NO_MEMORY. Without a spec or a type nothing
+ * of the list counts; any other wrong entry is left out and logged, unless the provider returns the status.
+ */
+ASYNQ_API ASYNQ_MUST_CHECK int asynq_periodic_list_add(asynq_periodic_list *list, const asynq_periodic *entry,
+                                                       asynq_error *error);
+
+enum { ASYNQ_PROVIDER_UNCHANGED = 1 };
+
+/*
+ * Adds all entries that there shall be to the list, for instance from a database; it may block. Returns 0,
+ * ASYNQ_PROVIDER_UNCHANGED if they are the same as at its last call, or a status after filling `error`: then everything
+ * stays as it is. Of what it returned before, entries that are missing are unregistered, new ones registered, and
+ * unchanged ones go on. Thread: that of asynq_scheduler_start() or asynq_scheduler_sync(), or one of the scheduler's
+ * own; one call at a time.
+ */
+typedef int (*asynq_provider)(asynq_periodic_list *list, void *arg, asynq_error *error);
+
 /* Functions of this struct are called on the scheduler's thread, one at a time; a slow one delays the ticks. */
 typedef struct asynq_scheduler_options {
     size_t size;       /* 0, or by ASYNQ_SCHEDULER_OPTIONS_INIT */
@@ -97,6 +124,12 @@ typedef struct asynq_scheduler_options {
     asynq_log_cb log; /* default: no log */
     void *log_arg;
     asynq_log_level log_level;
+
+    /* Entries beside those that are registered. */
+    asynq_provider provide;
+    void *provide_arg;
+    const char *file;         /* instead: a file of entries, see asynq-schedule(5); read again when it changes */
+    int64_t sync_interval_ms; /* between calls of the provider, default 3 min; between looks at the file, default 1 s */
 } asynq_scheduler_options;
 
 #define ASYNQ_SCHEDULER_OPTIONS_INIT .size = sizeof(asynq_scheduler_options)
@@ -121,15 +154,22 @@ ASYNQ_API ASYNQ_MUST_CHECK int asynq_scheduler_unregister(asynq_scheduler *sched
                                                           asynq_error *error);
 
 /*
- * Starts the scheduler's thread and returns; Redis need not be reachable. Returns 0, or ASYNQ_E_STATE (running
- * already), ASYNQ_E_CLOSED, ASYNQ_E_NO_MEMORY, ASYNQ_E_SYSTEM. Thread: any.
+ * Starts the scheduler's threads and returns; Redis need not be reachable. Returns 0, or ASYNQ_E_STATE (running
+ * already), ASYNQ_E_CLOSED, ASYNQ_E_NO_MEMORY, ASYNQ_E_SYSTEM, or what the provider said or is wrong with the file.
+ * Thread: any.
  */
 ASYNQ_API ASYNQ_MUST_CHECK int asynq_scheduler_start(asynq_scheduler *scheduler, asynq_error *error);
 
 /*
- * Waits for what is being enqueued, gives up its entries so that others go on, removes them from what user interfaces
- * show, and ends the thread. Waits for Redis up to 5 s. No effect before the start or a second time. Thread: any but
- * the scheduler's own.
+ * Asks the provider now, or looks at the file. Returns 0, what the provider returned, or ASYNQ_E_INVALID (there is
+ * none). Thread: any but the provider's.
+ */
+ASYNQ_API ASYNQ_MUST_CHECK int asynq_scheduler_sync(asynq_scheduler *scheduler, asynq_error *error);
+
+/*
+ * Waits for the provider and for what is being enqueued, gives up its entries so that others go on, removes them from
+ * what user interfaces show, and ends the thread. Waits for Redis up to 5 s. No effect before the start or a second
+ * time. Thread: any but the scheduler's own.
  */
 ASYNQ_API void asynq_scheduler_shutdown(asynq_scheduler *scheduler);
 

@@ -2,6 +2,8 @@
 #include "cli/commands.h"
 
 #include "base/buf.h"
+#include "schedule/provided.h"
+#include "schedule/schedule_file.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -151,5 +153,66 @@ int run_cron_next(cli_run *cli)
     else
         print_next(cli, cron, first_ms, count);
     asynq_cron_free(cron);
+    return status;
+}
+
+/* ---- files ---- */
+
+static json_t *json_of_entry(const schedule_entry *entry, int64_t next_ms)
+{
+    const asynq_periodic *own = &entry->periodic;
+    json_t *options = json_array();
+    bool has_payload = own->task.payload != NULL;
+    for (size_t i = 0; i < entry->option_count; i++)
+        json_array_append_new(options, cli_json_bytes(entry->option_texts[i].data, entry->option_texts[i].length));
+    return json_pack("{ss ss? ss ss ss ss so so so}", "id", entry->id, "name", own->name, "spec", own->spec, "zone",
+                     asynq_cron_zone(entry->cron), "type", own->task.type, "queue", entry->queue_name, "payload",
+                     has_payload ? cli_json_bytes(own->task.payload, own->task.payload_length) : json_null(), "options",
+                     options, "next_at", cli_json_time(next_ms == ASYNQ_NONE ? 0 : next_ms));
+}
+
+static void add_entry(cli_table *table, const schedule_entry *entry, int64_t next_ms)
+{
+    const asynq_periodic *own = &entry->periodic;
+    char text[32];
+    cli_table_add(table, own->name ? own->name : "");
+    cli_table_add(table, own->spec);
+    cli_table_add(table, asynq_cron_zone(entry->cron));
+    cli_table_add(table, own->task.type);
+    cli_table_add(table, own->task.payload ? cli_format_payload(own->task.payload, own->task.payload_length) : "");
+    cli_table_add(table, entry->queue_name);
+    cli_table_add(table, next_ms == ASYNQ_NONE ? "never" : cli_format_duration(next_ms - cli_now_ms(), text));
+}
+
+static int print_entries(const cli_run *cli, const asynq_periodic_list *list)
+{
+    static const char *const titles[] = {"NAME", "SPEC", "ZONE", "TYPE", "PAYLOAD", "QUEUE", ">NEXT IN", NULL};
+    json_t *rows = cli->as_json ? json_array() : NULL;
+    cli_table *table = cli->as_json ? NULL : cli_table_new(titles);
+    schedule_entry *entry, *next;
+    HASH_ITER(hh, list->by_id, entry, next) {
+        int64_t next_ms = asynq_cron_next_ms(entry->cron, cli_now_ms());
+        if (rows)
+            json_array_append_new(rows, json_of_entry(entry, next_ms));
+        else
+            add_entry(table, entry, next_ms);
+    }
+    if (rows)
+        return cli_print_json(rows);
+    cli_table_print(cli, table);
+    return CLI_OK;
+}
+
+int run_cron_check(cli_run *cli)
+{
+    asynq_error error = {0};
+    asynq_periodic_list list = {.zone = cli_text(cli, "zone")};
+    schedule_file *file = schedule_file_new(cli->arguments[0]);
+    int problem = file ? schedule_file_provide(&list, file, &error) : ASYNQ_E_NO_MEMORY;
+    int status =
+        problem ? cli_complain(CLI_FAILED, "%s", problem == ASYNQ_E_NO_MEMORY ? asynq_status_text(problem) : error.text)
+                : print_entries(cli, &list);
+    periodic_list_clear(&list);
+    schedule_file_free(file);
     return status;
 }

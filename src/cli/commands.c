@@ -43,11 +43,15 @@ const cli_flag cli_global_flags[] = {
     }
 
 static const cli_flag flags_history[] = {{"days", 'x', CLI_NUMBER, "N", "10", "how many days", false}, {0}};
-static const cli_flag flags_next[] = {
-    {"count", 'n', CLI_NUMBER, "N", "5", "how many", false},
-    {"zone", 'z', CLI_TEXT, "ZONE", "UTC", "the time zone, unless SPEC names one", false},
-    {"from", '\0', CLI_TIME, "TIME", "now", "after this time", false},
-    {0}};
+#define FLAG_ZONE                                                                                                      \
+    {                                                                                                                  \
+        "zone", 'z', CLI_TEXT, "ZONE", "UTC", "the time zone where none is named", false                               \
+    }
+static const cli_flag flags_zone[] = {FLAG_ZONE, {0}};
+static const cli_flag flags_next[] = {{"count", 'n', CLI_NUMBER, "N", "5", "how many", false},
+                                      FLAG_ZONE,
+                                      {"from", '\0', CLI_TIME, "TIME", "now", "after this time", false},
+                                      {0}};
 static const cli_flag flags_rm[] = {{"force", 'f', CLI_SWITCH, NULL, NULL, "also with tasks in it", false}, {0}};
 static const cli_flag flags_task_ls[] = {FLAG_QUEUE, FLAG_STATE, FLAG_GROUP, FLAG_PAGE, {0}};
 static const cli_flag flags_find[] = {FLAG_QUEUE,
@@ -167,6 +171,9 @@ const cli_command cli_commands[] = {
      "SPEC is five fields, such as '*/15 9-17 * * mon-fri'; @hourly, @daily, @weekly, @monthly or @yearly; or "
      "'@every 1h30m'. It may begin with a zone: 'CRON_TZ=Europe/Berlin 0 3 * * *'. Redis is not asked.",
      flags_next, run_cron_next, "asynqctl cron next --zone Europe/Berlin '30 9 * * mon-fri'"},
+    {"cron", "check", NULL, "FILE", 1, 1, "read a schedule file and print its entries, or what is wrong with it",
+     "The form of such files is told in asynq-schedule(5). Redis is not asked.", flags_zone, run_cron_check,
+     "asynqctl cron check schedule.yaml"},
 
     {"group", "ls", "list", "", 0, 0, "list groups of a queue", NULL, flags_queue, run_group_ls,
      "asynqctl group ls -q low"},

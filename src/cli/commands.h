@@ -39,6 +39,7 @@ int run_server_ls(cli_run *cli);
 int run_cron_ls(cli_run *cli);
 int run_cron_history(cli_run *cli);
 int run_cron_next(cli_run *cli);
+int run_cron_check(cli_run *cli);
 int run_group_ls(cli_run *cli);
 int run_export(cli_run *cli);
 int run_import(cli_run *cli);

@@ -9,6 +9,7 @@
 #include "wire/scheduler_entry.h"
 #include "wire/task_id.h"
 
+#include <inttypes.h>
 #include <time.h>
 #include <uuid/uuid.h>
 
@@ -73,34 +74,61 @@ static void append_part(buf *out, bytes part)
     buf_append(out, part.data, part.length);
 }
 
-/*
- * The same id in every scheduler that has the entry. The namespace is a random one, made for this purpose.
- */
-static int make_common_id(schedule_entry *entry, asynq_error *error)
+/* Makes a UUID of the parts, which are given up. The namespace is a random one, made for this purpose. */
+static int make_id(buf *parts, char id[ASYNQ_ENTRY_ID_SIZE], asynq_error *error)
 {
     static const uuid_t namespace = {0x5b, 0x1c, 0x8e, 0x3d, 0x0f, 0x72, 0x4a, 0x96,
                                      0xb4, 0x6a, 0x92, 0xd1, 0x37, 0xe8, 0x0c, 0x5f};
+    if (buf_failed(parts))
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    uuid_t made;
+    uuid_generate_sha1(made, namespace, parts->data, parts->length);
+    uuid_unparse_lower(made, id);
+    buf_clear(parts);
+    return ASYNQ_OK;
+}
+
+static void append_definition(const schedule_entry *entry, buf *out)
+{
+    const asynq_periodic *own = &entry->periodic;
+    append_part(out, bytes_of(own->spec));
+    append_part(out, bytes_of(asynq_cron_zone(entry->cron)));
+    append_part(out, bytes_of(own->task.type));
+    append_part(out, (bytes){own->task.payload, own->task.payload_length});
+    for (size_t i = 0; i < entry->option_count; i++)
+        append_part(out, entry->option_texts[i]);
+}
+
+/* The same id in every scheduler that has the entry. */
+static int make_common_id(schedule_entry *entry, asynq_error *error)
+{
     const asynq_periodic *own = &entry->periodic;
     buf identity;
     buf_init(&identity, 0);
     append_part(&identity, bytes_of(entry->queue_name));
-    if (own->name) {
+    if (own->name)
         append_part(&identity, bytes_of(own->name));
-    } else {
-        append_part(&identity, bytes_of(own->spec));
-        append_part(&identity, bytes_of(asynq_cron_zone(entry->cron)));
-        append_part(&identity, bytes_of(own->task.type));
-        append_part(&identity, (bytes){own->task.payload, own->task.payload_length});
-        for (size_t i = 0; i < entry->option_count; i++)
-            append_part(&identity, entry->option_texts[i]);
-    }
-    if (buf_failed(&identity))
+    else
+        append_definition(entry, &identity);
+    return make_id(&identity, entry->id, error);
+}
+
+static int make_content(schedule_entry *entry, asynq_error *error)
+{
+    const asynq_periodic *own = &entry->periodic;
+    bytes *texts;
+    size_t count = option_texts(&own->task.options, &entry->memory, &texts);
+    if (!texts)
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
-    uuid_t id;
-    uuid_generate_sha1(id, namespace, identity.data, identity.length);
-    uuid_unparse_lower(id, entry->id);
-    buf_clear(&identity);
-    return ASYNQ_OK;
+    buf content;
+    buf_init(&content, 0);
+    append_definition(entry, &content);
+    append_part(&content, bytes_of(own->name ? own->name : ""));
+    buf_append_format(&content, "%d %" PRId64 " %" PRId64 " %d ", (int)own->catch_up, own->catch_up_limit_ms,
+                      own->jitter_ms, own->task.payload != NULL);
+    for (size_t i = 0; i < count; i++)
+        append_part(&content, texts[i]);
+    return make_id(&content, entry->content, error);
 }
 
 /* ---- making ---- */
@@ -160,6 +188,8 @@ static int fill(schedule_entry *entry, const asynq_periodic *given, const char *
         status = read_cron(entry, zone, error);
     if (!status)
         status = try_task(entry, error);
+    if (!status)
+        status = make_content(entry, error);
     if (!status && is_independent)
         task_id_make_random(entry->id);
     else if (!status)

@@ -12,6 +12,7 @@ struct scheduler_queue;
 
 typedef struct schedule_entry {
     UT_hash_handle hh;                  /* by id, of those that are registered */
+    UT_hash_handle content_hh;          /* in a provider's list */
     struct schedule_entry *prev, *next; /* in its queue, or among those that arrive */
     struct schedule_entry *next_departure;
     arena memory; /* of all that follows up to the blank line */
@@ -22,6 +23,7 @@ typedef struct schedule_entry {
     const bytes *option_texts;
     size_t option_count;
     char id[ASYNQ_ENTRY_ID_SIZE];
+    char content[ASYNQ_ENTRY_ID_SIZE]; /* made from all that was registered */
 
     struct asynq_scheduler *owner;
 

@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
-enum { STOP_LIMIT_MS = 5000, DEFAULT_HEARTBEAT_MS = 10000 };
+enum { STOP_LIMIT_MS = 5000, DEFAULT_HEARTBEAT_MS = 10000, DEFAULT_SYNC_MS = 180000, DEFAULT_FILE_SYNC_MS = 1000 };
 
 #define SCHEDULER_DEFAULT_URI "redis://127.0.0.1:6379"
 
@@ -178,6 +178,23 @@ void scheduler_advance_stop(asynq_scheduler *scheduler)
 
 /* ---- making, starting, ending ---- */
 
+static int scheduler_check_provider(asynq_scheduler *scheduler, asynq_error *error)
+{
+    asynq_scheduler_options *options = &scheduler->options;
+    if (options->sync_interval_ms < 0)
+        return error_set(error, ASYNQ_E_INVALID, "sync_interval_ms is negative");
+    if (!options->sync_interval_ms)
+        options->sync_interval_ms = options->file ? DEFAULT_FILE_SYNC_MS : DEFAULT_SYNC_MS;
+    if (!options->file)
+        return ASYNQ_OK;
+    if (options->provide)
+        return error_set(error, ASYNQ_E_INVALID, "a scheduler has a provider or a file, not both");
+    scheduler->file = schedule_file_new(options->file);
+    options->provide = schedule_file_provide;
+    options->provide_arg = scheduler->file;
+    return scheduler->file ? ASYNQ_OK : error_set_code(error, ASYNQ_E_NO_MEMORY);
+}
+
 static int scheduler_check_options(asynq_scheduler *scheduler, asynq_error *error)
 {
     asynq_scheduler_options *options = &scheduler->options;
@@ -193,7 +210,9 @@ static int scheduler_check_options(asynq_scheduler *scheduler, asynq_error *erro
         return status;
     zone_unref(loaded);
     scheduler->zone = options->zone ? mem_strdup(options->zone) : NULL;
-    return options->zone && !scheduler->zone ? error_set_code(error, ASYNQ_E_NO_MEMORY) : ASYNQ_OK;
+    if (options->zone && !scheduler->zone)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    return scheduler_check_provider(scheduler, error);
 }
 
 static void scheduler_destroy(asynq_scheduler *scheduler)
@@ -210,6 +229,8 @@ static void scheduler_destroy(asynq_scheduler *scheduler)
     }
     DL_FOREACH_SAFE(scheduler->stranded, entry, next)
         schedule_entry_free(entry);
+    provided_clear(&scheduler->provided);
+    schedule_file_free(scheduler->file);
     mem_free(scheduler->zone);
     redis_uri_clear(&scheduler->uri);
     identity_clear(&scheduler->process);
@@ -227,6 +248,7 @@ asynq_scheduler *asynq_scheduler_new(const asynq_scheduler_options *options, asy
         return NULL;
     }
     pthread_mutex_init(&scheduler->lock, NULL);
+    provided_init(&scheduler->provided);
     scheduler->complaint.period_ms = 3000;
     int status = option_struct_import(&scheduler->options, sizeof scheduler->options, options,
                                       sizeof scheduler->options, "asynq_scheduler_options", error);
@@ -284,29 +306,51 @@ static void scheduler_take_down(asynq_scheduler *scheduler)
     scheduler->loop = NULL;
 }
 
+/* Under the lock. */
+static int scheduler_check_is_new(const asynq_scheduler *scheduler, asynq_error *error)
+{
+    if (scheduler->status == SCHEDULER_ACTIVE)
+        return error_set(error, ASYNQ_E_STATE, "asynq: the scheduler is already running");
+    if (scheduler->status == SCHEDULER_CLOSED)
+        return error_set(error, ASYNQ_E_CLOSED, "asynq: the scheduler has already been stopped");
+    return ASYNQ_OK;
+}
+
+/* Under the lock. */
+static int scheduler_start_threads(asynq_scheduler *scheduler, asynq_error *error)
+{
+    int status = scheduler_build(scheduler);
+    if (status)
+        error_set(error, status, "cannot start the scheduler: %s", asynq_status_text(status));
+    else
+        status = thread_start(&scheduler->thread, scheduler_run_loop, scheduler, error);
+    if (status) {
+        scheduler_take_down(scheduler);
+        return status;
+    }
+    scheduler->status = SCHEDULER_ACTIVE;
+    loop_waker_wake(&scheduler->waker); /* for what was registered before */
+    return scheduler->options.provide ? provided_start(scheduler, error) : ASYNQ_OK;
+}
+
 int asynq_scheduler_start(asynq_scheduler *scheduler, asynq_error *error)
 {
     error_clear(error);
-    int status = ASYNQ_OK;
     pthread_mutex_lock(&scheduler->lock);
-    if (scheduler->status == SCHEDULER_ACTIVE)
-        status = error_set(error, ASYNQ_E_STATE, "asynq: the scheduler is already running");
-    else if (scheduler->status == SCHEDULER_CLOSED)
-        status = error_set(error, ASYNQ_E_CLOSED, "asynq: the scheduler has already been stopped");
-    if (!status) {
-        status = scheduler_build(scheduler);
-        if (status)
-            error_set(error, status, "cannot start the scheduler: %s", asynq_status_text(status));
-        else
-            status = thread_start(&scheduler->thread, scheduler_run_loop, scheduler, error);
-        if (status)
-            scheduler_take_down(scheduler);
-        else
-            scheduler->status = SCHEDULER_ACTIVE;
-    }
-    if (!status)
-        loop_waker_wake(&scheduler->waker); /* for what was registered before */
+    int status = scheduler_check_is_new(scheduler, error);
     pthread_mutex_unlock(&scheduler->lock);
+    if (!status && scheduler->options.provide)
+        status = asynq_scheduler_sync(scheduler, error);
+    if (status)
+        return status;
+    pthread_mutex_lock(&scheduler->lock);
+    status = scheduler_check_is_new(scheduler, error); /* still? */
+    if (!status)
+        status = scheduler_start_threads(scheduler, error);
+    bool is_half = status && scheduler->status == SCHEDULER_ACTIVE;
+    pthread_mutex_unlock(&scheduler->lock);
+    if (is_half)
+        asynq_scheduler_shutdown(scheduler);
     if (!status)
         log_info(&scheduler->log, "scheduler started: pid %d, id %s", (int)getpid(), scheduler->process.id);
     return status;
@@ -314,6 +358,7 @@ int asynq_scheduler_start(asynq_scheduler *scheduler, asynq_error *error)
 
 void asynq_scheduler_shutdown(asynq_scheduler *scheduler)
 {
+    provided_stop(scheduler);
     pthread_mutex_lock(&scheduler->lock);
     bool is_running = scheduler->status == SCHEDULER_ACTIVE;
     scheduler->status = SCHEDULER_CLOSED;
@@ -358,14 +403,10 @@ int asynq_scheduler_run(asynq_scheduler *scheduler, asynq_error *error)
 
 /* ---- registration ---- */
 
-int asynq_scheduler_register(asynq_scheduler *scheduler, const asynq_periodic *given, char id[ASYNQ_ENTRY_ID_SIZE],
-                             asynq_error *error)
+int scheduler_admit(asynq_scheduler *scheduler, schedule_entry *entry, asynq_error *error)
 {
-    error_clear(error);
-    schedule_entry *entry, *other;
-    int status = schedule_entry_new(&entry, given, scheduler->zone, scheduler->options.independent, error);
-    if (status)
-        return status;
+    schedule_entry *other;
+    int status = ASYNQ_OK;
     entry->owner = scheduler;
     pthread_mutex_lock(&scheduler->lock);
     HASH_FIND_STR(scheduler->by_id, entry->id, other);
@@ -379,8 +420,6 @@ int asynq_scheduler_register(asynq_scheduler *scheduler, const asynq_periodic *g
             status = error_set_code(error, ASYNQ_E_NO_MEMORY);
     }
     if (!status) {
-        if (id)
-            memcpy(id, entry->id, ASYNQ_ENTRY_ID_SIZE);
         DL_APPEND(scheduler->arrivals, entry);
         if (scheduler->loop)
             loop_waker_wake(&scheduler->waker);
@@ -388,6 +427,22 @@ int asynq_scheduler_register(asynq_scheduler *scheduler, const asynq_periodic *g
     pthread_mutex_unlock(&scheduler->lock);
     if (status)
         schedule_entry_free(entry);
+    return status;
+}
+
+int asynq_scheduler_register(asynq_scheduler *scheduler, const asynq_periodic *given, char id[ASYNQ_ENTRY_ID_SIZE],
+                             asynq_error *error)
+{
+    error_clear(error);
+    schedule_entry *entry;
+    char own_id[ASYNQ_ENTRY_ID_SIZE];
+    int status = schedule_entry_new(&entry, given, scheduler->zone, scheduler->options.independent, error);
+    if (status)
+        return status;
+    memcpy(own_id, entry->id, sizeof own_id); /* another thread may unregister it as soon as it is registered */
+    status = scheduler_admit(scheduler, entry, error);
+    if (!status && id)
+        memcpy(id, own_id, sizeof own_id);
     return status;
 }
 

@@ -14,6 +14,8 @@
 
 #include "base/log.h"
 #include "schedule/entry.h"
+#include "schedule/provided.h"
+#include "schedule/schedule_file.h"
 #include "wire/identity.h"
 
 enum { SCHEDULER_TRY_AGAIN_MS = 1000 };
@@ -33,6 +35,8 @@ struct asynq_scheduler {
     redis_uri uri;
     log_sink log;
     identity process;
+    provided provided;
+    schedule_file *file; /* the provider's argument, if it is ours */
 
     /* Shared with callers, under the lock. */
     pthread_mutex_t lock;
@@ -63,6 +67,8 @@ struct asynq_scheduler {
 /* ---- scheduler.c ---- */
 /* Logs "scheduler: cannot <what>", not too often; a lost connection has a line of its own. */
 void scheduler_complain(asynq_scheduler *scheduler, const char *what, const asynq_error *error);
+/* Registers an entry. It is the scheduler's afterwards or, with a status as in asynq_scheduler_register(), freed. */
+ASYNQ_MUST_CHECK int scheduler_admit(asynq_scheduler *scheduler, schedule_entry *entry, asynq_error *error);
 /* Entries that have no queue yet are given one. */
 void scheduler_settle_in(asynq_scheduler *scheduler);
 /* A call that used the entry has come back. */

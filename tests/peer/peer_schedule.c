@@ -70,6 +70,54 @@ static json_t *scheduler_notes(json_t *arguments)
     return json_pack("{s:i,s:o}", "status", 0, "notes", taken);
 }
 
+/* An entry and what it points to. */
+typedef struct peer_periodic {
+    asynq_periodic entry;
+    peer_task in;
+    asynq_task_options call;
+    asynq_header headers[PEER_HEADERS_MOST];
+} peer_periodic;
+
+/* {"spec", "task", "call" (options), "name", "zone", "catch_up", "limit_ms", "jitter_ms"} */
+static void read_periodic(peer_periodic *into, json_t *from)
+{
+    json_t *given = json_object_get(from, "call");
+    peer_read_task(&into->in, json_object_get(from, "task"));
+    peer_read_options(&into->call, into->headers, given);
+    into->entry = (asynq_periodic){
+        .spec = json_string_value(json_object_get(from, "spec")),
+        .task = into->in.task,
+        .options = given ? &into->call : NULL,
+        .name = json_string_value(json_object_get(from, "name")),
+        .zone = json_string_value(json_object_get(from, "zone")),
+        .catch_up = (asynq_catch_up)json_integer_value(json_object_get(from, "catch_up")),
+        .catch_up_limit_ms = json_integer_value(json_object_get(from, "limit_ms")),
+        .jitter_ms = json_integer_value(json_object_get(from, "jitter_ms")),
+    };
+}
+
+static json_t *items; /* under the lock: what the provider returns */
+
+static int provide(asynq_periodic_list *list, void *arg, asynq_error *error)
+{
+    (void)arg;
+    int status = 0;
+    pthread_mutex_lock(&lock);
+    if (json_is_string(items)) {
+        *error = (asynq_error){.code = ASYNQ_E_SYSTEM};
+        snprintf(error->text, sizeof error->text, "%s", json_string_value(items));
+        status = error->code;
+    }
+    for (size_t i = 0; i < json_array_size(items); i++) {
+        peer_periodic in;
+        read_periodic(&in, json_array_get(items, i));
+        if (asynq_periodic_list_add(list, &in.entry, NULL))
+            continue; /* left out */
+    }
+    pthread_mutex_unlock(&lock);
+    return status;
+}
+
 static json_t *scheduler_new(json_t *arguments)
 {
     asynq_error error;
@@ -83,6 +131,9 @@ static json_t *scheduler_new(json_t *arguments)
             .pre_enqueue = json_is_true(json_object_get(arguments, "notes")) ? before : NULL,
             .post_enqueue = json_is_true(json_object_get(arguments, "notes")) ? after : NULL,
             .on_missed = missed,
+            .provide = json_is_true(json_object_get(arguments, "provide")) ? provide : NULL,
+            .file = json_string_value(json_object_get(arguments, "file")),
+            .sync_interval_ms = json_integer_value(json_object_get(arguments, "sync_ms")),
             .log = getenv("ASYNQ_PEER_LOG") ? asynq_log_to_stderr : NULL,
         },
         &error);
@@ -96,33 +147,33 @@ static json_t *scheduler_start(json_t *arguments)
     return peer_status(asynq_scheduler_start(scheduler, &error), &error);
 }
 
-/* {"spec", "task", "call" (options), "name", "zone", "catch_up", "limit_ms", "jitter_ms"} */
 static json_t *scheduler_register(json_t *arguments)
 {
     char id[ASYNQ_ENTRY_ID_SIZE] = "";
     asynq_error error;
-    peer_task in;
-    asynq_task_options call;
-    asynq_header headers[PEER_HEADERS_MOST];
-    json_t *given = json_object_get(arguments, "call");
-    peer_read_task(&in, json_object_get(arguments, "task"));
-    peer_read_options(&call, headers, given);
-    int status = asynq_scheduler_register(
-        scheduler,
-        &(asynq_periodic){
-            .spec = json_string_value(json_object_get(arguments, "spec")),
-            .task = in.task,
-            .options = given ? &call : NULL,
-            .name = json_string_value(json_object_get(arguments, "name")),
-            .zone = json_string_value(json_object_get(arguments, "zone")),
-            .catch_up = (asynq_catch_up)json_integer_value(json_object_get(arguments, "catch_up")),
-            .catch_up_limit_ms = json_integer_value(json_object_get(arguments, "limit_ms")),
-            .jitter_ms = json_integer_value(json_object_get(arguments, "jitter_ms")),
-        },
-        id, &error);
+    peer_periodic in;
+    read_periodic(&in, arguments);
+    int status = asynq_scheduler_register(scheduler, &in.entry, id, &error);
     json_t *answer = peer_status(status, &error);
     json_object_set_new(answer, "id", json_string(id));
     return answer;
+}
+
+/* {"items": [as for scheduler.register] or a text, the provider's error} */
+static json_t *scheduler_provide(json_t *arguments)
+{
+    pthread_mutex_lock(&lock);
+    json_decref(items);
+    items = json_incref(json_object_get(arguments, "items"));
+    pthread_mutex_unlock(&lock);
+    return peer_status(0, NULL);
+}
+
+static json_t *scheduler_sync(json_t *arguments)
+{
+    (void)arguments;
+    asynq_error error;
+    return peer_status(asynq_scheduler_sync(scheduler, &error), &error);
 }
 
 static json_t *scheduler_unregister(json_t *arguments)
@@ -145,7 +196,8 @@ static json_t *scheduler_free(json_t *arguments)
     asynq_scheduler_free(scheduler);
     scheduler = NULL;
     json_decref(notes);
-    notes = NULL;
+    json_decref(items);
+    notes = items = NULL;
     return peer_status(0, NULL);
 }
 
@@ -154,6 +206,8 @@ const peer_row peer_schedule_rows[] = {
     {"scheduler.new", scheduler_new},
     {"scheduler.start", scheduler_start},
     {"scheduler.register", scheduler_register},
+    {"scheduler.provide", scheduler_provide},
+    {"scheduler.sync", scheduler_sync},
     {"scheduler.unregister", scheduler_unregister},
     {"scheduler.notes", scheduler_notes},
     {"scheduler.shutdown", scheduler_shutdown},

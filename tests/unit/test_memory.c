@@ -174,6 +174,26 @@ static int make_entry(void)
     return register_entry(false);
 }
 
+static int provide_entries(asynq_periodic_list *list, void *arg, asynq_error *error)
+{
+    (void)arg;
+    int status = 0;
+    for (int i = 0; i < 3 && !status; i++)
+        status = asynq_periodic_list_add(
+            list, &(asynq_periodic){.spec = i ? "@daily" : "@hourly", .task = {.type = "t"}}, error);
+    return status;
+}
+
+static int take_entries(void)
+{
+    asynq_error error = {0};
+    asynq_scheduler *scheduler =
+        asynq_scheduler_new(&(asynq_scheduler_options){.redis = "unix:///nowhere", .provide = provide_entries}, &error);
+    int status = scheduler ? asynq_scheduler_sync(scheduler, &error) : error.code;
+    asynq_scheduler_free(scheduler);
+    return status;
+}
+
 static int start_scheduler(void)
 {
     return register_entry(true);
@@ -183,6 +203,7 @@ START_TEST(pure_operations)
 {
     torture(read_cron);
     torture(make_entry);
+    torture(take_entries);
     torture(make_plan);
     torture(parse_uri);
     torture(build_mux);

@@ -139,14 +139,19 @@ func (s *CScheduler) do(op string, arguments M) (M, error) {
 	return answer, nil
 }
 
-func (s *CScheduler) Register(entry Entry) (string, error) {
+// forC is an entry as the peer reads it.
+func (entry Entry) forC() M {
 	arguments := entry.Task.ForC()
 	arguments["spec"] = entry.Spec
 	arguments["catch_up"], arguments["limit_ms"], arguments["jitter_ms"] = entry.CatchUp, entry.LimitMs, entry.JitterMs
 	if entry.Name != "" {
 		arguments["name"] = entry.Name
 	}
-	answer, err := s.do("scheduler.register", arguments)
+	return arguments
+}
+
+func (s *CScheduler) Register(entry Entry) (string, error) {
+	answer, err := s.do("scheduler.register", entry.forC())
 	if err != nil {
 		return "", err
 	}
