@@ -12,6 +12,7 @@
 #include <asynq/inspector.h>
 #include <asynq/log.h>
 #include <asynq/scheduler.h>
+#include <asynq/semaphore.h>
 #include <asynq/server.h>
 
 #endif

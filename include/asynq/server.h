@@ -44,7 +44,8 @@ typedef enum asynq_outcome {
     ASYNQ_FAILED = 1,     /* it failed: retried after a pause, or archived if no retries are left */
     ASYNQ_SKIP_RETRY = 2, /* it failed and is archived at once */
     ASYNQ_REVOKED = 3,    /* drop the task: neither failed nor kept */
-    ASYNQ_LATER = 4       /* not over yet: asynq_complete() will say */
+    ASYNQ_LATER = 4,      /* not over yet: asynq_complete() will say */
+    ASYNQ_SNOOZED = 5     /* try again later; not a failure, and not counted */
 } asynq_outcome;
 
 /*
@@ -87,6 +88,20 @@ ASYNQ_API int asynq_skip_retry(asynq_job *job, const char *format, ...) ASYNQ_PR
 ASYNQ_API int asynq_revoke(asynq_job *job, const char *format, ...) ASYNQ_PRINTF(2, 3);
 
 /*
+ * The same as asynq_fail(), and the next attempt, if there is one, comes after this pause instead of that of the route
+ * or the server; for instance after the "Retry-After" of an HTTP answer. Redis has whole seconds: fractions are cut
+ * off.
+ */
+ASYNQ_API int asynq_retry_in(asynq_job *job, int64_t pause_ms, const char *format, ...) ASYNQ_PRINTF(3, 4);
+
+/*
+ * Puts the task off: it is tried again after the pause, as often as need be. It has not failed: neither retries nor
+ * statistics are counted, on_error and is_failure are not called, and it is never archived for it. It stands among the
+ * retries, with the text. Returns ASYNQ_SNOOZED.
+ */
+ASYNQ_API int asynq_snooze(asynq_job *job, int64_t pause_ms, const char *format, ...) ASYNQ_PRINTF(3, 4);
+
+/*
  * Sets the result, any bytes, copied; a second call replaces it. It is stored together with the outcome and kept as
  * long as the task is: with a retention, or while the task is retried or archived. Returns ASYNQ_DONE, or
  * ASYNQ_FAILED (with a text) if the job was cancelled or memory ran out.
@@ -108,6 +123,33 @@ typedef enum asynq_handler_kind {
     ASYNQ_HANDLER_ASYNC = 1   /* on the loop; must not block */
 } asynq_handler_kind;
 
+/* How long a failed task waits for its next attempt. */
+typedef enum asynq_retry_kind {
+    ASYNQ_RETRY_BY_SERVER = 0, /* as retry_delay_ms of the server's options says */
+    ASYNQ_RETRY_CONSTANT = 1,  /* always delay_ms */
+    ASYNQ_RETRY_DOUBLING = 2,  /* delay_ms after the first attempt, then twice, four times as long, up to most_ms */
+    ASYNQ_RETRY_ASYNQ = 3      /* Asynq's default, see retry_delay_ms */
+} asynq_retry_kind;
+
+/* A rule for it, for instance { ASYNQ_RETRY_DOUBLING, .delay_ms = ASYNQ_SECONDS(2), .jitter_percent = 20 }. */
+typedef struct asynq_retry_policy {
+    asynq_retry_kind kind;
+    int64_t delay_ms;   /* more than 0 where it is used */
+    int64_t most_ms;    /* default 1 h */
+    int jitter_percent; /* up to so much longer or shorter, at random; 0 to 100 */
+} asynq_retry_policy;
+
+/*
+ * A limit: of all tasks whose routes name the scope, at most so many run at the same time, on all servers together;
+ * also on those in Go that use the semaphore of this scope (asynq's x/rate). A task over the limit waits: in its
+ * server, so that it starts as soon as a place is free, or, when many wait there, among the retries. It has not failed,
+ * and takes none of the server's `concurrency`. The place of a server that dies is free again after 30 s.
+ */
+typedef struct asynq_limit {
+    const char *scope; /* NULL: no limit. Not blank; all servers must agree on its `most` */
+    int most;
+} asynq_limit;
+
 /*
  * A route: tasks whose type equals the pattern, or else begins with it; the longest pattern wins, byte by byte:
  * "email" also takes "emails:send". A table of routes ends with an empty row.
@@ -117,6 +159,8 @@ typedef struct asynq_route {
     asynq_handler handler;
     void *arg;
     asynq_handler_kind kind;
+    asynq_retry_policy retry;
+    asynq_limit limit;
 } asynq_route;
 
 /* What runs around a handler: code before and after asynq_next_run(), which returns the inner outcome. */
@@ -131,14 +175,20 @@ typedef struct asynq_mux asynq_mux;
 ASYNQ_API ASYNQ_MUST_CHECK asynq_mux *asynq_mux_new(void);
 /* Accepts NULL. Only when no server uses it any more. */
 ASYNQ_API void asynq_mux_free(asynq_mux *mux);
-/* Returns 0, or ASYNQ_E_INVALID: blank pattern, no handler, or the pattern is taken. The pattern is copied. */
+/*
+ * Returns 0, or ASYNQ_E_INVALID: blank pattern, no handler, the pattern is taken, or policy or limit make no sense. The
+ * route is copied, texts too.
+ */
 ASYNQ_API ASYNQ_MUST_CHECK int asynq_mux_handle(asynq_mux *mux, const asynq_route *route, asynq_error *error);
 /* Adds middleware around all routes and the not-found handler. The first added is the outermost. */
 ASYNQ_API ASYNQ_MUST_CHECK int asynq_mux_use(asynq_mux *mux, asynq_middleware middleware, void *arg,
                                              asynq_error *error);
 /* What to do with types that match nothing. Default: fail with `handler not found for task "<type>"`. */
 ASYNQ_API void asynq_mux_set_not_found(asynq_mux *mux, asynq_handler handler, void *arg);
-/* A mux as the handler of another mux; `mux` is the argument. Asynchronous routes of the inner mux are run as well. */
+/*
+ * A mux as the handler of another mux; `mux` is the argument. Asynchronous routes of the inner mux are run as well. The
+ * policy and the limit that count are those of the innermost route.
+ */
 ASYNQ_API int asynq_mux_dispatch(asynq_job *job, void *mux);
 /* The pattern that takes a type, "" if none. */
 ASYNQ_API const char *asynq_mux_match(const asynq_mux *mux, const char *type);
@@ -192,7 +242,8 @@ typedef struct asynq_server_options {
     const asynq_route *routes; /* more can be added with asynq_server_handle() */
     asynq_mux *mux;            /* used instead of `routes`; borrowed: must outlive the server and its handlers */
 
-    /* Pause before the next attempt in ms. Default: Asynq's n^4 + 15 + random(0..29) * (n + 1) seconds. */
+    /* Pause before the next attempt in ms, where the route has no policy. Default: Asynq's n^4 + 15 + random(0..29) *
+     * (n + 1) seconds. */
     int64_t (*retry_delay_ms)(const asynq_job *job, int retry_count, const char *error, void *arg);
     /* False: the failure is not counted, neither for the task's retries nor in statistics. Default: always true. */
     bool (*is_failure)(const asynq_job *job, const char *error, void *arg);

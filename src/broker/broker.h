@@ -150,6 +150,7 @@ typedef struct settle_item {
     bytes message;     /* the rewritten message; not for SETTLE_DONE and SETTLE_REQUEUE */
     bytes result;      /* written if not empty; not for SETTLE_DONE */
     int64_t at;        /* Unix seconds: end of retention, or time of the retry */
+    int at_ms;         /* beyond that second; Asynq itself writes whole seconds */
 } settle_item;
 
 typedef enum settle_result { SETTLE_OK = 1, SETTLE_NOT_FOUND = 0, SETTLE_FENCED = -1 } settle_result;

@@ -6,13 +6,13 @@
 
 #include <utlist.h>
 
-static void slot_take(asynq_job *job)
+void slot_take(asynq_job *job)
 {
     job->holds_slot = true;
     job->queue->server->slots_free--;
 }
 
-static void slot_free(asynq_job *job)
+void slot_free(asynq_job *job)
 {
     if (!job->holds_slot)
         return;
@@ -70,20 +70,19 @@ static void attempt_run_in_thread(asynq_job *job)
                   job->id, job->queue->name);
         job->holds_thread = false;
         job_unref(job);
+        limit_give_back(job);
         attempt_requeue(job);
     }
 }
 
-static void attempt_run(asynq_job *job)
+void attempt_start(asynq_job *job)
 {
     asynq_server *server = job->queue->server;
     int64_t now_ns = loop_now_ns(server->loop);
     job->started_at_ns = now_ns;
     job->deadline_ns = job_effective_deadline_ns(&job->message, now_ns);
-    if (!job->message.timeout && !job->message.deadline)
-        log_warn(&server->log, "task %s (%s) of queue \"%s\" has neither timeout nor deadline; it gets 30 minutes",
-                 job->id, job->type, job->queue->name);
     if (job->deadline_ns <= now_ns) {
+        limit_give_back(job);
         attempt_give_up(job, "context deadline exceeded");
         return;
     }
@@ -91,11 +90,24 @@ static void attempt_run(asynq_job *job)
     int64_t left_ms = (job->deadline_ns - now_ns) / NS_PER_MS + 1;
     int64_t day_ms = 24 * 3600 * MS_PER_SECOND;
     loop_timer_set(&job->deadline_timer, left_ms < day_ms ? left_ms : day_ms);
-    job->route = mux_find(server->mux, job->type);
     if (job->route->kind == ASYNQ_HANDLER_ASYNC)
         attempt_run_on_loop(job);
     else
         attempt_run_in_thread(job);
+}
+
+static void attempt_run(asynq_job *job)
+{
+    asynq_server *server = job->queue->server;
+    if (!job->message.timeout && !job->message.deadline)
+        log_warn(&server->log, "task %s (%s) of queue \"%s\" has neither timeout nor deadline; it gets 30 minutes",
+                 job->id, job->type, job->queue->name);
+    job->route = mux_find(server->mux, job->type);
+    job->policy = mux_innermost(job->route, job->type);
+    if (job->policy->limit.scope)
+        limit_enter(job);
+    else
+        attempt_start(job);
 }
 
 /*
@@ -163,6 +175,7 @@ static void attempt_leave_running(asynq_job *job)
         heartbeat_ended(queue->server, job);
     if (!job->holds_thread)
         slot_free(job);
+    limit_leave(job);
 }
 
 void attempt_forget(asynq_job *job)
@@ -182,6 +195,12 @@ void attempt_give_up(asynq_job *job, const char *reason)
     job_cancel(job);
     attempt_leave_running(job);
     outcome_decide(job, ASYNQ_FAILED, reason);
+}
+
+void attempt_put_off(asynq_job *job, int64_t pause_ms, const char *reason)
+{
+    attempt_leave_running(job);
+    outcome_put_off(job, pause_ms, reason);
 }
 
 void attempt_lease_lost(asynq_job *job, const char *reason)
@@ -211,6 +230,7 @@ void attempt_requeue(asynq_job *job)
 
 static void attempt_returned(asynq_server *server, asynq_job *job)
 {
+    limit_give_back(job);
     if (job->state == JOB_RUNNING) {
         job->holds_thread = false;
         job->result_is_ours = true;

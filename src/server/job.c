@@ -140,6 +140,7 @@ asynq_job *job_new(job_port *port, bytes message, asynq_error *error)
         return NULL;
     }
     job->refs = 1;
+    job->retry_in_ms = ASYNQ_NONE;
     if (job_decode(job, message, error)) {
         arena_clear(&job->memory);
         mem_free(job);
@@ -336,6 +337,19 @@ static int fail_with(asynq_job *job, int outcome, const char *format, va_list ar
         return result;                                                                                                 \
     }
 
+#define DEFINE_PAUSE(function, outcome)                                                                                \
+    int function(asynq_job *job, int64_t pause_ms, const char *format, ...)                                            \
+    {                                                                                                                  \
+        va_list args;                                                                                                  \
+        va_start(args, format);                                                                                        \
+        job->retry_in_ms = pause_ms > 0 ? pause_ms : 0;                                                                \
+        int result = fail_with(job, outcome, format, args);                                                            \
+        va_end(args);                                                                                                  \
+        return result;                                                                                                 \
+    }
+
+DEFINE_PAUSE(asynq_retry_in, ASYNQ_FAILED)
+DEFINE_PAUSE(asynq_snooze, ASYNQ_SNOOZED)
 DEFINE_FAILURE(asynq_fail, ASYNQ_FAILED)
 DEFINE_FAILURE(asynq_skip_retry, ASYNQ_SKIP_RETRY)
 DEFINE_FAILURE(asynq_revoke, ASYNQ_REVOKED)

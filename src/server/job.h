@@ -16,6 +16,11 @@
 typedef struct job_port job_port;
 struct served_queue;
 
+struct route_limit;
+
+/* Where a job of a limited route is; see limit.c. */
+typedef enum job_token { TOKEN_NONE, TOKEN_WAITING, TOKEN_ASKED, TOKEN_HELD, TOKEN_BACK } job_token;
+
 typedef enum job_state {
     JOB_RUNNING,   /* the handler works on it; in queue->running */
     JOB_UNSETTLED, /* the outcome is decided and waits to be written; in queue->unsettled */
@@ -34,10 +39,12 @@ struct asynq_job {
     size_t id_length;
     int64_t deadline_ns; /* wall clock */
     int64_t started_at_ns;
-    const asynq_route *route;
+    const asynq_route *route;  /* the one to run */
+    const asynq_route *policy; /* the innermost one, which says how; NULL: the task did not get so far */
 
     /* The handler's until it hands the job back, then the loop's. */
     int outcome;
+    int64_t retry_in_ms; /* ASYNQ_NONE: the handler did not say */
     buf error_text;
     buf result;
 
@@ -61,10 +68,20 @@ struct asynq_job {
     struct asynq_job *age_prev, *age_next;     /* queue->by_age, oldest first */
     struct asynq_job *renew_prev, *renew_next; /* queue->to_renew */
 
+    /* limit.c */
+    struct route_limit *limit;
+    job_token token;
+    bool token_unsure;        /* it was asked for, and the answer was lost */
+    int64_t token_until_s;    /* Unix s, as Redis has it */
+    int64_t token_score;      /* for giving it back: semaphore_token.until_s */
+    int64_t waiting_since_ms; /* steady clock */
+    struct asynq_job *token_prev, *token_next;
+
     /* How it is settled, from the moment the outcome is decided. */
     settle_way way;
     buf settled_message;
-    int64_t settle_at;
+    int64_t settle_at;          /* Unix s */
+    int settle_at_ms;           /* beyond that */
     int64_t settle_again_at_ms; /* steady clock: not before, after an error */
     bool settle_unknown;        /* sent before with unknown outcome */
     bool result_is_ours;        /* the handler has handed the result over; else it may still be writing it */

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_NESTED = 16 };
+
 typedef struct mux_middleware {
     asynq_middleware run;
     void *arg;
@@ -51,8 +53,10 @@ void asynq_mux_free(asynq_mux *mux)
 {
     if (!mux)
         return;
-    for (size_t i = 0; i < mux->route_count; i++)
+    for (size_t i = 0; i < mux->route_count; i++) {
         mem_free((char *)(uintptr_t)mux->routes[i].pattern);
+        mem_free((char *)(uintptr_t)mux->routes[i].limit.scope);
+    }
     mem_free(mux->routes);
     mem_free(mux->middleware);
     mem_free(mux);
@@ -86,6 +90,45 @@ static size_t mux_place(const asynq_mux *mux, const char *pattern, size_t length
     return low;
 }
 
+static int check_retry(const asynq_route *route, asynq_error *error)
+{
+    const asynq_retry_policy *policy = &route->retry;
+    bool has_delay = policy->kind == ASYNQ_RETRY_CONSTANT || policy->kind == ASYNQ_RETRY_DOUBLING;
+    if ((unsigned)policy->kind > ASYNQ_RETRY_ASYNQ)
+        return error_set(error, ASYNQ_E_INVALID, "pattern \"%s\" has an unknown kind of retry policy: %d",
+                         route->pattern, (int)policy->kind);
+    if (has_delay ? policy->delay_ms <= 0 : policy->delay_ms != 0)
+        return error_set(error, ASYNQ_E_INVALID, "pattern \"%s\": delay_ms of its retry policy %s", route->pattern,
+                         has_delay ? "must be more than 0" : "is set, but its kind does not use it");
+    if (policy->most_ms < 0 || (policy->most_ms && policy->most_ms < policy->delay_ms))
+        return error_set(error, ASYNQ_E_INVALID, "pattern \"%s\": most_ms of its retry policy is less than delay_ms",
+                         route->pattern);
+    if (policy->jitter_percent < 0 || policy->jitter_percent > 100)
+        return error_set(error, ASYNQ_E_INVALID, "pattern \"%s\": jitter_percent of its retry policy is not 0 to 100",
+                         route->pattern);
+    return ASYNQ_OK;
+}
+
+static int check_limit(const asynq_mux *mux, const asynq_route *route, asynq_error *error)
+{
+    const asynq_limit *limit = &route->limit;
+    if (!limit->scope && !limit->most)
+        return ASYNQ_OK;
+    if (!limit->scope || text_is_blank(limit->scope, strlen(limit->scope)) || strlen(limit->scope) > ASYNQ_NAME_MOST)
+        return error_set(error, ASYNQ_E_INVALID, "pattern \"%s\": the scope of its limit is blank or too long",
+                         route->pattern);
+    if (limit->most < 1)
+        return error_set(error, ASYNQ_E_INVALID, "pattern \"%s\": its limit must be at least 1", route->pattern);
+    for (size_t i = 0; i < mux->route_count; i++) {
+        const asynq_limit *other = &mux->routes[i].limit;
+        if (other->scope && strcmp(other->scope, limit->scope) == 0 && other->most != limit->most)
+            return error_set(error, ASYNQ_E_INVALID,
+                             "patterns \"%s\" and \"%s\" have different limits for the scope \"%s\"", route->pattern,
+                             mux->routes[i].pattern, limit->scope);
+    }
+    return ASYNQ_OK;
+}
+
 int asynq_mux_handle(asynq_mux *mux, const asynq_route *route, asynq_error *error)
 {
     bool taken;
@@ -96,6 +139,11 @@ int asynq_mux_handle(asynq_mux *mux, const asynq_route *route, asynq_error *erro
     if (route->kind != ASYNQ_HANDLER_THREAD && route->kind != ASYNQ_HANDLER_ASYNC)
         return error_set(error, ASYNQ_E_INVALID, "pattern \"%s\" has an unknown kind of handler: %d", route->pattern,
                          (int)route->kind);
+    int status = check_retry(route, error);
+    if (!status)
+        status = check_limit(mux, route, error);
+    if (status)
+        return status;
     size_t at = mux_place(mux, route->pattern, strlen(route->pattern), &taken);
     if (taken)
         return error_set(error, ASYNQ_E_INVALID, "asynq: multiple registrations for %s", route->pattern);
@@ -105,11 +153,16 @@ int asynq_mux_handle(asynq_mux *mux, const asynq_route *route, asynq_error *erro
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     mux->routes = routes;
     char *pattern = mem_strdup(route->pattern);
-    if (!pattern)
+    char *scope = route->limit.scope ? mem_strdup(route->limit.scope) : NULL;
+    if (!pattern || (route->limit.scope && !scope)) {
+        mem_free(pattern);
+        mem_free(scope);
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    }
     memmove(routes + at + 1, routes + at, (mux->route_count - at) * sizeof *routes);
     routes[at] = *route;
     routes[at].pattern = pattern;
+    routes[at].limit.scope = scope;
     mux->route_count++;
     return ASYNQ_OK;
 }
@@ -144,6 +197,13 @@ const asynq_route *mux_find(const asynq_mux *mux, const char *type)
             break;
     }
     return &mux->not_found;
+}
+
+const asynq_route *mux_innermost(const asynq_route *route, const char *type)
+{
+    for (int depth = 0; route->handler == asynq_mux_dispatch && depth < MOST_NESTED; depth++)
+        route = mux_find(route->arg, type);
+    return route;
 }
 
 const char *asynq_mux_match(const asynq_mux *mux, const char *type)

@@ -7,6 +7,9 @@
 /* The route that takes `type`: exact, else the longest prefix. Never NULL: without a match the not-found route. */
 const asynq_route *mux_find(const asynq_mux *mux, const char *type);
 
+/* The route at the end of muxes that are handlers of muxes; its policies count. */
+const asynq_route *mux_innermost(const asynq_route *route, const char *type);
+
 /* Runs the middleware and then the route's handler. */
 int mux_run(const asynq_mux *mux, const asynq_route *route, asynq_job *job);
 

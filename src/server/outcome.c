@@ -6,22 +6,13 @@
 #include <stdio.h>
 #include <utlist.h>
 
-static int64_t default_retry_delay_ms(asynq_server *server, int retry_count)
-{
-    int64_t n = retry_count < 0 ? 0 : retry_count < 10000 ? retry_count : 10000;
-    return (n * n * n * n + 15 + server_random_below(server, 30) * (n + 1)) * MS_PER_SECOND;
-}
-
+/* Unix s. */
 static int64_t retry_at(asynq_job *job, const char *error, int64_t now_ns)
 {
-    asynq_server *server = job->queue->server;
-    int retried = job->message.retried;
-    int64_t delay_ms = server->options.retry_delay_ms
-                           ? server->options.retry_delay_ms(job, retried, error, server->options.arg)
-                           : default_retry_delay_ms(server, retried);
-    if (delay_ms > (INT64_MAX - now_ns) / NS_PER_MS)
+    int64_t pause_ms = retry_pause_ms(job, error);
+    if (pause_ms > (INT64_MAX - now_ns) / NS_PER_MS)
         return INT64_MAX / NS_PER_SECOND;
-    return floor_div(now_ns + delay_ms * NS_PER_MS, NS_PER_SECOND);
+    return floor_div(now_ns + pause_ms * NS_PER_MS, NS_PER_SECOND);
 }
 
 /* Encodes the message as it is after this attempt. False: it cannot be (out of memory). */
@@ -70,6 +61,17 @@ static bool decide_failure(asynq_job *job, bool may_retry, const char *error, in
     return write_message(job, &message);
 }
 
+/* Among the retries, without having failed. `settle_at` is set. */
+static bool decide_again(asynq_job *job, const char *reason)
+{
+    task_message message = job->message;
+    message.error_msg = bytes_of(reason);
+    job->way = SETTLE_AGAIN;
+    log_debug(&job->queue->server->log, "task %s (%s) of queue \"%s\" is put off: %s", job->id, job->type,
+              job->queue->name, reason);
+    return write_message(job, &message);
+}
+
 /* An outcome without text gets one that names it. */
 static const char *error_text(int outcome, const char *given, char *room, size_t size)
 {
@@ -81,6 +83,8 @@ static const char *error_text(int outcome, const char *given, char *room, size_t
         return "revoke task";
     if (outcome == ASYNQ_FAILED)
         return "the handler failed and gave no reason";
+    if (outcome == ASYNQ_SNOOZED)
+        return "put off by the handler";
     snprintf(room, size, "the handler returned %d", outcome);
     return room;
 }
@@ -93,6 +97,10 @@ void outcome_decide(asynq_job *job, int outcome, const char *given)
     bool is_written;
     if (outcome == ASYNQ_DONE) {
         is_written = decide_success(job, now_ns);
+    } else if (outcome == ASYNQ_SNOOZED) {
+        const char *reason = error_text(outcome, given, room, sizeof room);
+        job->settle_at = retry_at(job, reason, now_ns);
+        is_written = decide_again(job, reason);
     } else {
         const char *error = error_text(outcome, given, room, sizeof room);
         if (server->options.on_error && !job->settle_score[0])
@@ -104,6 +112,17 @@ void outcome_decide(asynq_job *job, int outcome, const char *given)
         settle_add(job);
     else
         attempt_forget(job); /* the lease runs out and the task comes back */
+}
+
+void outcome_put_off(asynq_job *job, int64_t pause_ms, const char *reason)
+{
+    int64_t at_ms = clock_now_ns() / NS_PER_MS + pause_ms;
+    job->settle_at = at_ms / MS_PER_SECOND;
+    job->settle_at_ms = (int)(at_ms % MS_PER_SECOND);
+    if (decide_again(job, reason))
+        settle_add(job);
+    else
+        attempt_forget(job); /* as above */
 }
 
 void outcome_archive_malformed(served_queue *queue, bytes id, bytes found, const char *reason, lease_score lease,

@@ -222,6 +222,7 @@ static void server_decide(void *arg)
     asynq_server *server = arg;
     for (size_t i = 0; i < server->queue_count; i++)
         settle_pump(server->queues[i]);
+    limits_pump(server);
     job_pool_flush(server->pool);
     fetch_pump(server);
     parking_pump(server);
@@ -373,6 +374,7 @@ static void server_take_down(asynq_server *server)
         while (queue->renewing_count)
             job_unref(queue->renewing[--queue->renewing_count]);
     }
+    limits_clear(server);
     if (server->port)
         job_port_close(server->port);
     job_port_unref(server->port);

@@ -5,8 +5,9 @@
  *   Redis ------------------> served_queue ----------> handler ----------------> unsettled ----------> Redis
  *            watch.c: when                  (pool.c, or on the loop)
  *
- * Beside that path: forwarder.c (due tasks), recoverer.c (tasks of dead servers), janitor.c (completed tasks),
- * heartbeat.c (records, leases), subscriber.c (cancellation, notifications), shutdown.c.
+ * Routes may have limits; their jobs pass limit.c first. Beside that path: forwarder.c (due tasks), recoverer.c (tasks
+ * of dead servers), janitor.c (completed tasks), heartbeat.c (records, leases), subscriber.c (cancellation,
+ * notifications), shutdown.c.
  */
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
@@ -183,6 +184,8 @@ struct asynq_server {
     size_t aggregations;           /* under way */
     asynq_aggregation *unfinished; /* go on when Redis is back */
 
+    struct route_limit *limits; /* limit.c: uthash by scope */
+
     shutdown_phase phase;
     loop_timer shutdown_limit;
     bool aggregations_given_up;
@@ -243,6 +246,8 @@ void parking_beat_replied(asynq_server *server, const redis_value *reply, int64_
 void attempt_begin(served_queue *queue, leased_task task, const held_lease *lease);
 /* Ends a running job whose handler has not returned, with a text. Its handler may run on. */
 void attempt_give_up(asynq_job *job, const char *reason);
+/* The job has not begun and is tried again later. */
+void attempt_put_off(asynq_job *job, int64_t pause_ms, const char *reason);
 /* The lease is lost: nothing may be written any more. */
 void attempt_lease_lost(asynq_job *job, const char *reason);
 /* Gives a job back unfinished: at shutdown, or when no thread can be had. */
@@ -251,11 +256,36 @@ void attempt_requeue(asynq_job *job);
 void attempt_forget(asynq_job *job);
 void attempt_take_returned(void *server);
 
+/* One of `concurrency`; a job has at most one. */
+void slot_take(asynq_job *job);
+void slot_free(asynq_job *job);
+/* Runs a job that nothing holds up any more. */
+void attempt_start(asynq_job *job);
+
+/* ---- limit.c: routes with a limit ---- */
+/* The job's route has a limit: it starts when a token is to be had. */
+void limit_enter(asynq_job *job);
+/* The job has ended; if it waits, it no longer does. */
+void limit_leave(asynq_job *job);
+/* Its handler has returned, or never began: a token goes back. Before the job's state changes. */
+void limit_give_back(asynq_job *job);
+/* In each turn: asks Redis for what is wanted. */
+void limits_pump(asynq_server *server);
+/* Tokens are still to be given back. */
+bool limits_are_busy(const asynq_server *server);
+void limits_clear(asynq_server *server);
+
 /* ---- outcome.c: what becomes of a task (spec 8.4) ---- */
 /* Decides and queues for settling. `error` is empty for success. */
 void outcome_decide(asynq_job *job, int outcome, const char *error);
+/* The same for a job that has not begun: it is tried again after the pause, to the millisecond. */
+void outcome_put_off(asynq_job *job, int64_t pause_ms, const char *reason);
 void outcome_archive_malformed(served_queue *queue, bytes id, bytes found, const char *reason, lease_score lease,
                                const char *exact_score);
+
+/* ---- retry.c ---- */
+/* Between this attempt, which ended with `error`, and the next. */
+int64_t retry_pause_ms(asynq_job *job, const char *error);
 
 /* ---- settle.c ---- */
 void settle_add(asynq_job *job);

@@ -51,7 +51,7 @@ static bool outcomes_wait(const asynq_server *server)
     for (size_t i = 0; i < server->queue_count; i++)
         if (!settle_is_idle(server->queues[i]) || server->queues[i]->lease_unknown)
             return true;
-    return false;
+    return limits_are_busy(server);
 }
 
 static void records_cleared(void *arg, int status, const asynq_error *error, const redis_value *reply)

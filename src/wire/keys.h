@@ -43,6 +43,7 @@
     X(WORKERS, "workers")                                                                                              \
     X(SCHEDULERS, "schedulers")                                                                                        \
     X(SCHEDULER_HISTORY, "scheduler_history:") /* followed by the id of an entry */                                    \
+    X(SEMAPHORE, "sema:")                      /* followed by a scope */                                               \
     X(CANCEL, "cancel")                                                                                                \
     X(SERVER_NUMBER, "libasynq:server-number") /* hands out the server part of lease tags */                           \
     X(WAKE, "libasynq:wake:")                  /* followed by a server's id: the channel that wakes it */

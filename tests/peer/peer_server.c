@@ -1,10 +1,11 @@
 /*
  * Servers in the peer. What a handler does stands in the task's payload, a JSON object:
  *
- *   {"do": "done" | "fail" | "skip" | "revoke" | "crash", "text": error, "result": text, "sleep_ms": n, "times": n,
- *    "stubborn": true}
+ *   {"do": "done" | "fail" | "skip" | "revoke" | "retry_in" | "snooze" | "crash", "text": error, "result": text,
+ *    "sleep_ms": n, "times": n, "pause_ms": n, "stubborn": true}
  *
- * sleep_ms ends early when the job is cancelled, unless stubborn; "times" limits a failure to the first n attempts.
+ * sleep_ms ends early when the job is cancelled, unless stubborn; "times" limits a failure to the first n attempts, and
+ * snoozing to n times in all; pause_ms is for retry_in and snooze.
  * Types that begin with "async:" run on the loop and are completed from another thread. Each start and end is a line
  * in the ledger file: "start|end <queue> <id> <retry> <time in us>".
  */
@@ -22,7 +23,7 @@
 #include <unistd.h>
 
 static asynq_server *server;
-static asynq_mux *mux;
+static asynq_mux *mux, *nested;
 static int ledger = -1;
 static json_t *not_failures; /* error texts for which is_failure answers false */
 static int64_t retry_delay_ms = -1;
@@ -69,6 +70,8 @@ static void pause_as_wished(asynq_job *job, json_t *wish)
         note("cancelled %s", asynq_job_id(job));
 }
 
+static _Atomic int snoozes;
+
 static int act(asynq_job *job, json_t *wish)
 {
     const char *what = json_string_value(json_object_get(wish, "do"));
@@ -78,7 +81,8 @@ static int act(asynq_job *job, json_t *wish)
     text = text ? text : "failed as told";
     if (result && asynq_write_result(job, result, strlen(result)) != ASYNQ_DONE)
         return ASYNQ_FAILED;
-    if (!what || (times && asynq_job_retry_count(job) >= json_integer_value(times)))
+    bool is_snooze = what && strcmp(what, "snooze") == 0;
+    if (!what || (times && !is_snooze && asynq_job_retry_count(job) >= json_integer_value(times)))
         return ASYNQ_DONE;
     if (strcmp(what, "fail") == 0)
         return asynq_fail(job, "%s", text);
@@ -86,6 +90,12 @@ static int act(asynq_job *job, json_t *wish)
         return asynq_skip_retry(job, "%s", text);
     if (strcmp(what, "revoke") == 0)
         return asynq_revoke(job, "%s", text);
+    if (strcmp(what, "retry_in") == 0)
+        return asynq_retry_in(job, wish_number(wish, "pause_ms"), "%s", text);
+    if (strcmp(what, "snooze") == 0)
+        return times && snoozes++ >= json_integer_value(times)
+                   ? ASYNQ_DONE
+                   : asynq_snooze(job, wish_number(wish, "pause_ms"), "%s", text);
     if (strcmp(what, "both") == 0) { /* wraps both: the last word counts */
         asynq_skip_retry(job, "%s", text);
         return asynq_revoke(job, "%s", text);
@@ -191,6 +201,37 @@ static void on_health(int status, const char *text, void *arg)
 
 static char email[] = "email", email_welcome[] = "email:welcome", outer[] = "A", inner[] = "B";
 
+/* [{"pattern", "retry": {"kind", "delay_ms", "most_ms", "jitter"}, "scope", "most", "nested": true, "async": true}] */
+static int add_routes(asynq_mux *into, json_t *rows, asynq_error *error)
+{
+    size_t i;
+    json_t *row;
+    int status = 0;
+    json_array_foreach(rows, i, row) {
+        json_t *retry = json_object_get(row, "retry");
+        bool is_async = json_is_true(json_object_get(row, "async"));
+        asynq_route route = {
+            .pattern = json_string_value(json_object_get(row, "pattern")),
+            .handler = is_async ? handle_async : handle,
+            .kind = is_async ? ASYNQ_HANDLER_ASYNC : ASYNQ_HANDLER_THREAD,
+            .retry = {(asynq_retry_kind)json_integer_value(json_object_get(retry, "kind")),
+                      json_integer_value(json_object_get(retry, "delay_ms")),
+                      json_integer_value(json_object_get(retry, "most_ms")),
+                      (int)json_integer_value(json_object_get(retry, "jitter"))},
+            .limit = {json_string_value(json_object_get(row, "scope")),
+                      (int)json_integer_value(json_object_get(row, "most"))},
+        };
+        if (!nested && json_is_true(json_object_get(row, "nested")))
+            nested = asynq_mux_new();
+        if (!status)
+            status = asynq_mux_handle(nested ? nested : into, &route, error);
+        if (!status && nested)
+            status = asynq_mux_handle(
+                into, &(asynq_route){.pattern = route.pattern, .handler = asynq_mux_dispatch, .arg = nested}, error);
+    }
+    return status;
+}
+
 static int build_mux(bool with_middleware, asynq_error *error)
 {
     static const asynq_route routes[] = {
@@ -261,6 +302,8 @@ static json_t *start(json_t *arguments)
     if (delay)
         retry_delay_ms = json_integer_value(delay);
     int status = build_mux(json_is_true(json_object_get(arguments, "middleware")), &error);
+    if (!status)
+        status = add_routes(mux, json_object_get(arguments, "routes"), &error);
     aggregate_ms = json_integer_value(json_object_get(arguments, "aggregate_ms"));
     asynq_server_options options = {
         ASYNQ_SERVER_OPTIONS_INIT,
@@ -282,9 +325,10 @@ static json_t *start(json_t *arguments)
         .log = on_log,
         .log_level = getenv("ASYNQ_PEER_LOG") ? ASYNQ_LOG_DEBUG : ASYNQ_LOG_INFO,
     };
-    if (!status)
+    if (!status) {
         server = asynq_server_new(&options, &error);
-    status = server ? 0 : error.code;
+        status = server ? 0 : error.code;
+    }
     json_object_foreach(json_object_get(arguments, "queues"), name, priority)
         if (!status)
             status = asynq_server_queue(server, name, (int)json_integer_value(priority), &error);
@@ -326,11 +370,48 @@ static json_t *take_notes(json_t *arguments)
     return answer;
 }
 
+/* ---- a semaphore ---- */
+
+static asynq_semaphore *semaphore;
+
+static json_t *semaphore_new(json_t *arguments)
+{
+    asynq_error error = {0};
+    asynq_semaphore_free(semaphore);
+    semaphore = asynq_semaphore_new(
+        &(asynq_semaphore_options){.redis = peer_redis,
+                                   .scope = json_string_value(json_object_get(arguments, "scope")),
+                                   .tokens = (int)json_integer_value(json_object_get(arguments, "tokens"))},
+        &error);
+    return peer_status(error.code, &error);
+}
+
+static json_t *semaphore_acquire(json_t *arguments)
+{
+    asynq_error error;
+    bool is_held;
+    int status =
+        asynq_semaphore_acquire(semaphore, json_string_value(json_object_get(arguments, "holder")),
+                                json_integer_value(json_object_get(arguments, "deadline_ms")), &is_held, &error);
+    json_t *answer = peer_status(status, &error);
+    json_object_set_new(answer, "held", json_boolean(is_held));
+    return answer;
+}
+
+static json_t *semaphore_release(json_t *arguments)
+{
+    asynq_error error;
+    return peer_status(
+        asynq_semaphore_release(semaphore, json_string_value(json_object_get(arguments, "holder")), &error), &error);
+}
+
 static json_t *free_server(json_t *arguments)
 {
     (void)arguments;
     asynq_server_free(server);
+    asynq_semaphore_free(semaphore);
     server = NULL;
+    semaphore = NULL;
     return peer_status(0, NULL);
 }
 
@@ -341,6 +422,7 @@ static json_t *end_servers(json_t *arguments)
     while (handlers_running)
         usleep(1000);
     asynq_mux_free(mux);
+    asynq_mux_free(nested);
     json_decref(not_failures);
     json_decref(seen);
     if (ledger >= 0)
@@ -349,8 +431,15 @@ static json_t *end_servers(json_t *arguments)
 }
 
 const peer_row peer_server_rows[] = {
-    {"server.start", start},     {"server.start_again", start_again},
-    {"server.stop", stop},       {"server.shutdown", shut_down},
-    {"notes", take_notes},       {"server.free", free_server},
-    {"server.end", end_servers}, {NULL, NULL},
+    {"server.start", start},
+    {"server.start_again", start_again},
+    {"server.stop", stop},
+    {"server.shutdown", shut_down},
+    {"notes", take_notes},
+    {"server.free", free_server},
+    {"server.end", end_servers},
+    {"semaphore.new", semaphore_new},
+    {"semaphore.acquire", semaphore_acquire},
+    {"semaphore.release", semaphore_release},
+    {NULL, NULL},
 };

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/hibiken/asynq/x/rate"
 )
 
 // ServerOptions describe a server under test.
@@ -28,6 +29,8 @@ type ServerOptions struct {
 	Middleware  bool
 	HealthMs    int
 	LedgerPath  string // default: a new file
+	Routes      []Route
+	Semaphore   *rate.Semaphore // in Go: of the type "limited"
 
 	// Groups. Aggregated tasks are of type "t:sum", with the payload {"group": name, "tasks": [payload, ...]}.
 	Aggregates      bool
@@ -36,6 +39,32 @@ type ServerOptions struct {
 	AggregateMs     int // how long each aggregation takes, in C
 }
 
+// Route is a route of our server beside the usual ones, with the same handler.
+type Route struct {
+	Pattern string `json:"pattern"`
+	Retry   Retry  `json:"retry"`
+	Scope   string `json:"scope,omitempty"` // of a limit
+	Most    int    `json:"most,omitempty"`
+	Nested  bool   `json:"nested,omitempty"` // in a mux in the mux
+	Async   bool   `json:"async,omitempty"`
+}
+
+// Retry is an asynq_retry_policy.
+type Retry struct {
+	Kind    int   `json:"kind"`
+	DelayMs int64 `json:"delay_ms"`
+	MostMs  int64 `json:"most_ms"`
+	Jitter  int   `json:"jitter"`
+}
+
+// Kinds of retry policies.
+const (
+	RetryByServer = iota
+	RetryConstant
+	RetryDoubling
+	RetryAsynq
+)
+
 // Wish is what a task's payload tells the handler to do; see tests/peer/peer_server.c.
 type Wish struct {
 	Do       string `json:"do,omitempty"`
@@ -43,6 +72,7 @@ type Wish struct {
 	Result   string `json:"result,omitempty"`
 	SleepMs  int    `json:"sleep_ms,omitempty"`
 	Times    *int   `json:"times,omitempty"`
+	PauseMs  int64  `json:"pause_ms,omitempty"`
 	Stubborn bool   `json:"stubborn,omitempty"`
 }
 
@@ -135,6 +165,16 @@ func StartCServer(t testing.TB, uri string, options ServerOptions) *CServer {
 	return s
 }
 
+// StartCServerWrong wants the server to refuse its options, and returns the complaint.
+func StartCServerWrong(t testing.TB, uri string, options ServerOptions) string {
+	t.Helper()
+	answer := StartPeer(t, uri).Do("server.start", options.forC())
+	if Status(answer) == 0 {
+		t.Errorf("%+v is accepted", options)
+	}
+	return answer["error"].(string)
+}
+
 func (options ServerOptions) forC() M {
 	m := M{"concurrency": options.Concurrency, "strict": options.Strict, "shutdown_ms": options.ShutdownMs,
 		"ledger": options.LedgerPath, "middleware": options.Middleware, "health_ms": options.HealthMs,
@@ -149,6 +189,9 @@ func (options ServerOptions) forC() M {
 	}
 	if options.NotFailures != nil {
 		m["not_failures"] = options.NotFailures
+	}
+	if options.Routes != nil {
+		m["routes"] = options.Routes
 	}
 	return m
 }
@@ -261,6 +304,19 @@ func GoMux(s *goServer, options ServerOptions) *asynq.ServeMux {
 		s.Note("deadline %d", time.Until(deadline).Milliseconds())
 		return nil
 	})
+	if options.Semaphore != nil {
+		mux.HandleFunc("limited", func(ctx context.Context, task *asynq.Task) error {
+			held, err := options.Semaphore.Acquire(ctx)
+			if err == nil && !held {
+				err = errors.New("no token")
+			}
+			if err != nil {
+				return err
+			}
+			defer options.Semaphore.Release(ctx)
+			return handle(ctx, task)
+		})
+	}
 	if options.Middleware {
 		for _, name := range []string{"A", "B"} {
 			mux.Use(func(next asynq.Handler) asynq.Handler {

@@ -1,0 +1,411 @@
+/*
+ * Limits of routes, which hold for all servers together. A job needs a token of its scope, of which Redis keeps the
+ * account.
+ *
+ *   limit_enter() --> waiting --> asked --granted--> held --handler returned--> to be given back --> free
+ *                        |  ^        |
+ *                        |  +--none--+
+ *                        +--> put off, when too many wait here or it has waited for long: among the retries
+ *
+ * One call per scope is under way: it gives tokens back, prolongs those that are held, and takes others, so a token
+ * passes from one job to the next in one round trip. While all are taken we ask again at the pace at which tokens
+ * were had lately; and tasks that are put off come back one after the other at this pace, instead of all at once.
+ *
+ * A token is held until the deadline of the attempt in Go. Ours are held for some seconds and prolonged, so that those
+ * of a dead server are free when its leases are.
+ */
+#include "broker/semaphore.h"
+#include "server/server.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+#include <utlist.h>
+
+enum {
+    CALL_TOKENS = 64, /* of each kind in one call */
+    PROLONG_EVERY_S = 5,
+    ASK_LEAST_MS = 50, /* between two calls while all tokens are taken */
+    ASK_MOST_MS = 1000,
+    WAIT_MOST_MS = 5000,  /* in a server that holds no token that could be passed on */
+    WAITING_FOR_MS = 200, /* so much work waits here; if this server dies, each of these has failed once */
+    PUT_OFF_LEAST_MS = 100,
+    PUT_OFF_MOST_MS = 15000,
+    FIRST_PACE_MS = 4, /* until it is known; a mistake in this direction costs Redis some work, and no time */
+    PACE_SAMPLE_MOST_MS = 5000
+};
+
+typedef struct route_limit {
+    UT_hash_handle hh;
+    asynq_server *server;
+    char *scope;
+    int most;
+    asynq_job *waiting, *asked, *held, *back;
+    size_t waiting_count, back_sent;
+    bool in_flight;
+    bool is_full; /* as far as we know, all tokens are taken */
+    loop_timer ask, prolong;
+
+    double pace_ms; /* between two tokens that were had */
+    bool is_measured;
+    int64_t had_at_ms;
+    int64_t put_off_until_ms; /* the last that was put off comes back then */
+} route_limit;
+
+/* ---- the pace ---- */
+
+static double at_most(double value, double most)
+{
+    return value < most ? value : most;
+}
+
+static double at_least(double value, double least)
+{
+    return value > least ? value : least;
+}
+
+static void pace_measure(route_limit *limit, size_t had)
+{
+    int64_t now_ms = loop_steady_ms(limit->server->loop);
+    double sample_ms = at_most((double)(now_ms - limit->had_at_ms) / (double)had, PACE_SAMPLE_MOST_MS);
+    if (limit->had_at_ms && limit->waiting) {
+        limit->pace_ms = limit->is_measured ? 0.8 * limit->pace_ms + 0.2 * sample_ms : sample_ms;
+        limit->is_measured = true;
+    }
+    limit->had_at_ms = now_ms;
+}
+
+static size_t waiting_most(const route_limit *limit)
+{
+    return (size_t)at_least(WAITING_FOR_MS / at_least(limit->pace_ms, 1), limit->most);
+}
+
+/* How long until the next task that is put off comes back. */
+static int64_t put_off_ms(route_limit *limit)
+{
+    int64_t now_ms = loop_steady_ms(limit->server->loop);
+    int64_t next_ms = limit->put_off_until_ms + (int64_t)at_least(limit->pace_ms, 1);
+    if (next_ms < now_ms + PUT_OFF_LEAST_MS)
+        next_ms = now_ms + PUT_OFF_LEAST_MS;
+    if (next_ms > now_ms + PUT_OFF_MOST_MS)
+        next_ms = now_ms + PUT_OFF_MOST_MS / 2 + server_random_below(limit->server, PUT_OFF_MOST_MS / 2);
+    else
+        limit->put_off_until_ms = next_ms;
+    return next_ms - now_ms;
+}
+
+/* ---- jobs come and go ---- */
+
+static void enqueue_waiting(route_limit *limit, asynq_job *job)
+{
+    job->token = TOKEN_WAITING;
+    DL_APPEND2(limit->waiting, job, token_prev, token_next);
+    limit->waiting_count++;
+}
+
+static void leave_waiting(asynq_job *job)
+{
+    job->token = TOKEN_NONE;
+    DL_DELETE2(job->limit->waiting, job, token_prev, token_next);
+    job->limit->waiting_count--;
+}
+
+/* Among the retries, without a failed attempt. */
+static void put_off(asynq_job *job)
+{
+    route_limit *limit = job->limit;
+    buf text;
+    buf_init(&text, 0);
+    buf_append_format(&text, "waits for one of %d tokens of the semaphore \"%s\"", limit->most, limit->scope);
+    attempt_put_off(job, put_off_ms(limit), text.data ? text.data : "");
+    buf_clear(&text);
+}
+
+/* What is to be done is done by the pump in this turn. */
+static void ask_fired(void *arg)
+{
+    ((route_limit *)arg)->is_full = false;
+}
+
+static void prolong_fired(void *arg)
+{
+    (void)arg;
+}
+
+static route_limit *limit_of(asynq_server *server, const asynq_limit *given)
+{
+    route_limit *limit;
+    HASH_FIND_STR(server->limits, given->scope, limit);
+    if (limit)
+        return limit;
+    limit = mem_calloc(1, sizeof *limit);
+    if (!limit)
+        return NULL;
+    limit->server = server;
+    limit->scope = mem_strdup(given->scope);
+    limit->most = given->most;
+    limit->pace_ms = FIRST_PACE_MS;
+    if (limit->scope)
+        HASH_ADD_KEYPTR(hh, server->limits, limit->scope, strlen(limit->scope), limit);
+    if (!limit->scope || !HASH_HAS(limit)) {
+        mem_free(limit->scope);
+        mem_free(limit);
+        return NULL;
+    }
+    loop_timer_init(server->loop, &limit->ask, ask_fired, limit);
+    loop_timer_init(server->loop, &limit->prolong, prolong_fired, limit);
+    return limit;
+}
+
+void limit_enter(asynq_job *job)
+{
+    asynq_server *server = job->queue->server;
+    job->started_at_ns = loop_now_ns(server->loop);
+    job->deadline_ns = job_effective_deadline_ns(&job->message, job->started_at_ns); /* counted from the start later */
+    job->limit = limit_of(server, &job->policy->limit);
+    if (!job->limit) { /* out of memory */
+        attempt_requeue(job);
+        return;
+    }
+    job->waiting_since_ms = loop_steady_ms(server->loop);
+    slot_free(job);
+    enqueue_waiting(job->limit, job);
+}
+
+void limit_leave(asynq_job *job)
+{
+    if (job->token == TOKEN_WAITING)
+        leave_waiting(job);
+}
+
+void limit_give_back(asynq_job *job)
+{
+    route_limit *limit = job->limit;
+    if (job->token != TOKEN_HELD)
+        return;
+    DL_DELETE2(limit->held, job, token_prev, token_next);
+    /* If the task is not ours any more, another attempt at it may have a token under the same name. */
+    job->token_score = job->state == JOB_RUNNING ? SEMAPHORE_ANY : job->token_until_s;
+    job->token = TOKEN_BACK;
+    DL_APPEND2(limit->back, job, token_prev, token_next);
+    job_ref(job);
+}
+
+static void forget_back(route_limit *limit)
+{
+    asynq_job *job = limit->back;
+    DL_DELETE2(limit->back, job, token_prev, token_next);
+    job->token = TOKEN_NONE;
+    job_unref(job);
+}
+
+/* ---- answers ---- */
+
+static void granted(asynq_job *job)
+{
+    asynq_server *server = job->queue->server;
+    job->token = TOKEN_HELD;
+    job->token_unsure = false;
+    DL_APPEND2(job->limit->held, job, token_prev, token_next);
+    if (job->state != JOB_RUNNING) { /* it ended meanwhile */
+        limit_give_back(job);
+    } else if (!server->fetching) {
+        limit_give_back(job);
+        attempt_requeue(job);
+    } else {
+        attempt_start(job);
+    }
+}
+
+static void refused(asynq_job *job, bool is_unsure)
+{
+    route_limit *limit = job->limit;
+    job->token = TOKEN_NONE;
+    job->token_unsure |= is_unsure;
+    if (job->state != JOB_RUNNING)
+        return;
+    slot_free(job);
+    job->token = TOKEN_WAITING;
+    DL_PREPEND2(limit->waiting, job, token_prev, token_next);
+    limit->waiting_count++;
+}
+
+static void replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    route_limit *limit = arg;
+    asynq_job *job, *before;
+    unsigned skipped;
+    size_t had = 0, count = 0;
+    limit->in_flight = false;
+    if (status && !is_lost_connection(error) && log_limit_pass(&limit->server->complaint, &skipped))
+        log_error(&limit->server->log, "semaphore \"%s\": cannot ask for tokens: %s", limit->scope, error->text);
+    for (; !status && limit->back_sent; limit->back_sent--)
+        forget_back(limit);
+    limit->back_sent = 0;
+    limit->is_full = status != 0;
+    DL_COUNT2(limit->asked, job, count, token_next);
+    /* From the last to the first, so that those refused wait in their old order. */
+    asynq_job *last = limit->asked ? limit->asked->token_prev : NULL;
+    asynq_job *taken[CALL_TOKENS];
+    for (job = last; job; job = before) {
+        before = job == limit->asked ? NULL : job->token_prev;
+        DL_DELETE2(limit->asked, job, token_prev, token_next);
+        bool is_had = !status && broker_token_taken(reply, --count);
+        if (is_had) {
+            taken[had++] = job;
+            continue;
+        }
+        limit->is_full = true;
+        refused(job, status == ASYNQ_E_OUTCOME_UNKNOWN);
+        job_unref(job);
+    }
+    if (had)
+        pace_measure(limit, had);
+    while (had) {
+        granted(taken[--had]);
+        job_unref(taken[had]);
+    }
+}
+
+/* ---- calls ---- */
+
+static int64_t hold_until_s(const asynq_job *job, int64_t now_s)
+{
+    int64_t deadline_s = floor_div(job->deadline_ns, NS_PER_SECOND);
+    return deadline_s < now_s + BROKER_LEASE_S ? deadline_s : now_s + BROKER_LEASE_S;
+}
+
+static size_t collect_back(const route_limit *limit, semaphore_token *tokens)
+{
+    size_t count = 0;
+    for (asynq_job *job = limit->back; job && count < CALL_TOKENS; job = job->token_next)
+        tokens[count++] = (semaphore_token){.holder = job_id(job), .until_s = job->token_score};
+    return count;
+}
+
+/* The one that was prolonged last goes to the end. */
+static size_t collect_held(route_limit *limit, semaphore_token *tokens, int64_t now_s)
+{
+    size_t count = 0;
+    asynq_job *job, *next;
+    DL_FOREACH_SAFE2(limit->held, job, next, token_next)
+    {
+        int64_t until_s = job->state == JOB_RUNNING ? hold_until_s(job, now_s) : 0;
+        if (count == CALL_TOKENS || until_s - job->token_until_s < PROLONG_EVERY_S)
+            continue;
+        job->token_until_s = until_s;
+        tokens[count++] = (semaphore_token){.holder = job_id(job), .until_s = until_s};
+    }
+    return count;
+}
+
+static size_t collect_wanted(route_limit *limit, semaphore_token *tokens, int64_t now_ns)
+{
+    asynq_server *server = limit->server;
+    size_t count = 0;
+    while (limit->waiting && count < CALL_TOKENS && server->slots_free > 0) {
+        asynq_job *job = limit->waiting;
+        job->deadline_ns = job_effective_deadline_ns(&job->message, now_ns);
+        if (job->deadline_ns <= now_ns) {
+            attempt_give_up(job, "context deadline exceeded");
+            continue;
+        }
+        leave_waiting(job);
+        slot_take(job);
+        job_ref(job);
+        job->token = TOKEN_ASKED;
+        DL_APPEND2(limit->asked, job, token_prev, token_next);
+        job->token_until_s = hold_until_s(job, floor_div(now_ns, NS_PER_SECOND));
+        tokens[count++] =
+            (semaphore_token){.holder = job_id(job), .until_s = job->token_until_s, .again = job->token_unsure};
+    }
+    return count;
+}
+
+static void call(route_limit *limit)
+{
+    asynq_server *server = limit->server;
+    int64_t now_ns = loop_now_ns(server->loop), now_s = floor_div(now_ns, NS_PER_SECOND);
+    semaphore_token back[CALL_TOKENS], held[CALL_TOKENS], wanted[CALL_TOKENS];
+    size_t back_count = collect_back(limit, back), held_count = collect_held(limit, held, now_s);
+    size_t wanted_count = limit->is_full && !back_count ? 0 : collect_wanted(limit, wanted, now_ns);
+    if (!back_count && !held_count && !wanted_count)
+        return;
+    limit->in_flight = true;
+    limit->back_sent = back_count;
+    semaphore_call order = {
+        .scope = bytes_of(limit->scope),
+        .most = limit->most,
+        .back = {back, back_count},
+        .prolong = {held, held_count},
+        .take = {wanted, wanted_count},
+    };
+    int status = broker_semaphore(server->work, &order, now_ns, replied, limit);
+    if (status) {
+        asynq_error error = {.code = status};
+        replied(limit, status, &error, NULL);
+    }
+}
+
+static void put_off_some(route_limit *limit)
+{
+    int64_t long_ago_ms = loop_steady_ms(limit->server->loop) - WAIT_MOST_MS;
+    while (limit->is_full && limit->waiting_count > waiting_most(limit))
+        put_off(limit->waiting->token_prev); /* the newest */
+    while (!limit->held && limit->waiting && limit->waiting->waiting_since_ms < long_ago_ms)
+        put_off(limit->waiting);
+}
+
+/* Each timer keeps its time until it fires. */
+static void set_timer(loop_timer *timer, bool is_needed, int64_t delay_ms)
+{
+    if (!is_needed)
+        loop_timer_cancel(timer);
+    else if (!loop_timer_is_set(timer))
+        loop_timer_set(timer, delay_ms);
+}
+
+static void pump(route_limit *limit)
+{
+    asynq_server *server = limit->server;
+    int64_t now_s = floor_div(loop_now_ns(server->loop), NS_PER_SECOND);
+    while (!server->fetching && limit->waiting)
+        attempt_requeue(limit->waiting->token_prev); /* the newest first, so that the oldest is the next to run */
+    while (!limit->in_flight && limit->back && limit->back->token_until_s < now_s)
+        forget_back(limit); /* it is over by itself */
+    if (!limit->in_flight && redis_conn_is_ready(server->work))
+        call(limit);
+    put_off_some(limit);
+    if (!limit->waiting && !limit->asked)
+        limit->had_at_ms = 0;
+    set_timer(&limit->ask, limit->waiting, (int64_t)at_most(at_least(limit->pace_ms, ASK_LEAST_MS), ASK_MOST_MS));
+    set_timer(&limit->prolong, limit->held, PROLONG_EVERY_S * MS_PER_SECOND);
+}
+
+void limits_pump(asynq_server *server)
+{
+    for (route_limit *limit = server->limits; limit; limit = limit->hh.next)
+        pump(limit);
+}
+
+bool limits_are_busy(const asynq_server *server)
+{
+    for (const route_limit *limit = server->limits; limit; limit = limit->hh.next)
+        if (limit->back || limit->in_flight)
+            return true;
+    return false;
+}
+
+void limits_clear(asynq_server *server)
+{
+    route_limit *limit, *next;
+    HASH_ITER(hh, server->limits, limit, next) {
+        while (limit->back)
+            forget_back(limit);
+        loop_timer_cancel(&limit->ask);
+        loop_timer_cancel(&limit->prolong);
+        HASH_DEL(server->limits, limit);
+        mem_free(limit->scope);
+        mem_free(limit);
+    }
+}

@@ -1,0 +1,57 @@
+/* How long a task waits for its next attempt. */
+#include "server/server.h"
+
+#include "base/clock.h"
+
+#define DEFAULT_MOST_MS ASYNQ_HOURS(1)
+
+/* Asynq's: n^4 + 15 + random(0..29) * (n + 1) seconds. */
+static int64_t asynq_pause_ms(asynq_job *job, const char *error)
+{
+    (void)error;
+    int64_t retried = job->message.retried;
+    int64_t n = retried < 0 ? 0 : retried < 10000 ? retried : 10000;
+    return (n * n * n * n + 15 + server_random_below(job->queue->server, 30) * (n + 1)) * MS_PER_SECOND;
+}
+
+static int64_t server_pause_ms(asynq_job *job, const char *error)
+{
+    const asynq_server_options *options = &job->queue->server->options;
+    return options->retry_delay_ms ? options->retry_delay_ms(job, job->message.retried, error, options->arg)
+                                   : asynq_pause_ms(job, error);
+}
+
+static int64_t with_jitter_ms(asynq_job *job, int64_t pause_ms)
+{
+    int64_t most_ms = pause_ms / 100 * job->policy->retry.jitter_percent;
+    return most_ms ? pause_ms - most_ms + server_random_below(job->queue->server, 2 * most_ms + 1) : pause_ms;
+}
+
+static int64_t constant_pause_ms(asynq_job *job, const char *error)
+{
+    (void)error;
+    return with_jitter_ms(job, job->policy->retry.delay_ms);
+}
+
+static int64_t doubling_pause_ms(asynq_job *job, const char *error)
+{
+    (void)error;
+    const asynq_retry_policy *policy = &job->policy->retry;
+    int64_t pause_ms = policy->delay_ms, most_ms = policy->most_ms ? policy->most_ms : DEFAULT_MOST_MS;
+    for (int i = 0; i < job->message.retried && pause_ms < most_ms; i++)
+        pause_ms *= 2;
+    return with_jitter_ms(job, pause_ms < most_ms ? pause_ms : most_ms);
+}
+
+int64_t retry_pause_ms(asynq_job *job, const char *error)
+{
+    static int64_t (*const pauses[])(asynq_job * job, const char *error) = {
+        [ASYNQ_RETRY_BY_SERVER] = server_pause_ms,
+        [ASYNQ_RETRY_CONSTANT] = constant_pause_ms,
+        [ASYNQ_RETRY_DOUBLING] = doubling_pause_ms,
+        [ASYNQ_RETRY_ASYNQ] = asynq_pause_ms,
+    };
+    if (job->result_is_ours && job->retry_in_ms != ASYNQ_NONE)
+        return job->retry_in_ms;
+    return pauses[job->policy ? job->policy->retry.kind : ASYNQ_RETRY_BY_SERVER](job, error);
+}

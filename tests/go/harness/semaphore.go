@@ -1,0 +1,97 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	redis8 "github.com/go-redis/redis/v8"
+	"github.com/hibiken/asynq/internal/base"
+	asynqcontext "github.com/hibiken/asynq/internal/context"
+	"github.com/hibiken/asynq/x/rate"
+)
+
+// Semaphore is one of either library.
+type Semaphore interface {
+	// Acquire takes a token for a task; an empty id or a zero deadline is none.
+	Acquire(holder string, deadline time.Time) (bool, error)
+	Release(holder string) error
+}
+
+// oldClient makes the client that x/rate was written for: it knows no newer one.
+type oldClient struct{ socket string }
+
+func (c oldClient) MakeRedisClient() interface{} {
+	return redis8.NewClient(&redis8.Options{Network: "unix", Addr: c.socket})
+}
+
+// NewGoSemaphore is asynq's x/rate.
+func NewGoSemaphore(r *Redis, scope string, tokens int) *rate.Semaphore {
+	return rate.NewSemaphore(oldClient{r.Opt().Addr}, scope, tokens)
+}
+
+// NewSemaphore makes one of the given kind, "go" or "c".
+func NewSemaphore(t testing.TB, kind string, r *Redis, scope string, tokens int) Semaphore {
+	t.Helper()
+	if kind == "go" {
+		s := NewGoSemaphore(r, scope, tokens)
+		t.Cleanup(func() { s.Close() })
+		return goSemaphore{s}
+	}
+	s := cSemaphore{StartPeer(t, r.URI())}
+	s.Must("semaphore.new", M{"scope": scope, "tokens": tokens})
+	return s
+}
+
+type goSemaphore struct{ *rate.Semaphore }
+
+func taskContext(holder string, deadline time.Time) context.Context {
+	ctx := context.Background()
+	if holder == "" {
+		ctx, _ = context.WithDeadline(ctx, deadline)
+	} else {
+		ctx, _ = asynqcontext.New(ctx, &base.TaskMessage{ID: holder, Queue: "default"}, deadline)
+	}
+	if deadline.IsZero() {
+		ctx = withoutDeadline{ctx}
+	}
+	return ctx
+}
+
+type withoutDeadline struct{ context.Context }
+
+func (withoutDeadline) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+func (s goSemaphore) Acquire(holder string, deadline time.Time) (bool, error) {
+	return s.Semaphore.Acquire(taskContext(holder, deadline))
+}
+
+func (s goSemaphore) Release(holder string) error {
+	return s.Semaphore.Release(taskContext(holder, time.Now().Add(time.Hour)))
+}
+
+type cSemaphore struct{ *Peer }
+
+func (s cSemaphore) answer(op string, arguments M) (M, error) {
+	answer := s.Do(op, arguments)
+	if Status(answer) != 0 {
+		return answer, errors.New(answer["error"].(string))
+	}
+	return answer, nil
+}
+
+func (s cSemaphore) Acquire(holder string, deadline time.Time) (bool, error) {
+	arguments := M{"holder": holder}
+	if !deadline.IsZero() {
+		arguments["deadline_ms"] = deadline.UnixMilli()
+	}
+	answer, err := s.answer("semaphore.acquire", arguments)
+	held, _ := answer["held"].(bool)
+	return held, err
+}
+
+func (s cSemaphore) Release(holder string) error {
+	_, err := s.answer("semaphore.release", M{"holder": holder})
+	return err
+}
