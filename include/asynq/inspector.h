@@ -78,6 +78,18 @@ typedef struct asynq_queue_info {
 ASYNQ_API int asynq_inspector_queue(asynq_inspector *inspector, const char *queue, asynq_queue_info *info,
                                     asynq_error *error);
 
+typedef struct asynq_text {
+    const char *text; /* followed by a NUL byte */
+    size_t length;
+    asynq_memory *memory;
+} asynq_text;
+
+/*
+ * All queues as metrics in the text format of Prometheus, under the names that asynq's x/metrics gives them:
+ * asynq_queue_size{queue="low"} 7.
+ */
+ASYNQ_API int asynq_inspector_metrics(asynq_inspector *inspector, asynq_text *metrics, asynq_error *error);
+
 typedef struct asynq_day {
     char date[11];             /* "2006-01-02", UTC */
     int64_t processed, failed; /* attempts */

@@ -64,3 +64,14 @@ int run_stats(cli_run *cli)
     asynq_memory_free(queues.memory);
     return print_sum(cli, &sum, count);
 }
+
+int run_metrics(cli_run *cli)
+{
+    asynq_error error;
+    asynq_text metrics;
+    if (asynq_inspector_metrics(cli->inspector, &metrics, &error))
+        return cli_fail(&error);
+    bool is_written = fwrite(metrics.text, 1, metrics.length, stdout) == metrics.length && fflush(stdout) == 0;
+    asynq_memory_free(metrics.memory);
+    return is_written ? CLI_OK : cli_complain(CLI_FAILED, "the output cannot be written");
+}

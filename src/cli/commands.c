@@ -106,6 +106,10 @@ static const cli_flag flags_one_queue[] = {{"queue", 'q', CLI_TEXT, "QUEUE", NUL
 
 const cli_command cli_commands[] = {
     {NULL, "stats", NULL, "", 0, 0, "all queues at a glance", NULL, NULL, run_stats, "asynqctl stats"},
+    {NULL, "metrics", NULL, "", 0, 0, "print all queues as metrics for Prometheus",
+     "The names are those of asynq's x/metrics, so dashboards and alerts for that fit. For the textfile collector of "
+     "Prometheus's node exporter, write to a file beside the one that it reads, and rename it.",
+     NULL, run_metrics, "asynqctl metrics > asynq.prom.new && mv asynq.prom.new asynq.prom"},
 
     {NULL, "top", "dash", "", 0, 0, "watch queues, tasks and servers on a terminal, and steer them",
      "Queues with their rates, tasks of each state page by page, a task in detail, servers and what they run. The last "

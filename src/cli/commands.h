@@ -15,6 +15,7 @@ void cli_add_task(cli_table *table, const asynq_task_info *task);
 void cli_describe_task(const asynq_task_info *task, FILE *out);
 
 int run_stats(cli_run *cli);
+int run_metrics(cli_run *cli);
 int run_queue_ls(cli_run *cli);
 int run_queue_inspect(cli_run *cli);
 int run_queue_history(cli_run *cli);
