@@ -26,8 +26,9 @@ each(2, function(holder, own)
         results[1] = results[1] + redis.call('ZREM', semaphore, holder)
     end
 end)
+-- Also if it was lost meanwhile: the holder is at work, so it counts.
 each(2, function(holder, till)
-    redis.call('ZADD', semaphore, 'XX', till, holder)
+    redis.call('ZADD', semaphore, till, holder)
 end)
 -- Whoever holds until this second still does.
 redis.call('ZREMRANGEBYSCORE', semaphore, '-inf', now - 1)

