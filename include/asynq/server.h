@@ -125,17 +125,17 @@ typedef enum asynq_handler_kind {
 
 /* How long a failed task waits for its next attempt. */
 typedef enum asynq_retry_kind {
-    ASYNQ_RETRY_BY_SERVER = 0, /* as retry_delay_ms of the server's options says */
-    ASYNQ_RETRY_CONSTANT = 1,  /* always delay_ms */
-    ASYNQ_RETRY_DOUBLING = 2,  /* delay_ms after the first attempt, then twice, four times as long, up to most_ms */
-    ASYNQ_RETRY_ASYNQ = 3      /* Asynq's default, see retry_delay_ms */
+    ASYNQ_RETRY_BY_SERVER = 0,   /* as retry_delay_ms of the server's options says */
+    ASYNQ_RETRY_CONSTANT = 1,    /* always delay_ms */
+    ASYNQ_RETRY_EXPONENTIAL = 2, /* delay_ms after the first attempt, then twice, four times as long, up to most_ms */
+    ASYNQ_RETRY_ASYNQ = 3        /* Asynq's default, see retry_delay_ms */
 } asynq_retry_kind;
 
-/* A rule for it, for instance { ASYNQ_RETRY_DOUBLING, .delay_ms = ASYNQ_SECONDS(2), .jitter_percent = 20 }. */
+/* A rule for it, for instance { ASYNQ_RETRY_EXPONENTIAL, .delay_ms = ASYNQ_SECONDS(2), .jitter_percent = 20 }. */
 typedef struct asynq_retry_policy {
     asynq_retry_kind kind;
     int64_t delay_ms;   /* more than 0 where it is used */
-    int64_t most_ms;    /* default 1 h */
+    int64_t most_ms;    /* default 1 h, or delay_ms if that is more */
     int jitter_percent; /* up to so much longer or shorter, at random; 0 to 100 */
 } asynq_retry_policy;
 

@@ -93,7 +93,7 @@ static size_t mux_place(const asynq_mux *mux, const char *pattern, size_t length
 static int check_retry(const asynq_route *route, asynq_error *error)
 {
     const asynq_retry_policy *policy = &route->retry;
-    bool has_delay = policy->kind == ASYNQ_RETRY_CONSTANT || policy->kind == ASYNQ_RETRY_DOUBLING;
+    bool has_delay = policy->kind == ASYNQ_RETRY_CONSTANT || policy->kind == ASYNQ_RETRY_EXPONENTIAL;
     if ((unsigned)policy->kind > ASYNQ_RETRY_ASYNQ)
         return error_set(error, ASYNQ_E_INVALID, "pattern \"%s\" has an unknown kind of retry policy: %d",
                          route->pattern, (int)policy->kind);

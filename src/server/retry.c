@@ -33,11 +33,13 @@ static int64_t constant_pause_ms(asynq_job *job, const char *error)
     return with_jitter_ms(job, job->policy->retry.delay_ms);
 }
 
-static int64_t doubling_pause_ms(asynq_job *job, const char *error)
+static int64_t exponential_pause_ms(asynq_job *job, const char *error)
 {
     (void)error;
     const asynq_retry_policy *policy = &job->policy->retry;
-    int64_t pause_ms = policy->delay_ms, most_ms = policy->most_ms ? policy->most_ms : DEFAULT_MOST_MS;
+    int64_t pause_ms = policy->delay_ms, most_ms = policy->most_ms;
+    if (!most_ms)
+        most_ms = pause_ms > DEFAULT_MOST_MS ? pause_ms : DEFAULT_MOST_MS;
     for (int i = 0; i < job->message.retried && pause_ms < most_ms; i++)
         pause_ms *= 2;
     return with_jitter_ms(job, pause_ms < most_ms ? pause_ms : most_ms);
@@ -48,7 +50,7 @@ int64_t retry_pause_ms(asynq_job *job, const char *error)
     static int64_t (*const pauses[])(asynq_job * job, const char *error) = {
         [ASYNQ_RETRY_BY_SERVER] = server_pause_ms,
         [ASYNQ_RETRY_CONSTANT] = constant_pause_ms,
-        [ASYNQ_RETRY_DOUBLING] = doubling_pause_ms,
+        [ASYNQ_RETRY_EXPONENTIAL] = exponential_pause_ms,
         [ASYNQ_RETRY_ASYNQ] = asynq_pause_ms,
     };
     if (job->result_is_ours && job->retry_in_ms != ASYNQ_NONE)

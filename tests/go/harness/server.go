@@ -61,7 +61,7 @@ type Retry struct {
 const (
 	RetryByServer = iota
 	RetryConstant
-	RetryDoubling
+	RetryExponential
 	RetryAsynq
 )
 

@@ -17,8 +17,9 @@ func TestRetryPolicies(t *testing.T) {
 	ms := int64(50_000)
 	StartCServer(t, r.URI(), ServerOptions{RetryMs: &ms, Routes: []Route{
 		{Pattern: "constant", Retry: Retry{Kind: RetryConstant, DelayMs: 100_000}},
-		{Pattern: "doubling", Retry: Retry{Kind: RetryDoubling, DelayMs: 100_000, MostMs: 700_000}},
-		{Pattern: "unlimited", Retry: Retry{Kind: RetryDoubling, DelayMs: 100_000}},
+		{Pattern: "exponential", Retry: Retry{Kind: RetryExponential, DelayMs: 100_000, MostMs: 700_000}},
+		{Pattern: "unlimited", Retry: Retry{Kind: RetryExponential, DelayMs: 100_000}},
+		{Pattern: "rare", Retry: Retry{Kind: RetryExponential, DelayMs: 7_200_000}},
 		{Pattern: "random", Retry: Retry{Kind: RetryConstant, DelayMs: 100_000, Jitter: 50}},
 		{Pattern: "asynq", Retry: Retry{Kind: RetryAsynq}},
 		{Pattern: "nested", Retry: Retry{Kind: RetryConstant, DelayMs: 200_000}, Nested: true},
@@ -54,8 +55,9 @@ func TestRetryPolicies(t *testing.T) {
 		slack    float64
 	}{
 		{"constant", Wish{Do: "fail"}, []float64{100, 100, 100}, 1},
-		{"doubling", Wish{Do: "fail"}, []float64{100, 200, 400, 700, 700}, 1},
+		{"exponential", Wish{Do: "fail"}, []float64{100, 200, 400, 700, 700}, 1},
 		{"unlimited", Wish{Do: "fail"}, []float64{100, 200, 400, 800, 1600, 3200, 3600, 3600}, 1},
+		{"rare", Wish{Do: "fail"}, []float64{7200, 7200}, 1},
 		{"random", Wish{Do: "fail"}, []float64{100, 100, 100, 100, 100, 100, 100, 100}, 51},
 		{"asynq", Wish{Do: "fail"}, []float64{29.5, 45}, 30},
 		{"nested", Wish{Do: "fail"}, []float64{200}, 1},
@@ -127,7 +129,7 @@ func TestRoutePolicyMistakes(t *testing.T) {
 		`pattern "a" has an unknown kind of retry policy: 9`:                  {{Pattern: "a", Retry: Retry{Kind: 9}}},
 		`pattern "a": delay_ms of its retry policy must be more than 0`:       {{Pattern: "a", Retry: Retry{Kind: RetryConstant}}},
 		`pattern "a": delay_ms of its retry policy is set, but its kind does`: {{Pattern: "a", Retry: Retry{DelayMs: 5}}},
-		`pattern "a": most_ms of its retry policy is less than delay_ms`:      {{Pattern: "a", Retry: Retry{Kind: RetryDoubling, DelayMs: 5, MostMs: 4}}},
+		`pattern "a": most_ms of its retry policy is less than delay_ms`:      {{Pattern: "a", Retry: Retry{Kind: RetryExponential, DelayMs: 5, MostMs: 4}}},
 		`pattern "a": jitter_percent of its retry policy is not 0 to 100`:     {{Pattern: "a", Retry: Retry{Kind: RetryConstant, DelayMs: 5, Jitter: 101}}},
 		`pattern "a": the scope of its limit is blank or too long`:            {{Pattern: "a", Most: 1}},
 		`pattern "a": its limit must be at least 1`:                           {{Pattern: "a", Scope: "s"}},
