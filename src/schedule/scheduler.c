@@ -5,10 +5,10 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/option_struct.h"
+#include "base/signals.h"
 #include "base/thread.h"
 #include "schedule/zone.h"
 
-#include <signal.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -386,18 +386,14 @@ void asynq_scheduler_free(asynq_scheduler *scheduler)
 
 int asynq_scheduler_run(asynq_scheduler *scheduler, asynq_error *error)
 {
-    sigset_t wanted, before;
-    sigemptyset(&wanted);
-    sigaddset(&wanted, SIGTERM);
-    sigaddset(&wanted, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &wanted, &before);
+    signals taken;
+    signals_take(&taken, (const int[]){SIGTERM, SIGINT, 0});
     int status = asynq_scheduler_start(scheduler, error);
     if (!status) {
-        while (sigwaitinfo(&wanted, NULL) < 0)
-            ; /* interrupted by a signal that is not ours */
+        signals_wait(&taken);
         asynq_scheduler_shutdown(scheduler);
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    signals_give_back(&taken);
     return status;
 }
 

@@ -1,29 +1,21 @@
-/* Running a server in the foreground with signals. Nothing else in the library touches them. */
+/* Running a server in the foreground. */
 #include "base/error.h"
 #include "base/option_struct.h"
+#include "base/signals.h"
 
 #include <asynq/server.h>
-#include <signal.h>
 
 int asynq_server_run(asynq_server *server, asynq_error *error)
 {
-    sigset_t wanted, before;
-    sigemptyset(&wanted);
-    sigaddset(&wanted, SIGTERM);
-    sigaddset(&wanted, SIGINT);
-    sigaddset(&wanted, SIGTSTP);
-    pthread_sigmask(SIG_BLOCK, &wanted, &before); /* before the threads start: they inherit it */
+    signals taken;
+    signals_take(&taken, (const int[]){SIGTERM, SIGINT, SIGTSTP, 0});
     int status = asynq_server_start(server, error);
-    while (!status) {
-        int signal = sigwaitinfo(&wanted, NULL);
-        if (signal == SIGTSTP)
+    if (!status) {
+        while (signals_wait(&taken) == SIGTSTP)
             asynq_server_stop(server);
-        else if (signal > 0)
-            break;
-    }
-    if (!status)
         asynq_server_shutdown(server);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    signals_give_back(&taken);
     return status;
 }
 
