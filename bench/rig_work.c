@@ -135,7 +135,9 @@ static void print_log(asynq_log_level level, const char *text, void *arg)
 static asynq_server *start_server(const asynq_queue *queues)
 {
     const asynq_route routes[] = {
-        {"bench", handle, NULL, strcmp(rig.handler, "async") == 0 ? ASYNQ_HANDLER_ASYNC : ASYNQ_HANDLER_THREAD},
+        {.pattern = "bench",
+         .handler = handle,
+         .kind = strcmp(rig.handler, "async") == 0 ? ASYNQ_HANDLER_ASYNC : ASYNQ_HANDLER_THREAD},
         {0},
     };
     asynq_error error;

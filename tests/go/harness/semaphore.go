@@ -46,17 +46,16 @@ func NewSemaphore(t testing.TB, kind string, r *Redis, scope string, tokens int)
 
 type goSemaphore struct{ *rate.Semaphore }
 
-func taskContext(holder string, deadline time.Time) context.Context {
-	ctx := context.Background()
+func taskContext(holder string, deadline time.Time) (ctx context.Context, cancel context.CancelFunc) {
 	if holder == "" {
-		ctx, _ = context.WithDeadline(ctx, deadline)
+		ctx, cancel = context.WithDeadline(context.Background(), deadline)
 	} else {
-		ctx, _ = asynqcontext.New(ctx, &base.TaskMessage{ID: holder, Queue: "default"}, deadline)
+		ctx, cancel = asynqcontext.New(context.Background(), &base.TaskMessage{ID: holder, Queue: "default"}, deadline)
 	}
 	if deadline.IsZero() {
 		ctx = withoutDeadline{ctx}
 	}
-	return ctx
+	return ctx, cancel
 }
 
 type withoutDeadline struct{ context.Context }
@@ -64,11 +63,15 @@ type withoutDeadline struct{ context.Context }
 func (withoutDeadline) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 func (s goSemaphore) Acquire(holder string, deadline time.Time) (bool, error) {
-	return s.Semaphore.Acquire(taskContext(holder, deadline))
+	ctx, cancel := taskContext(holder, deadline)
+	defer cancel()
+	return s.Semaphore.Acquire(ctx)
 }
 
 func (s goSemaphore) Release(holder string) error {
-	return s.Semaphore.Release(taskContext(holder, time.Now().Add(time.Hour)))
+	ctx, cancel := taskContext(holder, time.Now().Add(time.Hour))
+	defer cancel()
+	return s.Semaphore.Release(ctx)
 }
 
 type cSemaphore struct{ *Peer }
