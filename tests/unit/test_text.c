@@ -1,6 +1,8 @@
 #include "unit.h"
 
 #include "base/arena.h"
+#include "base/duration.h"
+#include "base/nearest.h"
 #include "base/text.h"
 
 #include <string.h>
@@ -77,8 +79,51 @@ START_TEST(arenas_have_a_limit)
 }
 END_TEST
 
+START_TEST(durations)
+{
+    static const struct {
+        const char *text;
+        int64_t ms; /* below 0: it is none */
+    } table[] = {
+        {"0", 0},
+        {"90s", 90000},
+        {"1h30m", 5400000},
+        {"1.5d", 129600000},
+        {"0.1s", 100},
+        {"2w1ms", 1209600001},
+        {"285000000000000h", -1},
+        {"", -1},
+        {"90", -1},
+        {"-1s", -1},
+        {"1x", -1},
+        {"1s ", -1},
+        {".5s", -1},
+        {"1e3s", -1},
+        {"0x1s", -1},
+        {"infs", -1},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        int64_t ms = -1;
+        ck_assert_msg(duration_read(table[i].text, &ms) == (table[i].ms >= 0), "\"%s\"", table[i].text);
+        if (table[i].ms >= 0)
+            ck_assert_int_eq(ms, table[i].ms);
+    }
+}
+END_TEST
+
+START_TEST(near_words)
+{
+    const char *const words[] = {"queue", "retention", "unique"};
+    ck_assert_str_eq(nearest_word("quue", words, 3), "queue");
+    ck_assert_str_eq(nearest_word("retentoin", words, 3), "retention");
+    ck_assert_ptr_null(nearest_word("payload", words, 3));
+    ck_assert_ptr_null(nearest_word("q", words, 0));
+}
+END_TEST
+
 Suite *suite_text(void)
 {
-    const TTest *const list[] = {utf8, blank, quoted, cut, buffers_have_a_limit, arenas_have_a_limit, NULL};
+    const TTest *const list[] = {utf8,      blank,      quoted, cut, buffers_have_a_limit, arenas_have_a_limit,
+                                 durations, near_words, NULL};
     return suite_of("text and buffers", list);
 }
