@@ -199,7 +199,7 @@ static int conn_enqueue(redis_conn *conn, int count, const char **argv, const si
     }
     redis_command_write(room, count, argv, lengths);
     if (!conn->commands)
-        conn->heard_at_ms = loop_steady_ms(conn->options.loop);
+        conn->heard_at_ms = clock_steady_ms(); /* the loop may have stood still for long: its time is old */
     conn->waiting += length;
     conn->queued_to += length;
     *command = (conn_command){NULL, cb, arg, conn->queued_to};

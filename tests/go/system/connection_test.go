@@ -189,3 +189,17 @@ func TestStartBeforeRedis(t *testing.T) {
 	waitEmpty(t, r, 5*time.Second)
 	equal(t, "runs", len(Starts(s.Ledger())), 1)
 }
+
+// TestCallAfterSilence: a program that runs its loop only while it waits for an answer, and then does something else for
+// long, has its next answer as well.
+func TestCallAfterSilence(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	peer := StartPeer(t, r.URI())
+	settle := M{"queue": "default", "tag": 1, "items": []M{{"id": "none", "from_tail": false}}}
+	for range 2 {
+		peer.Must("settle_done", settle)
+		time.Sleep(17 * time.Second)
+	}
+	peer.Must("settle_done", settle)
+}
