@@ -26,16 +26,21 @@ type Prometheus struct {
 	URL string
 }
 
-// StartPrometheus starts one that ends with the test.
-func StartPrometheus(t *testing.T, r *Redis) *Prometheus {
-	t.Helper()
+// StartExporter serves what Asynq's own collector exports of a Redis, and returns the URL.
+func StartExporter(t testing.TB, r *Redis) string {
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(metrics.NewQueueMetricsCollector(asynq.NewInspector(r.Opt())))
 	exporter := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	t.Cleanup(exporter.Close)
+	return exporter.URL
+}
+
+// StartPrometheus starts one that ends with the test.
+func StartPrometheus(t *testing.T, r *Redis) *Prometheus {
+	t.Helper()
 	config := filepath.Join(r.Dir, "prometheus.yml")
 	text := fmt.Sprintf("global: { scrape_interval: 1s }\nscrape_configs: [ { job_name: asynq, static_configs: [ { targets: [ %q ] } ] } ]\n",
-		strings.TrimPrefix(exporter.URL, "http://"))
+		strings.TrimPrefix(StartExporter(t, r), "http://"))
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	pb "github.com/hibiken/asynq/internal/proto"
+	"google.golang.org/protobuf/proto"
 )
 
 // Entry is a periodic entry for either library; the last fields are for ours.
@@ -191,4 +193,19 @@ func (s *CScheduler) Notes() (notes []Enqueueing) {
 		notes = append(notes, note)
 	}
 	return notes
+}
+
+// ShownEntries are the entries that schedulers show user interfaces.
+func ShownEntries(t testing.TB, r *Redis) (entries []*pb.SchedulerEntry) {
+	t.Helper()
+	for _, list := range r.Strings("KEYS", "asynq:schedulers:*") {
+		for _, blob := range r.Strings("LRANGE", list, 0, -1) {
+			entry := &pb.SchedulerEntry{}
+			if err := proto.Unmarshal([]byte(blob), entry); err != nil {
+				t.Fatal(err)
+			}
+			entries = append(entries, entry)
+		}
+	}
+	return entries
 }

@@ -14,7 +14,7 @@ func yearly(taskType string) Entry { return Entry{Spec: "0 0 1 1 *", Task: Task{
 // shownEntries are the types of the entries that a user interface shows, with their ids.
 func shownEntries(t *testing.T, r *Redis) map[string][]string {
 	shown := map[string][]string{}
-	for _, entry := range readEntries(t, r, entryList(r)) {
+	for _, entry := range ShownEntries(t, r) {
 		shown[entry.TaskType] = append(shown[entry.TaskType], entry.Id)
 	}
 	return shown

@@ -5,7 +5,6 @@ import (
 	"io"
 	"math"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,9 +15,6 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
-	"github.com/hibiken/asynq/x/metrics"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	. "github.com/hibiken/asynq/libasynq-tests/harness"
 )
@@ -26,11 +22,7 @@ import (
 // goMetrics is what Asynq's own collector exports, as a scraper reads it.
 func goMetrics(t *testing.T, r *Redis) string {
 	t.Helper()
-	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(metrics.NewQueueMetricsCollector(asynq.NewInspector(r.Opt())))
-	exporter := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	defer exporter.Close()
-	response, err := http.Get(exporter.URL)
+	response, err := http.Get(StartExporter(t, r))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,18 +48,6 @@ func score(r *Redis, key, member string) float64 {
 	return r.Client.ZScore(context.Background(), key, member).Val()
 }
 
-func readEntries(t *testing.T, r *Redis, key string) (entries []*pb.SchedulerEntry) {
-	t.Helper()
-	for _, blob := range r.Strings("LRANGE", key, 0, -1) {
-		entry := &pb.SchedulerEntry{}
-		if err := proto.Unmarshal([]byte(blob), entry); err != nil {
-			t.Fatal(err)
-		}
-		entries = append(entries, entry)
-	}
-	return entries
-}
-
 // TestSchedulerCases: H-01 to H-04, H-11 and H-13 of the specification, with schedulers of both libraries.
 func TestSchedulerCases(t *testing.T) {
 	t.Parallel()
@@ -98,7 +86,7 @@ func TestSchedulerCases(t *testing.T) {
 				return key != "" && r.Int("LLEN", key) == 1
 			})
 			key := entryList(r)
-			entry := readEntries(t, r, key)[0]
+			entry := ShownEntries(t, r)[0]
 			next := time.Date(time.Now().UTC().Year()+1, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
 			equal(t, "previous", entry.PrevEnqueueTime.Seconds, zeroTime)
 			equal(t, "next", entry.NextEnqueueTime.Seconds, next)
@@ -142,8 +130,8 @@ func TestSchedulerCases(t *testing.T) {
 			register(t, s, Entry{Spec: "@hourly", Task: Task{Type: "t", Own: Options{Retention: P(time.Hour)}, Call: &Options{
 				Queue: P("low"), MaxRetry: P(3), Timeout: P(90 * time.Second), Unique: P(time.Hour)}}})
 			start(t, s)
-			Eventually(t, 20*time.Second, "an entry", func() bool { return entryList(r) != "" && len(readEntries(t, r, entryList(r))) > 0 })
-			texts := readEntries(t, r, entryList(r))[0].EnqueueOptions
+			Eventually(t, 20*time.Second, "an entry", func() bool { return len(ShownEntries(t, r)) > 0 })
+			texts := ShownEntries(t, r)[0].EnqueueOptions
 			if kind == "go" { // in the order in which the test's harness gives them
 				sort.Strings(texts)
 			}
@@ -206,9 +194,9 @@ func TestSchedulerLooksAlike(t *testing.T) {
 			}
 			start(t, s)
 			Eventually(t, 20*time.Second, "the entries", func() bool {
-				return entryList(r) != "" && len(readEntries(t, r, entryList(r))) == len(calls)
+				return len(ShownEntries(t, r)) == len(calls)
 			})
-			for _, entry := range readEntries(t, r, entryList(r)) {
+			for _, entry := range ShownEntries(t, r) {
 				entry.Id = ""
 				lists[kind] = append(lists[kind], entry.String())
 			}
@@ -256,7 +244,7 @@ func TestSchedulerRegistration(t *testing.T) {
 			t.Fatal(err)
 		}
 		Eventually(t, 20*time.Second, "one entry", func() bool {
-			entries := readEntries(t, r, entryList(r))
+			entries := ShownEntries(t, r)
 			return len(entries) == 1 && entries[0].Id == kept
 		})
 		before, beforeLate := count("default"), count("low")

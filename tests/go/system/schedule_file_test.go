@@ -8,26 +8,14 @@ import (
 	"testing"
 	"time"
 
-	pb "github.com/hibiken/asynq/internal/proto"
-	"google.golang.org/protobuf/proto"
-
 	. "github.com/hibiken/asynq/libasynq-tests/harness"
 )
 
 // shownTypes are the types of the entries that a user interface shows, sorted by the scheduler.
 func shownTypes(t *testing.T, r *Redis) string {
 	var types []string
-	for _, key := range r.Keys() {
-		if !strings.HasPrefix(key, "asynq:schedulers:") {
-			continue
-		}
-		for _, blob := range r.Strings("LRANGE", key, 0, -1) {
-			entry := &pb.SchedulerEntry{}
-			if err := proto.Unmarshal([]byte(blob), entry); err != nil {
-				t.Fatal(err)
-			}
-			types = append(types, entry.TaskType)
-		}
+	for _, entry := range ShownEntries(t, r) {
+		types = append(types, entry.TaskType)
 	}
 	return strings.Join(types, " ")
 }

@@ -300,12 +300,7 @@ func TestHandOver(t *testing.T) {
 	for _, f := range fleet {
 		f.start(t)
 	}
-	shown := func() (count int64) {
-		for _, list := range r.Strings("KEYS", "asynq:schedulers:*") {
-			count += r.Int("LLEN", list)
-		}
-		return count
-	}
+	shown := func() int { return len(ShownEntries(t, r)) }
 	count := func() int64 { return r.Int("LLEN", QueueKey("default", "pending")) }
 	Eventually(t, 20*time.Second, "ticks", func() bool { return count() >= fleetEntries*3 })
 	equal(t, "entries shown", shown(), fleetEntries)
