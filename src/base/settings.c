@@ -5,8 +5,8 @@
 #include "base/duration.h"
 #include "base/error.h"
 #include "base/nearest.h"
+#include "base/text.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <libfyaml.h>
 #include <stdio.h>
@@ -171,14 +171,6 @@ const char *settings_text(settings_node *node, size_t *length)
     return text ? fy_node_get_scalar0(node) : "";
 }
 
-static bool read_number(const char *text, int64_t *number)
-{
-    char *end;
-    errno = 0;
-    *number = strtoll(text, &end, 10);
-    return isdigit((unsigned char)*text) && !*end && !errno;
-}
-
 static bool read_choice(const char *text, const char *const *choices, int *choice)
 {
     for (*choice = 0; choices[*choice]; ++*choice)
@@ -218,7 +210,7 @@ static int store(settings *file, const setting *row, settings_node *node, void *
     case SETTING_CHOICE:
         return read_choice(text, row->choices, place) ? ASYNQ_OK : complain_of_choice(file, node, row, text, error);
     case SETTING_NUMBER:
-        if (!read_number(text, &number))
+        if (!text_read_number(text, &number))
             return settings_complain(file, node, error, "%s: \"%s\" is no whole number from 0 on", row->name, text);
         break;
     default:

@@ -1,7 +1,10 @@
 /* See text.h. */
 #include "base/text.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 /* Decodes one character; its length in bytes, or 0 if the bytes are not well-formed. */
 static size_t utf8_decode(const unsigned char *at, size_t left, uint32_t *character)
@@ -111,4 +114,12 @@ void text_make_utf8(char *text, size_t length)
         }
         i += step;
     }
+}
+
+bool text_read_number(const char *text, int64_t *number)
+{
+    char *end;
+    errno = 0;
+    *number = strtoll(text, &end, 10);
+    return isdigit((unsigned char)*text) && !*end && !errno;
 }

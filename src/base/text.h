@@ -4,6 +4,8 @@
 
 #include "base/buf.h"
 
+#include <stdint.h>
+
 /* Well-formed UTF-8 as Go and Unicode define it: no surrogates, no overlong forms, at most U+10FFFF. */
 bool text_is_utf8(const void *bytes, size_t length);
 
@@ -15,6 +17,9 @@ void text_append_quoted(buf *out, const char *text, size_t length);
 
 /* Length of `text` in bytes, cut to at most `limit` without splitting a character. */
 size_t text_cut(const char *text, size_t length, size_t limit);
+
+/* Reads a whole number from 0 on. False: the text is none, or too large. */
+bool text_read_number(const char *text, int64_t *number);
 
 /* Replaces every byte that is not part of well-formed UTF-8 with '?', in place. */
 void text_make_utf8(char *text, size_t length);

@@ -47,11 +47,12 @@ static void add_fence(redis_args *args, const settle_item *item)
 static void add_time(redis_args *args, const settle_item *item)
 {
     char text[32];
-    snprintf(text, sizeof text, "%" PRId64 ".%03d", item->at, item->at_ms);
-    if (item->at_ms)
-        redis_args_add_copy(args, bytes_of(text));
-    else
+    if (!item->at_ms) {
         redis_args_add_integer(args, item->at);
+        return;
+    }
+    snprintf(text, sizeof text, "%" PRId64 ".%03d", item->at, item->at_ms);
+    redis_args_add_copy(args, bytes_of(text));
 }
 
 static void add_item(redis_args *args, const settle_item *item)

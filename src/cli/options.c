@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/duration.h"
 #include "base/nearest.h"
+#include "base/text.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -69,14 +70,6 @@ bool cli_read_time(const char *text, int64_t *at_ms)
     return read_calendar(text, at_ms);
 }
 
-static bool read_number(const char *text, int64_t *number)
-{
-    char *end;
-    errno = 0;
-    *number = strtoll(text, &end, 10);
-    return isdigit((unsigned char)*text) && !*end && !errno;
-}
-
 static int read_value(const cli_flag *flag, const char *text, cli_value *value)
 {
     static const char *const forms[] = {
@@ -89,7 +82,7 @@ static int read_value(const cli_flag *flag, const char *text, cli_value *value)
     bool fits = true;
     *value = (cli_value){flag, text, 0};
     if (flag->kind == CLI_NUMBER)
-        fits = read_number(text, &value->number);
+        fits = text_read_number(text, &value->number);
     else if (flag->kind == CLI_DURATION)
         fits = duration_read(text, &value->number);
     else if (flag->kind == CLI_TIME)

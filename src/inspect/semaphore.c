@@ -66,12 +66,10 @@ void asynq_semaphore_free(asynq_semaphore *semaphore)
     mem_free(semaphore);
 }
 
-static int semaphore_call_once(asynq_semaphore *semaphore, semaphore_call *order, const redis_value **reply,
-                               asynq_error *error)
+static int call_once(asynq_semaphore *semaphore, const semaphore_call *order, const redis_value **reply,
+                     asynq_error *error)
 {
     asynq_inspector *inspector = semaphore->inspector;
-    order->scope = bytes_of(semaphore->scope);
-    order->most = semaphore->tokens;
     inspect_call call = inspect_begin(inspector, INSPECT_CHANGE, error);
     while (inspect_again(&call))
         call.sent = broker_semaphore(inspector->conn, order, clock_now_ns(), inspect_replied, inspector);
@@ -79,23 +77,37 @@ static int semaphore_call_once(asynq_semaphore *semaphore, semaphore_call *order
     return call.status;
 }
 
+/* Under the lock. After a lost answer once more, with `again` set: then what was done is ours. */
+static int ask(asynq_semaphore *semaphore, semaphore_token *token, semaphore_call order, const redis_value **reply,
+               asynq_error *error)
+{
+    order.scope = bytes_of(semaphore->scope);
+    order.most = semaphore->tokens;
+    int status = call_once(semaphore, &order, reply, error);
+    if (status != ASYNQ_E_OUTCOME_UNKNOWN)
+        return status;
+    token->again = true;
+    return call_once(semaphore, &order, reply, error);
+}
+
+static int check_holder(const char *holder, asynq_error *error)
+{
+    return holder && *holder ? ASYNQ_OK : error_set(error, ASYNQ_E_INVALID, "a token needs a holder: the id of a task");
+}
+
 int asynq_semaphore_acquire(asynq_semaphore *semaphore, const char *holder, int64_t deadline_ms, bool *is_held,
                             asynq_error *error)
 {
     const redis_value *reply;
     *is_held = false;
-    if (!holder || !*holder)
-        return error_set(error, ASYNQ_E_INVALID, "a token needs a holder: the id of a task");
-    if (deadline_ms <= 0)
-        return error_set(error, ASYNQ_E_INVALID, "a token needs a deadline");
+    int status = check_holder(holder, error);
+    if (!status && deadline_ms <= 0)
+        status = error_set(error, ASYNQ_E_INVALID, "a token needs a deadline");
+    if (status)
+        return status;
     semaphore_token token = {.holder = bytes_of(holder), .until_s = floor_div(deadline_ms, MS_PER_SECOND)};
-    semaphore_call order = {.take = {&token, 1}};
     pthread_mutex_lock(&semaphore->lock);
-    int status = semaphore_call_once(semaphore, &order, &reply, error);
-    if (status == ASYNQ_E_OUTCOME_UNKNOWN) {
-        token.again = true; /* what it took before is ours */
-        status = semaphore_call_once(semaphore, &order, &reply, error);
-    }
+    status = ask(semaphore, &token, (semaphore_call){.take = {&token, 1}}, &reply, error);
     if (!status)
         *is_held = broker_token_taken(reply, 0);
     pthread_mutex_unlock(&semaphore->lock);
@@ -105,16 +117,13 @@ int asynq_semaphore_acquire(asynq_semaphore *semaphore, const char *holder, int6
 int asynq_semaphore_release(asynq_semaphore *semaphore, const char *holder, asynq_error *error)
 {
     const redis_value *reply;
-    if (!holder || !*holder)
-        return error_set(error, ASYNQ_E_INVALID, "a token needs a holder: the id of a task");
+    int status = check_holder(holder, error);
+    if (status)
+        return status;
     semaphore_token token = {.holder = bytes_of(holder), .until_s = SEMAPHORE_ANY};
-    semaphore_call order = {.back = {&token, 1}};
     pthread_mutex_lock(&semaphore->lock);
-    int status = semaphore_call_once(semaphore, &order, &reply, error);
-    bool is_unsure = status == ASYNQ_E_OUTCOME_UNKNOWN;
-    if (is_unsure)
-        status = semaphore_call_once(semaphore, &order, &reply, error);
-    if (!status && !is_unsure && !broker_tokens_back(reply))
+    status = ask(semaphore, &token, (semaphore_call){.back = {&token, 1}}, &reply, error);
+    if (!status && !token.again && !broker_tokens_back(reply))
         status = error_set(error, ASYNQ_E_NOT_FOUND, "no token found for task \"%.128s\"", holder);
     pthread_mutex_unlock(&semaphore->lock);
     return status;

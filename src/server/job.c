@@ -314,7 +314,7 @@ bool asynq_job_wait_cancelled(asynq_job *job, int64_t timeout_ms)
     return job->cancelled;
 }
 
-static int fail_with(asynq_job *job, int outcome, const char *format, va_list args)
+static void fail_with(asynq_job *job, const char *format, va_list args)
 {
     buf_clear(&job->error_text);
     job->error_text.failed = false;
@@ -324,35 +324,44 @@ static int fail_with(asynq_job *job, int outcome, const char *format, va_list ar
         job->error_text.length = text_cut(job->error_text.data, job->error_text.length, JOB_MOST_ERROR_TEXT);
         job->error_text.data[job->error_text.length] = '\0';
     }
-    return outcome;
 }
 
-#define DEFINE_FAILURE(function, outcome)                                                                              \
-    int function(asynq_job *job, const char *format, ...)                                                              \
-    {                                                                                                                  \
+/* Ends a function of a handler with its text, `format` being its last named parameter. */
+#define END_WITH(job, outcome, format)                                                                                 \
+    do {                                                                                                               \
         va_list args;                                                                                                  \
         va_start(args, format);                                                                                        \
-        int result = fail_with(job, outcome, format, args);                                                            \
+        fail_with(job, format, args);                                                                                  \
         va_end(args);                                                                                                  \
-        return result;                                                                                                 \
-    }
+        return outcome;                                                                                                \
+    } while (0)
 
-#define DEFINE_PAUSE(function, outcome)                                                                                \
-    int function(asynq_job *job, int64_t pause_ms, const char *format, ...)                                            \
-    {                                                                                                                  \
-        va_list args;                                                                                                  \
-        va_start(args, format);                                                                                        \
-        job->retry_in_ms = pause_ms > 0 ? pause_ms : 0;                                                                \
-        int result = fail_with(job, outcome, format, args);                                                            \
-        va_end(args);                                                                                                  \
-        return result;                                                                                                 \
-    }
+int asynq_fail(asynq_job *job, const char *format, ...)
+{
+    END_WITH(job, ASYNQ_FAILED, format);
+}
 
-DEFINE_PAUSE(asynq_retry_in, ASYNQ_FAILED)
-DEFINE_PAUSE(asynq_snooze, ASYNQ_SNOOZED)
-DEFINE_FAILURE(asynq_fail, ASYNQ_FAILED)
-DEFINE_FAILURE(asynq_skip_retry, ASYNQ_SKIP_RETRY)
-DEFINE_FAILURE(asynq_revoke, ASYNQ_REVOKED)
+int asynq_skip_retry(asynq_job *job, const char *format, ...)
+{
+    END_WITH(job, ASYNQ_SKIP_RETRY, format);
+}
+
+int asynq_revoke(asynq_job *job, const char *format, ...)
+{
+    END_WITH(job, ASYNQ_REVOKED, format);
+}
+
+int asynq_retry_in(asynq_job *job, int64_t pause_ms, const char *format, ...)
+{
+    job->retry_in_ms = pause_ms > 0 ? pause_ms : 0;
+    END_WITH(job, ASYNQ_FAILED, format);
+}
+
+int asynq_snooze(asynq_job *job, int64_t pause_ms, const char *format, ...)
+{
+    job->retry_in_ms = pause_ms > 0 ? pause_ms : 0;
+    END_WITH(job, ASYNQ_SNOOZED, format);
+}
 
 int asynq_write_result(asynq_job *job, const void *data, size_t length)
 {

@@ -19,7 +19,7 @@ struct served_queue;
 struct route_limit;
 
 /* Where a job of a limited route is; see limit.c. */
-typedef enum job_token { TOKEN_NONE, TOKEN_WAITING, TOKEN_ASKED, TOKEN_HELD, TOKEN_BACK } job_token;
+typedef enum job_token { TOKEN_NONE, TOKEN_WAITING, TOKEN_ASKED, TOKEN_HELD } job_token;
 
 typedef enum job_state {
     JOB_RUNNING,   /* the handler works on it; in queue->running */

@@ -97,11 +97,17 @@ static int64_t back_in_ms(route_limit *limit)
 
 /* ---- jobs come and go ---- */
 
-static void enqueue_waiting(route_limit *limit, asynq_job *job)
+/* Behind the others or, after it has asked in vain, before them. */
+static void enter_waiting(asynq_job *job, bool first)
 {
+    route_limit *limit = job->limit;
+    slot_free(job);
     job->token = TOKEN_WAITING;
-    DL_APPEND2(limit->waiting, job, token_prev, token_next);
     limit->waiting_count++;
+    if (first)
+        DL_PREPEND2(limit->waiting, job, token_prev, token_next);
+    else
+        DL_APPEND2(limit->waiting, job, token_prev, token_next);
 }
 
 static void leave_waiting(asynq_job *job)
@@ -169,8 +175,7 @@ void limit_enter(asynq_job *job)
         return;
     }
     job->waiting_since_ms = loop_steady_ms(server->loop);
-    slot_free(job);
-    enqueue_waiting(job->limit, job);
+    enter_waiting(job, false);
 }
 
 void limit_leave(asynq_job *job)
@@ -187,7 +192,7 @@ void limit_give_back(asynq_job *job)
     DL_DELETE2(limit->held, job, token_prev, token_next);
     /* If the task is not ours any more, another attempt at it may have a token under the same name. */
     job->token_score = job->state == JOB_RUNNING ? SEMAPHORE_ANY : job->token_until_s;
-    job->token = TOKEN_BACK;
+    job->token = TOKEN_NONE;
     DL_APPEND2(limit->back, job, token_prev, token_next);
     job_ref(job);
 }
@@ -196,7 +201,6 @@ static void forget_back(route_limit *limit)
 {
     asynq_job *job = limit->back;
     DL_DELETE2(limit->back, job, token_prev, token_next);
-    job->token = TOKEN_NONE;
     job_unref(job);
 }
 
@@ -208,27 +212,21 @@ static void granted(asynq_job *job)
     job->token = TOKEN_HELD;
     job->token_unsure = false;
     DL_APPEND2(job->limit->held, job, token_prev, token_next);
-    if (job->state != JOB_RUNNING) { /* it ended meanwhile */
-        limit_give_back(job);
-    } else if (!server->fetching) {
-        limit_give_back(job);
-        attempt_requeue(job);
-    } else {
+    if (job->state == JOB_RUNNING && server->fetching) {
         attempt_start(job);
+        return;
     }
+    limit_give_back(job);
+    if (job->state == JOB_RUNNING) /* else it ended meanwhile */
+        attempt_requeue(job);
 }
 
 static void refused(asynq_job *job, bool is_unsure)
 {
-    route_limit *limit = job->limit;
     job->token = TOKEN_NONE;
     job->token_unsure |= is_unsure;
-    if (job->state != JOB_RUNNING)
-        return;
-    slot_free(job);
-    job->token = TOKEN_WAITING;
-    DL_PREPEND2(limit->waiting, job, token_prev, token_next);
-    limit->waiting_count++;
+    if (job->state == JOB_RUNNING)
+        enter_waiting(job, true);
 }
 
 static void replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
