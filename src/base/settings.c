@@ -2,9 +2,7 @@
 #include "base/settings.h"
 
 #include "base/alloc.h"
-#include "base/duration.h"
 #include "base/error.h"
-#include "base/nearest.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -13,29 +11,36 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_BYTES = 16 << 20, MOST_KEYS = 64 };
+enum { MOST_BYTES = 16 << 20, MOST_KEYS = 128, MOST_COMPLAINTS = 100, MOST_DEPTH = 16 };
 
 struct settings {
     char *path;
     buf text; /* the nodes point into it */
+    arena memory;
     struct fy_parser *parser;
     struct fy_diag *diagnosis;
     struct fy_document *document;
+    settings_stored_cb stored;
+    void *stored_arg;
+    const char *keys[MOST_DEPTH]; /* where we are */
+    size_t depth;
+    buf complaints;
+    size_t complaint_count;
 };
 
 /* ---- complaints ---- */
 
-/* Counted from 1; 0: nobody knows. A mapping is where its first key is. */
-static int line_of(settings_node *node)
+/* A mapping is where its first key is. */
+int settings_line(settings_node *node)
 {
     void *iterator = NULL;
     struct fy_node_pair *pair;
     switch (node ? fy_node_get_type(node) : FYNT_SCALAR) {
     case FYNT_SEQUENCE:
-        return line_of(fy_node_sequence_get_by_index(node, 0));
+        return settings_line(fy_node_sequence_get_by_index(node, 0));
     case FYNT_MAPPING:
         pair = fy_node_mapping_iterate(node, &iterator);
-        return pair ? line_of(fy_node_pair_key(pair)) : 0;
+        return pair ? settings_line(fy_node_pair_key(pair)) : 0;
     default: {
         struct fy_token *token = node ? fy_node_get_scalar_token(node) : NULL;
         const struct fy_mark *mark = token ? fy_token_start_mark(token) : NULL;
@@ -44,22 +49,53 @@ static int line_of(settings_node *node)
     }
 }
 
+void settings_enter(settings *file, const char *key)
+{
+    if (file->depth < MOST_DEPTH)
+        file->keys[file->depth] = key;
+    file->depth++;
+}
+
+void settings_leave(settings *file)
+{
+    file->depth--;
+}
+
+/* "asynqd.yaml:12: routes[2].http: " */
+static void append_place(const settings *file, settings_node *node, buf *out)
+{
+    int line = settings_line(node);
+    buf_append_text(out, file->path);
+    if (line)
+        buf_append_format(out, ":%d", line);
+    buf_append_text(out, ": ");
+    for (size_t i = 0; i < file->depth && i < MOST_DEPTH; i++)
+        buf_append_format(out, "%s%s", i && *file->keys[i] != '[' ? "." : "", file->keys[i]);
+    if (file->depth)
+        buf_append_text(out, ": ");
+}
+
 int settings_complain(settings *file, settings_node *node, asynq_error *error, const char *format, ...)
 {
     buf text;
     va_list args;
-    int line = line_of(node);
     buf_init(&text, 0);
-    if (line)
-        buf_append_format(&text, "%s:%d: ", file->path, line);
-    else
-        buf_append_format(&text, "%s: ", file->path);
+    append_place(file, node, &text);
     va_start(args, format);
     buf_append_formatv(&text, format, args);
     va_end(args);
-    error_set(error, ASYNQ_E_INVALID, "%s", text.data ? text.data : asynq_status_text(ASYNQ_E_NO_MEMORY));
+    const char *line = text.data ? text.data : asynq_status_text(ASYNQ_E_NO_MEMORY);
+    if (file->complaint_count++ == 0)
+        error_set(error, ASYNQ_E_INVALID, "%s", line);
+    if (file->complaint_count <= MOST_COMPLAINTS)
+        buf_append_format(&file->complaints, "%s\n", line);
     buf_clear(&text);
     return ASYNQ_E_INVALID;
+}
+
+const char *settings_complaints(const settings *file)
+{
+    return file->complaints.data;
 }
 
 /* ---- reading the file ---- */
@@ -131,6 +167,8 @@ int settings_open(settings **made, const char *path, struct stat *state, asynq_e
     if (!file)
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     buf_init(&file->text, MOST_BYTES);
+    buf_init(&file->complaints, 0);
+    arena_init(&file->memory, 0);
     file->path = mem_strdup(path);
     int status = file->path ? read_bytes(file, state, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
     if (!status)
@@ -151,6 +189,8 @@ void settings_free(settings *file)
     fy_parser_destroy(file->parser);
     fy_diag_destroy(file->diagnosis);
     buf_clear(&file->text);
+    buf_clear(&file->complaints);
+    arena_clear(&file->memory);
     mem_free(file->path);
     mem_free(file);
 }
@@ -160,7 +200,23 @@ settings_node *settings_root(const settings *file)
     return file->document ? fy_document_root(file->document) : NULL;
 }
 
+arena *settings_memory(settings *file)
+{
+    return &file->memory;
+}
+
+void settings_on_stored(settings *file, settings_stored_cb stored, void *arg)
+{
+    file->stored = stored;
+    file->stored_arg = arg;
+}
+
 /* ---- values ---- */
+
+bool settings_is_mapping(settings_node *node)
+{
+    return fy_node_is_mapping(node);
+}
 
 const char *settings_text(settings_node *node, size_t *length)
 {
@@ -171,77 +227,122 @@ const char *settings_text(settings_node *node, size_t *length)
     return text ? fy_node_get_scalar0(node) : "";
 }
 
-static bool read_choice(const char *text, const char *const *choices, int *choice)
+static int read_list_node(settings *file, const setting *row, settings_node *node, void *target, asynq_error *error)
 {
-    for (*choice = 0; choices[*choice]; ++*choice)
-        if (strcmp(choices[*choice], text) == 0)
-            return true;
-    return false;
+    setting_list list = {0};
+    size_t capacity = 0;
+    void *iterator = NULL;
+    settings_node *item;
+    while ((item = fy_node_sequence_iterate(node, &iterator))) {
+        const char *text = settings_text(item, NULL);
+        if (!text)
+            return settings_complain(file, item, error, "%s[%zu]: is no plain value", row->name, list.count);
+        list.items = arena_grow(&file->memory, (void *)list.items, list.count, &capacity, sizeof *list.items);
+        if (!list.items)
+            return error_set_code(error, ASYNQ_E_NO_MEMORY);
+        list.items[list.count++] = text;
+    }
+    memcpy((char *)target + row->offset, &list, sizeof list);
+    return ASYNQ_OK;
 }
 
-static int complain_of_choice(settings *file, settings_node *node, const setting *row, const char *text,
-                              asynq_error *error)
+static int read_pairs_node(settings *file, const setting *row, settings_node *node, void *target, asynq_error *error)
 {
-    buf list;
-    buf_init(&list, 0);
-    for (size_t i = 0; row->choices[i]; i++)
-        buf_append_format(&list, "%s%s", i ? ", " : "", row->choices[i]);
-    settings_complain(file, node, error, "%s: \"%s\" is none of %s", row->name, text, list.data ? list.data : "them");
-    buf_clear(&list);
-    return ASYNQ_E_INVALID;
+    setting_pairs pairs = {0};
+    setting_pair pair;
+    size_t capacity = 0;
+    void *iterator = NULL;
+    for (;;) {
+        int status = settings_next_text(file, node, &iterator, &pair.name, &pair.value, error);
+        if (status)
+            return status;
+        if (!pair.name)
+            break;
+        pairs.items = arena_grow(&file->memory, pairs.items, pairs.count, &capacity, sizeof *pairs.items);
+        if (!pairs.items)
+            return error_set_code(error, ASYNQ_E_NO_MEMORY);
+        pairs.items[pairs.count++] = pair;
+    }
+    memcpy((char *)target + row->offset, &pairs, sizeof pairs);
+    return ASYNQ_OK;
 }
 
-static int store(settings *file, const setting *row, settings_node *node, void *target, asynq_error *error)
+/* `is_file`: the value is the path of a file that has it. */
+static int read_scalar(settings *file, const setting *row, bool is_file, settings_node *node, void *target,
+                       asynq_error *error)
 {
-    void *place = (char *)target + row->offset;
-    if (row->kind == SETTING_OTHER)
-        return row->read(file, node, target, error);
     size_t length = 0;
     const char *text = settings_text(node, &length);
     if (!text)
         return settings_complain(file, node, error, "%s: is no plain value", row->name);
     if (strlen(text) != length)
         return settings_complain(file, node, error, "%s: has a NUL byte", row->name);
-    int64_t number = 0;
-    switch (row->kind) {
-    case SETTING_TEXT:
-        memcpy(place, &text, sizeof text);
-        return ASYNQ_OK;
-    case SETTING_CHOICE:
-        return read_choice(text, row->choices, place) ? ASYNQ_OK : complain_of_choice(file, node, row, text, error);
-    case SETTING_NUMBER:
-        if (!text_read_number(text, &number))
-            return settings_complain(file, node, error, "%s: \"%s\" is no whole number from 0 on", row->name, text);
-        break;
-    default:
-        if (!duration_read(text, &number))
-            return settings_complain(file, node, error, "%s: \"%s\" is not " DURATION_FORM, row->name, text);
-    }
-    number = number ? number : row->zero;
-    memcpy(place, &number, sizeof number);
-    return ASYNQ_OK;
+    buf problem;
+    buf_init(&problem, 0);
+    int status = ASYNQ_OK;
+    if (!(is_file ? setting_read_secret : setting_read)(row, text, target, &file->memory, &problem))
+        status = problem.data ? settings_complain(file, node, error, "%s: %s", row->name, problem.data)
+                              : error_set_code(error, ASYNQ_E_NO_MEMORY);
+    buf_clear(&problem);
+    return status;
+}
+
+static int read_group(settings *file, const setting *row, settings_node *node, void *target, asynq_error *error)
+{
+    settings_enter(file, row->name);
+    int status = settings_read_mapping(file, node, row->group, (char *)target + row->offset, error);
+    settings_leave(file);
+    return status;
+}
+
+static int store(settings *file, const setting *row, bool is_file, settings_node *node, void *target,
+                 asynq_error *error)
+{
+    if (row->kind == SETTING_OTHER)
+        return row->read(file, node, target, error);
+    if (row->kind == SETTING_GROUP)
+        return read_group(file, row, node, target, error);
+    if (row->kind == SETTING_LIST && fy_node_is_sequence(node))
+        return read_list_node(file, row, node, target, error);
+    if (row->kind == SETTING_PAIRS && fy_node_is_mapping(node))
+        return read_pairs_node(file, row, node, target, error);
+    return read_scalar(file, row, is_file, node, target, error);
 }
 
 /* ---- mappings and lists ---- */
 
-static const setting *find_row(const setting *table, const char *name)
-{
-    for (; table->name; table++)
-        if (strcmp(table->name, name) == 0 || (table->alias && strcmp(table->alias, name) == 0))
-            return table;
-    return NULL;
-}
-
 static int complain_of_key(settings *file, settings_node *key, const setting *table, const char *name,
                            asynq_error *error)
 {
-    const char *names[MOST_KEYS];
-    size_t count = 0;
-    for (; table->name && count < MOST_KEYS; table++)
-        names[count++] = table->name;
-    const char *nearest = nearest_word(name, names, count);
+    const char *nearest = setting_nearest(table, name);
     return nearest ? settings_complain(file, key, error, "there is no key \"%s\"; did you mean \"%s\"?", name, nearest)
                    : settings_complain(file, key, error, "there is no key \"%s\" here", name);
+}
+
+static int complain_of_second(settings *file, settings_node *key, const setting *row, asynq_error *error)
+{
+    if (row->alias)
+        return settings_complain(file, key, error, "%s and %s are the same", row->name, row->alias);
+    return settings_complain(file, key, error, "%s and %s_file are both given", row->name, row->name);
+}
+
+static int read_pair(settings *file, struct fy_node_pair *pair, const setting *table, bool *is_given, void *target,
+                     asynq_error *error)
+{
+    settings_node *key = fy_node_pair_key(pair), *value = fy_node_pair_value(pair);
+    const char *name = settings_text(key, NULL);
+    const setting *row = name ? setting_find(table, name) : NULL;
+    const setting *secret = name && !row ? setting_find_secret(table, name) : NULL;
+    if (!row && !secret)
+        return complain_of_key(file, key, table, name ? name : "", error);
+    row = row ? row : secret;
+    if (is_given[row - table])
+        return complain_of_second(file, key, row, error);
+    is_given[row - table] = true;
+    int status = store(file, row, secret != NULL, value, target, error);
+    if (!status && file->stored)
+        file->stored(file->stored_arg, (char *)target + row->offset, settings_line(key));
+    return status;
 }
 
 int settings_read_mapping(settings *file, settings_node *node, const setting *table, void *target, asynq_error *error)
@@ -249,25 +350,17 @@ int settings_read_mapping(settings *file, settings_node *node, const setting *ta
     bool is_given[MOST_KEYS] = {false};
     void *iterator = NULL;
     struct fy_node_pair *pair;
+    int worst = ASYNQ_OK;
     if (!fy_node_is_mapping(node))
         return settings_complain(file, node, error, "keys with values are wanted here");
     while ((pair = fy_node_mapping_iterate(node, &iterator))) {
-        settings_node *key = fy_node_pair_key(pair);
-        const char *name = settings_text(key, NULL);
-        const setting *row = name ? find_row(table, name) : NULL;
-        if (!row)
-            return complain_of_key(file, key, table, name ? name : "", error);
-        if (is_given[row - table])
-            return settings_complain(file, key, error, "%s and %s are the same", row->name, row->alias);
-        is_given[row - table] = true;
-        int status = store(file, row, fy_node_pair_value(pair), target, error);
-        if (status)
-            return status;
+        int status = read_pair(file, pair, table, is_given, target, error);
+        worst = status ? status : worst;
     }
     for (const setting *row = table; row->name; row++)
         if (row->is_needed && !is_given[row - table])
-            return settings_complain(file, node, error, "%s is missing", row->name);
-    return ASYNQ_OK;
+            worst = settings_complain(file, node, error, "%s is missing", row->name);
+    return worst;
 }
 
 int settings_read_list(settings *file, settings_node *node,
@@ -276,27 +369,51 @@ int settings_read_list(settings *file, settings_node *node,
 {
     void *iterator = NULL;
     settings_node *item;
-    int status = ASYNQ_OK;
+    int worst = ASYNQ_OK;
     if (!fy_node_is_sequence(node))
         return settings_complain(file, node, error, "a list is wanted here");
-    while (!status && (item = fy_node_sequence_iterate(node, &iterator)))
-        status = each(file, item, arg, error);
+    for (size_t i = 0; (item = fy_node_sequence_iterate(node, &iterator)); i++) {
+        char place[24];
+        snprintf(place, sizeof place, "[%zu]", i);
+        settings_enter(file, place);
+        int status = each(file, item, arg, error);
+        settings_leave(file);
+        worst = status ? status : worst;
+    }
+    return worst;
+}
+
+static int next_pair(settings *file, settings_node *mapping, void **iterator, struct fy_node_pair **pair,
+                     const char **key, asynq_error *error)
+{
+    *key = NULL;
+    if (!fy_node_is_mapping(mapping))
+        return settings_complain(file, mapping, error, "keys with values are wanted here");
+    *pair = fy_node_mapping_iterate(mapping, iterator);
+    if (!*pair)
+        return ASYNQ_OK;
+    *key = settings_text(fy_node_pair_key(*pair), NULL);
+    return *key ? ASYNQ_OK : settings_complain(file, fy_node_pair_key(*pair), error, "a key is no plain text");
+}
+
+int settings_next_pair(settings *file, settings_node *mapping, void **iterator, const char **key, settings_node **value,
+                       asynq_error *error)
+{
+    struct fy_node_pair *pair = NULL;
+    int status = next_pair(file, mapping, iterator, &pair, key, error);
+    *value = *key ? fy_node_pair_value(pair) : NULL;
     return status;
 }
 
 int settings_next_text(settings *file, settings_node *mapping, void **iterator, const char **key, const char **value,
                        asynq_error *error)
 {
-    *key = *value = NULL;
-    if (!fy_node_is_mapping(mapping))
-        return settings_complain(file, mapping, error, "keys with values are wanted here");
-    struct fy_node_pair *pair = fy_node_mapping_iterate(mapping, iterator);
-    if (!pair)
-        return ASYNQ_OK;
-    *key = settings_text(fy_node_pair_key(pair), NULL);
-    *value = settings_text(fy_node_pair_value(pair), NULL);
-    return *key && *value ? ASYNQ_OK
-                          : settings_complain(file, fy_node_pair_key(pair), error, "key or value is no plain text");
+    struct fy_node_pair *pair = NULL;
+    int status = next_pair(file, mapping, iterator, &pair, key, error);
+    *value = *key ? settings_text(fy_node_pair_value(pair), NULL) : NULL;
+    if (status || !*key || *value)
+        return status;
+    return settings_complain(file, fy_node_pair_key(pair), error, "%s: is no plain text", *key);
 }
 
 int settings_append_json(settings *file, settings_node *node, buf *out, asynq_error *error)

@@ -2,8 +2,8 @@
 #include "cli/cli.h"
 
 #include "base/clock.h"
-#include "base/duration.h"
 #include "base/nearest.h"
+#include "base/quantity.h"
 #include "base/text.h"
 
 #include <ctype.h>

@@ -133,6 +133,7 @@ static int read_entries(settings *file, asynq_periodic_list *list, asynq_error *
     arena_init(&own.memory, 0);
     list->log = NULL; /* the error says it */
     int status = settings_read_mapping(file, settings_root(file), file_table, &own, error);
+    settings_enter(file, "entries");
     if (!status)
         status = settings_read_list(file, own.entries, read_entry, &own, error);
     arena_clear(&own.memory);

@@ -1,8 +1,8 @@
 #include "unit.h"
 
 #include "base/arena.h"
-#include "base/duration.h"
 #include "base/nearest.h"
+#include "base/quantity.h"
 #include "base/text.h"
 
 #include <string.h>

@@ -45,7 +45,7 @@ func TestScheduleFile(t *testing.T) {
 	}
 	write("entries:\n  - spec: '@daily'\n    type: first\n    speck: 1\n")
 	answer = p.Do("scheduler.start", nil)
-	if Status(answer) == 0 || !strings.Contains(answer["error"].(string), path+`:4: there is no key "speck"; did you mean "spec"?`) {
+	if Status(answer) == 0 || !strings.Contains(answer["error"].(string), path+`:4: entries[0]: there is no key "speck"; did you mean "spec"?`) {
 		t.Errorf("with a wrong file: %v", answer)
 	}
 
@@ -94,8 +94,8 @@ func TestScheduleFileMistakes(t *testing.T) {
 	path := filepath.Join(r.Dir, "schedule.yaml")
 	item := func(text string) string { return "entries:\n- {spec: '@daily', type: t, " + text + "}\n" }
 	for _, mistake := range []struct{ text, problem string }{
-		{"", "is empty"},
-		{"\n  # nothing\n", "is empty"},
+		{"", ": is empty"},
+		{"\n  # nothing\n", ": is empty"},
 		{"entries: [\n", ":2: flow sequence without a closing bracket"},
 		{"entries: []\nentries: []\n", ":2: duplicate key"},
 		{"entries: []\n---\nentries: []\n", ":3: a second document begins"},
@@ -112,12 +112,12 @@ func TestScheduleFileMistakes(t *testing.T) {
 		{"zone: Mars\nentries:\n- {spec: '@daily', type: t}\n", `:3: unknown time zone "Mars"`},
 		{item("timeout: 90"), `:2: timeout: "90" is not a duration such as 90s`},
 		{item("retention: -1s"), `:2: retention: "-1s" is not a duration`},
-		{item("max_retry: many"), `:2: max_retry: "many" is no whole number`},
+		{item("max_retry: many"), `:2: max_retry: "many" is not a whole number`},
 		{item("catch_up: never"), `:2: catch_up: "never" is none of once, all, skip`},
 		{item("queue: [a]"), ":2: queue: is no plain value"},
 		{item("queue: \"a\\0b\""), ":2: queue: has a NUL byte"},
 		{item("headers: [a]"), ":2: keys with values are wanted here"},
-		{item("headers: {a: {}}"), ":2: key or value is no plain text"},
+		{item("headers: {a: {}}"), ":2: a: is no plain text"},
 		{item("name: &n x, payload: [*n]"), ":2: this cannot be written as JSON"},
 		{item("name: a") + "- {spec: '@hourly', type: t, name: a}\n", ":3: another entry of its name"},
 		{"entries:\n- {spec: \"\xff\", type: t}\n", ":2: "},
@@ -125,11 +125,10 @@ func TestScheduleFileMistakes(t *testing.T) {
 		if err := os.WriteFile(path, []byte(mistake.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		want := path + ": " + mistake.problem
-		if strings.HasPrefix(mistake.problem, ":") {
-			want = path + mistake.problem
-		}
-		ctl(t, r, "cron", "check", path).expect(t, mistake.text, 1, "", regexp.QuoteMeta(want))
+		// The entry stands between the line and what is wrong there.
+		line, problem, _ := strings.Cut(mistake.problem, ": ")
+		want := regexp.QuoteMeta(path+line) + `: (entries(\[\d\])?: )?` + regexp.QuoteMeta(problem)
+		ctl(t, r, "cron", "check", path).expect(t, mistake.text, 1, "", want)
 	}
 	all := `zone: Asia/Tokyo
 configs:

@@ -1,0 +1,324 @@
+/* See options.h. */
+#include "base/options.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/nearest.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MOST_OPTIONS = 256, MOST_NAME = 128 };
+
+typedef struct option {
+    const setting *row;
+    char *path;
+    void *target;
+    const char *origin; /* NULL: preset */
+} option;
+
+struct options {
+    const setting *table;
+    const char *prefix;
+    arena memory;
+    option items[MOST_OPTIONS];
+    size_t count;
+    settings *file; /* texts of the target live in it */
+    const char *file_path;
+    buf complaints, warnings;
+};
+
+static const void *place_of(const option *item)
+{
+    return (const char *)item->target + item->row->offset;
+}
+
+static option *find_place(const options *o, const void *place)
+{
+    for (size_t i = 0; i < o->count; i++)
+        if (place_of(&o->items[i]) == place)
+            return (option *)&o->items[i];
+    return NULL;
+}
+
+static void set_origin(options *o, option *item, const char *text)
+{
+    item->origin = arena_dup(&o->memory, text, strlen(text));
+}
+
+static void note_option(const setting *row, const char *path, void *target, void *arg)
+{
+    options *o = arg;
+    char *copy = arena_dup(&o->memory, path, strlen(path));
+    if (copy && o->count < MOST_OPTIONS)
+        o->items[o->count++] = (option){row, copy, target, NULL};
+}
+
+options *options_new(const setting *table, const char *prefix, void *target)
+{
+    options *o = mem_calloc(1, sizeof *o);
+    if (!o)
+        return NULL;
+    o->table = table;
+    o->prefix = prefix;
+    arena_init(&o->memory, 0);
+    buf_init(&o->complaints, 0);
+    buf_init(&o->warnings, 0);
+    setting_walk(table, target, note_option, o);
+    setting_preset(table, target, &o->memory);
+    return o;
+}
+
+void options_free(options *o)
+{
+    if (!o)
+        return;
+    settings_free(o->file);
+    arena_clear(&o->memory);
+    buf_clear(&o->complaints);
+    buf_clear(&o->warnings);
+    mem_free(o);
+}
+
+arena *options_memory(options *o)
+{
+    return &o->memory;
+}
+
+/* ---- complaints and origins ---- */
+
+bool options_is_given(const options *o, const void *place)
+{
+    const option *item = find_place(o, place);
+    return item && item->origin;
+}
+
+const char *options_origin(const options *o, const void *place)
+{
+    const option *item = find_place(o, place);
+    return item && item->origin ? item->origin : "default";
+}
+
+void options_complain(options *o, const void *place, const char *format, ...)
+{
+    const option *item = find_place(o, place);
+    va_list args;
+    va_start(args, format);
+    buf_append_format(&o->complaints, "%s: %s: ", options_origin(o, place), item ? item->path : "?");
+    buf_append_formatv(&o->complaints, format, args);
+    buf_append_text(&o->complaints, "\n");
+    va_end(args);
+}
+
+const char *options_complaints(const options *o)
+{
+    return o->complaints.data;
+}
+
+const char *options_warnings(const options *o)
+{
+    return o->warnings.data;
+}
+
+/* ---- file ---- */
+
+static void note_stored(void *arg, const void *place, int line)
+{
+    options *o = arg;
+    option *item = find_place(o, place);
+    char text[512];
+    snprintf(text, sizeof text, "%s:%d", o->file_path, line);
+    if (item)
+        set_origin(o, item, text);
+}
+
+static void *target_of(const options *o)
+{
+    return o->count ? o->items[0].target : NULL; /* the first row is no group: options_new()'s target */
+}
+
+bool options_read_file(options *o, const char *path)
+{
+    asynq_error error;
+    o->file_path = path;
+    int status = settings_open(&o->file, path, NULL, &error);
+    if (!status) {
+        settings_on_stored(o->file, note_stored, o);
+        status = settings_read_mapping(o->file, settings_root(o->file), o->table, target_of(o), &error);
+    }
+    const char *all = o->file ? settings_complaints(o->file) : NULL;
+    if (all)
+        buf_append_text(&o->complaints, all);
+    else if (status)
+        buf_append_format(&o->complaints, "%s\n", error.text);
+    return !status;
+}
+
+/* ---- environment and flags ---- */
+
+/* "log.level" to "log-level" or "LOG_LEVEL". */
+static void convert(const char *path, char joint, bool in_capitals, char *text, size_t size)
+{
+    size_t i = 0;
+    for (; path[i] && i + 1 < size; i++)
+        text[i] = path[i] == '.' || path[i] == '_' ? joint : in_capitals ? (char)toupper(path[i]) : path[i];
+    text[i] = '\0';
+}
+
+void options_flag(const char *path, char *text)
+{
+    memcpy(text, "--", 2);
+    convert(path, '-', false, text + 2, MOST_NAME - 2);
+}
+
+void options_variable(const char *prefix, const char *path, char *text)
+{
+    size_t length = (size_t)snprintf(text, MOST_NAME, "%s_", prefix);
+    convert(path, '_', true, text + length, MOST_NAME - length);
+}
+
+static bool is_word_of(const char *words, const char *word, size_t length)
+{
+    for (const char *at = words; at && *at; at += strcspn(at, " "), at += *at == ' ')
+        if (strcspn(at, " ") == length && strncmp(at, word, length) == 0)
+            return true;
+    return false;
+}
+
+/* What a word names, by the names that each option has for that source. `is_file`: NAME_FILE of a secret. */
+typedef bool (*is_name_of)(const options *o, const option *item, const char *word, size_t length);
+
+static bool is_variable_of(const options *o, const option *item, const char *word, size_t length)
+{
+    char name[MOST_NAME];
+    options_variable(o->prefix, item->path, name);
+    return (strlen(name) == length && strncmp(name, word, length) == 0) ||
+           is_word_of(item->row->variables, word, length);
+}
+
+static bool is_flag_of(const options *o, const option *item, const char *word, size_t length)
+{
+    char name[MOST_NAME];
+    (void)o;
+    options_flag(item->path, name);
+    return strlen(name) == length && strncmp(name, word, length) == 0;
+}
+
+static option *find_named(options *o, is_name_of is_name, const char *word, size_t length, bool *is_file)
+{
+    static const size_t end = sizeof "_file" - 1;
+    *is_file = false;
+    for (size_t i = 0; i < o->count; i++)
+        if (is_name(o, &o->items[i], word, length))
+            return &o->items[i];
+    bool may_be_file = length > end && (strncmp(word + length - end, "_FILE", end) == 0 ||
+                                        strncmp(word + length - end, "-file", end) == 0);
+    for (size_t i = 0; may_be_file && i < o->count; i++)
+        if (o->items[i].row->is_secret && is_name(o, &o->items[i], word, length - end)) {
+            *is_file = true;
+            return &o->items[i];
+        }
+    return NULL;
+}
+
+/* `origin` is the name by which it was given. */
+static bool store(options *o, option *item, const char *origin, bool is_file, const char *text)
+{
+    buf problem;
+    buf_init(&problem, 0);
+    bool is_read = (is_file ? setting_read_secret : setting_read)(item->row, text, item->target, &o->memory, &problem);
+    if (is_read)
+        set_origin(o, item, origin);
+    else
+        buf_append_format(&o->complaints, "%s: %s\n", origin, problem.data ? problem.data : "out of memory");
+    buf_clear(&problem);
+    return is_read;
+}
+
+/* A name with our prefix that is none of ours: a mistake, or another's, such as Kubernetes's ASYNQD_SERVICE_HOST. */
+static void warn_of_variable(options *o, const char *name)
+{
+    char names[MOST_OPTIONS][MOST_NAME];
+    const char *list[MOST_OPTIONS];
+    for (size_t i = 0; i < o->count; i++) {
+        options_variable(o->prefix, o->items[i].path, names[i]);
+        list[i] = names[i];
+    }
+    const char *nearest = nearest_word(name, list, o->count);
+    if (nearest)
+        buf_append_format(&o->warnings, "$%s: there is no such variable; did you mean $%s?\n", name, nearest);
+}
+
+/* The option's own variable counts more than the others. */
+static bool read_variables(options *o, char **environment, bool own)
+{
+    bool is_fine = true;
+    size_t prefix = strlen(o->prefix);
+    for (; *environment; environment++) {
+        const char *variable = *environment;
+        size_t length = strcspn(variable, "=");
+        bool is_own = strncmp(variable, o->prefix, prefix) == 0 && variable[prefix] == '_';
+        bool is_file;
+        if (is_own != own || !variable[length])
+            continue;
+        option *item = find_named(o, is_variable_of, variable, length, &is_file);
+        char origin[MOST_NAME];
+        snprintf(origin, sizeof origin, "$%.*s", (int)length, variable);
+        if (item)
+            is_fine &= store(o, item, origin, is_file, variable + length + 1);
+        else if (own)
+            warn_of_variable(o, origin + 1);
+    }
+    return is_fine;
+}
+
+bool options_read_environment(options *o, char **environment)
+{
+    bool is_fine = read_variables(o, environment, false);
+    return read_variables(o, environment, true) && is_fine;
+}
+
+static bool complain_of_flag(options *o, const char *word, size_t length)
+{
+    char names[MOST_OPTIONS][MOST_NAME], own[MOST_NAME];
+    const char *list[MOST_OPTIONS];
+    for (size_t i = 0; i < o->count; i++) {
+        options_flag(o->items[i].path, names[i]);
+        list[i] = names[i];
+    }
+    snprintf(own, sizeof own, "%.*s", (int)length, word);
+    const char *nearest = nearest_word(own, list, o->count);
+    if (nearest)
+        buf_append_format(&o->complaints, "there is no flag %s; did you mean %s?\n", own, nearest);
+    else
+        buf_append_format(&o->complaints, "there is no flag %s; see --help\n", own);
+    return false;
+}
+
+bool options_read_flags(options *o, int count, char **words)
+{
+    bool is_fine = true;
+    for (int i = 0; i < count; i++) {
+        const char *word = words[i];
+        size_t length = strcspn(word, "=");
+        const char *text = word[length] ? word + length + 1 : NULL;
+        bool is_file;
+        option *item = find_named(o, is_flag_of, word, length, &is_file);
+        if (!item) {
+            is_fine = complain_of_flag(o, word, length);
+            continue;
+        }
+        if (!text && item->row->kind == SETTING_SWITCH)
+            text = "true";
+        else if (!text && i + 1 < count)
+            text = words[++i];
+        char origin[MOST_NAME];
+        snprintf(origin, sizeof origin, "%.*s", (int)length, word);
+        if (text)
+            is_fine &= store(o, item, origin, is_file, text);
+        else
+            buf_append_format(&o->complaints, "%s needs a value\n", origin), is_fine = false;
+    }
+    return is_fine;
+}

@@ -1,0 +1,328 @@
+/* See setting.h. */
+#include "base/setting.h"
+
+#include "base/nearest.h"
+#include "base/quantity.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MOST_NAMES = 128, MOST_PATH = 128, MOST_SECRET = 65536 };
+
+/* ---- reading ---- */
+
+static const char *const switch_words[] = {"false", "true", "no", "yes", "off", "on", "0", "1", NULL};
+
+static bool read_word(const char *text, const char *const *words, int *which)
+{
+    for (*which = 0; words[*which]; ++*which)
+        if (strcmp(words[*which], text) == 0)
+            return true;
+    return false;
+}
+
+static bool refuse(buf *problem, const char *text, const char *what)
+{
+    buf_append_format(problem, "\"%s\" is not %s", text, what);
+    return false;
+}
+
+static bool refuse_choice(const setting *row, const char *text, buf *problem)
+{
+    buf_append_format(problem, "\"%s\" is none of ", text);
+    for (size_t i = 0; row->choices[i]; i++)
+        buf_append_format(problem, "%s%s", i ? ", " : "", row->choices[i]);
+    return false;
+}
+
+static void append_number(const setting *row, int64_t number, buf *out)
+{
+    if (row->kind == SETTING_DURATION)
+        duration_append(out, number);
+    else if (row->kind == SETTING_SIZE)
+        size_append(out, number);
+    else
+        buf_append_format(out, "%" PRId64, number);
+}
+
+static bool read_number(const setting *row, const char *text, void *place, buf *problem)
+{
+    int64_t number;
+    if (row->kind == SETTING_NUMBER && !text_read_number(text, &number))
+        return refuse(problem, text, "a whole number from 0 on");
+    if (row->kind == SETTING_DURATION && !duration_read(text, &number))
+        return refuse(problem, text, DURATION_FORM);
+    if (row->kind == SETTING_SIZE && !size_read(text, &number))
+        return refuse(problem, text, SIZE_FORM);
+    bool is_low = number < row->least, is_high = row->most && number > row->most;
+    if (is_low || is_high) {
+        buf_append_format(problem, "\"%s\" is too %s; it can be ", text, is_low ? "little" : "much");
+        append_number(row, row->least, problem);
+        buf_append_text(problem, row->most ? " to " : " or more");
+        if (row->most)
+            append_number(row, row->most, problem);
+        return false;
+    }
+    number = number ? number : row->zero;
+    memcpy(place, &number, sizeof number);
+    return true;
+}
+
+/* The next item of "a, b", without the spaces around it. False: there is none. */
+static bool next_item(const char **at, const char **item, size_t *length)
+{
+    *at += strspn(*at, ", ");
+    *item = *at;
+    *length = strcspn(*at, ",");
+    *at += *length;
+    while (*length && (*item)[*length - 1] == ' ')
+        --*length;
+    return *length > 0;
+}
+
+static bool read_list(const char *text, setting_list *list, arena *memory)
+{
+    const char *item;
+    size_t length, capacity = 0;
+    *list = (setting_list){0};
+    while (next_item(&text, &item, &length)) {
+        list->items = arena_grow(memory, (void *)list->items, list->count, &capacity, sizeof *list->items);
+        if (!list->items || !(list->items[list->count++] = arena_dup(memory, item, length)))
+            return false;
+    }
+    return true;
+}
+
+static bool read_pairs(const char *text, setting_pairs *pairs, arena *memory, buf *problem)
+{
+    const char *item;
+    size_t length, capacity = 0;
+    *pairs = (setting_pairs){0};
+    while (next_item(&text, &item, &length)) {
+        const char *equals = memchr(item, '=', length);
+        if (!equals || equals == item) {
+            buf_append_format(problem, "\"%.*s\" is not NAME=VALUE", (int)length, item);
+            return false;
+        }
+        pairs->items = arena_grow(memory, pairs->items, pairs->count, &capacity, sizeof *pairs->items);
+        if (!pairs->items)
+            return false;
+        setting_pair *pair = &pairs->items[pairs->count++];
+        pair->name = arena_dup(memory, item, (size_t)(equals - item));
+        pair->value = arena_dup(memory, equals + 1, length - (size_t)(equals - item) - 1);
+        if (!pair->name || !pair->value)
+            return false;
+    }
+    return true;
+}
+
+bool setting_read(const setting *row, const char *text, void *target, arena *memory, buf *problem)
+{
+    void *place = (char *)target + row->offset;
+    int which;
+    switch (row->kind) {
+    case SETTING_TEXT:
+        memcpy(place, &text, sizeof text);
+        return true;
+    case SETTING_SWITCH:
+        if (!read_word(text, switch_words, &which))
+            return refuse(problem, text, "true or false");
+        *(bool *)place = which & 1;
+        return true;
+    case SETTING_CHOICE:
+        return read_word(text, row->choices, &which) ? (memcpy(place, &which, sizeof which), true)
+                                                     : refuse_choice(row, text, problem);
+    case SETTING_LIST:
+        return read_list(text, place, memory);
+    case SETTING_PAIRS:
+        return read_pairs(text, place, memory, problem);
+    case SETTING_GROUP:
+    case SETTING_OTHER:
+        buf_append_text(problem, "can be given in a file only");
+        return false;
+    default:
+        return read_number(row, text, place, problem);
+    }
+}
+
+bool setting_read_secret(const setting *row, const char *path, void *target, arena *memory, buf *problem)
+{
+    char text[MOST_SECRET];
+    FILE *in = fopen(path, "re");
+    size_t length = in ? fread(text, 1, sizeof text, in) : 0;
+    bool is_wrong = !in || ferror(in);
+    int reason = errno;
+    if (in)
+        fclose(in);
+    if (is_wrong) {
+        buf_append_format(problem, "%s: %s", path, strerror(reason));
+        return false;
+    }
+    if (length && text[length - 1] == '\n')
+        length--;
+    if (!length || length == sizeof text || memchr(text, '\0', length)) {
+        buf_append_format(problem, "%s: %s", path,
+                          !length                 ? "is empty"
+                          : length == sizeof text ? "is too large for a secret"
+                                                  : "has a NUL byte");
+        return false;
+    }
+    const char *copy = arena_dup(memory, text, length);
+    return copy && setting_read(row, copy, target, memory, problem);
+}
+
+void setting_preset(const setting *table, void *target, arena *memory)
+{
+    buf problem;
+    buf_init(&problem, 0);
+    for (const setting *row = table; row->name; row++)
+        if (row->kind == SETTING_GROUP)
+            setting_preset(row->group, (char *)target + row->offset, memory);
+        else if (row->preset)
+            (void)setting_read(row, row->preset, target, memory, &problem);
+    buf_clear(&problem);
+}
+
+/* ---- writing ---- */
+
+/* "redis://user:***@host" */
+static void append_without_password(const char *text, buf *out)
+{
+    const char *start = strstr(text, "://");
+    start = start ? start + 3 : text;
+    const char *at = strrchr(start, '@');
+    const char *colon = at ? memchr(start, ':', (size_t)(at - start)) : NULL;
+    if (!colon) {
+        buf_append_text(out, text);
+        return;
+    }
+    buf_append(out, text, (size_t)(colon + 1 - text));
+    buf_append_format(out, "***%s", at);
+}
+
+static void append_text(const setting *row, const char *text, buf *out)
+{
+    if (!text || !*text)
+        return;
+    if (row->is_secret)
+        buf_append_text(out, "***");
+    else if (row->has_password)
+        append_without_password(text, out);
+    else
+        buf_append_text(out, text);
+}
+
+void setting_append(const setting *row, const void *target, buf *out)
+{
+    const void *place = (const char *)target + row->offset;
+    switch (row->kind) {
+    case SETTING_TEXT:
+        append_text(row, *(const char *const *)place, out);
+        break;
+    case SETTING_SWITCH:
+        buf_append_text(out, switch_words[*(const bool *)place]);
+        break;
+    case SETTING_CHOICE:
+        buf_append_text(out, row->choices[*(const int *)place]);
+        break;
+    case SETTING_LIST: {
+        const setting_list *list = place;
+        for (size_t i = 0; i < list->count; i++)
+            buf_append_format(out, "%s%s", i ? "," : "", list->items[i]);
+        break;
+    }
+    case SETTING_PAIRS: {
+        const setting_pairs *pairs = place;
+        for (size_t i = 0; i < pairs->count; i++)
+            buf_append_format(out, "%s%s=%s", i ? "," : "", pairs->items[i].name, pairs->items[i].value);
+        break;
+    }
+    case SETTING_GROUP:
+    case SETTING_OTHER:
+        break;
+    default: {
+        int64_t number = *(const int64_t *)place;
+        append_number(row, row->zero && number == row->zero ? 0 : number, out);
+    }
+    }
+}
+
+void setting_append_form(const setting *row, buf *out)
+{
+    static const char *const forms[] = {
+        [SETTING_TEXT] = "TEXT",           [SETTING_NUMBER] = "NUMBER",      [SETTING_DURATION] = "DURATION",
+        [SETTING_SIZE] = "SIZE",           [SETTING_SWITCH] = "true|false",  [SETTING_LIST] = "[TEXT, ...]",
+        [SETTING_PAIRS] = "{NAME: VALUE}", [SETTING_GROUP] = "{KEY: VALUE}", [SETTING_OTHER] = "VALUE",
+    };
+    if (row->value || row->kind != SETTING_CHOICE) {
+        buf_append_text(out, row->value ? row->value : forms[row->kind]);
+        return;
+    }
+    for (size_t i = 0; row->choices[i]; i++)
+        buf_append_format(out, "%s%s", i ? "|" : "", row->choices[i]);
+}
+
+bool setting_is_same(const setting *row, const void *a, const void *b)
+{
+    setting shown = *row; /* passwords count */
+    shown.is_secret = shown.has_password = false;
+    buf left, right;
+    buf_init(&left, 0);
+    buf_init(&right, 0);
+    setting_append(&shown, a, &left);
+    setting_append(&shown, b, &right);
+    bool is_same = left.length == right.length && (!left.length || memcmp(left.data, right.data, left.length) == 0);
+    buf_clear(&left);
+    buf_clear(&right);
+    return is_same;
+}
+
+/* ---- tables ---- */
+
+const setting *setting_find(const setting *table, const char *name)
+{
+    for (; table->name; table++)
+        if (strcmp(table->name, name) == 0 || (table->alias && strcmp(table->alias, name) == 0))
+            return table;
+    return NULL;
+}
+
+const setting *setting_find_secret(const setting *table, const char *name)
+{
+    size_t length = strlen(name), end = strlen("_file");
+    if (length <= end || strcmp(name + length - end, "_file") != 0)
+        return NULL;
+    for (; table->name; table++)
+        if (table->is_secret && strlen(table->name) == length - end && strncmp(table->name, name, length - end) == 0)
+            return table;
+    return NULL;
+}
+
+const char *setting_nearest(const setting *table, const char *name)
+{
+    const char *names[MOST_NAMES];
+    size_t count = 0;
+    for (; table->name && count < MOST_NAMES; table++)
+        names[count++] = table->name;
+    return nearest_word(name, names, count);
+}
+
+static void walk(const setting *table, const char *path, void *target, setting_each each, void *arg)
+{
+    char own[MOST_PATH];
+    for (const setting *row = table; row->name; row++) {
+        snprintf(own, sizeof own, "%s%s%s", path, *path ? "." : "", row->name);
+        if (row->kind == SETTING_GROUP)
+            walk(row->group, own, target ? (char *)target + row->offset : NULL, each, arg);
+        else
+            each(row, own, target, arg);
+    }
+}
+
+void setting_walk(const setting *table, void *target, setting_each each, void *arg)
+{
+    walk(table, "", target, each, arg);
+}
