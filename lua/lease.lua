@@ -3,7 +3,7 @@
 -- KEYS: pending, active, lease, paused, parked
 -- ARGV: prefix of the queue's task keys, n, score of the lease (s, with the tag of this call as fraction),
 --       prefix of the channels that wake servers ("": no server is parked), name of the queue
--- Result: tasks still pending (-1: the queue is paused), then id and message of each task taken
+-- Result: tasks still pending (-1: the queue is paused), then id, message and pending_since of each task taken
 --
 -- An id without a message is dropped (its message answers nil): nobody could ever run it. The first write is a
 -- removal, so that a full Redis still drains; before it, keys of a wrong type stop the script.
@@ -35,19 +35,21 @@ end
 for i = 1, #ids do
     local id = ids[i]
     local task = task_prefix .. id
-    local message = redis.pcall('HGET', task, 'msg')
+    local found = redis.pcall('HMGET', task, 'msg', 'pending_since')
     result[#result + 1] = id
-    if type(message) == 'string' then
+    if found[1] then
         taken[#taken + 1] = id
         leases[#leases + 1] = score
         leases[#leases + 1] = id
         redis.call('HDEL', task, 'pending_since')
         redis.call('HSET', task, 'state', 'active')
-        result[#result + 1] = message
+        result[#result + 1] = found[1]
+        result[#result + 1] = found[2]
     else
-        if message == false then
+        if not found.err then
             redis.call('DEL', task)
         end
+        result[#result + 1] = false
         result[#result + 1] = false
     end
 end

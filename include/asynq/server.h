@@ -114,6 +114,47 @@ ASYNQ_API int asynq_write_result(asynq_job *job, const void *data, size_t length
  */
 ASYNQ_API void asynq_complete(asynq_job *job, int outcome);
 
+/*
+ * Calls `cb` once when the cancel mark is set: on the server's loop thread, with a lock held, so it must be short and
+ * call nothing of the library; or at once, if it is set already. Not after asynq_complete() or the handler's end.
+ * `cb` NULL: no more. Thread: the one that runs the job.
+ */
+ASYNQ_API void asynq_job_on_cancel(asynq_job *job, void (*cb)(asynq_job *job, void *arg), void *arg);
+
+/*
+ * A pointer that the program hangs on a job, for instance in on_start, so that handler and on_end find it. NULL at
+ * first. The library does not look at it; it is not set while another thread asks for it.
+ */
+ASYNQ_API void asynq_job_set_data(asynq_job *job, void *data);
+ASYNQ_API void *asynq_job_data(const asynq_job *job);
+
+/* ---- attempts ---- */
+
+/* What became of a task after an attempt. */
+typedef enum asynq_attempt_end {
+    ASYNQ_ATTEMPT_COMPLETED = 0,
+    ASYNQ_ATTEMPT_RETRIED = 1,    /* it failed and will be tried again */
+    ASYNQ_ATTEMPT_ARCHIVED = 2,   /* it failed for good */
+    ASYNQ_ATTEMPT_REVOKED = 3,    /* it was dropped */
+    ASYNQ_ATTEMPT_PUT_OFF = 4,    /* it will be tried again and has not failed: snoozed, or is_failure said so */
+    ASYNQ_ATTEMPT_GIVEN_BACK = 5, /* the server was shut down; it is pending again */
+    ASYNQ_ATTEMPT_LOST = 6        /* the lease was lost; whoever has it now decides */
+} asynq_attempt_end;
+
+/* "completed", "retried" and so on; "?" for other values. */
+ASYNQ_API const char *asynq_attempt_end_name(asynq_attempt_end end);
+
+/* An attempt that has ended. Everything belongs to the library and lasts for the call. Times are Unix ms. */
+typedef struct asynq_attempt {
+    const asynq_job *job;
+    asynq_attempt_end end;
+    const char *error;        /* "" if it did not fail */
+    int64_t pending_since_ms; /* when it could have been started; 0: unknown */
+    int64_t started_at_ms;
+    int64_t ended_at_ms;
+    int64_t next_at_ms; /* of the next attempt; 0: there is none, or nobody knows */
+} asynq_attempt;
+
 /* ---- routes ---- */
 
 typedef int (*asynq_handler)(asynq_job *job, void *arg);
@@ -278,6 +319,14 @@ typedef struct asynq_server_options {
     asynq_log_cb log; /* default: no log; asynq_serve() logs to standard error */
     void *log_arg;
     asynq_log_level log_level;
+
+    /*
+     * Each attempt, before its handler is called, and when it has ended: when what becomes of the task is decided,
+     * which is then written to Redis. For each start there is one end, unless the process dies. After an attempt that
+     * ran out of time, was cancelled or lost, the handler may still be running.
+     */
+    void (*on_start)(asynq_job *job, void *arg);
+    void (*on_end)(const asynq_attempt *attempt, void *arg);
 } asynq_server_options;
 
 #define ASYNQ_SERVER_OPTIONS_INIT .size = sizeof(asynq_server_options)

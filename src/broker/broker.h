@@ -109,7 +109,8 @@ ASYNQ_MUST_CHECK int broker_publish_queue(redis_conn *conn, bytes queue, broker_
 
 typedef struct leased_task {
     bytes id;
-    bytes message; /* data NULL: the id had no message and was dropped */
+    bytes message;         /* data NULL: the id had no message and was dropped */
+    int64_t pending_since; /* Unix ns; 0: unknown */
 } leased_task;
 
 enum { BROKER_QUEUE_PAUSED = -1 };

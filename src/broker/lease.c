@@ -48,17 +48,14 @@ int64_t broker_lease_waiting(const redis_value *reply)
 
 size_t broker_lease_count(const redis_value *reply)
 {
-    return reply->count ? (reply->count - 1) / 2 : 0;
-}
-
-static leased_task task_at(const redis_value *reply, size_t index)
-{
-    return (leased_task){redis_value_at(reply, index)->text, redis_value_at(reply, index + 1)->text};
+    return reply->count ? (reply->count - 1) / 3 : 0;
 }
 
 leased_task broker_lease_task(const redis_value *reply, size_t index)
 {
-    return task_at(reply, 1 + 2 * index);
+    size_t at = 1 + 3 * index;
+    return (leased_task){redis_value_at(reply, at)->text, redis_value_at(reply, at + 1)->text,
+                         redis_value_integer(redis_value_at(reply, at + 2))};
 }
 
 int broker_read_back(redis_conn *conn, const queue_keys *keys, lease_score score, broker_cb cb, void *arg)
@@ -79,7 +76,7 @@ size_t broker_read_back_count(const redis_value *reply)
 
 leased_task broker_read_back_task(const redis_value *reply, size_t index)
 {
-    return task_at(reply, 2 * index);
+    return (leased_task){redis_value_at(reply, 2 * index)->text, redis_value_at(reply, 2 * index + 1)->text, 0};
 }
 
 int broker_renew(redis_conn *conn, const queue_keys *keys, const renew_item *items, size_t count, int64_t second,

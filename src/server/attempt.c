@@ -20,6 +20,45 @@ void slot_free(asynq_job *job)
     job->queue->server->slots_free++;
 }
 
+/* ---- who hears of it ---- */
+
+static void attempt_tell_start(asynq_job *job)
+{
+    asynq_server *server = job->queue->server;
+    job->is_told = true;
+    if (server->options.on_start)
+        server->options.on_start(job, server->options.arg);
+}
+
+void attempt_tell_end(asynq_job *job, asynq_attempt_end end, const char *error, int64_t next_at_ms)
+{
+    asynq_server *server = job->queue->server;
+    if (!job->is_told)
+        return;
+    job->is_told = false;
+    if (server->options.on_end)
+        server->options.on_end(&(asynq_attempt){.job = job,
+                                                .end = end,
+                                                .error = error,
+                                                .pending_since_ms = job->pending_since_ns / NS_PER_MS,
+                                                .started_at_ms = job->started_at_ns / NS_PER_MS,
+                                                .ended_at_ms = clock_now_ns() / NS_PER_MS,
+                                                .next_at_ms = next_at_ms},
+                               server->options.arg);
+}
+
+static const char *const end_names[] = {
+    [ASYNQ_ATTEMPT_COMPLETED] = "completed", [ASYNQ_ATTEMPT_RETRIED] = "retried",
+    [ASYNQ_ATTEMPT_ARCHIVED] = "archived",   [ASYNQ_ATTEMPT_REVOKED] = "revoked",
+    [ASYNQ_ATTEMPT_PUT_OFF] = "put off",     [ASYNQ_ATTEMPT_GIVEN_BACK] = "given back",
+    [ASYNQ_ATTEMPT_LOST] = "lost",
+};
+
+const char *asynq_attempt_end_name(asynq_attempt_end end)
+{
+    return (size_t)end < sizeof end_names / sizeof *end_names ? end_names[end] : "?";
+}
+
 static void attempt_returned(asynq_server *server, asynq_job *job);
 
 /* ---- beginning ---- */
@@ -90,6 +129,7 @@ void attempt_start(asynq_job *job)
     int64_t left_ms = (job->deadline_ns - now_ns) / NS_PER_MS + 1;
     int64_t day_ms = 24 * 3600 * MS_PER_SECOND;
     loop_timer_set(&job->deadline_timer, left_ms < day_ms ? left_ms : day_ms);
+    attempt_tell_start(job);
     if (job->route->kind == ASYNQ_HANDLER_ASYNC)
         attempt_run_on_loop(job);
     else
@@ -155,6 +195,7 @@ void attempt_begin(served_queue *queue, leased_task task, const held_lease *leas
             job_unref(job);
         return;
     }
+    job->pending_since_ns = task.pending_since;
     slot_take(job);
     if (server->fetching)
         attempt_run(job);
@@ -181,6 +222,7 @@ static void attempt_leave_running(asynq_job *job)
 void attempt_forget(asynq_job *job)
 {
     served_queue *queue = job->queue;
+    attempt_tell_end(job, ASYNQ_ATTEMPT_LOST, "the server has lost the task", 0);
     job->state = JOB_GONE;
     HASH_DEL(queue->jobs, job);
     if (!job->settle_score[0]) {
@@ -212,6 +254,7 @@ void attempt_lease_lost(asynq_job *job, const char *reason)
         job_cancel(job);
         if (server->options.on_error)
             server->options.on_error(job, "asynq: task lease expired", server->options.arg);
+        attempt_tell_end(job, ASYNQ_ATTEMPT_LOST, reason, 0);
         attempt_leave_running(job);
         attempt_forget(job);
     } else if (job->state == JOB_UNSETTLED) {
@@ -224,6 +267,7 @@ void attempt_requeue(asynq_job *job)
 {
     job_cancel(job);
     attempt_leave_running(job);
+    attempt_tell_end(job, ASYNQ_ATTEMPT_GIVEN_BACK, "given back unfinished", 0);
     job->way = SETTLE_REQUEUE;
     settle_add(job);
 }

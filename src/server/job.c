@@ -83,6 +83,8 @@ bool job_claim(asynq_job *job, int outcome)
 void job_hand_back(asynq_job *job, int outcome)
 {
     job_port *port = job->port;
+    if (job->on_cancel)
+        asynq_job_on_cancel(job, NULL, NULL);
     if (!job_claim(job, outcome))
         return;
     job->port_next = NULL;
@@ -234,7 +236,9 @@ int64_t job_effective_deadline_ns(const task_message *message, int64_t now_ns)
 void job_cancel(asynq_job *job)
 {
     pthread_mutex_lock(&job->port->lock);
-    job->cancelled = true;
+    bool is_first = !atomic_exchange(&job->cancelled, true);
+    if (is_first && job->on_cancel)
+        job->on_cancel(job, job->on_cancel_arg);
     pthread_cond_broadcast(&job->port->cancelled);
     pthread_mutex_unlock(&job->port->lock);
 }
@@ -312,6 +316,26 @@ bool asynq_job_wait_cancelled(asynq_job *job, int64_t timeout_ms)
         problem = pthread_cond_timedwait(&job->port->cancelled, &job->port->lock, &until);
     pthread_mutex_unlock(&job->port->lock);
     return job->cancelled;
+}
+
+void asynq_job_on_cancel(asynq_job *job, void (*cb)(asynq_job *job, void *arg), void *arg)
+{
+    pthread_mutex_lock(&job->port->lock);
+    job->on_cancel = cb;
+    job->on_cancel_arg = arg;
+    if (cb && job->cancelled)
+        cb(job, arg);
+    pthread_mutex_unlock(&job->port->lock);
+}
+
+void asynq_job_set_data(asynq_job *job, void *data)
+{
+    job->data = data;
+}
+
+void *asynq_job_data(const asynq_job *job)
+{
+    return job->data;
 }
 
 static void fail_with(asynq_job *job, const char *format, va_list args)

@@ -37,7 +37,8 @@ struct asynq_job {
     task_message message;
     const char *id, *type, *queue_name;
     size_t id_length;
-    int64_t deadline_ns; /* wall clock */
+    int64_t deadline_ns;      /* wall clock */
+    int64_t pending_since_ns; /* 0: unknown */
     int64_t started_at_ns;
     const asynq_route *route;  /* the one to run */
     const asynq_route *policy; /* the innermost one, which says how; NULL: the task did not get so far */
@@ -48,6 +49,9 @@ struct asynq_job {
     buf error_text;
     buf result;
 
+    void *data;                                   /* the program's */
+    void (*on_cancel)(asynq_job *job, void *arg); /* under the port's lock */
+    void *on_cancel_arg;
     _Atomic bool cancelled;
     _Atomic bool handed_back;
     struct asynq_job *port_next;
@@ -61,6 +65,7 @@ struct asynq_job {
     uint64_t number;          /* order of leasing in the queue */
     bool holds_thread;        /* a slot is taken until the handler returns */
     bool holds_slot;
+    bool is_told;        /* on_start was called, and on_end will be */
     bool recorded;       /* stands in the workers' record in Redis */
     uint64_t renewed_in; /* the sweep that looked at it last */
     loop_timer deadline_timer;

@@ -89,29 +89,44 @@ static const char *error_text(int outcome, const char *given, char *room, size_t
     return room;
 }
 
+/* `job->way` is decided. */
+static void tell_end(asynq_job *job, int outcome, const char *error)
+{
+    int64_t again_at_ms = job->settle_at > INT64_MAX / MS_PER_SECOND ? INT64_MAX : job->settle_at * MS_PER_SECOND;
+    if (job->way == SETTLE_RETRY)
+        attempt_tell_end(job, ASYNQ_ATTEMPT_RETRIED, error, again_at_ms);
+    else if (job->way == SETTLE_AGAIN)
+        attempt_tell_end(job, ASYNQ_ATTEMPT_PUT_OFF, error, again_at_ms);
+    else if (job->way == SETTLE_ARCHIVE)
+        attempt_tell_end(job, ASYNQ_ATTEMPT_ARCHIVED, error, 0);
+    else
+        attempt_tell_end(job, outcome == ASYNQ_REVOKED ? ASYNQ_ATTEMPT_REVOKED : ASYNQ_ATTEMPT_COMPLETED, error, 0);
+}
+
 void outcome_decide(asynq_job *job, int outcome, const char *given)
 {
     asynq_server *server = job->queue->server;
     int64_t now_ns = clock_now_ns();
     char room[64];
+    const char *error = outcome == ASYNQ_DONE ? "" : error_text(outcome, given, room, sizeof room);
     bool is_written;
     if (outcome == ASYNQ_DONE) {
         is_written = decide_success(job, now_ns);
     } else if (outcome == ASYNQ_SNOOZED) {
-        const char *reason = error_text(outcome, given, room, sizeof room);
-        job->settle_at = retry_at(job, reason, now_ns);
-        is_written = decide_again(job, reason);
+        job->settle_at = retry_at(job, error, now_ns);
+        is_written = decide_again(job, error);
     } else {
-        const char *error = error_text(outcome, given, room, sizeof room);
         if (server->options.on_error && !job->settle_score[0])
             server->options.on_error(job, error, server->options.arg);
         job->way = SETTLE_DONE;
         is_written = outcome == ASYNQ_REVOKED || decide_failure(job, outcome != ASYNQ_SKIP_RETRY, error, now_ns);
     }
-    if (is_written)
+    if (is_written) {
+        tell_end(job, outcome, error);
         settle_add(job);
-    else
+    } else {
         attempt_forget(job); /* the lease runs out and the task comes back */
+    }
 }
 
 void outcome_put_off(asynq_job *job, int64_t pause_ms, const char *reason)

@@ -255,6 +255,8 @@ void attempt_requeue(asynq_job *job);
 /* Takes a job whose outcome is decided out of our books. */
 void attempt_forget(asynq_job *job);
 void attempt_take_returned(void *server);
+/* What has become of it is decided; on_end hears of it once. */
+void attempt_tell_end(asynq_job *job, asynq_attempt_end end, const char *error, int64_t next_at_ms);
 
 /* One of `concurrency`; a job has at most one. */
 void slot_take(asynq_job *job);

@@ -6,7 +6,8 @@
  *
  * sleep_ms ends early when the job is cancelled, unless stubborn; "times" limits a failure to the first n attempts, and
  * snoozing to n times in all; pause_ms is for retry_in and snooze.
- * Types that begin with "async:" run on the loop and are completed from another thread. Each start and end is a line
+ * Types that begin with "async:" run on the loop and are completed from another thread; those that begin with "hang:"
+ * when they are cancelled. Each start and end is a line
  * in the ledger file: "start|end <queue> <id> <retry> <time in us>".
  */
 #include "peer.h"
@@ -140,6 +141,44 @@ static int handle_async(asynq_job *job, void *arg)
     return ASYNQ_LATER;
 }
 
+typedef struct hanging {
+    asynq_job *job;
+    int ends[2]; /* a byte passes when the job is cancelled */
+} hanging;
+
+static void hang_cancelled(asynq_job *job, void *arg)
+{
+    (void)job;
+    (void)!write(((hanging *)arg)->ends[1], "", 1);
+}
+
+static void *complete_when_cancelled(void *arg)
+{
+    hanging *own = arg;
+    char byte;
+    (void)!read(own->ends[0], &byte, 1);
+    close(own->ends[0]);
+    close(own->ends[1]);
+    note("cancelled %s", asynq_job_id(own->job));
+    asynq_complete(own->job, ASYNQ_DONE);
+    free(own);
+    return NULL;
+}
+
+static int handle_hanging(asynq_job *job, void *arg)
+{
+    (void)arg;
+    pthread_t thread;
+    hanging *own = calloc(1, sizeof *own);
+    own->job = job;
+    if (pipe(own->ends) || pthread_create(&thread, NULL, complete_when_cancelled, own))
+        return asynq_fail(job, "no thread");
+    pthread_detach(thread);
+    ledger_write("start", job);
+    asynq_job_on_cancel(job, hang_cancelled, own);
+    return ASYNQ_LATER;
+}
+
 static int handle_deadline(asynq_job *job, void *arg)
 {
     (void)arg;
@@ -182,6 +221,26 @@ static void on_error(const asynq_job *job, const char *error, void *arg)
 {
     (void)arg;
     note("error %s %s", asynq_job_id(job), error);
+}
+
+/* The id is kept as the job's data, to see that it stays with the job. */
+static void on_start(asynq_job *job, void *arg)
+{
+    (void)arg;
+    asynq_job_set_data(job, strdup(asynq_job_id(job)));
+    note("attempt of %s starts", asynq_job_id(job));
+}
+
+static void on_end(const asynq_attempt *attempt, void *arg)
+{
+    (void)arg;
+    char *id = asynq_job_data(attempt->job);
+    int64_t next_ms = attempt->next_at_ms ? attempt->next_at_ms - attempt->ended_at_ms : 0;
+    note("attempt %d of %s is %s: \"%s\"; waited %" PRId64 ", ran %" PRId64 ", again in %" PRId64,
+         asynq_job_retry_count(attempt->job), id ? id : "?", asynq_attempt_end_name(attempt->end), attempt->error,
+         attempt->pending_since_ms ? attempt->started_at_ms - attempt->pending_since_ms : -1,
+         attempt->ended_at_ms - attempt->started_at_ms, next_ms);
+    free(id);
 }
 
 static void on_log(asynq_log_level level, const char *text, void *arg)
@@ -238,6 +297,7 @@ static int build_mux(bool with_middleware, asynq_error *error)
         {.pattern = "load", .handler = handle},
         {.pattern = "t", .handler = handle},
         {.pattern = "async:", .handler = handle_async, .kind = ASYNQ_HANDLER_ASYNC},
+        {.pattern = "hang:", .handler = handle_hanging, .kind = ASYNQ_HANDLER_ASYNC},
         {.pattern = "later:", .handler = handle_async},
         {.pattern = "inline:", .handler = handle, .kind = ASYNQ_HANDLER_ASYNC},
         {.pattern = "deadline", .handler = handle_deadline},
@@ -305,6 +365,7 @@ static json_t *start(json_t *arguments)
     if (!status)
         status = add_routes(mux, json_object_get(arguments, "routes"), &error);
     aggregate_ms = json_integer_value(json_object_get(arguments, "aggregate_ms"));
+    bool tells = json_is_true(json_object_get(arguments, "attempts"));
     asynq_server_options options = {
         ASYNQ_SERVER_OPTIONS_INIT,
         .redis = peer_redis,
@@ -322,6 +383,8 @@ static json_t *start(json_t *arguments)
         .health_interval_ms = json_integer_value(json_object_get(arguments, "health_ms")),
         .shutdown_timeout_ms = json_integer_value(json_object_get(arguments, "shutdown_ms")),
         .park_from = getenv("ASYNQ_PEER_PARK_FROM") ? atoi(getenv("ASYNQ_PEER_PARK_FROM")) : 0,
+        .on_start = tells ? on_start : NULL,
+        .on_end = tells ? on_end : NULL,
         .log = on_log,
         .log_level = getenv("ASYNQ_PEER_LOG") ? ASYNQ_LOG_DEBUG : ASYNQ_LOG_INFO,
     };
