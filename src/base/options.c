@@ -6,6 +6,7 @@
 #include "base/nearest.h"
 
 #include <ctype.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,10 +22,13 @@ typedef struct option {
 struct options {
     const setting *table;
     const char *prefix;
+    const char *const *others;
     arena memory;
     option items[MOST_OPTIONS];
     size_t count;
-    settings *file; /* texts of the target live in it */
+    settings *file;                /* texts of the target live in it */
+    settings *texts[MOST_OPTIONS]; /* the same of values that were read as YAML from elsewhere */
+    size_t text_count;
     const char *file_path;
     buf complaints, warnings;
 };
@@ -55,13 +59,14 @@ static void note_option(const setting *row, const char *path, void *target, void
         o->items[o->count++] = (option){row, copy, target, NULL};
 }
 
-options *options_new(const setting *table, const char *prefix, void *target)
+options *options_new(const setting *table, const char *prefix, const char *const *others, void *target)
 {
     options *o = mem_calloc(1, sizeof *o);
     if (!o)
         return NULL;
     o->table = table;
     o->prefix = prefix;
+    o->others = others;
     arena_init(&o->memory, 0);
     buf_init(&o->complaints, 0);
     buf_init(&o->warnings, 0);
@@ -75,6 +80,8 @@ void options_free(options *o)
     if (!o)
         return;
     settings_free(o->file);
+    while (o->text_count)
+        settings_free(o->texts[--o->text_count]);
     arena_clear(&o->memory);
     buf_clear(&o->complaints);
     buf_clear(&o->warnings);
@@ -222,9 +229,31 @@ static option *find_named(options *o, is_name_of is_name, const char *word, size
     return NULL;
 }
 
+/* A value that has no form of its own as a text is read as YAML: `[{type: "a:", command: {argv: [b]}}]`. */
+static bool store_yaml(options *o, option *item, const char *origin, const char *text)
+{
+    asynq_error error = {0};
+    settings *file = NULL;
+    int status = o->text_count < MOST_OPTIONS ? settings_open_text(&file, origin, text, &error) : ASYNQ_E_NO_MEMORY;
+    if (!status) {
+        o->texts[o->text_count++] = file;
+        status = item->row->read(file, settings_root(file), item->target, &error);
+    }
+    const char *all = file ? settings_complaints(file) : NULL;
+    if (all)
+        buf_append_text(&o->complaints, all);
+    else if (status)
+        buf_append_format(&o->complaints, "%s\n", error.text);
+    else
+        set_origin(o, item, origin);
+    return !status;
+}
+
 /* `origin` is the name by which it was given. */
 static bool store(options *o, option *item, const char *origin, bool is_file, const char *text)
 {
+    if (item->row->kind == SETTING_OTHER)
+        return store_yaml(o, item, origin, text);
     buf problem;
     buf_init(&problem, 0);
     bool is_read = (is_file ? setting_read_secret : setting_read)(item->row, text, item->target, &o->memory, &problem);
@@ -241,6 +270,9 @@ static void warn_of_variable(options *o, const char *name)
 {
     char names[MOST_OPTIONS][MOST_NAME];
     const char *list[MOST_OPTIONS];
+    for (size_t i = 0; o->others[i]; i++)
+        if (fnmatch(o->others[i], name + strlen(o->prefix) + 1, 0) == 0)
+            return;
     for (size_t i = 0; i < o->count; i++) {
         options_variable(o->prefix, o->items[i].path, names[i]);
         list[i] = names[i];

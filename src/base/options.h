@@ -12,8 +12,11 @@
 
 typedef struct options options;
 
-/* `prefix` begins the environment variables, "ASYNQD". The target is borrowed, and has the presets afterwards. */
-options *options_new(const setting *table, const char *prefix, void *target);
+/*
+ * `prefix` begins the environment variables, "ASYNQD"; `others` are patterns (fnmatch) of what is behind it where it is
+ * none of the options, up to NULL. The target is borrowed, and has the presets afterwards.
+ */
+options *options_new(const setting *table, const char *prefix, const char *const *others, void *target);
 /* Accepts NULL. The target's texts and lists end here. */
 void options_free(options *o);
 

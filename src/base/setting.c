@@ -135,13 +135,19 @@ bool setting_read(const setting *row, const char *text, void *target, arena *mem
     case SETTING_CHOICE:
         return read_word(text, row->choices, &which) ? (memcpy(place, &which, sizeof which), true)
                                                      : refuse_choice(row, text, problem);
-    case SETTING_LIST:
-        return read_list(text, place, memory);
-    case SETTING_PAIRS:
-        return read_pairs(text, place, memory, problem);
+    case SETTING_LIST: {
+        setting_list list;
+        bool is_read = read_list(text, &list, memory);
+        return is_read && memcpy(place, &list, sizeof list);
+    }
+    case SETTING_PAIRS: {
+        setting_pairs pairs;
+        bool is_read = read_pairs(text, &pairs, memory, problem);
+        return is_read && memcpy(place, &pairs, sizeof pairs);
+    }
     case SETTING_GROUP:
     case SETTING_OTHER:
-        buf_append_text(problem, "can be given in a file only");
+        buf_append_text(problem, "is more than a text"); /* options.h reads it as YAML */
         return false;
     default:
         return read_number(row, text, place, problem);

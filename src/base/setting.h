@@ -25,7 +25,7 @@ typedef enum setting_kind {
     SETTING_LIST,     /* setting_list; as one text: "a,b" */
     SETTING_PAIRS,    /* setting_pairs; as one text: "a=1,b=2" */
     SETTING_GROUP,    /* a mapping with a table of its own; its offsets count from this row's */
-    SETTING_OTHER     /* read() does it, from files only */
+    SETTING_OTHER     /* read() does it, from YAML */
 } setting_kind;
 
 typedef struct setting_list {

@@ -160,19 +160,46 @@ static int parse(settings *file, asynq_error *error)
     return ASYNQ_E_INVALID;
 }
 
-int settings_open(settings **made, const char *path, struct stat *state, asynq_error *error)
+static settings *settings_new(const char *path)
 {
     settings *file = mem_calloc(1, sizeof *file);
-    *made = NULL;
     if (!file)
-        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+        return NULL;
     buf_init(&file->text, MOST_BYTES);
     buf_init(&file->complaints, 0);
     arena_init(&file->memory, 0);
     file->path = mem_strdup(path);
-    int status = file->path ? read_bytes(file, state, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
+    if (file->path)
+        return file;
+    settings_free(file);
+    return NULL;
+}
+
+int settings_open(settings **made, const char *path, struct stat *state, asynq_error *error)
+{
+    settings *file = settings_new(path);
+    *made = NULL;
+    if (!file)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    int status = read_bytes(file, state, error);
     if (!status)
         status = parse(file, error);
+    if (status)
+        settings_free(file);
+    else
+        *made = file;
+    return status;
+}
+
+int settings_open_text(settings **made, const char *place, const char *text, asynq_error *error)
+{
+    settings *file = settings_new(place);
+    *made = NULL;
+    if (!file)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    buf_append_text(&file->text, text);
+    int status =
+        buf_failed(&file->text) ? error_set(error, ASYNQ_E_INVALID, "%s: is too long", place) : parse(file, error);
     if (status)
         settings_free(file);
     else

@@ -19,6 +19,8 @@ typedef struct fy_node settings_node;
  * YAML), or ASYNQ_E_NO_MEMORY.
  */
 ASYNQ_MUST_CHECK int settings_open(settings **made, const char *path, struct stat *state, asynq_error *error);
+/* The same for a text that stands somewhere else; complaints begin with `place` instead of a path. */
+ASYNQ_MUST_CHECK int settings_open_text(settings **made, const char *place, const char *text, asynq_error *error);
 /* Accepts NULL. */
 void settings_free(settings *file);
 

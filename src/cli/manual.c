@@ -1,45 +1,18 @@
 /* The manual page, made from the table of commands: "asynqctl manual" prints it, and the installation writes it. */
 #include "cli/commands.h"
 
+#include "base/mdoc.h"
+
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { LINE_MOST = 76 };
-
-/* In mdoc a backslash is an escape, and a line that begins with a dot or an apostrophe a request. */
-static void print_word(const char *word, size_t length, bool begins_line)
-{
-    if (begins_line && (*word == '.' || *word == '\''))
-        fputs("\\&", stdout);
-    for (size_t i = 0; i < length; i++)
-        fputs(word[i] == '\\' ? "\\e" : (char[2]){word[i]}, stdout);
-}
-
-/* Fills lines, and begins a new one with each sentence, as mdoc wants it. */
-static void print_text(const char *text)
-{
-    size_t column = 0;
-    bool ends_sentence = false;
-    for (const char *word = text; *word; word += strspn(word, " \n")) {
-        size_t length = strcspn(word, " \n");
-        bool begins_line = !column || ends_sentence || column + 1 + length > LINE_MOST;
-        if (column)
-            putchar(begins_line ? '\n' : ' ');
-        print_word(word, length, begins_line);
-        column = begins_line ? length : column + 1 + length;
-        ends_sentence = word[length - 1] == '.' && length > 1;
-        word += length;
-    }
-    putchar('\n');
-}
 
 /* A help text, which has neither a capital nor a full stop, as a sentence. */
 static void print_sentence(const char *text)
 {
     char sentence[512];
     snprintf(sentence, sizeof sentence, "%c%s.", toupper((unsigned char)*text), text + 1);
-    print_text(sentence);
+    mdoc_print(stdout, sentence);
 }
 
 static void print_flags(const cli_flag *flags)
@@ -74,7 +47,7 @@ static void print_command(const cli_command *command)
     if (command->aliases)
         printf("Also known as: %s.\n", command->aliases);
     if (command->details)
-        print_text(command->details);
+        mdoc_print(stdout, command->details);
     print_flags(command->flags);
 }
 
@@ -83,7 +56,7 @@ static void print_example(const cli_command *command)
     puts(".It");
     print_sentence(command->summary);
     printf(".Dl ");
-    print_word(command->example, strlen(command->example), false);
+    mdoc_print_word(stdout, command->example);
     putchar('\n');
 }
 
@@ -101,7 +74,8 @@ static void print_global_flags(void)
     puts(".Pp\nFlags of all commands:");
     print_flags(cli_global_flags);
     puts(".Pp");
-    print_text(
+    mdoc_print(
+        stdout,
         "Durations are written as 90s, 1h30m or 2d; times as 2026-01-02T15:04:05Z, as Unix seconds, or from now as "
         "-2h and +10m.");
 }
@@ -132,7 +106,7 @@ static void print_statuses(void)
     puts(".Sh EXIT STATUS\n.Bl -tag -width Ds");
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
         printf(".It %d\n", statuses[i].status);
-        print_text(statuses[i].meaning);
+        mdoc_print(stdout, statuses[i].meaning);
     }
     puts(".El");
 }
@@ -162,7 +136,8 @@ static void print_program(void)
          "them\n"
          ".Sh SYNOPSIS\n.Nm\n.Ar command\n.Op Ar argument ...\n.Op Ar flag ...\n.Sh DESCRIPTION\n"
          "The commands work on what Go's Asynq and libasynq keep in Redis.");
-    print_text(
+    mdoc_print(
+        stdout,
         "Work on many tasks goes in small steps, so that Redis serves others in between; what takes longer than a "
         "second shows its progress on a terminal.");
     puts(".Pp\nThe commands are:\n.Bl -tag -width Ds");

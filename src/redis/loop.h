@@ -79,6 +79,24 @@ void loop_timer_set(loop_timer *timer, int64_t delay_ms);
 bool loop_timer_is_set(const loop_timer *timer);
 void loop_timer_cancel(loop_timer *timer);
 
+/* ---- descriptors ---- */
+
+typedef void (*loop_watch_cb)(void *arg, bool can_read, bool can_write);
+
+typedef struct loop_watch {
+    struct event event;
+    loop *loop;
+    int fd;
+    loop_watch_cb cb; /* NULL: never made, or cleared */
+    void *arg;
+} loop_watch;
+
+/* Calls `cb` whenever the descriptor can be read from or written to, as loop_watch_set() says. Errors count as both. */
+void loop_watch_init(loop *l, loop_watch *watch, int fd, loop_watch_cb cb, void *arg);
+void loop_watch_set(loop_watch *watch, bool to_read, bool to_write);
+/* Before the descriptor is closed. */
+void loop_watch_clear(loop_watch *watch);
+
 /* ---- wake-ups from other threads ---- */
 
 typedef struct loop_waker {

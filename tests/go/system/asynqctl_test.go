@@ -241,7 +241,7 @@ func TestExportAndImport(t *testing.T) {
 // TestCluster: where a queue is in a Redis Cluster, as Go's inspector says it.
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
+	port := FreePort(t)
 	r := StartRedis(t, "--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes")
 	slots := []any{"CLUSTER", "ADDSLOTS"}
 	for slot := range 16384 {

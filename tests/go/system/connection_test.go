@@ -2,34 +2,15 @@ package system
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	. "github.com/hibiken/asynq/libasynq-tests/harness"
 )
-
-var lastPort atomic.Int32
-
-// freePort returns a port that nobody listens on. It lies below those that the kernel hands out by itself, so that no
-// other test gets it before our server does.
-func freePort(t *testing.T) int {
-	t.Helper()
-	for range 1000 {
-		port := 12000 + os.Getpid()%1000*10 + int(lastPort.Add(1))
-		if listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			listener.Close()
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return 0
-}
 
 func run(t *testing.T, dir, name string, arguments ...string) {
 	t.Helper()
@@ -76,7 +57,7 @@ func TestTLS(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	certificates(t, dir)
-	port := freePort(t)
+	port := FreePort(t)
 	file := func(name string) string { return filepath.Join(dir, name) }
 	r := StartRedis(t, "--tls-port", fmt.Sprint(port), "--tls-cert-file", file("server.crt"), "--tls-key-file",
 		file("server.key"), "--tls-ca-cert-file", file("ca.crt"), "--tls-auth-clients", "yes")
@@ -134,7 +115,7 @@ func TestBadAddresses(t *testing.T) {
 	} {
 		refusedWith(t, uri, -1, text)
 	}
-	port := freePort(t)
+	port := FreePort(t)
 	refusedWithin(t, 6*time.Second, fmt.Sprintf("redis://127.0.0.1:%d", port), -5, "Connection refused")
 	refusedWithin(t, 6*time.Second, "unix:///nowhere/redis.sock", -5, "No such file")
 	refusedWithin(t, 6*time.Second, "redis://no-such-host.invalid", -5, "Redis cannot be reached")
@@ -143,7 +124,7 @@ func TestBadAddresses(t *testing.T) {
 // TestTCP: a name with several addresses, and a database in the path.
 func TestTCP(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
+	port := FreePort(t)
 	r := StartRedis(t, "--port", fmt.Sprint(port), "--bind", "127.0.0.1")
 	for _, uri := range []string{"redis://localhost:%d", "redis://127.0.0.1:%d/", "redis://127.0.0.1:%d/3", "redis://[::ffff:127.0.0.1]:%d"} {
 		StartPeer(t, fmt.Sprintf(uri, port)).Must("ping", nil)

@@ -1,0 +1,82 @@
+/* See attempts.h. */
+#include "daemon/attempts.h"
+
+#include "base/alloc.h"
+#include "handler/handler.h"
+
+#include <string.h>
+
+void attempt_started(asynq_job *job, void *arg)
+{
+    (void)arg;
+    attempt_note *note = mem_calloc(1, sizeof *note);
+    if (note)
+        note->refs = 1;
+    asynq_job_set_data(job, note);
+}
+
+/* The second part of a traceparent, "00-<trace>-<span>-<flags>"; "" if there is none. `text` holds 33 bytes. */
+static const char *trace_of(const asynq_job *job, char *text)
+{
+    const char *parent = asynq_job_header(job, "traceparent");
+    text[0] = '\0';
+    if (parent && strlen(parent) >= 55 && parent[2] == '-' && parent[35] == '-') {
+        memcpy(text, parent + 3, 32);
+        text[32] = '\0';
+    }
+    return text;
+}
+
+static asynq_log_level level_of(asynq_attempt_end end)
+{
+    switch (end) {
+    case ASYNQ_ATTEMPT_RETRIED:
+    case ASYNQ_ATTEMPT_GIVEN_BACK:
+    case ASYNQ_ATTEMPT_LOST:
+        return ASYNQ_LOG_WARN;
+    case ASYNQ_ATTEMPT_ARCHIVED:
+        return ASYNQ_LOG_ERROR;
+    default:
+        return ASYNQ_LOG_INFO;
+    }
+}
+
+static void log_attempt(logger *log, const asynq_attempt *attempt, attempt_note *note)
+{
+    const asynq_job *job = attempt->job;
+    const char *error_class = note ? note->error_class : NULL;
+    char trace[33];
+    const char *outcome = asynq_attempt_end_name(attempt->end);
+    log_field fields[] = {
+        {.name = "outcome", .text = outcome},
+        {.name = "task", .text = asynq_job_id(job)},
+        {.name = "queue", .text = asynq_job_queue(job)},
+        {.name = "type", .text = asynq_job_type(job)},
+        {.name = "attempt", .number = asynq_job_retry_count(job) + 1},
+        {.name = "max_retry", .number = asynq_job_max_retry(job)},
+        {.name = "duration_ms", .number = attempt->ended_at_ms - attempt->started_at_ms},
+        {.name = "wait_ms", .number = attempt->started_at_ms - attempt->pending_since_ms},
+        {.name = "next_in_ms", .number = attempt->next_at_ms - attempt->ended_at_ms},
+        {.name = "error_class", .text = error_class ? error_class : ""},
+        {.name = "http_status", .number = note ? note->http_status : 0},
+        {.name = "trace_id", .text = trace_of(job, trace)},
+        {.name = "error", .text = attempt->error},
+    };
+    enum { WAIT = 7, NEXT = 8, STATUS = 10 };
+    if (!attempt->pending_since_ms)
+        fields[WAIT].text = "";
+    if (!attempt->next_at_ms)
+        fields[NEXT].text = "";
+    if (!fields[STATUS].number)
+        fields[STATUS].text = "";
+    logger_write(log, level_of(attempt->end), "attempt", fields, sizeof fields / sizeof *fields);
+}
+
+void attempt_ended(const asynq_attempt *attempt, void *arg)
+{
+    attempts *own = arg;
+    attempt_note *note = asynq_job_data(attempt->job);
+    if (own->is_logged)
+        log_attempt(own->log, attempt, note);
+    attempt_note_unref(note);
+}

@@ -1,0 +1,19 @@
+/* What is known of each attempt, from its start to its end: a line in the log. */
+#ifndef DAEMON_ATTEMPTS_H
+#define DAEMON_ATTEMPTS_H
+
+#include "daemon/logger.h"
+
+#include <asynq/server.h>
+#include <stdbool.h>
+
+typedef struct attempts {
+    logger *log;
+    _Atomic bool is_logged;
+} attempts;
+
+/* on_start and on_end of the server's options; the argument is an attempts. Thread: the server's loop. */
+void attempt_started(asynq_job *job, void *attempts);
+void attempt_ended(const asynq_attempt *attempt, void *attempts);
+
+#endif

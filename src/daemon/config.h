@@ -1,0 +1,75 @@
+/* What asynqd is told to do: one table (config_table), filled from file, environment and flags. */
+#ifndef DAEMON_CONFIG_H
+#define DAEMON_CONFIG_H
+
+#include "base/options.h"
+#include "handler/route.h"
+
+typedef struct config {
+    /* Redis */
+    const char *redis, *redis_host, *redis_username, *redis_password;
+    int64_t redis_port, redis_db;
+    struct {
+        int64_t port; /* 0: none */
+        const char *program;
+    } private_redis;
+
+    /* Work */
+    setting_pairs queues;
+    bool is_strict;
+    int64_t concurrency, shutdown_timeout_ms;
+    route_list routes;
+
+    struct {
+        const char *file, *zone;
+    } schedule;
+
+    struct {
+        int level, format, output;
+        bool attempts;
+    } log;
+
+    const char *state_directory;
+
+    /* Made by config_load(). */
+    options *source;
+    char *redis_uri;
+    const char *private_directory; /* NULL: Redis is elsewhere */
+    asynq_queue *queue_list;       /* ends with an empty row */
+} config;
+
+extern const setting config_table[];
+
+enum { LOG_OUTPUT_AUTO, LOG_OUTPUT_STDERR, LOG_OUTPUT_JOURNAL };
+enum { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
+
+/* Where values come from; `file` NULL: none. */
+typedef struct config_sources {
+    const char *file;
+    char **environment;
+    int flag_count;
+    char **flags;
+} config_sources;
+
+/*
+ * Reads and checks everything. The configuration is made in any case (NULL: out of memory); `*is_valid` says whether it
+ * can be used, options_complaints(source) what is wrong with it.
+ */
+config *config_load(const config_sources *sources, bool *is_valid);
+/* Accepts NULL. */
+void config_free(config *c);
+
+/* The log level, as the library has it. */
+asynq_log_level config_log_level(const config *c);
+
+/* ---- config_text.c: as text ---- */
+
+/* Every value with its origin, as a file that asynqd reads. */
+void config_print(const config *c, FILE *out);
+/* A file with every option, its help and its default. */
+void config_print_sample(FILE *out);
+/* asynqd.conf(5), and the part of asynqd(8) that lists flags. */
+void config_print_manual(FILE *out);
+void config_print_flags(FILE *out);
+
+#endif

@@ -1,0 +1,322 @@
+/*
+ * The configuration as text: what is in force, a sample file, and the reference for the manual. All of it walks the
+ * tables that are read from.
+ */
+#include "base/mdoc.h"
+#include "daemon/config.h"
+
+#include <ctype.h>
+#include <string.h>
+
+enum { LINE_MOST = 100, NAME_MOST = 128 };
+
+static void print_indent(FILE *out, int depth)
+{
+    fprintf(out, "%*s", 2 * depth, "");
+}
+
+/* A value so that YAML takes it as this text. */
+static void print_scalar(FILE *out, const char *text)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-=";
+    if (*text && *text != '-' && strspn(text, plain) == strlen(text)) {
+        fputs(text, out);
+        return;
+    }
+    fputc('"', out);
+    for (; *text; text++)
+        if (*text == '"' || *text == '\\')
+            fprintf(out, "\\%c", *text);
+        else if ((unsigned char)*text < ' ')
+            fprintf(out, "\\x%02x", (unsigned char)*text);
+        else
+            fputc(*text, out);
+    fputc('"', out);
+}
+
+static void print_list(FILE *out, const setting_list *list)
+{
+    fputc('[', out);
+    for (size_t i = 0; i < list->count; i++) {
+        fputs(i ? ", " : "", out);
+        print_scalar(out, list->items[i]);
+    }
+    fputc(']', out);
+}
+
+static void print_pairs(FILE *out, const setting_pairs *pairs)
+{
+    fputc('{', out);
+    for (size_t i = 0; i < pairs->count; i++) {
+        fputs(i ? ", " : "", out);
+        print_scalar(out, pairs->items[i].name);
+        fputs(": ", out);
+        print_scalar(out, pairs->items[i].value);
+    }
+    fputc('}', out);
+}
+
+static void print_value(FILE *out, const setting *row, const void *target)
+{
+    const void *place = (const char *)target + row->offset;
+    if (row->kind == SETTING_LIST) {
+        print_list(out, place);
+        return;
+    }
+    if (row->kind == SETTING_PAIRS) {
+        print_pairs(out, place);
+        return;
+    }
+    buf text;
+    buf_init(&text, 0);
+    setting_append(row, target, &text);
+    print_scalar(out, text.data ? text.data : "");
+    buf_clear(&text);
+}
+
+/* Nobody has said anything, and there is no default. */
+static bool is_empty(const setting *row, const void *target)
+{
+    bool is_number = row->kind == SETTING_NUMBER || row->kind == SETTING_DURATION || row->kind == SETTING_SIZE;
+    if (is_number && !row->preset && *(const int64_t *)((const char *)target + row->offset) == 0)
+        return true;
+    buf text;
+    buf_init(&text, 0);
+    setting_append(row, target, &text);
+    bool is_empty = !text.length;
+    buf_clear(&text);
+    return is_empty;
+}
+
+/* ---- what is in force ---- */
+
+static void print_table(FILE *out, const options *source, const setting *table, const void *target, int depth);
+
+/* A group has its line only if there is something in it. */
+static bool has_values(const setting *table, const void *target)
+{
+    for (; table->name; table++)
+        if (table->kind == SETTING_GROUP ? has_values(table->group, (const char *)target + table->offset)
+                                         : !is_empty(table, target))
+            return true;
+    return false;
+}
+
+static void print_row(FILE *out, const options *source, const setting *row, const void *target, int depth)
+{
+    const void *place = (const char *)target + row->offset;
+    if (row->kind == SETTING_GROUP ? !has_values(row->group, place) : is_empty(row, target))
+        return;
+    print_indent(out, depth);
+    fprintf(out, "%s:", row->name);
+    if (row->kind == SETTING_GROUP) {
+        fputc('\n', out);
+        print_table(out, source, row->group, place, depth + 1);
+        return;
+    }
+    fputc(' ', out);
+    print_value(out, row, target);
+    if (source)
+        fprintf(out, "  # %s", options_origin(source, place));
+    fputc('\n', out);
+}
+
+static void print_table(FILE *out, const options *source, const setting *table, const void *target, int depth)
+{
+    for (; table->name; table++)
+        print_row(out, source, table, target, depth);
+}
+
+static void print_routes(FILE *out, const config *c)
+{
+    if (!c->routes.count)
+        return;
+    fprintf(out, "routes:  # %s\n", options_origin(c->source, &c->routes));
+    for (size_t i = 0; i < c->routes.count; i++) {
+        const route *r = &c->routes.items[i];
+        fputs("  - type: ", out);
+        print_scalar(out, r->type);
+        fprintf(out, "\n    %s:\n", r->kind->name);
+        print_table(out, NULL, r->kind->table, r->options, 3);
+        if (r->has_retry) {
+            fputs("    retry:\n", out);
+            print_table(out, NULL, route_retry_table, &r->retry, 3);
+        }
+        if (r->has_limit) {
+            fputs("    limit:\n", out);
+            print_table(out, NULL, route_limit_table, &r->limit, 3);
+        }
+    }
+}
+
+void config_print(const config *c, FILE *out)
+{
+    print_table(out, c->source, config_table, c, 0);
+    print_routes(out, c);
+}
+
+/* ---- the sample file: with its first '#' taken off each line, it is a valid file ---- */
+
+/* Without the backquotes of literals, which are for the manual. */
+static void print_help(FILE *out, const char *help, int depth)
+{
+    size_t column = 0;
+    for (const char *word = help; word && *word; word += strspn(word, " ")) {
+        size_t length = strcspn(word, " ");
+        if (column && column + 1 + length > LINE_MOST - (size_t)depth) {
+            fputc('\n', out);
+            column = 0;
+        }
+        if (!column) {
+            fputc('#', out);
+            print_indent(out, depth);
+            column = (size_t)fprintf(out, "# ");
+        } else {
+            fputc(' ', out);
+            column++;
+        }
+        for (size_t i = 0; i < length; i++)
+            if (word[i] != '`')
+                fputc(word[i], out);
+        column += length;
+        word += length;
+    }
+    if (column)
+        fputc('\n', out);
+}
+
+static void print_sample_table(FILE *out, const setting *table, int depth);
+
+static void print_sample_row(FILE *out, const setting *row, int depth)
+{
+    buf form;
+    print_help(out, row->help, depth);
+    fputc('#', out);
+    print_indent(out, depth);
+    if (row->kind == SETTING_GROUP) {
+        fprintf(out, "%s:\n", row->name);
+        print_sample_table(out, row->group, depth + 1);
+        return;
+    }
+    buf_init(&form, 0);
+    setting_append_form(row, &form);
+    if (row->example)
+        fprintf(out, "%s: %s\n", row->name, row->example);
+    else if (row->kind == SETTING_LIST && row->preset)
+        fprintf(out, "%s: [%s]\n", row->name, row->preset);
+    else if (row->preset) {
+        fprintf(out, "%s: ", row->name);
+        print_scalar(out, row->preset);
+        fputc('\n', out);
+    } else
+        fprintf(out, "#%s: %s\n", row->name, form.data);
+    buf_clear(&form);
+    if (depth == 0)
+        fputc('\n', out);
+}
+
+static void print_sample_table(FILE *out, const setting *table, int depth)
+{
+    for (; table->name; table++)
+        if (table->kind != SETTING_OTHER)
+            print_sample_row(out, table, depth);
+}
+
+static void print_sample_route(FILE *out, const handler_kind *kind, bool is_first)
+{
+    print_help(out, kind->help, 1);
+    fprintf(out, "#  - type: \"%s:\"\n#    %s:\n", kind->name, kind->name);
+    print_sample_table(out, kind->table, 3);
+    if (!is_first)
+        return;
+    fputs("#    retry:\n", out);
+    print_sample_table(out, route_retry_table, 3);
+    fputs("#    limit:\n", out);
+    print_sample_table(out, route_limit_table, 3);
+}
+
+void config_print_sample(FILE *out)
+{
+    fputs("## asynqd.conf(5): every option, with its default or an example.\n\n", out);
+    print_sample_table(out, config_table, 0);
+    print_help(out, setting_find(config_table, "routes")->help, 0);
+    fputs("#routes:\n", out);
+    for (size_t i = 0; handler_kinds[i]; i++)
+        print_sample_route(out, handler_kinds[i], i == 0);
+}
+
+/* ---- the manual ---- */
+
+static void print_manual_row(FILE *out, const setting *row, const char *path, bool is_global)
+{
+    buf form;
+    buf_init(&form, 0);
+    setting_append_form(row, &form);
+    fprintf(out, ".It Cm %s Ns : Ar \"%s\"\n", path, form.data);
+    buf_clear(&form);
+    if (row->help)
+        mdoc_print(out, row->help);
+    if (row->is_needed)
+        fputs("Must be given.\n", out);
+    if (row->preset)
+        fprintf(out, "Default:\n.Ql %s .\n", *row->preset ? row->preset : "\\&");
+    if (row->variables) {
+        fputs("Also from the environment:\n", out);
+        for (const char *at = row->variables; *at; at += strcspn(at, " "), at += *at == ' ')
+            fprintf(out, ".Ev %.*s%s\n", (int)strcspn(at, " "), at, at[strcspn(at, " ")] ? " ," : " .");
+    }
+    if (row->is_secret)
+        fprintf(out, "A file that has it can be given instead:\n.Cm %s_file .\n", path);
+    if (is_global && !row->is_reloaded)
+        fputs("A change needs a restart.\n", out);
+}
+
+typedef struct manual {
+    FILE *out;
+    bool is_global;
+} manual;
+
+static void print_each(const setting *row, const char *path, void *target, void *arg)
+{
+    (void)target;
+    manual *own = arg;
+    print_manual_row(own->out, row, path, own->is_global);
+}
+
+static void print_manual_table(FILE *out, const setting *table, bool is_global)
+{
+    fputs(".Bl -tag -width Ds\n", out);
+    setting_walk(table, NULL, print_each, &(manual){out, is_global});
+    fputs(".El\n", out);
+}
+
+void config_print_manual(FILE *out)
+{
+    print_manual_table(out, config_table, true);
+    fputs(".Sh ROUTES\nEach route has\n.Cm type ,\none handler and, if need be, the others of these:\n", out);
+    print_manual_table(out, route_table, false);
+    fputs(".Ss Retries\nThe keys of\n.Cm retry :\n", out);
+    print_manual_table(out, route_retry_table, false);
+    fputs(".Ss Limits\nThe keys of\n.Cm limit :\n", out);
+    print_manual_table(out, route_limit_table, false);
+    for (size_t i = 0; handler_kinds[i]; i++) {
+        fprintf(out, ".Ss The handler %s\n", handler_kinds[i]->name);
+        mdoc_print(out, handler_kinds[i]->help);
+        print_manual_table(out, handler_kinds[i]->table, false);
+    }
+}
+
+static void print_flag(const setting *row, const char *path, void *target, void *arg)
+{
+    (void)target;
+    char flag[NAME_MOST], variable[NAME_MOST];
+    options_flag(path, flag);
+    options_variable("ASYNQD", path, variable);
+    fprintf(arg, "  %-28s $%s\n", flag, variable);
+    (void)row;
+}
+
+void config_print_flags(FILE *out)
+{
+    setting_walk(config_table, NULL, print_flag, out);
+}

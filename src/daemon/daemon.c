@@ -1,0 +1,312 @@
+/* See daemon.h. */
+#include "daemon/daemon.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/thread.h"
+#include "daemon/attempts.h"
+#include "daemon/logger.h"
+#include "daemon/private_redis.h"
+#include "handler/relay.h"
+
+#include <asynq/scheduler.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+struct asynqd {
+    config *config;
+    const config_sources *sources;
+    loop *loop;
+    logger logger;
+    log_source own_source, server_source, scheduler_source;
+    log_sink log;
+
+    int signal_fd;
+    loop_watch signals;
+
+    private_redis *redis;
+    char directory[64]; /* for files of calls */
+    handler_host host;
+    relay *relay;
+    relay_route *relay_routes;
+    attempts attempts;
+    asynq_mux *mux;
+    asynq_server *server;
+    asynq_scheduler *scheduler;
+
+    pthread_t stopper;
+    loop_waker stopped;
+    bool is_stopping, has_stopped_work;
+};
+
+/* ---- handlers ---- */
+
+static void stop_redis(asynqd *d);
+
+static void calls_idle(void *arg)
+{
+    asynqd *d = arg;
+    if (d->has_stopped_work)
+        stop_redis(d);
+}
+
+static int start_handlers(asynqd *d, asynq_error *error)
+{
+    const char *base = getenv("TMPDIR");
+    snprintf(d->directory, sizeof d->directory, "%s/asynqd-XXXXXX", base && strlen(base) < 40 ? base : "/tmp");
+    if (!mkdtemp(d->directory) || chmod(d->directory, 0711)) {
+        int status = error_set(error, ASYNQ_E_SYSTEM, "%s: %s", d->directory, strerror(errno));
+        d->directory[0] = '\0';
+        return status;
+    }
+    d->host = (handler_host){.loop = d->loop, .log = &d->log, .directory = d->directory};
+    d->relay = relay_new(&d->host, calls_idle, d);
+    return d->relay ? ASYNQ_OK : error_set_code(error, ASYNQ_E_NO_MEMORY);
+}
+
+static void end_handlers(asynqd *d)
+{
+    relay_free(d->relay);
+    if (d->directory[0] && rmdir(d->directory))
+        log_warn(&d->log, "%s: %s", d->directory, strerror(errno));
+}
+
+/* ---- server ---- */
+
+static int make_mux(asynqd *d, asynq_error *error)
+{
+    const route_list *routes = &d->config->routes;
+    d->mux = asynq_mux_new();
+    d->relay_routes = mem_calloc(routes->count + 1, sizeof *d->relay_routes);
+    if (!d->mux || !d->relay_routes)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    for (size_t i = 0; i < routes->count; i++) {
+        d->relay_routes[i] = (relay_route){d->relay, &routes->items[i]};
+        asynq_route row = route_for_mux(&routes->items[i], relay_handle, &d->relay_routes[i], ASYNQ_HANDLER_ASYNC);
+        int status = asynq_mux_handle(d->mux, &row, error);
+        if (status)
+            return status;
+    }
+    return ASYNQ_OK;
+}
+
+static int start_server(asynqd *d, asynq_error *error)
+{
+    const config *c = d->config;
+    if (!c->routes.count) {
+        log_warn(&d->log, "there are no routes, so no tasks are run; see asynqd.conf(5)");
+        return ASYNQ_OK;
+    }
+    int status = make_mux(d, error);
+    if (status)
+        return status;
+    d->attempts = (attempts){.log = &d->logger, .is_logged = c->log.attempts};
+    d->server = asynq_server_new(
+        &(asynq_server_options){ASYNQ_SERVER_OPTIONS_INIT, .redis = c->redis_uri, .concurrency = (int)c->concurrency,
+                                .queues = c->queue_list, .strict_priority = c->is_strict, .mux = d->mux,
+                                .shutdown_timeout_ms = c->shutdown_timeout_ms, .on_start = attempt_started,
+                                .on_end = attempt_ended, .arg = &d->attempts, .log = logger_line,
+                                .log_arg = &d->server_source, .log_level = config_log_level(c)},
+        error);
+    return d->server ? asynq_server_start(d->server, error) : error->code;
+}
+
+/* ---- scheduler ---- */
+
+static int start_scheduler(asynqd *d, asynq_error *error)
+{
+    const config *c = d->config;
+    if (!c->schedule.file)
+        return ASYNQ_OK;
+    d->scheduler = asynq_scheduler_new(&(asynq_scheduler_options){ASYNQ_SCHEDULER_OPTIONS_INIT, .redis = c->redis_uri,
+                                                                  .zone = c->schedule.zone, .file = c->schedule.file,
+                                                                  .log = logger_line, .log_arg = &d->scheduler_source,
+                                                                  .log_level = config_log_level(c)},
+                                       error);
+    return d->scheduler ? asynq_scheduler_start(d->scheduler, error) : error->code;
+}
+
+/* ---- private Redis ---- */
+
+static void redis_stopped(void *arg)
+{
+    asynqd *d = arg;
+    loop_stop(d->loop);
+}
+
+static int start_redis(asynqd *d, asynq_error *error)
+{
+    const config *c = d->config;
+    if (!c->private_directory)
+        return ASYNQ_OK;
+    d->redis = private_redis_start(&(private_redis_options){.loop = d->loop,
+                                                            .log = &d->log,
+                                                            .program = c->private_redis.program,
+                                                            .directory = c->private_directory,
+                                                            .port = (int)c->private_redis.port,
+                                                            .stopped = redis_stopped,
+                                                            .arg = d},
+                                   error);
+    return d->redis ? ASYNQ_OK : error->code;
+}
+
+static void stop_redis(asynqd *d)
+{
+    if (d->redis)
+        private_redis_stop(d->redis);
+    else
+        loop_stop(d->loop);
+}
+
+/* ---- the end ---- */
+
+/* Waits for running tasks, whose handlers need the loop meanwhile. */
+static void *stop_work(void *arg)
+{
+    asynqd *d = arg;
+    if (d->scheduler)
+        asynq_scheduler_shutdown(d->scheduler);
+    if (d->server)
+        asynq_server_shutdown(d->server);
+    loop_waker_wake(&d->stopped);
+    return NULL;
+}
+
+static void work_stopped(void *arg)
+{
+    asynqd *d = arg;
+    pthread_join(d->stopper, NULL);
+    d->has_stopped_work = true;
+    relay_cancel_all(d->relay);
+    if (!relay_count(d->relay))
+        stop_redis(d);
+}
+
+static void begin_stop(asynqd *d)
+{
+    asynq_error error;
+    if (d->is_stopping)
+        return;
+    d->is_stopping = true;
+    log_info(&d->log, "stopping; running tasks have up to %.0f s", (double)d->config->shutdown_timeout_ms / 1000);
+    if (thread_start(&d->stopper, stop_work, d, &error)) {
+        log_error(&d->log, "%s; ending at once", error.text);
+        loop_stop(d->loop);
+    }
+}
+
+/* ---- signals ---- */
+
+static void signal_arrived(void *arg, bool can_read, bool can_write)
+{
+    (void)can_read, (void)can_write;
+    asynqd *d = arg;
+    struct signalfd_siginfo info;
+    while (read(d->signal_fd, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGTSTP && d->server) {
+            log_info(&d->log, "no new tasks are taken, as the signal TSTP came");
+            asynq_server_stop(d->server);
+        } else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) {
+            begin_stop(d);
+        }
+    }
+}
+
+/* Before any thread is started, so that all inherit the mask. */
+static int take_signals(asynqd *d, asynq_error *error)
+{
+    sigset_t taken;
+    sigemptyset(&taken);
+    sigaddset(&taken, SIGTERM);
+    sigaddset(&taken, SIGINT);
+    sigaddset(&taken, SIGTSTP);
+    signal(SIGPIPE, SIG_IGN);
+    if (pthread_sigmask(SIG_BLOCK, &taken, NULL) ||
+        (d->signal_fd = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK)) < 0)
+        return error_set(error, ASYNQ_E_SYSTEM, "signalfd: %s", strerror(errno));
+    loop_watch_init(d->loop, &d->signals, d->signal_fd, signal_arrived, d);
+    loop_watch_set(&d->signals, true, false);
+    return ASYNQ_OK;
+}
+
+/* ---- the whole ---- */
+
+typedef int (*start_step)(asynqd *d, asynq_error *error);
+static const start_step start_steps[] = {start_redis, take_signals, start_handlers, start_server, start_scheduler};
+
+static void log_ready(asynqd *d)
+{
+    char where[256] = "";
+    if (d->redis)
+        snprintf(where, sizeof where, " on a private Redis in %s", d->config->private_directory);
+    log_info(&d->log, "asynqd " ASYNQ_VERSION " is ready: %zu routes, %zu queues, concurrency %d%s",
+             d->config->routes.count, d->config->queues.count, (int)d->config->concurrency, where);
+}
+
+static asynqd *daemon_new(config *c, const config_sources *sources)
+{
+    asynqd *d = mem_calloc(1, sizeof *d);
+    if (!d)
+        return NULL;
+    d->config = c;
+    d->sources = sources;
+    d->signal_fd = d->stopped.fd = -1;
+    logger_init(&d->logger, c->log.format, c->log.output, config_log_level(c));
+    d->own_source = (log_source){&d->logger, ""};
+    d->server_source = (log_source){&d->logger, "server"};
+    d->scheduler_source = (log_source){&d->logger, "scheduler"};
+    log_init(&d->log, logger_line, &d->own_source, ASYNQ_LOG_DEBUG); /* the logger knows the level */
+    d->loop = loop_new();
+    if (d->loop && !loop_waker_init(d->loop, &d->stopped, work_stopped, d))
+        return d;
+    loop_free(d->loop);
+    mem_free(d);
+    return NULL;
+}
+
+static void daemon_free(asynqd *d)
+{
+    asynq_scheduler_free(d->scheduler);
+    asynq_server_free(d->server);
+    asynq_mux_free(d->mux);
+    mem_free(d->relay_routes);
+    end_handlers(d);
+    private_redis_free(d->redis);
+    loop_watch_clear(&d->signals);
+    if (d->signal_fd >= 0)
+        close(d->signal_fd);
+    loop_waker_clear(&d->stopped);
+    loop_free(d->loop);
+    log_clear(&d->log);
+    logger_clear(&d->logger);
+    config_free(d->config);
+    mem_free(d);
+}
+
+int daemon_run(config *c, const config_sources *sources)
+{
+    asynqd *d = daemon_new(c, sources);
+    asynq_error error = {0};
+    int status = d ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
+    if (!d) {
+        fputs("asynqd: out of memory\n", stderr);
+        config_free(c);
+        return EXIT_FAILURE;
+    }
+    for (size_t i = 0; !status && i < sizeof start_steps / sizeof *start_steps; i++)
+        status = start_steps[i](d, &error);
+    if (status) {
+        log_error(&d->log, "asynqd cannot start: %s", error.text);
+    } else {
+        log_ready(d);
+        loop_run(d->loop);
+        log_info(&d->log, "asynqd has stopped");
+    }
+    daemon_free(d);
+    return status ? EXIT_FAILURE : EXIT_SUCCESS;
+}

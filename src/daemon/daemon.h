@@ -1,0 +1,18 @@
+/*
+ * asynqd as a whole: the parts, in the order in which they are started; they are stopped in the reverse order.
+ *
+ *   private Redis, signals, handlers, server, scheduler
+ *
+ * The main thread runs one loop, which carries all that is not the library's.
+ */
+#ifndef DAEMON_DAEMON_H
+#define DAEMON_DAEMON_H
+
+#include "daemon/config.h"
+
+typedef struct asynqd asynqd;
+
+/* Runs until it is told to end. Takes over the configuration. Returns the exit status of the program. */
+int daemon_run(config *c, const config_sources *sources);
+
+#endif

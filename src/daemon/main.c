@@ -1,0 +1,126 @@
+/* asynqd: a task server to deploy. See asynqd(8). */
+#include "daemon/daemon.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Exit statuses, documented in asynqd(8). */
+enum { EXIT_CONFIG = 2 };
+
+#define DEFAULT_FILE ASYNQ_SYSCONFDIR "/asynqd/asynqd.yaml"
+
+typedef struct command_line {
+    config_sources sources;
+    bool check, print;
+    int status; /* below 0: run */
+} command_line;
+
+static void print_usage(FILE *out)
+{
+    fputs("asynqd " ASYNQ_VERSION ": runs tasks of Asynq queues\n"
+          "\n"
+          "usage: asynqd [--config FILE] [--OPTION=VALUE ...]\n"
+          "\n"
+          "  --config FILE, -c    the configuration; default: $ASYNQD_CONFIG or, if it exists,\n"
+          "                       " DEFAULT_FILE "\n"
+          "  --check-config       tell every mistake in it, and end\n"
+          "  --print-config       print what is in force and where it comes from, and end\n"
+          "  --sample-config      print a file with every option, and end\n"
+          "  --version, --help    print this, and end\n"
+          "\n"
+          "A flag counts more than its variable, that more than the file. Lists are written a,b; pairs a=1,b=2.\n"
+          "\n",
+          out);
+    config_print_flags(out);
+    fputs("\nSee asynqd(8) and asynqd.conf(5).\n", out);
+}
+
+static void print_version(FILE *out)
+{
+    fputs("asynqd " ASYNQ_VERSION "\n", out);
+}
+
+typedef struct action {
+    const char *flag;
+    void (*print)(FILE *out);
+} action;
+
+static const action actions[] = {
+    {"--help", print_usage},
+    {"-h", print_usage},
+    {"--version", print_version},
+    {"--sample-config", config_print_sample},
+    {"--manual-options", config_print_manual}, /* for the build: the part of asynqd.conf(5) that is made */
+};
+
+/* Takes out what concerns the program itself; the rest are options. */
+static void parse(command_line *line, int argc, char **argv)
+{
+    line->status = -1;
+    line->sources.flags = argv + 1;
+    for (int i = 1; i < argc && line->status < 0; i++) {
+        const char *word = argv[i];
+        bool is_config = strcmp(word, "--config") == 0 || strcmp(word, "-c") == 0;
+        for (size_t k = 0; k < sizeof actions / sizeof *actions; k++)
+            if (strcmp(word, actions[k].flag) == 0) {
+                actions[k].print(stdout);
+                line->status = fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
+            }
+        if (is_config && i + 1 < argc)
+            line->sources.file = argv[++i];
+        else if (is_config)
+            fputs("asynqd: --config needs a file\n", stderr), line->status = EXIT_CONFIG;
+        else if (strncmp(word, "--config=", 9) == 0)
+            line->sources.file = word + 9;
+        else if (strcmp(word, "--check-config") == 0)
+            line->check = true;
+        else if (strcmp(word, "--print-config") == 0)
+            line->print = true;
+        else
+            line->sources.flags[line->sources.flag_count++] = argv[i];
+    }
+}
+
+static void find_file(config_sources *sources)
+{
+    const char *variable = getenv("ASYNQD_CONFIG");
+    if (!sources->file && variable && *variable)
+        sources->file = variable;
+    if (!sources->file && access(DEFAULT_FILE, F_OK) == 0)
+        sources->file = DEFAULT_FILE;
+}
+
+/* Each line of a list of lines, with the program's name in front. */
+static void tell(const char *lines)
+{
+    for (; lines && *lines; lines += strcspn(lines, "\n") + 1)
+        fprintf(stderr, "asynqd: %.*s\n", (int)strcspn(lines, "\n"), lines);
+}
+
+int main(int argc, char **argv)
+{
+    command_line line = {.sources.environment = environ};
+    bool is_valid;
+    parse(&line, argc, argv);
+    if (line.status >= 0)
+        return line.status;
+    find_file(&line.sources);
+    config *c = config_load(&line.sources, &is_valid);
+    if (!c) {
+        fputs("asynqd: out of memory\n", stderr);
+        return EXIT_FAILURE;
+    }
+    tell(options_warnings(c->source));
+    tell(options_complaints(c->source));
+    if (is_valid && !line.check && !line.print)
+        return daemon_run(c, &line.sources);
+    if (is_valid && line.check)
+        printf("the configuration is fine: %s, %zu routes, %zu queues\n",
+               line.sources.file ? line.sources.file : "no file", c->routes.count, c->queues.count);
+    if (line.print)
+        config_print(c, stdout);
+    config_free(c);
+    return is_valid ? EXIT_SUCCESS : EXIT_CONFIG;
+}

@@ -1,0 +1,350 @@
+/* See child.h. */
+#include "handler/child.h"
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/close_range.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { INHERITED_AS = 3, READ_BYTES = 65536, STREAM_COUNT = 3 };
+
+/* What the child tells about its failure before the new program runs. */
+typedef struct start_failure {
+    int step;
+    int problem; /* errno */
+} start_failure;
+
+enum { STEP_DESCRIPTORS, STEP_LIMITS, STEP_USER, STEP_DIRECTORY, STEP_PROGRAM };
+
+static const char *const step_texts[] = {
+    [STEP_DESCRIPTORS] = "cannot arrange its descriptors",
+    [STEP_LIMITS] = "cannot set its limits",
+    [STEP_USER] = "cannot become its user",
+    [STEP_DIRECTORY] = "cannot enter its working directory",
+    [STEP_PROGRAM] = "cannot run it",
+};
+
+struct child {
+    loop *loop;
+    pid_t pid;
+    int pid_fd, status_fd;
+    int fds[STREAM_COUNT]; /* our ends; -1: closed */
+    loop_watch watches[STREAM_COUNT];
+    loop_watch end_watch;
+    buf input;
+    size_t input_sent;
+    void (*on_output)(void *arg, int stream, const char *data, size_t length);
+    void (*on_end)(void *arg, const child_end *end);
+    void *arg;
+};
+
+/* ---- in the child, between fork and exec: nothing but system calls ---- */
+
+static _Noreturn void fail(int status_fd, int step)
+{
+    start_failure failure = {step, errno};
+    (void)!write(status_fd, &failure, sizeof failure);
+    _exit(127);
+}
+
+static void reset_signals(void)
+{
+    sigset_t none;
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* `fds`: for its standard streams. All that is above them ends with the exec. */
+static void arrange_descriptors(const int *fds, int inherited, int status_fd)
+{
+    /* Out of the way first, as any of them may be one of the numbers that they are to get. */
+    int moved[STREAM_COUNT + 1];
+    for (int i = 0; i < STREAM_COUNT; i++)
+        moved[i] = fcntl(fds[i], F_DUPFD, 16);
+    moved[INHERITED_AS] = inherited > 0 ? fcntl(inherited, F_DUPFD, 16) : -1;
+    bool is_wrong = false;
+    for (int i = 0; i < STREAM_COUNT; i++)
+        is_wrong |= moved[i] < 0 || dup2(moved[i], i) < 0;
+    if (inherited > 0)
+        is_wrong |= moved[INHERITED_AS] < 0 || dup2(moved[INHERITED_AS], INHERITED_AS) < 0;
+    unsigned first = inherited > 0 ? INHERITED_AS + 1 : STREAM_COUNT;
+    if (is_wrong || syscall(SYS_close_range, first, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+        fail(status_fd, STEP_DESCRIPTORS);
+}
+
+static void set_limits(const child_options *options, int status_fd)
+{
+    for (size_t i = 0; i < options->limit_count; i++) {
+        rlim_t most = (rlim_t)options->limits[i].most;
+        struct rlimit limit = {most, most};
+        if (setrlimit((__rlimit_resource_t)options->limits[i].resource, &limit))
+            fail(status_fd, STEP_LIMITS);
+    }
+}
+
+static void become_user(const child_user *user, int status_fd)
+{
+    if (!user->name || (user->uid == geteuid() && user->gid == getegid()))
+        return;
+    if (setgroups(1, &user->gid) || setgid(user->gid) || setuid(user->uid))
+        fail(status_fd, STEP_USER);
+}
+
+static _Noreturn void run_program(const child_options *options, const int *fds, int status_fd, pid_t parent)
+{
+    setpgid(0, 0);
+    reset_signals();
+    prctl(PR_SET_PDEATHSIG, options->death_signal ? options->death_signal : SIGKILL);
+    if (getppid() != parent)
+        _exit(127); /* it died before we asked to be told */
+    int far = fcntl(status_fd, F_DUPFD_CLOEXEC, 64);
+    if (far >= 0)
+        status_fd = far;
+    arrange_descriptors(fds, options->inherited, status_fd);
+    set_limits(options, status_fd);
+    become_user(&options->user, status_fd);
+    if (options->directory && chdir(options->directory))
+        fail(status_fd, STEP_DIRECTORY);
+    execvpe(options->argv[0], (char *const *)(uintptr_t)options->argv, (char *const *)(uintptr_t)options->environment);
+    fail(status_fd, STEP_PROGRAM);
+}
+
+/* ---- streams ---- */
+
+static void close_stream(child *c, int stream)
+{
+    loop_watch_clear(&c->watches[stream]);
+    if (c->fds[stream] >= 0)
+        close(c->fds[stream]);
+    c->fds[stream] = -1;
+}
+
+static void input_writable(void *arg, bool can_read, bool can_write)
+{
+    (void)can_read, (void)can_write;
+    child *c = arg;
+    ssize_t written = write(c->fds[0], c->input.data + c->input_sent, c->input.length - c->input_sent);
+    if (written > 0)
+        c->input_sent += (size_t)written;
+    if (c->input_sent == c->input.length || (written < 0 && errno != EAGAIN && errno != EINTR))
+        close_stream(c, 0); /* all of it, or the child does not want it */
+}
+
+/* True if there may be more. */
+static bool read_output(child *c, int stream)
+{
+    char data[READ_BYTES];
+    ssize_t length = read(c->fds[stream], data, sizeof data);
+    if (length > 0)
+        c->on_output(c->arg, stream, data, (size_t)length);
+    else if (length == 0 || (errno != EAGAIN && errno != EINTR))
+        close_stream(c, stream);
+    return length > 0;
+}
+
+static void output_readable(void *arg, bool can_read, bool can_write)
+{
+    (void)can_read, (void)can_write;
+    read_output(arg, 1);
+}
+
+static void error_readable(void *arg, bool can_read, bool can_write)
+{
+    (void)can_read, (void)can_write;
+    read_output(arg, 2);
+}
+
+/* ---- its end ---- */
+
+/* What is in the pipes now; a process that left the group may keep them open for ever. */
+static void drain(child *c)
+{
+    enum { MOST_READS = 64 };
+    for (int stream = 1; stream < STREAM_COUNT; stream++)
+        for (int i = 0; i < MOST_READS && c->fds[stream] >= 0 && read_output(c, stream); i++)
+            continue;
+}
+
+static void ended(void *arg, bool can_read, bool can_write)
+{
+    (void)can_read, (void)can_write;
+    child *c = arg;
+    child_end end = {0};
+    start_failure failure;
+    char text[256];
+    int status;
+    kill(-c->pid, SIGKILL); /* what it left behind; before its number is free for others */
+    if (wait4(c->pid, &status, WNOHANG, &end.usage) != c->pid)
+        return;
+    loop_watch_clear(&c->end_watch);
+    c->pid = 0;
+    drain(c);
+    if (read(c->status_fd, &failure, sizeof failure) == sizeof failure) {
+        snprintf(text, sizeof text, "%s: %s", step_texts[failure.step], strerror(failure.problem));
+        end.failure = text;
+    }
+    if (WIFSIGNALED(status))
+        end.signal = WTERMSIG(status);
+    else
+        end.code = WEXITSTATUS(status);
+    c->on_end(c->arg, &end);
+}
+
+void child_free(child *c)
+{
+    if (!c)
+        return;
+    loop_watch_clear(&c->end_watch);
+    if (c->pid > 0) {
+        kill(-c->pid, SIGKILL);
+        kill(c->pid, SIGKILL); /* it may not have made its group yet */
+        waitpid(c->pid, NULL, 0);
+    }
+    for (int stream = 0; stream < STREAM_COUNT; stream++)
+        close_stream(c, stream);
+    if (c->pid_fd >= 0)
+        close(c->pid_fd);
+    if (c->status_fd >= 0)
+        close(c->status_fd);
+    buf_clear(&c->input);
+    mem_free(c);
+}
+
+void child_signal(child *c, int signal)
+{
+    if (c->pid > 0 && kill(-c->pid, signal))
+        kill(c->pid, signal);
+}
+
+pid_t child_pid(const child *c)
+{
+    return c->pid;
+}
+
+/* ---- starting ---- */
+
+typedef struct pipes {
+    int theirs[STREAM_COUNT], ours[STREAM_COUNT];
+    int status[2];
+} pipes;
+
+static bool open_pipe(int *reading, int *writing)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC))
+        return false;
+    *reading = ends[0];
+    *writing = ends[1];
+    return true;
+}
+
+static bool open_pipes(pipes *p, bool has_input)
+{
+    for (int i = 0; i < STREAM_COUNT; i++)
+        p->theirs[i] = p->ours[i] = -1;
+    p->status[0] = p->status[1] = -1;
+    if (!has_input)
+        p->theirs[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    bool is_open = has_input ? open_pipe(&p->theirs[0], &p->ours[0]) : p->theirs[0] >= 0;
+    is_open = is_open && open_pipe(&p->ours[1], &p->theirs[1]) && open_pipe(&p->ours[2], &p->theirs[2]) &&
+              open_pipe(&p->status[0], &p->status[1]);
+    for (int i = 0; i < STREAM_COUNT; i++)
+        if (p->ours[i] >= 0)
+            fcntl(p->ours[i], F_SETFL, O_NONBLOCK);
+    if (is_open)
+        fcntl(p->status[0], F_SETFL, O_NONBLOCK);
+    return is_open;
+}
+
+static void close_fds(const int *fds, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+}
+
+static void watch_child(child *c)
+{
+    static const loop_watch_cb callbacks[] = {input_writable, output_readable, error_readable};
+    for (int i = 0; i < STREAM_COUNT; i++) {
+        if (c->fds[i] < 0)
+            continue;
+        loop_watch_init(c->loop, &c->watches[i], c->fds[i], callbacks[i], c);
+        loop_watch_set(&c->watches[i], i != 0, i == 0);
+    }
+    loop_watch_init(c->loop, &c->end_watch, c->pid_fd, ended, c);
+    loop_watch_set(&c->end_watch, true, false);
+}
+
+child *child_start(loop *l, const child_options *options, asynq_error *error)
+{
+    pipes own;
+    child *c = mem_calloc(1, sizeof *c);
+    if (!c)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY), NULL;
+    c->loop = l;
+    c->pid_fd = c->status_fd = -1;
+    c->on_output = options->on_output;
+    c->on_end = options->on_end;
+    c->arg = options->arg;
+    buf_init(&c->input, 0);
+    buf_append(&c->input, options->input.data, options->input.length);
+    bool is_open = open_pipes(&own, options->input.length > 0);
+    pid_t parent = getpid();
+    c->pid = is_open && !buf_failed(&c->input) ? fork() : -1;
+    if (c->pid == 0)
+        run_program(options, own.theirs, own.status[1], parent);
+    int problem = errno;
+    if (c->pid > 0)
+        c->pid_fd = (int)syscall(SYS_pidfd_open, c->pid, 0);
+    if (c->pid > 0 && c->pid_fd < 0)
+        problem = errno;
+    memcpy(c->fds, own.ours, sizeof c->fds);
+    c->status_fd = own.status[0];
+    close_fds(own.theirs, STREAM_COUNT);
+    close_fds(&own.status[1], 1);
+    if (c->pid_fd >= 0) {
+        watch_child(c);
+        return c;
+    }
+    error_set(error, ASYNQ_E_SYSTEM, "cannot start a process: %s", strerror(problem));
+    child_free(c);
+    return NULL;
+}
+
+/* ---- helpers ---- */
+
+int child_find_user(const char *name, child_user *user, asynq_error *error)
+{
+    struct passwd entry, *found = NULL;
+    char room[4096];
+    int problem = getpwnam_r(name, &entry, room, sizeof room, &found);
+    if (!found)
+        return error_set(error, problem ? ASYNQ_E_SYSTEM : ASYNQ_E_NOT_FOUND, "there is no user \"%s\"%s%s", name,
+                         problem ? ": " : "", problem ? strerror(problem) : "");
+    *user = (child_user){name, entry.pw_uid, entry.pw_gid};
+    return ASYNQ_OK;
+}
+
+const char *child_describe_end(const child_end *end, char *text)
+{
+    if (end->signal)
+        snprintf(text, 64, "killed by signal %d (%s)", end->signal, strsignal(end->signal));
+    else
+        snprintf(text, 64, "exit status %d", end->code);
+    return text;
+}

@@ -1,0 +1,93 @@
+/*
+ * Handlers that need no C from their users. Tasks come from the server's loop and are run on the daemon's:
+ *
+ *   server's loop --relay.c--> handler_call --begin()--> http.c, command.c, pool.c --handler_end()--> server's loop
+ *
+ * One loop carries thousands of calls at once, as nothing here blocks. Thread: that of the daemon's loop, except where
+ * "any" is said.
+ */
+#ifndef HANDLER_HANDLER_H
+#define HANDLER_HANDLER_H
+
+#include "base/log.h"
+#include "base/settings.h"
+#include "handler/template.h"
+#include "redis/loop.h"
+
+#include <asynq/server.h>
+#include <stdatomic.h>
+
+typedef struct handler_call handler_call;
+typedef struct handler_kind handler_kind;
+typedef struct route route;
+
+/*
+ * What handlers add to the record of an attempt; the job's data, or NULL. It begins a block of memory that is freed
+ * with the last reference; a handler may outlive the attempt. Thread: any.
+ */
+typedef struct attempt_note {
+    _Atomic int refs;
+    _Atomic(const char *) error_class; /* "timeout", "exit_status"; one of few, so that it can be counted */
+    _Atomic int http_status;
+} attempt_note;
+
+/* What handlers share. */
+typedef struct handler_host {
+    loop *loop;
+    log_sink *log;
+    const char *directory; /* for files that live as long as a call */
+    struct http_client *http;
+} handler_host;
+
+/* A kind of handler, and the key of a route that chooses it. */
+struct handler_kind {
+    const char *name;
+    const setting *table;
+    size_t size; /* of what the table fills */
+    const char *help;
+    /* Checks and completes what was read. */
+    int (*prepare)(settings *file, settings_node *node, void *options, asynq_error *error);
+    void (*clear)(void *options);
+    /* Starts the work on call->job; handler_end() follows once, from now on or later. */
+    void (*begin)(handler_call *call);
+    /* The job was cancelled or is out of time: end soon. */
+    void (*cancel)(handler_call *call);
+};
+
+extern const handler_kind *const handler_kinds[]; /* ends with NULL */
+
+/* One attempt at a task. */
+struct handler_call {
+    asynq_job *job;
+    const route *route;
+    handler_host *host;
+    struct relay *relay;
+    void *work; /* the handler's */
+    template_values values;
+    bool is_cancelled;
+
+    /* relay.c */
+    handler_call *next, *prev, *cancelled_next;
+    bool is_in_cancelled;
+};
+
+/* The call has ended; it must not be used afterwards. `outcome` is what a handler returns. */
+void handler_end(handler_call *call, int outcome);
+
+/*
+ * Ends a call that failed. `error_class` is a constant. A failure for good is archived at once; pause_ms (below 0: by
+ * the route's policy) is for the others.
+ */
+typedef enum handler_failure { HANDLER_RETRY, HANDLER_PERMANENT } handler_failure;
+void handler_fail(handler_call *call, handler_failure failure, const char *error_class, int64_t pause_ms,
+                  const char *format, ...) ASYNQ_PRINTF(5, 6);
+
+void attempt_note_unref(attempt_note *note);
+
+/* Notes of the attempt; never NULL. */
+attempt_note *handler_note(handler_call *call);
+
+/* Wall-clock ms until the job's deadline, at least 1. */
+int64_t handler_time_left_ms(const handler_call *call);
+
+#endif

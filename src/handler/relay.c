@@ -1,0 +1,217 @@
+/*
+ * See relay.h. Jobs and cancel marks come from other threads in two lists under one lock, and one wake-up for all that
+ * is in them.
+ */
+#include "handler/relay.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "handler/route.h"
+
+#include <pthread.h>
+#include <utlist.h>
+
+struct relay {
+    handler_host *host;
+    void (*idle)(void *arg);
+    void *arg;
+    loop_waker waker;
+
+    pthread_mutex_t lock;
+    handler_call *arrived; /* by `next` */
+    handler_call **arrived_end;
+    handler_call *cancelled; /* by `cancelled_next` */
+
+    /* The loop's. */
+    handler_call *running; /* by `next` and `prev` */
+    size_t count;
+};
+
+/* ---- from the server's thread ---- */
+
+static void job_cancelled(asynq_job *job, void *arg)
+{
+    (void)job;
+    handler_call *call = arg;
+    relay *r = call->relay;
+    pthread_mutex_lock(&r->lock);
+    if (!call->is_in_cancelled) {
+        call->is_in_cancelled = true;
+        call->cancelled_next = r->cancelled;
+        r->cancelled = call;
+    }
+    pthread_mutex_unlock(&r->lock);
+    loop_waker_wake(&r->waker);
+}
+
+int relay_handle(asynq_job *job, void *arg)
+{
+    const relay_route *own = arg;
+    relay *r = own->relay;
+    attempt_note *note = asynq_job_data(job);
+    handler_call *call = mem_calloc(1, sizeof *call);
+    if (!call)
+        return asynq_fail(job, "out of memory");
+    if (note)
+        note->refs++;
+    *call = (handler_call){.job = job, .route = own->route, .host = r->host, .relay = r, .values.job = job};
+    pthread_mutex_lock(&r->lock);
+    *r->arrived_end = call;
+    r->arrived_end = &call->next;
+    pthread_mutex_unlock(&r->lock);
+    loop_waker_wake(&r->waker);
+    return ASYNQ_LATER;
+}
+
+/* ---- on the loop ---- */
+
+static handler_call *take_arrived(relay *r)
+{
+    pthread_mutex_lock(&r->lock);
+    handler_call *list = r->arrived;
+    r->arrived = NULL;
+    r->arrived_end = &r->arrived;
+    pthread_mutex_unlock(&r->lock);
+    return list;
+}
+
+static handler_call *take_cancelled(relay *r)
+{
+    pthread_mutex_lock(&r->lock);
+    handler_call *call = r->cancelled;
+    if (call) {
+        r->cancelled = call->cancelled_next;
+        call->is_in_cancelled = false;
+    }
+    pthread_mutex_unlock(&r->lock);
+    return call;
+}
+
+static void begin(relay *r, handler_call *call)
+{
+    DL_APPEND(r->running, call);
+    r->count++;
+    asynq_job_on_cancel(call->job, job_cancelled, call);
+    call->route->kind->begin(call);
+}
+
+static void cancel(handler_call *call)
+{
+    if (call->is_cancelled)
+        return;
+    call->is_cancelled = true;
+    call->route->kind->cancel(call);
+}
+
+static void woken(void *arg)
+{
+    relay *r = arg;
+    for (handler_call *call = take_arrived(r), *next; call; call = next) {
+        next = call->next;
+        call->next = NULL;
+        begin(r, call);
+    }
+    for (handler_call *call; (call = take_cancelled(r));)
+        cancel(call);
+}
+
+static void leave_cancelled(relay *r, handler_call *call)
+{
+    pthread_mutex_lock(&r->lock);
+    if (call->is_in_cancelled)
+        LL_DELETE2(r->cancelled, call, cancelled_next);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void handler_end(handler_call *call, int outcome)
+{
+    relay *r = call->relay;
+    template_values_clear(&call->values);
+    attempt_note_unref(asynq_job_data(call->job));
+    asynq_complete(call->job, outcome); /* from now on nobody cancels it */
+    leave_cancelled(r, call);
+    DL_DELETE(r->running, call);
+    mem_free(call);
+    if (--r->count == 0)
+        r->idle(r->arg);
+}
+
+size_t relay_count(const relay *r)
+{
+    return r->count;
+}
+
+void relay_cancel_all(relay *r)
+{
+    handler_call *call, *next;
+    woken(r); /* also those that have just arrived */
+    DL_FOREACH_SAFE(r->running, call, next)
+        cancel(call);
+}
+
+/* ---- what handlers use ---- */
+
+void attempt_note_unref(attempt_note *note)
+{
+    if (note && --note->refs == 0)
+        mem_free(note);
+}
+
+attempt_note *handler_note(handler_call *call)
+{
+    static _Thread_local attempt_note nowhere;
+    attempt_note *note = asynq_job_data(call->job);
+    return note ? note : &nowhere;
+}
+
+int64_t handler_time_left_ms(const handler_call *call)
+{
+    int64_t left_ms = asynq_job_deadline_ms(call->job) - clock_now_ns() / NS_PER_MS;
+    return left_ms > 1 ? left_ms : 1;
+}
+
+void handler_fail(handler_call *call, handler_failure failure, const char *error_class, int64_t pause_ms,
+                  const char *format, ...)
+{
+    buf text;
+    va_list args;
+    buf_init(&text, 0);
+    va_start(args, format);
+    buf_append_formatv(&text, format, args);
+    va_end(args);
+    const char *reason = text.data ? text.data : "out of memory";
+    handler_note(call)->error_class = error_class;
+    int outcome = failure == HANDLER_PERMANENT ? asynq_skip_retry(call->job, "%s", reason)
+                  : pause_ms >= 0              ? asynq_retry_in(call->job, pause_ms, "%s", reason)
+                                               : asynq_fail(call->job, "%s", reason);
+    buf_clear(&text);
+    handler_end(call, outcome);
+}
+
+/* ---- making ---- */
+
+relay *relay_new(handler_host *host, void (*idle)(void *arg), void *arg)
+{
+    relay *r = mem_calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    r->host = host;
+    r->idle = idle;
+    r->arg = arg;
+    r->arrived_end = &r->arrived;
+    pthread_mutex_init(&r->lock, NULL);
+    if (!loop_waker_init(host->loop, &r->waker, woken, r))
+        return r;
+    pthread_mutex_destroy(&r->lock);
+    mem_free(r);
+    return NULL;
+}
+
+void relay_free(relay *r)
+{
+    if (!r)
+        return;
+    loop_waker_clear(&r->waker);
+    pthread_mutex_destroy(&r->lock);
+    mem_free(r);
+}

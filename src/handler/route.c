@@ -1,0 +1,186 @@
+/* See route.h. */
+#include "handler/route.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "handler/command.h"
+
+#include <string.h>
+
+const handler_kind *const handler_kinds[] = {&handler_command, NULL};
+
+static const char *const retry_kinds[] = {[ASYNQ_RETRY_BY_SERVER] = "asynq",
+                                          [ASYNQ_RETRY_CONSTANT] = "constant",
+                                          [ASYNQ_RETRY_EXPONENTIAL] = "exponential",
+                                          NULL};
+
+const setting route_retry_table[] = {
+    {.name = "policy",
+     .kind = SETTING_CHOICE,
+     .offset = offsetof(route_retry, kind),
+     .choices = retry_kinds,
+     .preset = "exponential",
+     .help = "How the pause before the next attempt grows: `constant` is always `delay`; `exponential` doubles it with "
+             "each attempt up to `most`; `asynq` is what Asynq does, about n^4 seconds."},
+    {.name = "delay",
+     .kind = SETTING_DURATION,
+     .offset = offsetof(route_retry, delay_ms),
+     .least = 1,
+     .example = "2s",
+     .help = "The pause after the first attempt."},
+    {.name = "most",
+     .kind = SETTING_DURATION,
+     .offset = offsetof(route_retry, most_ms),
+     .example = "10m",
+     .help = "The longest pause; 1 h if it is not given."},
+    {.name = "jitter",
+     .kind = SETTING_NUMBER,
+     .offset = offsetof(route_retry, jitter_percent),
+     .most = 100,
+     .value = "PERCENT",
+     .preset = "0",
+     .help = "Pauses are up to so much longer or shorter, at random."},
+    {0},
+};
+
+const setting route_limit_table[] = {
+    {.name = "scope",
+     .kind = SETTING_TEXT,
+     .offset = offsetof(route, limit.scope) - offsetof(route, limit),
+     .is_needed = true,
+     .value = "NAME",
+     .example = "printers",
+     .help = "Names the limit. Routes of all servers that have the same scope share it."},
+    {.name = "most",
+     .kind = SETTING_NUMBER,
+     .offset = offsetof(route, limit.most) - offsetof(route, limit),
+     .least = 1,
+     .most = 1000000,
+     .is_needed = true,
+     .example = "3",
+     .help = "Tasks that may run at the same time, on all servers together."},
+    {0},
+};
+
+static int read_retry(settings *file, settings_node *node, void *target, asynq_error *error)
+{
+    route *r = target;
+    settings_enter(file, "retry");
+    setting_preset(route_retry_table, &r->retry, settings_memory(file));
+    int status = settings_read_mapping(file, node, route_retry_table, &r->retry, error);
+    if (!status && r->retry.kind != ASYNQ_RETRY_BY_SERVER && !r->retry.delay_ms)
+        status = settings_complain(file, node, error, "delay is missing");
+    if (!status && r->retry.kind == ASYNQ_RETRY_BY_SERVER && r->retry.delay_ms)
+        status = settings_complain(file, node, error, "delay is given, but the policy asynq does not use it");
+    if (!status && r->retry.most_ms && r->retry.most_ms < r->retry.delay_ms)
+        status = settings_complain(file, node, error, "most is less than delay");
+    r->has_retry = true;
+    settings_leave(file);
+    return status;
+}
+
+static int read_limit(settings *file, settings_node *node, void *target, asynq_error *error)
+{
+    route *r = target;
+    settings_enter(file, "limit");
+    int status = settings_read_mapping(file, node, route_limit_table, &r->limit, error);
+    r->has_limit = true;
+    settings_leave(file);
+    return status;
+}
+
+/* The part of a route that is its handler's. */
+static int read_handler(settings *file, settings_node *node, route *r, const handler_kind *kind, asynq_error *error)
+{
+    if (r->kind)
+        return settings_complain(file, node, error, "%s and %s are both given; a route has one handler", r->kind->name,
+                                 kind->name);
+    r->kind = kind;
+    r->options = arena_alloc(settings_memory(file), kind->size);
+    if (!r->options)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    memset(r->options, 0, kind->size);
+    settings_enter(file, kind->name);
+    setting_preset(kind->table, r->options, settings_memory(file));
+    int status = settings_read_mapping(file, node, kind->table, r->options, error);
+    if (!status)
+        status = kind->prepare(file, node, r->options, error);
+    settings_leave(file);
+    return status;
+}
+
+static int read_command(settings *file, settings_node *node, void *target, asynq_error *error)
+{
+    return read_handler(file, node, target, &handler_command, error);
+}
+
+const setting route_table[] = {
+    {.name = "type",
+     .kind = SETTING_TEXT,
+     .offset = offsetof(route, type),
+     .is_needed = true,
+     .value = "PATTERN",
+     .example = "email:",
+     .help = "Tasks whose type equals the pattern, or else begins with it. The longest pattern wins."},
+    {.name = "command", .kind = SETTING_OTHER, .read = read_command, .help = "Run a command."},
+    {.name = "retry",
+     .kind = SETTING_OTHER,
+     .read = read_retry,
+     .help = "How long a failed task waits for its next attempt. Without it: as Asynq does. How often it is tried says "
+             "whoever enqueues it."},
+    {.name = "limit", .kind = SETTING_OTHER, .read = read_limit, .help = "How many run at the same time."},
+    {0},
+};
+
+static int read_route(settings *file, settings_node *node, void *arg, asynq_error *error)
+{
+    route_list *list = arg;
+    list->items = arena_grow(settings_memory(file), list->items, list->count, &list->capacity, sizeof *list->items);
+    if (!list->items)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    route *r = &list->items[list->count];
+    *r = (route){0};
+    int status = settings_read_mapping(file, node, route_table, r, error);
+    list->count += r->kind != NULL; /* what its handler has made is freed with the list */
+    if (status)
+        return status;
+    if (!r->kind)
+        return settings_complain(file, node, error, "there is no handler; give one of command, http, worker, plugin");
+    if (text_is_blank(r->type, strlen(r->type)))
+        return settings_complain(file, node, error, "type is blank");
+    for (size_t i = 0; i + 1 < list->count; i++)
+        if (list->items[i].type && strcmp(list->items[i].type, r->type) == 0)
+            return settings_complain(file, node, error, "another route has the type \"%s\"", r->type);
+    return ASYNQ_OK;
+}
+
+int route_list_read(settings *file, settings_node *node, route_list *list, asynq_error *error)
+{
+    route_list_clear(list);
+    settings_enter(file, "routes");
+    int status = settings_read_list(file, node, read_route, list, error);
+    settings_leave(file);
+    return status;
+}
+
+void route_list_clear(route_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (list->items[i].kind->clear)
+            list->items[i].kind->clear(list->items[i].options);
+    *list = (route_list){0};
+}
+
+asynq_route route_for_mux(const route *r, asynq_handler handler, void *arg, asynq_handler_kind kind)
+{
+    asynq_route made = {.pattern = r->type, .handler = handler, .arg = arg, .kind = kind};
+    if (r->has_retry)
+        made.retry = (asynq_retry_policy){.kind = (asynq_retry_kind)r->retry.kind,
+                                          .delay_ms = r->retry.delay_ms,
+                                          .most_ms = r->retry.most_ms,
+                                          .jitter_percent = (int)r->retry.jitter_percent};
+    if (r->has_limit)
+        made.limit = (asynq_limit){.scope = r->limit.scope, .most = (int)r->limit.most};
+    return made;
+}

@@ -1,0 +1,342 @@
+/* See template.h. */
+#include "handler/template.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+
+#include <ctype.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { MOST_PARTS = 256 };
+
+typedef struct template_part {
+    const char *text; /* as it is, or the name in a placeholder; in template->text */
+    size_t length;
+    bool is_name, is_optional, is_quoted;
+} template_part;
+
+struct template
+{
+    char *text;
+    template_place place;
+    size_t count;
+    template_part parts[];
+};
+
+/* ---- parsing ---- */
+
+static const char *const task_names[] = {"id", "type", "queue", "retried", "max_retry", "deadline"};
+
+static bool is_known(const char *name, size_t length)
+{
+    if (length == 7 && strncmp(name, "payload", length) == 0)
+        return true;
+    if (length > 8 && strncmp(name, "payload.", 8) == 0)
+        return name[8] != '.' && name[length - 1] != '.' && !memmem(name, length, "..", 2);
+    if (length > 7 && strncmp(name, "header.", 7) == 0)
+        return true;
+    for (size_t i = 0; i < sizeof task_names / sizeof *task_names; i++)
+        if (length == 5 + strlen(task_names[i]) && strncmp(name, "task.", 5) == 0 &&
+            strncmp(name + 5, task_names[i], length - 5) == 0)
+            return true;
+    return false;
+}
+
+static int add_part(template *t, const template_part *part, asynq_error *error)
+{
+    if (t->count == MOST_PARTS)
+        return error_set(error, ASYNQ_E_INVALID, "has more than %d placeholders", MOST_PARTS / 2);
+    t->parts[t->count++] = *part;
+    return ASYNQ_OK;
+}
+
+/* Whether JSON text that was outside (or inside) of quotes before is inside of them after these bytes. */
+static bool is_in_quotes(bool before, const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (text[i] == '\\' && before)
+            i++;
+        else if (text[i] == '"')
+            before = !before;
+    return before;
+}
+
+static int parse_name(template *t, const char *start, const char *end, bool is_quoted, asynq_error *error)
+{
+    while (start < end && *start == ' ')
+        start++;
+    while (start < end && end[-1] == ' ')
+        end--;
+    bool is_optional = start < end && end[-1] == '?';
+    size_t length = (size_t)(end - start) - is_optional;
+    if (!is_known(start, length))
+        return error_set(error, ASYNQ_E_INVALID,
+                         "{{%.*s}} stands for nothing; there are payload, payload.NAME, header.NAME, task.id, "
+                         "task.type, task.queue, task.retried, task.max_retry and task.deadline",
+                         (int)(end - start), start);
+    return add_part(t, &(template_part){start, length, true, is_optional, is_quoted}, error);
+}
+
+static int parse(template *t, asynq_error *error)
+{
+    bool is_quoted = false;
+    for (const char *at = t->text; *at;) {
+        const char *open = strstr(at, "{{");
+        size_t length = open ? (size_t)(open - at) : strlen(at);
+        int status = length ? add_part(t, &(template_part){at, length, false, false, false}, error) : ASYNQ_OK;
+        if (status || !open)
+            return status;
+        const char *close = strstr(open, "}}");
+        if (!close)
+            return error_set(error, ASYNQ_E_INVALID, "a placeholder begins with {{ and does not end with }}");
+        is_quoted = is_in_quotes(is_quoted, at, length);
+        status = parse_name(t, open + 2, close, is_quoted, error);
+        if (status)
+            return status;
+        at = close + 2;
+    }
+    return ASYNQ_OK;
+}
+
+int template_new(template **made, const char *text, template_place place, asynq_error *error)
+{
+    template *t = mem_calloc(1, sizeof *t + MOST_PARTS * sizeof *t->parts);
+    *made = NULL;
+    if (!t || !(t->text = mem_strdup(text))) {
+        mem_free(t);
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    }
+    t->place = place;
+    int status = parse(t, error);
+    if (status) {
+        template_free(t);
+        return status;
+    }
+    template *small = mem_realloc(t, sizeof *t + t->count * sizeof *t->parts);
+    *made = small ? small : t;
+    return ASYNQ_OK;
+}
+
+void template_free(template *t)
+{
+    if (!t)
+        return;
+    mem_free(t->text);
+    mem_free(t);
+}
+
+bool template_is_variable(const template *t)
+{
+    for (size_t i = 0; i < t->count; i++)
+        if (t->parts[i].is_name)
+            return true;
+    return false;
+}
+
+/* ---- escaping ---- */
+
+static void append_percent(buf *out, const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        unsigned char byte = (unsigned char)text[i];
+        if (isalnum(byte) || strchr("-._~", byte))
+            buf_append(out, text + i, 1);
+        else
+            buf_append_format(out, "%%%02X", byte);
+    }
+}
+
+/* The text as a JSON string, without its quotes unless they are asked for. */
+static bool append_json_string(buf *out, const char *text, size_t length, bool with_quotes)
+{
+    json_t *string = json_stringn(text, length);
+    char *encoded = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
+    json_decref(string);
+    if (encoded && with_quotes)
+        buf_append_text(out, encoded);
+    else if (encoded)
+        buf_append(out, encoded + 1, strlen(encoded) - 2);
+    free(encoded);
+    return encoded != NULL;
+}
+
+static int refuse(const template_part *part, asynq_error *error, const char *why)
+{
+    return error_set(error, ASYNQ_E_INVALID, "{{%.*s}} %s", (int)part->length, part->text, why);
+}
+
+static int append_value(const template *t, const template_part *part, const char *text, size_t length, buf *out,
+                        asynq_error *error)
+{
+    switch (t->place) {
+    case TEMPLATE_URL:
+        if ((length == 1 && *text == '.') || (length == 2 && strncmp(text, "..", 2) == 0))
+            return refuse(part, error, "is \".\" or \"..\", which would be another place in the URL");
+        append_percent(out, text, length);
+        return ASYNQ_OK;
+    case TEMPLATE_HEADER:
+        for (size_t i = 0; i < length; i++)
+            if (iscntrl((unsigned char)text[i]) && text[i] != '\t')
+                return refuse(part, error, "has a control character, which cannot stand in a header");
+        break;
+    case TEMPLATE_JSON:
+        return append_json_string(out, text, length, !part->is_quoted)
+                   ? ASYNQ_OK
+                   : refuse(part, error, "is not valid UTF-8, which cannot stand in JSON");
+    case TEMPLATE_TEXT:
+        break;
+    }
+    buf_append(out, text, length);
+    return ASYNQ_OK;
+}
+
+/* ---- values ---- */
+
+void template_values_clear(template_values *values)
+{
+    json_decref(values->payload);
+    *values = (template_values){0};
+}
+
+static json_t *payload_of(template_values *values)
+{
+    if (!values->is_parsed) {
+        size_t length;
+        const char *text = asynq_job_payload(values->job, &length);
+        values->payload = json_loadb(text, length, JSON_DECODE_ANY, NULL);
+        values->is_parsed = true;
+    }
+    return values->payload;
+}
+
+/* "user.name" in an object; NULL: it is not there. */
+static json_t *find_value(json_t *value, const char *path, size_t length)
+{
+    while (value && length) {
+        const char *dot = memchr(path, '.', length);
+        size_t step = dot ? (size_t)(dot - path) : length;
+        char name[256];
+        snprintf(name, sizeof name, "%.*s", (int)step, path);
+        value = json_is_array(value) && isdigit((unsigned char)*name) ? json_array_get(value, strtoul(name, NULL, 10))
+                                                                      : json_object_get(value, name);
+        path += dot ? step + 1 : step;
+        length -= dot ? step + 1 : step;
+    }
+    return value;
+}
+
+static int append_json_value(const template *t, const template_part *part, json_t *value, buf *out, asynq_error *error)
+{
+    if (json_is_string(value))
+        return append_value(t, part, json_string_value(value), json_string_length(value), out, error);
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
+    if (!text)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    int status = ASYNQ_OK;
+    if (t->place == TEMPLATE_JSON && !part->is_quoted)
+        buf_append_text(out, text);
+    else
+        status = append_value(t, part, text, strlen(text), out, error);
+    free(text);
+    return status;
+}
+
+static int append_missing(const template *t, const template_part *part, buf *out, asynq_error *error, const char *why)
+{
+    if (!part->is_optional)
+        return refuse(part, error, why);
+    if (t->place == TEMPLATE_JSON && !part->is_quoted)
+        buf_append_text(out, "null");
+    return ASYNQ_OK;
+}
+
+static int append_payload(const template *t, const template_part *part, template_values *values, buf *out,
+                          asynq_error *error)
+{
+    size_t length, prefix = strlen("payload.");
+    const char *text = asynq_job_payload(values->job, &length);
+    bool is_whole = part->length < prefix;
+    if (is_whole && (t->place != TEMPLATE_JSON || part->is_quoted))
+        return append_value(t, part, text, length, out, error);
+    json_t *value = payload_of(values);
+    if (!value)
+        return append_missing(t, part, out, error, "is not there, as the payload is not JSON");
+    if (!is_whole)
+        value = find_value(value, part->text + prefix, part->length - prefix);
+    if (!value || (json_is_null(value) && (t->place != TEMPLATE_JSON || part->is_quoted)))
+        return append_missing(t, part, out, error, "is not in the payload");
+    return append_json_value(t, part, value, out, error);
+}
+
+static int append_number(const template *t, const template_part *part, int number, buf *out, asynq_error *error)
+{
+    char text[16];
+    int length = snprintf(text, sizeof text, "%d", number);
+    if (t->place != TEMPLATE_JSON || part->is_quoted)
+        return append_value(t, part, text, (size_t)length, out, error);
+    buf_append(out, text, (size_t)length);
+    return ASYNQ_OK;
+}
+
+static int append_task(const template *t, const template_part *part, const asynq_job *job, buf *out, asynq_error *error)
+{
+    const char *name = part->text + strlen("task."), *text = NULL;
+    char when[32];
+    switch (*name) {
+    case 'i':
+        text = asynq_job_id(job);
+        break;
+    case 'q':
+        text = asynq_job_queue(job);
+        break;
+    case 't':
+        text = asynq_job_type(job);
+        break;
+    case 'r':
+        return append_number(t, part, asynq_job_retry_count(job), out, error);
+    case 'm':
+        return append_number(t, part, asynq_job_max_retry(job), out, error);
+    default: {
+        time_t seconds = (time_t)(asynq_job_deadline_ms(job) / MS_PER_SECOND);
+        struct tm parts;
+        gmtime_r(&seconds, &parts);
+        strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &parts);
+        text = when;
+    }
+    }
+    return append_value(t, part, text, strlen(text), out, error);
+}
+
+static int append_header(const template *t, const template_part *part, const asynq_job *job, buf *out,
+                         asynq_error *error)
+{
+    char name[256];
+    size_t prefix = strlen("header.");
+    snprintf(name, sizeof name, "%.*s", (int)(part->length - prefix), part->text + prefix);
+    const char *value = asynq_job_header(job, name);
+    return value ? append_value(t, part, value, strlen(value), out, error)
+                 : append_missing(t, part, out, error, "is not among the task's headers");
+}
+
+int template_fill(const template *t, template_values *values, buf *out, asynq_error *error)
+{
+    int status = ASYNQ_OK;
+    for (size_t i = 0; !status && i < t->count; i++) {
+        const template_part *part = &t->parts[i];
+        if (!part->is_name)
+            buf_append(out, part->text, part->length);
+        else if (*part->text == 'p')
+            status = append_payload(t, part, values, out, error);
+        else if (*part->text == 'h')
+            status = append_header(t, part, values->job, out, error);
+        else
+            status = append_task(t, part, values->job, out, error);
+    }
+    if (!status && buf_failed(out))
+        status = error_set_code(error, ASYNQ_E_NO_MEMORY);
+    return status;
+}

@@ -1,0 +1,222 @@
+package daemon
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	. "github.com/hibiken/asynq/libasynq-tests/harness"
+)
+
+// asynqd runs it with a file, variables and flags until it ends, and returns what it says and whether it likes it.
+func asynqd(t testing.TB, config string, variables []string, words ...string) (string, bool) {
+	t.Helper()
+	if config != "" {
+		path := filepath.Join(t.TempDir(), "asynqd.yaml")
+		if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		words = append(words, "--config", path)
+	}
+	cmd := DaemonCommand(words...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=/home/somebody"}, variables...)
+	output, err := cmd.CombinedOutput()
+	if exit, is := err.(*exec.ExitError); err != nil && (!is || exit.ExitCode() != 2) {
+		t.Errorf("%v, %v: %v\n%s", variables, words, err, output)
+	}
+	return string(output), err == nil
+}
+
+// TestConfigMistakes: each class of wrong values has its message, with place, key, and what to write instead; in the file, in
+// the environment and in flags.
+func TestConfigMistakes(t *testing.T) {
+	t.Parallel()
+	route := func(text string) string { return "routes:\n- type: t\n  " + text + "\n" }
+	command := func(text string) string { return route("command: {argv: [a], " + text + "}") }
+	for _, test := range []struct{ config, variable, flag, want string }{
+		// The file as a whole.
+		{config: "queues: [\n", want: `:2: `},
+		{config: "- a\n", want: `:1: keys with values are wanted here`},
+		{config: "concurrency: 1\nconcurrency: 2\n", want: `:2: duplicate key`},
+		{config: "concurency: 1\n", want: `:1: there is no key "concurency"; did you mean "concurrency"?`},
+		{config: "colour: red\n", want: `:1: there is no key "colour" here`},
+		{config: "log: {levle: info}\n", want: `:1: log: there is no key "levle"; did you mean "level"?`},
+		{config: "log: info\n", want: `log: keys with values are wanted here`},
+		{config: "concurrency: {a: 1}\n", want: `:1: concurrency: is no plain value`},
+		// Numbers.
+		{config: "concurrency: many\n", want: `:1: concurrency: "many" is not a whole number from 0 on`},
+		{config: "concurrency: -1\n", want: `concurrency: "-1" is not a whole number from 0 on`},
+		{config: "concurrency: 1.5\n", want: `concurrency: "1.5" is not a whole number`},
+		{config: "concurrency: 0\n", want: `concurrency: "0" is too little; it can be 1 to 1000000`},
+		{config: "concurrency: 99999999\n", want: `concurrency: "99999999" is too much; it can be 1 to 1000000`},
+		{config: "concurrency: 99999999999999999999999\n", want: `concurrency: "99999999999999999999999" is not a whole number`},
+		{variable: "ASYNQD_CONCURRENCY=x", want: `$ASYNQD_CONCURRENCY: "x" is not a whole number from 0 on`},
+		{variable: "WORKER_CONCURRENCY=0", want: `$WORKER_CONCURRENCY: "0" is too little`},
+		{flag: "--concurrency=x", want: `--concurrency: "x" is not a whole number from 0 on`},
+		// Durations and sizes.
+		{config: "shutdown_timeout: 30\n", want: `shutdown_timeout: "30" is not a duration such as 90s, 1h30m or 2d`},
+		{config: "shutdown_timeout: 30 s\n", want: `shutdown_timeout: "30 s" is not a duration`},
+		{config: "shutdown_timeout: 0\n", want: `shutdown_timeout: "0" is too little; it can be 1ms to 1d`},
+		{config: "shutdown_timeout: 2d\n", want: `shutdown_timeout: "2d" is too much`},
+		{variable: "WORKER_SHUTDOWN_TIMEOUT=soon", want: `$WORKER_SHUTDOWN_TIMEOUT: "soon" is not a duration`},
+		{config: command("result_limit: 64 kB"), want: `:3: routes[0].command: result_limit: "64 kB" is not a size such as 64kB or 1MiB`},
+		{config: command("error_limit: 1MB"), want: `error_limit: "1MB" is too much; it can be 0 to 8kB`},
+		// Switches and choices.
+		{config: "strict_priority: maybe\n", want: `strict_priority: "maybe" is not true or false`},
+		{config: "log: {level: loud}\n", want: `log: level: "loud" is none of debug, info, warn, error`},
+		{flag: "--log-format=xml", want: `--log-format: "xml" is none of logfmt, json`},
+		{variable: "LOG_LEVEL=loud", want: `$LOG_LEVEL: "loud" is none of`},
+		// Pairs and lists.
+		{config: "queues: {}\n", want: `:1: queues: there is no queue`},
+		{config: "queues: {a: 0}\n", want: `:1: queues: a: "0" is no priority; it is a whole number from 1 on`},
+		{config: "queues: {a: high}\n", want: `queues: a: "high" is no priority`},
+		{config: "queues: {' ': 1}\n", want: `queues: " " is no name of a queue`},
+		{config: "queues: {a: [1]}\n", want: `a: is no plain text`},
+		{variable: "ASYNQD_QUEUES=a", want: `$ASYNQD_QUEUES: "a" is not NAME=VALUE`},
+		{flag: "--queues=a=1,a=2", want: `--queues: queues: queue "a" is given twice`},
+		{config: command("success: [{}]"), want: `success[0]: is no plain value`},
+		// Redis.
+		{config: "redis: http://a\n", want: `:1: redis: `},
+		{variable: "REDIS_URL=redis://:secret@h:port", want: `$REDIS_URL: redis: `},
+		{variable: "REDIS_PORT=70000", want: `$REDIS_PORT: "70000" is too much; it can be 0 to 65535`},
+		{variable: "REDIS_DB=first", want: `$REDIS_DB: "first" is not a whole number`},
+		{config: "redis: private\nredis_host: h\n", want: `redis: a private Redis has no host, user or password`},
+		{config: "redis: unix:///s\n", variable: "REDIS_HOST=h", want: `$REDIS_HOST: redis_host: has no meaning for a Redis at a socket`},
+		{config: "redis_password: a\nredis_password_file: /b\n", want: `:2: redis_password and redis_password_file are both given`},
+		{variable: "REDIS_PASSWORD_FILE=/no/file", want: `$REDIS_PASSWORD_FILE: /no/file: No such file or directory`},
+		{flag: "--redis-password-file=/dev/null", want: `--redis-password-file: /dev/null: is empty`},
+		{config: "redis_password_file: /dev/zero\n", want: `redis_password: /dev/zero: is too large for a secret`},
+		{flag: "--redis-host-file=/dev/null", want: `there is no flag --redis-host-file; did you mean --redis-host?`},
+		// Routes.
+		{config: "routes: {}\n", want: `routes: a list is wanted here`},
+		{config: "routes: [a]\n", want: `:1: routes[0]: keys with values are wanted here`},
+		{config: "routes: [{command: {argv: [a]}}]\n", want: `:1: routes[0]: type is missing`},
+		{config: "routes: [{type: ' ', command: {argv: [a]}}]\n", want: `routes[0]: type is blank`},
+		{config: "routes: [{type: t}]\n", want: `routes[0]: there is no handler; give one of command,`},
+		{config: "routes: [{type: t, comand: {argv: [a]}}]\n", want: `there is no key "comand"; did you mean "command"?`},
+		{config: "routes:\n- {type: t, command: {argv: [a]}}\n- {type: t, command: {argv: [b]}}\n", want: `:3: routes[1]: another route has the type "t"`},
+		{config: route("command: {}"), want: `routes[0].command: argv is missing`},
+		{config: command("input: stdin"), want: `input: "stdin" is none of payload, file, none`},
+		{config: command("success: [256]"), want: `success: "256" is no exit status; they are 0 to 255`},
+		{config: route("command: {shell: 'echo {{payload}}'}"), want: `shell: has a placeholder, whose value could be a command`},
+		{config: route("command: {argv: ['{{payload']}"), want: `argv[0]: a placeholder begins with {{ and does not end with }}`},
+		{config: route("command: {argv: ['{{user}}']}"), want: `argv[0]: {{user}} stands for nothing; there are payload,`},
+		{config: route("command: {argv: ['{{payload..a}}']}"), want: `{{payload..a}} stands for nothing`},
+		{config: command("process: {user: nobody-here}"), want: `routes[0].command.process: user: there is no user "nobody-here"`},
+		{config: command("process: {directory: /no/where}"), want: `directory: there is no /no/where`},
+		{config: command("process: {limits: {speed: 1}}"), want: `limits: there is no limit "speed"; there are memory, cpu,`},
+		{config: command("process: {limits: {memory: much}}"), want: `limits: memory: "much" is not a size`},
+		{config: command("process: {variables: {'a=b': c}}"), want: `variables: "a=b" is no name of a variable`},
+		{config: command("timeout: 1s") + "  retry: {policy: never}\n", want: `routes[0].retry: policy: "never" is none of asynq, constant, exponential`},
+		{config: command("timeout: 1s") + "  retry: {policy: constant}\n", want: `routes[0].retry: delay is missing`},
+		{config: command("timeout: 1s") + "  retry: {delay: 2s, most: 1s}\n", want: `retry: most is less than delay`},
+		{config: command("timeout: 1s") + "  retry: {delay: 2s, jitter: 101}\n", want: `jitter: "101" is too much; it can be 0 to 100`},
+		{config: command("timeout: 1s") + "  retry: {policy: asynq, delay: 2s}\n", want: `delay is given, but the policy asynq does not use it`},
+		{config: command("timeout: 1s") + "  limit: {most: 1}\n", want: `routes[0].limit: scope is missing`},
+		{config: command("timeout: 1s") + "  limit: {scope: a, most: 0}\n", want: `limit: most: "0" is too little`},
+		{config: route("command: {argv: [a]}") + "\n\n  rerty: {}\n", want: `:6: routes[0]: there is no key "rerty"; did you mean "retry"?`},
+		{variable: "ASYNQD_ROUTES=[{type: t}]", want: `$ASYNQD_ROUTES:1: routes[0]: there is no handler`},
+		// Others.
+		{config: "schedule: {zone: Mars/Olympus}\n", want: `:1: schedule.zone: unknown time zone "Mars/Olympus"`},
+		{flag: "--concurency=1", want: `there is no flag --concurency; did you mean --concurrency?`},
+		{flag: "concurrency", want: `there is no flag concurrency`},
+		{flag: "--concurrency", want: `--concurrency needs a value`},
+	} {
+		var words, variables []string
+		if test.variable != "" {
+			variables = []string{test.variable}
+		}
+		if test.flag != "" {
+			words = []string{test.flag}
+		}
+		// First, so that a flag without a value cannot take one of these.
+		output, ok := asynqd(t, test.config, variables, append([]string{"--check-config"}, words...)...)
+		if ok || !strings.Contains(output, test.want) {
+			t.Errorf("%q %q %q: got\n%swant %s", test.config, test.variable, test.flag, output, test.want)
+		}
+		if strings.Contains(output, ":secret") {
+			t.Errorf("a password is shown: %s", output)
+		}
+	}
+}
+
+// TestConfigAllMistakes: all are told at once, and nothing is started.
+func TestConfigAllMistakes(t *testing.T) {
+	t.Parallel()
+	output, ok := asynqd(t, "concurrency: x\nlog: {level: y, format: z}\nroutes:\n- {type: a}\n- {type: b, command: {argv: [c], inptu: d}}\n",
+		[]string{"ASYNQD_QUEUES=e"}, "--log-output=f")
+	if lines := strings.Count(output, "\n"); ok || lines != 7 {
+		t.Errorf("%d lines:\n%s", lines, output)
+	}
+}
+
+// TestConfigSources: flags go before the environment, that before the file, that before the defaults; --print-config tells
+// which it was, hides secrets, and can be read again.
+func TestConfigSources(t *testing.T) {
+	t.Parallel()
+	secret := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(secret, []byte("geheim/?\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := "redis: redis://u:pass@a:1/2\nconcurrency: 11\nqueues: {a: 1, b: 2}\nlog:\n  level: warn\n" +
+		"routes:\n- {type: 'a:', command: {argv: [x, '{{payload}}', 'q\"uote']}, limit: {scope: s, most: 3}}\n"
+	output, ok := asynqd(t, file, []string{"ASYNQD_LOG_LEVEL=error", "LOG_LEVEL=debug", "REDIS_PORT=7", "WORKER_QUEUES=c=4, d=5",
+		"REDIS_PASSWORD_FILE=" + secret, "ASYNQD_SERVICE_HOST=10.0.0.1", "ASYNQD_PORT=tcp://10.0.0.1:80"},
+		"--print-config", "--concurrency", "12", "--strict-priority", "--log-format=json")
+	if !ok {
+		t.Fatal(output)
+	}
+	for _, want := range []string{
+		`redis: ".*://u:\*\*\*@a:1/2"  # .*asynqd.yaml:1`,
+		`redis_port: 7  # \$REDIS_PORT`,
+		`redis_password: "\*\*\*"  # \$REDIS_PASSWORD_FILE`,
+		`queues: {c: 4, d: 5}  # \$WORKER_QUEUES`,
+		`strict_priority: true  # --strict-priority`,
+		`concurrency: 12  # --concurrency`,
+		`shutdown_timeout: 30s  # default`,
+		`  level: error  # \$ASYNQD_LOG_LEVEL`,
+		`  format: json  # --log-format`,
+		`routes:  # .*asynqd.yaml:6`,
+		`      argv: \[x, "{{payload}}", "q\\"uote"\]`,
+		`      scope: s`,
+	} {
+		if !regexp.MustCompile("(?m)^" + want + "$").MatchString(output) {
+			t.Errorf("there is no %q in\n%s", want, output)
+		}
+	}
+	if strings.Contains(output, "geheim") || strings.Contains(output, "pass@") || strings.Contains(output, "did you mean") {
+		t.Errorf("shown too much:\n%s", output)
+	}
+	again, ok := asynqd(t, output, nil, "--print-config")
+	origins := regexp.MustCompile(`  # .*`)
+	if strip := func(s string) string { return origins.ReplaceAllString(s, "") }; !ok || strip(again) != strip(output) {
+		t.Errorf("what is printed is read as\n%s", again)
+	}
+	warned, ok := asynqd(t, "", []string{"ASYNQD_CONCURENCY=1"}, "--check-config")
+	if !ok || !strings.Contains(warned, "$ASYNQD_CONCURENCY: there is no such variable; did you mean $ASYNQD_CONCURRENCY?") {
+		t.Errorf("%v: %s", ok, warned)
+	}
+	fromText, ok := asynqd(t, "", nil, "--print-config", "--routes", `[{type: 'x:', command: {argv: [cat]}}]`)
+	if !ok || !strings.Contains(fromText, `- type: "x:"`) || !strings.Contains(fromText, "routes:  # --routes") {
+		t.Errorf("%v: %s", ok, fromText)
+	}
+}
+
+// TestSampleConfig: with its comment signs taken off, it is valid; without, it says nothing.
+func TestSampleConfig(t *testing.T) {
+	t.Parallel()
+	sample, ok := asynqd(t, "", nil, "--sample-config")
+	if !ok || !strings.Contains(sample, "#concurrency: 50\n") {
+		t.Fatal(sample)
+	}
+	if output, ok := asynqd(t, sample+"\nconcurrency: 3\n", nil, "--check-config"); !ok {
+		t.Errorf("as it is: %s", output)
+	}
+	output, ok := asynqd(t, regexp.MustCompile(`(?m)^#`).ReplaceAllString(sample, ""), nil, "--check-config")
+	if !ok {
+		t.Errorf("uncommented: %s", output)
+	}
+}

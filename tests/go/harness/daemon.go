@@ -1,0 +1,192 @@
+package harness
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Daemon is a running asynqd.
+type Daemon struct {
+	t     testing.TB
+	Dir   string // a private directory, where its configuration is
+	File  string // the configuration
+	cmd   *exec.Cmd
+	mutex sync.Mutex
+	lines []M
+	raw   bytes.Buffer
+	rest  string
+	ended chan struct{}
+	err   error
+}
+
+// DaemonCommand is asynqd with these words.
+func DaemonCommand(words ...string) *exec.Cmd {
+	return exec.Command(filepath.Join(BuildDir(), "asynqd"), words...)
+}
+
+// StartDaemon starts an asynqd with this configuration, and waits until it is ready. The log is JSON. It ends with the
+// test, which fails if it does not end well.
+func StartDaemon(t testing.TB, config string, words ...string) *Daemon {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "asynqd-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return StartDaemonIn(t, dir, config, words...)
+}
+
+// StartDaemonIn is StartDaemon in a directory, for asynqds that come after one another.
+func StartDaemonIn(t testing.TB, dir, config string, words ...string) *Daemon {
+	t.Helper()
+	d := &Daemon{t: t, Dir: dir, File: filepath.Join(dir, "asynqd.yaml"), ended: make(chan struct{})}
+	d.Configure(config)
+	d.cmd = DaemonCommand(append([]string{"--config", d.File, "--log-format", "json"}, words...)...)
+	d.cmd.Stderr = d
+	d.cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+	if err := d.cmd.Start(); err != nil {
+		t.Fatalf("asynqd: %v", err)
+	}
+	go func() {
+		d.err = d.cmd.Wait()
+		close(d.ended)
+	}()
+	t.Cleanup(d.End)
+	Eventually(t, 30*time.Second, "asynqd to be ready", func() bool {
+		select {
+		case <-d.ended:
+			t.Fatalf("asynqd has ended: %v\n%s", d.err, d.Text())
+		default:
+		}
+		return len(d.Find("is ready")) > 0
+	})
+	return d
+}
+
+// Configure writes the configuration.
+func (d *Daemon) Configure(config string) {
+	d.t.Helper()
+	if err := os.WriteFile(d.File, []byte(config), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// Write takes the log.
+func (d *Daemon) Write(p []byte) (int, error) {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	d.raw.Write(p)
+	text := d.rest + string(p)
+	for {
+		line, rest, found := strings.Cut(text, "\n")
+		if !found {
+			d.rest = text
+			return len(p), nil
+		}
+		var m M
+		if json.Unmarshal([]byte(line), &m) != nil {
+			m = M{"msg": line, "level": "?"} // of a sanitizer, or before the log is there
+		}
+		d.lines = append(d.lines, m)
+		text = rest
+	}
+}
+
+// Text is all that it has written.
+func (d *Daemon) Text() string {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	return d.raw.String()
+}
+
+// Lines are the lines of the log so far.
+func (d *Daemon) Lines() []M {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	return append([]M(nil), d.lines...)
+}
+
+// Find are the lines whose message contains the text.
+func (d *Daemon) Find(text string) (found []M) {
+	for _, line := range d.Lines() {
+		if message, _ := line["msg"].(string); strings.Contains(message, text) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+// Attempts are the lines about attempts at a task, or at all ("").
+func (d *Daemon) Attempts(task string) (found []M) {
+	for _, line := range d.Lines() {
+		if line["msg"] == "attempt" && (task == "" || line["task"] == task) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+// Attempt waits for the n-th attempt at a task (from 1) and returns its line.
+func (d *Daemon) Attempt(task string, n int) M {
+	d.t.Helper()
+	Eventually(d.t, 30*time.Second, "an attempt at "+task, func() bool { return len(d.Attempts(task)) >= n })
+	return d.Attempts(task)[n-1]
+}
+
+// Signal sends it a signal.
+func (d *Daemon) Signal(signal syscall.Signal) {
+	d.t.Helper()
+	if err := d.cmd.Process.Signal(signal); err != nil {
+		d.t.Error(err)
+	}
+}
+
+// Pid is its process.
+func (d *Daemon) Pid() int { return d.cmd.Process.Pid }
+
+// HasEnded tells whether it has.
+func (d *Daemon) HasEnded() bool {
+	select {
+	case <-d.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Kill ends it at once.
+func (d *Daemon) Kill() {
+	d.cmd.Process.Kill()
+	<-d.ended
+	d.err = nil
+}
+
+// End has it end in order.
+func (d *Daemon) End() {
+	d.t.Helper()
+	if !d.HasEnded() {
+		d.cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-d.ended:
+		case <-time.After(60 * time.Second):
+			d.cmd.Process.Signal(syscall.SIGABRT)
+			d.t.Errorf("asynqd does not end")
+			<-d.ended
+		}
+	}
+	if d.err != nil {
+		d.t.Errorf("asynqd has ended: %v\n%s", d.err, d.Text())
+		d.err = nil
+	}
+	if d.t.Failed() && os.Getenv("ASYNQ_DAEMON_LOG") != "" {
+		d.t.Log(d.Text())
+	}
+}
