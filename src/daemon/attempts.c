@@ -59,6 +59,7 @@ static void log_attempt(logger *log, const asynq_attempt *attempt, attempt_note 
         {.name = "next_in_ms", .number = attempt->next_at_ms - attempt->ended_at_ms},
         {.name = "error_class", .text = error_class ? error_class : ""},
         {.name = "http_status", .number = note ? note->http_status : 0},
+        {.name = "result", .text = note && note->is_cut ? "cut" : ""},
         {.name = "trace_id", .text = trace_of(job, trace)},
         {.name = "error", .text = attempt->error},
     };

@@ -7,6 +7,8 @@
 #include "daemon/attempts.h"
 #include "daemon/logger.h"
 #include "daemon/private_redis.h"
+#include "handler/child.h"
+#include "handler/http_client.h"
 #include "handler/relay.h"
 
 #include <asynq/scheduler.h>
@@ -65,6 +67,9 @@ static int start_handlers(asynqd *d, asynq_error *error)
         return status;
     }
     d->host = (handler_host){.loop = d->loop, .log = &d->log, .directory = d->directory};
+    d->host.http = http_client_new(d->loop);
+    if (!d->host.http)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
     d->relay = relay_new(&d->host, calls_idle, d);
     return d->relay ? ASYNQ_OK : error_set_code(error, ASYNQ_E_NO_MEMORY);
 }
@@ -72,6 +77,7 @@ static int start_handlers(asynqd *d, asynq_error *error)
 static void end_handlers(asynqd *d)
 {
     relay_free(d->relay);
+    http_client_free(d->host.http);
     if (d->directory[0] && rmdir(d->directory))
         log_warn(&d->log, "%s: %s", d->directory, strerror(errno));
 }
@@ -298,6 +304,7 @@ int daemon_run(config *c, const config_sources *sources)
         config_free(c);
         return EXIT_FAILURE;
     }
+    child_raise_open_files();
     for (size_t i = 0; !status && i < sizeof start_steps / sizeof *start_steps; i++)
         status = start_steps[i](d, &error);
     if (status) {

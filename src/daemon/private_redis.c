@@ -126,6 +126,10 @@ static void start_server(void *arg)
                                &error);
     if (redis->child)
         return;
+    if (!redis->is_reached) {
+        redis->failure = error;
+        return;
+    }
     log_error(redis->options.log, "the private Redis cannot be started: %s", error.text);
     loop_timer_set(&redis->again, LONGEST_PAUSE_MS);
 }
@@ -228,7 +232,8 @@ private_redis *private_redis_start(const private_redis_options *options, asynq_e
         remove_socket(redis); /* of a predecessor that was killed: it must not be taken for the new one */
         start_server(redis);
         loop_timer_set(&redis->probe, 0);
-        loop_run(options->loop);
+        if (redis->child)
+            loop_run(options->loop);
         if (redis->is_reached)
             return redis;
         *error = redis->failure;

@@ -50,6 +50,18 @@ struct child {
     void *arg;
 };
 
+static struct rlimit files_before; /* all zero: as it is */
+
+void child_raise_open_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return;
+    struct rlimit raised = {limit.rlim_max, limit.rlim_max};
+    if (!setrlimit(RLIMIT_NOFILE, &raised))
+        files_before = limit;
+}
+
 /* ---- in the child, between fork and exec: nothing but system calls ---- */
 
 static _Noreturn void fail(int status_fd, int step)
@@ -88,6 +100,8 @@ static void arrange_descriptors(const int *fds, int inherited, int status_fd)
 
 static void set_limits(const child_options *options, int status_fd)
 {
+    if (files_before.rlim_max)
+        setrlimit(RLIMIT_NOFILE, &files_before);
     for (size_t i = 0; i < options->limit_count; i++) {
         rlim_t most = (rlim_t)options->limits[i].most;
         struct rlimit limit = {most, most};

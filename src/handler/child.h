@@ -65,6 +65,12 @@ void child_free(child *c);
 void child_signal(child *c, int signal);
 pid_t child_pid(const child *c);
 
+/*
+ * Lets our process have as many open files as the kernel allows it; children get the limit that there was before, as
+ * programs that use select() cannot bear more. Once, at the start.
+ */
+void child_raise_open_files(void);
+
 /* Fills `user`. Returns 0, ASYNQ_E_NOT_FOUND or ASYNQ_E_SYSTEM. */
 ASYNQ_MUST_CHECK int child_find_user(const char *name, child_user *user, asynq_error *error);
 

@@ -40,7 +40,6 @@ typedef struct command_run {
     child *child;
     arena memory;
     buf output;
-    bool is_output_cut;
     text_tail error;
     loop_timer limit, kill; /* its own time limit; TERM has been sent */
     bool is_too_late;
@@ -111,11 +110,8 @@ static void command_output(void *arg, int stream, const char *data, size_t lengt
         return;
     }
     size_t room = (size_t)run->options->most_result - run->output.length;
-    if (length > room && !run->is_output_cut) {
-        run->is_output_cut = true;
-        log_warn(run->call->host->log, "task %s (%s): the result is cut at %zu bytes", asynq_job_id(run->call->job),
-                 asynq_job_type(run->call->job), (size_t)run->options->most_result);
-    }
+    if (length > room)
+        handler_note(run->call)->is_cut = true;
     buf_append(&run->output, data, length < room ? length : room);
 }
 

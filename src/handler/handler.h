@@ -29,6 +29,7 @@ typedef struct attempt_note {
     _Atomic int refs;
     _Atomic(const char *) error_class; /* "timeout", "exit_status"; one of few, so that it can be counted */
     _Atomic int http_status;
+    _Atomic bool is_cut; /* the result is only the beginning */
 } attempt_note;
 
 /* What handlers share. */

@@ -5,10 +5,11 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "handler/command.h"
+#include "handler/http.h"
 
 #include <string.h>
 
-const handler_kind *const handler_kinds[] = {&handler_command, NULL};
+const handler_kind *const handler_kinds[] = {&handler_http, &handler_command, NULL};
 
 static const char *const retry_kinds[] = {[ASYNQ_RETRY_BY_SERVER] = "asynq",
                                           [ASYNQ_RETRY_CONSTANT] = "constant",
@@ -115,6 +116,11 @@ static int read_command(settings *file, settings_node *node, void *target, asynq
     return read_handler(file, node, target, &handler_command, error);
 }
 
+static int read_http(settings *file, settings_node *node, void *target, asynq_error *error)
+{
+    return read_handler(file, node, target, &handler_http, error);
+}
+
 const setting route_table[] = {
     {.name = "type",
      .kind = SETTING_TEXT,
@@ -123,6 +129,7 @@ const setting route_table[] = {
      .value = "PATTERN",
      .example = "email:",
      .help = "Tasks whose type equals the pattern, or else begins with it. The longest pattern wins."},
+    {.name = "http", .kind = SETTING_OTHER, .read = read_http, .help = "Make an HTTP request."},
     {.name = "command", .kind = SETTING_OTHER, .read = read_command, .help = "Run a command."},
     {.name = "retry",
      .kind = SETTING_OTHER,

@@ -174,8 +174,13 @@ static int append_value(const template *t, const template_part *part, const char
 {
     switch (t->place) {
     case TEMPLATE_URL:
+        if (part == t->parts)
+            break;
         if ((length == 1 && *text == '.') || (length == 2 && strncmp(text, "..", 2) == 0))
             return refuse(part, error, "is \".\" or \"..\", which would be another place in the URL");
+        append_percent(out, text, length);
+        return ASYNQ_OK;
+    case TEMPLATE_FORM:
         append_percent(out, text, length);
         return ASYNQ_OK;
     case TEMPLATE_HEADER:

@@ -19,7 +19,8 @@
 
 typedef enum template_place {
     TEMPLATE_TEXT,   /* as it is */
-    TEMPLATE_URL,    /* percent-encoded but for unreserved characters */
+    TEMPLATE_URL,    /* percent-encoded but for unreserved characters; at the beginning as it is */
+    TEMPLATE_FORM,   /* percent-encoded in any case */
     TEMPLATE_HEADER, /* as it is; control characters are refused */
     TEMPLATE_JSON    /* inside of quotes the text, else a JSON value */
 } template_place;

@@ -27,8 +27,12 @@ type Daemon struct {
 	err   error
 }
 
-// DaemonCommand is asynqd with these words.
+// DaemonCommand is asynqd with these words; ASYNQ_DAEMON_UNDER can name a program to run it under, such as valgrind.
 func DaemonCommand(words ...string) *exec.Cmd {
+	if under := strings.Fields(os.Getenv("ASYNQ_DAEMON_UNDER")); len(under) > 0 {
+		words = append(append(under[1:], filepath.Join(BuildDir(), "asynqd")), words...)
+		return exec.Command(under[0], words...)
+	}
 	return exec.Command(filepath.Join(BuildDir(), "asynqd"), words...)
 }
 

@@ -1,0 +1,369 @@
+/* See http.h. */
+#include "handler/http.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "handler/route.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#define HTTP(field) offsetof(http_options, field)
+#define IN(group, field) offsetof(http_options, group.field) - offsetof(http_options, group)
+
+static const char *const version_names[] = {"auto", "1.1", "2", NULL};
+
+static const setting tls_table[] = {
+    {.name = "verify",
+     .kind = SETTING_SWITCH,
+     .offset = IN(tls, verify),
+     .preset = "true",
+     .help = "Whether the server's certificate is checked."},
+    {.name = "ca_file",
+     .kind = SETTING_TEXT,
+     .offset = IN(tls, ca_file),
+     .value = "PATH",
+     .help = "Certificates that are trusted, instead of the system's."},
+    {.name = "cert_file",
+     .kind = SETTING_TEXT,
+     .offset = IN(tls, cert_file),
+     .value = "PATH",
+     .help = "Our certificate."},
+    {.name = "key_file", .kind = SETTING_TEXT, .offset = IN(tls, key_file), .value = "PATH", .help = "Its key."},
+    {0},
+};
+
+static const setting signature_table[] = {
+    {.name = "key",
+     .kind = SETTING_TEXT,
+     .offset = IN(signature, key),
+     .is_secret = true,
+     .help = "If it is given, requests are signed with it: the header is `t=<Unix seconds>,v1=<hex>`, where hex is "
+             "HMAC-SHA256 of `<Unix seconds>.<body>`."},
+    {.name = "header",
+     .kind = SETTING_TEXT,
+     .offset = IN(signature, header),
+     .preset = "Asynq-Signature",
+     .value = "NAME",
+     .help = "The header that has the signature."},
+    {0},
+};
+
+static const setting http_table[] = {
+    {.name = "url",
+     .kind = SETTING_TEXT,
+     .offset = HTTP(url),
+     .is_needed = true,
+     .value = "URL",
+     .example = "\"https://api.example.com/mails/{{payload.id}}\"",
+     .help =
+         "Where the request goes. Values of placeholders are percent-encoded; but a placeholder that begins the URL "
+         "is taken as it is: `{{payload.url}}`."},
+    {.name = "method",
+     .kind = SETTING_TEXT,
+     .offset = HTTP(method),
+     .preset = "POST",
+     .value = "METHOD",
+     .help = "The method."},
+    {.name = "headers",
+     .kind = SETTING_PAIRS,
+     .offset = HTTP(headers),
+     .value = "{NAME: VALUE}",
+     .example = "{Authorization: \"Bearer abc\", X-Tenant: \"{{header.tenant}}\"}",
+     .help = "Headers of the request. A value with a control character fails the task for good."},
+    {.name = "body",
+     .kind = SETTING_TEXT,
+     .offset = HTTP(body),
+     .value = "TEXT",
+     .example = "\"{{payload}}\"",
+     .help =
+         "What is sent: by default the payload as it is, and nothing with GET and HEAD. Values of placeholders are "
+         "escaped by the rules of `content_type`: JSON's in JSON, where a placeholder outside of quotes stands for a "
+         "whole value; percent signs in application/x-www-form-urlencoded; else not at all."},
+    {.name = "content_type",
+     .kind = SETTING_TEXT,
+     .offset = HTTP(content_type),
+     .preset = "application/json",
+     .value = "TYPE",
+     .help = "The type of the body."},
+    {.name = "timeout",
+     .kind = SETTING_DURATION,
+     .offset = HTTP(timeout_ms),
+     .least = 1,
+     .preset = "90s",
+     .help = "The longest that a request may take, from its start to the end of the answer; in any case it ends at the "
+             "task's deadline."},
+    {.name = "connect_timeout",
+     .kind = SETTING_DURATION,
+     .offset = HTTP(connect_timeout_ms),
+     .least = 1,
+     .preset = "10s",
+     .help = "The longest that DNS, connection and TLS may take of it."},
+    {.name = "success",
+     .kind = SETTING_LIST,
+     .offset = HTTP(success),
+     .preset = "2xx",
+     .value = "[STATUS, ...]",
+     .help = "Statuses of success. A status such as 404 counts more than a class such as 4xx."},
+    {.name = "permanent",
+     .kind = SETTING_LIST,
+     .offset = HTTP(permanent),
+     .preset = "3xx,4xx",
+     .value = "[STATUS, ...]",
+     .help = "Statuses after which the task is archived at once, as another attempt would end like this one."},
+    {.name = "retry",
+     .kind = SETTING_LIST,
+     .offset = HTTP(retry),
+     .preset = "408,425,429,5xx",
+     .value = "[STATUS, ...]",
+     .help = "Statuses after which the task is retried; also after all that are in none of the lists."},
+    {.name = "retry_after_limit",
+     .kind = SETTING_DURATION,
+     .offset = HTTP(retry_after_most_ms),
+     .preset = "1h",
+     .help =
+         "With status 429 or 503 the server can say when to try again (Retry-After); this is the longest pause that "
+         "it gets."},
+    {.name = "permanent_errors",
+     .kind = SETTING_LIST,
+     .offset = HTTP(permanent_errors),
+     .value = "[dns|connect|tls|timeout|protocol, ...]",
+     .help = "Failures without a status are retried, but for these."},
+    {.name = "result_limit",
+     .kind = SETTING_SIZE,
+     .offset = HTTP(most_result),
+     .preset = "64kB",
+     .most = 64 << 20,
+     .help = "The beginning of the answer's body is the result, up to so much; the rest is not read, and the log line "
+             "of the attempt says so. 0: no result."},
+    {.name = "redirects",
+     .kind = SETTING_NUMBER,
+     .offset = HTTP(redirects),
+     .preset = "0",
+     .most = 50,
+     .help = "The most redirects that are followed. With 0 an answer of 3xx is what `permanent` says."},
+    {.name = "per_host",
+     .kind = SETTING_NUMBER,
+     .offset = HTTP(most_per_host),
+     .preset = "0",
+     .help =
+         "The most requests at the same time to one host and port, from this asynqd; the others wait. 0: no limit."},
+    {.name = "version",
+     .kind = SETTING_CHOICE,
+     .offset = HTTP(version),
+     .choices = version_names,
+     .preset = "auto",
+     .help = "Of HTTP. auto: 2 over TLS where the server has it, else 1.1; 2: also without TLS."},
+    {.name = "proxy",
+     .kind = SETTING_TEXT,
+     .offset = HTTP(proxy),
+     .value = "URL",
+     .help = "A proxy; none if it is not given, whatever the environment says."},
+    {.name = "task_headers",
+     .kind = SETTING_SWITCH,
+     .offset = HTTP(sends_task),
+     .preset = "true",
+     .help = "Whether the request tells of the task: `Idempotency-Key` (its id), `Asynq-Task-Type`, `Asynq-Queue`, "
+             "`Asynq-Retried`. `traceparent` and `tracestate` are passed on in any case."},
+    {.name = "tls", .kind = SETTING_GROUP, .offset = HTTP(tls), .group = tls_table, .help = "TLS."},
+    {.name = "signature",
+     .kind = SETTING_GROUP,
+     .offset = HTTP(signature),
+     .group = signature_table,
+     .help = "Proof for the receiver that it was us."},
+    {.name = "targets",
+     .kind = SETTING_GROUP,
+     .offset = HTTP(target),
+     .group = target_table,
+     .help = "Where requests may go."},
+    {0},
+};
+
+/* ---- the course of a call ---- */
+
+static void exchange_free(http_exchange *exchange)
+{
+    http_transfer_stop(&exchange->transfer);
+    if (exchange->transfer.easy)
+        http_client_give_back_easy(exchange->client, exchange->transfer.easy);
+    curl_slist_free_all(exchange->headers);
+    buf_clear(&exchange->url);
+    buf_clear(&exchange->body);
+    buf_clear(&exchange->result);
+    buf_clear(&exchange->refusal);
+    mem_free(exchange);
+}
+
+/* What ends the call frees it, so the exchange goes first; `fail` needs neither. */
+static void fail(http_exchange *exchange, handler_failure failure, const char *error_class, const char *text)
+{
+    handler_call *call = exchange->call;
+    exchange_free(exchange);
+    handler_fail(call, failure, error_class, -1, "%s", text);
+}
+
+static void transfer_done(void *arg, CURLcode result)
+{
+    http_exchange *exchange = arg;
+    http_answer_decide(exchange, result);
+    exchange_free(exchange);
+}
+
+static void http_cancel(handler_call *call)
+{
+    fail(call->work, HANDLER_RETRY, "cancelled", "cancelled");
+}
+
+static void http_begin(handler_call *call)
+{
+    asynq_error error;
+    http_exchange *exchange = mem_calloc(1, sizeof *exchange);
+    if (!exchange) {
+        handler_fail(call, HANDLER_RETRY, "start", -1, "out of memory");
+        return;
+    }
+    exchange->call = call;
+    exchange->client = call->host->http;
+    exchange->options = call->route->options;
+    exchange->transfer.done = transfer_done;
+    exchange->transfer.arg = exchange;
+    call->work = exchange;
+    buf_init(&exchange->url, 0);
+    buf_init(&exchange->body, 0);
+    buf_init(&exchange->result, 0);
+    buf_init(&exchange->refusal, 0);
+    exchange->transfer.easy = http_client_take_easy(exchange->client);
+    int status =
+        exchange->transfer.easy ? http_request_make(exchange, &error) : error_set_code(&error, ASYNQ_E_NO_MEMORY);
+    if (status == ASYNQ_E_INVALID)
+        fail(exchange, HANDLER_PERMANENT, "payload", error.text);
+    else if (status || !http_transfer_start(exchange->client, &exchange->transfer, exchange->host,
+                                            exchange->options->most_per_host))
+        fail(exchange, HANDLER_RETRY, "start", "out of memory");
+}
+
+/* ---- options ---- */
+
+static bool is_token(const char *text)
+{
+    static const char tokens[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    return *text && strspn(text, tokens) == strlen(text);
+}
+
+static int prepare_template(settings *file, settings_node *node, const char *name, const char *text,
+                            template_place place, template **made, asynq_error *error)
+{
+    asynq_error problem;
+    return template_new(made, text, place, &problem)
+               ? settings_complain(file, node, error, "%s: %s", name, problem.text)
+               : ASYNQ_OK;
+}
+
+static template_place place_of_body(const char *content_type)
+{
+    if (strstr(content_type, "json"))
+        return TEMPLATE_JSON;
+    return strstr(content_type, "x-www-form-urlencoded") ? TEMPLATE_FORM : TEMPLATE_TEXT;
+}
+
+static int prepare_body(settings *file, settings_node *node, http_options *options, asynq_error *error)
+{
+    bool has_none = strcmp(options->method, "GET") == 0 || strcmp(options->method, "HEAD") == 0;
+    options->has_body = options->body ? *options->body != '\0' : !has_none;
+    if (!options->body || !*options->body || strcmp(options->body, "{{payload}}") == 0)
+        return ASYNQ_OK;
+    return prepare_template(file, node, "body", options->body, place_of_body(options->content_type),
+                            &options->body_template, error);
+}
+
+static int prepare_headers(settings *file, settings_node *node, http_options *options, asynq_error *error)
+{
+    size_t count = options->headers.count;
+    options->header_list = arena_alloc(settings_memory(file), (count + 1) * sizeof *options->header_list);
+    if (!options->header_list)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    memset(options->header_list, 0, (count + 1) * sizeof *options->header_list);
+    for (size_t i = 0; i < count; i++) {
+        const setting_pair *pair = &options->headers.items[i];
+        if (!is_token(pair->name))
+            return settings_complain(file, node, error, "headers: \"%s\" is no name of a header", pair->name);
+        for (const char *at = pair->value; *at; at++)
+            if (iscntrl((unsigned char)*at))
+                return settings_complain(file, node, error, "headers: %s: has a control character", pair->name);
+        options->header_list[i].name = pair->name;
+        int status = prepare_template(file, node, "headers", pair->value, TEMPLATE_HEADER,
+                                      &options->header_list[i].value, error);
+        if (status)
+            return status;
+    }
+    return ASYNQ_OK;
+}
+
+/* The host in a URL whose host has no placeholder. */
+static int prepare_url(settings *file, settings_node *node, http_options *options, asynq_error *error)
+{
+    int status = prepare_template(file, node, "url", options->url, TEMPLATE_URL, &options->url_template, error);
+    if (status || strncmp(options->url, "{{", 2) == 0)
+        return status;
+    if (strncasecmp(options->url, "http://", 7) != 0 && strncasecmp(options->url, "https://", 8) != 0)
+        return settings_complain(file, node, error, "url: \"%s\" does not begin with http:// or https://",
+                                 options->url);
+    const char *start = strstr(options->url, "://") + 3;
+    size_t length = strcspn(start, "/?#");
+    if (memmem(start, length, "{{", 2))
+        return ASYNQ_OK;
+    CURLU *url = curl_url();
+    char *whole = arena_dup(settings_memory(file), options->url, (size_t)(start - options->url) + length);
+    char *host = NULL;
+    if (!url || !whole || curl_url_set(url, CURLUPART_URL, whole, 0) || curl_url_get(url, CURLUPART_HOST, &host, 0))
+        status = settings_complain(file, node, error, "url: \"%s\" is no URL", options->url);
+    else
+        options->written_host = arena_dup(settings_memory(file), host, strlen(host));
+    curl_free(host);
+    curl_url_cleanup(url);
+    return status;
+}
+
+static int http_prepare(settings *file, settings_node *node, void *target, asynq_error *error)
+{
+    http_options *options = target;
+    if (!is_token(options->method))
+        return settings_complain(file, node, error, "method: \"%s\" is no method", options->method);
+    if (!is_token(options->signature.header))
+        return settings_complain(file, node, error, "signature: header: \"%s\" is no name of a header",
+                                 options->signature.header);
+    if (!options->tls.cert_file != !options->tls.key_file)
+        return settings_complain(file, node, error, "tls: cert_file and key_file belong together");
+    int (*const steps[])(settings *, settings_node *, http_options *,
+                         asynq_error *) = {prepare_url, prepare_body, prepare_headers, http_answer_prepare};
+    int status = ASYNQ_OK;
+    for (size_t i = 0; !status && i < sizeof steps / sizeof *steps; i++)
+        status = steps[i](file, node, options, error);
+    if (status)
+        return status;
+    settings_enter(file, "targets");
+    status = target_prepare(file, node, &options->target, error);
+    settings_leave(file);
+    return status;
+}
+
+static void http_clear(void *target)
+{
+    http_options *options = target;
+    template_free(options->url_template);
+    template_free(options->body_template);
+    for (size_t i = 0; options->header_list && i < options->headers.count; i++)
+        template_free(options->header_list[i].value);
+}
+
+const handler_kind handler_http = {
+    .name = "http",
+    .table = http_table,
+    .size = sizeof(http_options),
+    .help = "Makes an HTTP request for each task.",
+    .prepare = http_prepare,
+    .clear = http_clear,
+    .begin = http_begin,
+    .cancel = http_cancel,
+};

@@ -1,0 +1,278 @@
+/* See http_client.h. */
+#include "handler/http_client.h"
+
+#include "base/alloc.h"
+#include "base/hash.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <utlist.h>
+
+enum { MOST_SPARE = 256, MOST_KEPT_CONNECTIONS = 1024 };
+
+/* A host and port that transfers go to. */
+typedef struct http_host {
+    UT_hash_handle hh;
+    char *name;
+    size_t running;
+    size_t count; /* with those that wait */
+    http_transfer *waiting;
+} http_host;
+
+/* A socket of libcurl's. */
+typedef struct http_socket {
+    http_client *client;
+    loop_watch watch;
+} http_socket;
+
+struct http_client {
+    loop *loop;
+    CURLM *multi;
+    loop_timer timer;
+    http_host *hosts;
+    CURL *spare[MOST_SPARE];
+    size_t spare_count, running, waiting;
+    loop_deferred look;
+    bool will_look;
+};
+
+static void take_finished(void *arg);
+
+/* ---- what libcurl wants of the loop ---- */
+
+/* Not from inside of libcurl, which may have called us. */
+static void look_later(http_client *client)
+{
+    if (client->will_look)
+        return;
+    client->will_look = true;
+    loop_defer(client->loop, &client->look, take_finished, client);
+}
+
+static void act(http_client *client, curl_socket_t fd, int what)
+{
+    int running;
+    curl_multi_socket_action(client->multi, fd, what, &running);
+    look_later(client);
+}
+
+static void socket_ready(void *arg, bool can_read, bool can_write)
+{
+    http_socket *own = arg;
+    act(own->client, own->watch.fd, (can_read ? CURL_CSELECT_IN : 0) | (can_write ? CURL_CSELECT_OUT : 0));
+}
+
+static void timer_fired(void *arg)
+{
+    act(arg, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
+{
+    (void)easy;
+    http_client *client = arg;
+    http_socket *own = known;
+    if (what == CURL_POLL_REMOVE) {
+        if (own)
+            loop_watch_clear(&own->watch);
+        mem_free(own);
+        return 0;
+    }
+    if (!own) {
+        own = mem_calloc(1, sizeof *own);
+        if (!own)
+            return -1;
+        own->client = client;
+        loop_watch_init(client->loop, &own->watch, fd, socket_ready, own);
+        curl_multi_assign(client->multi, fd, own);
+    }
+    loop_watch_set(&own->watch, what & CURL_POLL_IN, what & CURL_POLL_OUT);
+    return 0;
+}
+
+static int set_timer(CURLM *multi, long delay_ms, void *arg)
+{
+    (void)multi;
+    http_client *client = arg;
+    if (delay_ms < 0)
+        loop_timer_cancel(&client->timer);
+    else
+        loop_timer_set(&client->timer, delay_ms);
+    return 0;
+}
+
+/* ---- hosts ---- */
+
+static http_host *find_host(http_client *client, const char *name)
+{
+    http_host *host = NULL;
+    HASH_FIND_STR(client->hosts, name, host);
+    if (host)
+        return host;
+    host = mem_calloc(1, sizeof *host);
+    char *copy = host ? mem_strdup(name) : NULL;
+    if (copy) {
+        host->name = copy;
+        HASH_ADD_KEYPTR(hh, client->hosts, host->name, strlen(host->name), host);
+    }
+    if (copy && HASH_HAS(host))
+        return host;
+    mem_free(copy);
+    mem_free(host);
+    return NULL;
+}
+
+static bool run_transfer(http_transfer *transfer)
+{
+    http_client *client = transfer->client;
+    if (curl_multi_add_handle(client->multi, transfer->easy))
+        return false;
+    transfer->is_running = true;
+    transfer->host->running++;
+    client->running++;
+    return true;
+}
+
+static void leave_host(http_client *client, http_host *host)
+{
+    if (--host->count)
+        return;
+    HASH_DEL(client->hosts, host);
+    mem_free(host->name);
+    mem_free(host);
+}
+
+/* One has ended, so one that waits for this host can begin. */
+static void run_waiting(http_client *client, http_host *host)
+{
+    http_transfer *first = host->waiting;
+    if (!first)
+        return;
+    DL_DELETE(host->waiting, first);
+    client->waiting--;
+    if (run_transfer(first))
+        return;
+    leave_host(client, host);
+    first->host = NULL;
+    first->done(first->arg, CURLE_OUT_OF_MEMORY);
+}
+
+/* Takes it off the books. */
+static void leave(http_transfer *transfer)
+{
+    http_client *client = transfer->client;
+    http_host *host = transfer->host;
+    if (transfer->is_running) {
+        curl_multi_remove_handle(client->multi, transfer->easy);
+        transfer->is_running = false;
+        host->running--;
+        client->running--;
+        host->count++; /* it stays while another is begun */
+        run_waiting(client, host);
+        host->count--;
+    } else {
+        DL_DELETE(host->waiting, transfer);
+        client->waiting--;
+    }
+    transfer->host = NULL;
+    leave_host(client, host);
+}
+
+bool http_transfer_start(http_client *client, http_transfer *transfer, const char *name, int64_t most)
+{
+    http_host *host = find_host(client, name);
+    if (!host)
+        return false;
+    transfer->client = client;
+    transfer->host = host;
+    host->count++;
+    curl_easy_setopt(transfer->easy, CURLOPT_PRIVATE, transfer);
+    if (most && (int64_t)host->running >= most) {
+        DL_APPEND(host->waiting, transfer);
+        client->waiting++;
+        return true;
+    }
+    if (run_transfer(transfer))
+        return true;
+    transfer->host = NULL;
+    leave_host(client, host);
+    return false;
+}
+
+void http_transfer_stop(http_transfer *transfer)
+{
+    if (transfer->host)
+        leave(transfer);
+}
+
+static void take_finished(void *arg)
+{
+    http_client *client = arg;
+    CURLMsg *message;
+    int left;
+    client->will_look = false;
+    while ((message = curl_multi_info_read(client->multi, &left))) {
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        http_transfer *transfer;
+        CURLcode result = message->data.result;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
+        leave(transfer);
+        transfer->done(transfer->arg, result);
+    }
+}
+
+size_t http_client_running(const http_client *client)
+{
+    return client->running;
+}
+
+size_t http_client_waiting(const http_client *client)
+{
+    return client->waiting;
+}
+
+/* ---- handles ---- */
+
+CURL *http_client_take_easy(http_client *client)
+{
+    return client->spare_count ? client->spare[--client->spare_count] : curl_easy_init();
+}
+
+void http_client_give_back_easy(http_client *client, CURL *easy)
+{
+    if (client->spare_count == MOST_SPARE) {
+        curl_easy_cleanup(easy);
+        return;
+    }
+    curl_easy_reset(easy);
+    client->spare[client->spare_count++] = easy;
+}
+
+http_client *http_client_new(loop *l)
+{
+    http_client *client = mem_calloc(1, sizeof *client);
+    if (!client || curl_global_init(CURL_GLOBAL_DEFAULT) || !(client->multi = curl_multi_init())) {
+        mem_free(client);
+        return NULL;
+    }
+    client->loop = l;
+    loop_timer_init(l, &client->timer, timer_fired, client);
+    curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
+    curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
+    curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+    curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
+    curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)MOST_KEPT_CONNECTIONS);
+    return client;
+}
+
+void http_client_free(http_client *client)
+{
+    if (!client)
+        return;
+    while (client->spare_count)
+        curl_easy_cleanup(client->spare[--client->spare_count]);
+    curl_multi_cleanup(client->multi);
+    loop_timer_cancel(&client->timer);
+    mem_free(client);
+}

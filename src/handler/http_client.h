@@ -1,0 +1,54 @@
+/*
+ * Transfers on the loop, by libcurl: thousands at once from one thread. Connections are kept and shared; HTTP/2 carries
+ * many transfers on one.
+ */
+#ifndef HANDLER_HTTP_CLIENT_H
+#define HANDLER_HTTP_CLIENT_H
+
+#include "redis/loop.h"
+
+#include <curl/curl.h>
+
+typedef struct http_client http_client;
+typedef struct http_transfer http_transfer;
+struct http_host;
+
+/* Embedded in its owner. */
+struct http_transfer {
+    CURL *easy;
+    void (*done)(void *arg, CURLcode result); /* once, unless it is stopped before */
+    void *arg;
+
+    /* The client's. */
+    http_client *client;
+    struct http_host *host;
+    http_transfer *prev, *next; /* in the host's waiting list */
+    bool is_running;
+};
+
+/* NULL: out of memory. */
+http_client *http_client_new(loop *l);
+/* All transfers must be over. Accepts NULL. */
+void http_client_free(http_client *client);
+
+/*
+ * An easy handle with nothing set. NULL: out of memory. CURLOPT_BUFFERSIZE must stay as it is: after a transfer that
+ * failed before it had a connection, libcurl 7.88 keeps the old buffer and refuses the option, so that it then writes
+ * beyond a smaller buffer.
+ */
+CURL *http_client_take_easy(http_client *client);
+void http_client_give_back_easy(http_client *client, CURL *easy);
+
+/*
+ * Starts the transfer, or has it wait until fewer than `most` (0: no limit) run to the same host ("host:port"). `easy`,
+ * `done` and `arg` are set. False: out of memory.
+ */
+bool http_transfer_start(http_client *client, http_transfer *transfer, const char *host, int64_t most);
+/* No effect if it is not under way. */
+void http_transfer_stop(http_transfer *transfer);
+
+/* For metrics: transfers under way, and those that wait. */
+size_t http_client_running(const http_client *client);
+size_t http_client_waiting(const http_client *client);
+
+#endif

@@ -1,0 +1,295 @@
+/* The request for a task; see http.h. */
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "handler/http.h"
+#include "handler/route.h"
+
+#include <inttypes.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* ---- where it goes ---- */
+
+/* The host of a URL without the brackets of IPv6, and its port. False: it is no URL. */
+static bool read_host(const char *text, char *host, size_t size, char *port, size_t port_size)
+{
+    CURLU *url = curl_url();
+    char *found = NULL, *found_port = NULL;
+    bool is_read = url && !curl_url_set(url, CURLUPART_URL, text, 0) && !curl_url_get(url, CURLUPART_HOST, &found, 0) &&
+                   !curl_url_get(url, CURLUPART_PORT, &found_port, CURLU_DEFAULT_PORT);
+    if (is_read) {
+        size_t length = strlen(found);
+        bool is_v6 = *found == '[' && length > 2;
+        snprintf(host, size, "%.*s", (int)(is_v6 ? length - 2 : length), is_v6 ? found + 1 : found);
+        snprintf(port, port_size, "%s", found_port);
+    }
+    curl_free(found);
+    curl_free(found_port);
+    curl_url_cleanup(url);
+    return is_read;
+}
+
+/* Asks for the URL that is current: redirects change it. */
+static bool is_allowed(http_exchange *exchange, const struct sockaddr *address)
+{
+    const http_options *options = exchange->options;
+    const char *url = NULL;
+    char host[256], port[8];
+    curl_easy_getinfo(exchange->transfer.easy, CURLINFO_EFFECTIVE_URL, &url);
+    buf_clear(&exchange->refusal);
+    exchange->refusal.failed = false;
+    if (!url || !read_host(url, host, sizeof host, port, sizeof port)) {
+        buf_append_text(&exchange->refusal, "the URL has no host");
+        return false;
+    }
+    bool is_written = options->written_host && strcasecmp(options->written_host, host) == 0;
+    return target_is_allowed(&options->target, host, address, is_written, &exchange->refusal);
+}
+
+/* Before each new connection. */
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    http_exchange *exchange = arg;
+    (void)purpose;
+    if (!exchange->options->proxy && !is_allowed(exchange, &address->addr))
+        return CURL_SOCKET_BAD;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/* Before each request, also on a connection that was made for another one, whose rules may differ. */
+static int before_request(void *arg, char *ip, char *own_ip, int port, int own_port)
+{
+    (void)own_ip, (void)port, (void)own_port;
+    http_exchange *exchange = arg;
+    struct sockaddr_storage address;
+    bool is_known = !exchange->options->proxy && target_read_address(ip, &address);
+    return is_allowed(exchange, is_known ? (struct sockaddr *)&address : NULL) ? CURL_PREREQFUNC_OK
+                                                                               : CURL_PREREQFUNC_ABORT;
+}
+
+/* ---- what comes back ---- */
+
+static size_t take_answer(char *data, size_t size, size_t count, void *arg)
+{
+    http_exchange *exchange = arg;
+    size_t length = size * count, room = (size_t)exchange->options->most_result - exchange->result.length;
+    buf_append(&exchange->result, data, length < room ? length : room);
+    exchange->is_cut = length > room;
+    /* A whole answer that is larger is not read: we have what we want. */
+    return exchange->is_cut || buf_failed(&exchange->result) ? CURL_WRITEFUNC_ERROR : length;
+}
+
+/* ---- headers ---- */
+
+/* A value of NULL keeps libcurl from adding one of its own. */
+static void add_header(http_exchange *exchange, const char *name, const char *value)
+{
+    buf line;
+    buf_init(&line, 0);
+    buf_append_text(&line, name);
+    if (value && *value)
+        buf_append_format(&line, ": %s", value);
+    else
+        buf_append_text(&line, value ? ";" : ":"); /* ';': libcurl's form of an empty header */
+    struct curl_slist *longer = line.data ? curl_slist_append(exchange->headers, line.data) : NULL;
+    if (longer)
+        exchange->headers = longer;
+    buf_clear(&line);
+}
+
+static bool has_control(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 127)
+            return true;
+    return false;
+}
+
+/* Of what the task says itself, what could break a header is left out. */
+static void add_task_header(http_exchange *exchange, const char *name, const char *value)
+{
+    if (value && !has_control(value))
+        add_header(exchange, name, value);
+}
+
+static int add_configured(http_exchange *exchange, asynq_error *error)
+{
+    const http_options *options = exchange->options;
+    for (size_t i = 0; i < options->headers.count; i++) {
+        buf value;
+        buf_init(&value, 0);
+        int status = template_fill(options->header_list[i].value, &exchange->call->values, &value, error);
+        if (!status && value.data && strlen(value.data) != value.length)
+            status = error_set(error, ASYNQ_E_INVALID, "header %s would have a NUL byte", options->header_list[i].name);
+        if (!status)
+            add_header(exchange, options->header_list[i].name, value.data ? value.data : "");
+        buf_clear(&value);
+        if (status)
+            return status;
+    }
+    return ASYNQ_OK;
+}
+
+static bool is_configured(const http_options *options, const char *name)
+{
+    for (size_t i = 0; i < options->headers.count; i++)
+        if (strcasecmp(options->headers.items[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static void add_signature(http_exchange *exchange)
+{
+    const char *key = exchange->options->signature.key;
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned length = 0;
+    buf signed_text, value;
+    buf_init(&signed_text, 0);
+    buf_init(&value, 0);
+    int64_t now_s = clock_now_ns() / NS_PER_SECOND;
+    buf_append_format(&signed_text, "%" PRId64 ".", now_s);
+    buf_append(&signed_text, exchange->body.data, exchange->body.length);
+    if (signed_text.data && HMAC(EVP_sha256(), key, (int)strlen(key), (const unsigned char *)signed_text.data,
+                                 signed_text.length, digest, &length)) {
+        buf_append_format(&value, "t=%" PRId64 ",v1=", now_s);
+        for (unsigned i = 0; i < length; i++)
+            buf_append_format(&value, "%02x", digest[i]);
+        add_header(exchange, exchange->options->signature.header, value.data);
+    }
+    buf_clear(&signed_text);
+    buf_clear(&value);
+}
+
+static int add_headers(http_exchange *exchange, asynq_error *error)
+{
+    const http_options *options = exchange->options;
+    const asynq_job *job = exchange->call->job;
+    char retried[16];
+    snprintf(retried, sizeof retried, "%d", asynq_job_retry_count(job));
+    add_header(exchange, "Expect", NULL); /* no question before a large body: it costs a round trip, or a second */
+    if (!is_configured(options, "Content-Type"))
+        add_header(exchange, "Content-Type", options->has_body ? options->content_type : NULL);
+    if (!is_configured(options, "User-Agent"))
+        add_header(exchange, "User-Agent", "asynqd/" ASYNQ_VERSION);
+    if (options->sends_task) {
+        add_task_header(exchange, "Idempotency-Key", asynq_job_id(job));
+        add_task_header(exchange, "Asynq-Task-Type", asynq_job_type(job));
+        add_task_header(exchange, "Asynq-Queue", asynq_job_queue(job));
+        add_task_header(exchange, "Asynq-Retried", retried);
+    }
+    add_task_header(exchange, "traceparent", asynq_job_header(job, "traceparent"));
+    add_task_header(exchange, "tracestate", asynq_job_header(job, "tracestate"));
+    int status = add_configured(exchange, error);
+    if (!status && options->signature.key)
+        add_signature(exchange);
+    return status;
+}
+
+/* ---- the whole ---- */
+
+static int make_url(http_exchange *exchange, asynq_error *error)
+{
+    char host[256], port[8];
+    int status = template_fill(exchange->options->url_template, &exchange->call->values, &exchange->url, error);
+    if (status)
+        return status;
+    const char *url = exchange->url.data ? exchange->url.data : "";
+    bool is_http = strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0;
+    if (!is_http || strlen(url) != exchange->url.length || has_control(url) || strchr(url, ' ') ||
+        !read_host(url, host, sizeof host, port, sizeof port))
+        return error_set(error, ASYNQ_E_INVALID, "\"%.200s\" is no URL of HTTP", url);
+    snprintf(exchange->host, sizeof exchange->host, "%s:%s", host, port);
+    return ASYNQ_OK;
+}
+
+static int make_body(http_exchange *exchange, asynq_error *error)
+{
+    const http_options *options = exchange->options;
+    size_t length;
+    if (!options->has_body)
+        return ASYNQ_OK;
+    if (options->body_template)
+        return template_fill(options->body_template, &exchange->call->values, &exchange->body, error);
+    const char *payload = asynq_job_payload(exchange->call->job, &length);
+    buf_append(&exchange->body, payload, length);
+    return buf_failed(&exchange->body) ? error_set_code(error, ASYNQ_E_NO_MEMORY) : ASYNQ_OK;
+}
+
+static void set_method(CURL *easy, const http_options *options, const buf *body)
+{
+    bool is_post = strcmp(options->method, "POST") == 0;
+    if (options->has_body || is_post) {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->length);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body->data ? body->data : "");
+    }
+    if (strcmp(options->method, "HEAD") == 0)
+        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    else if (!is_post && (options->has_body || strcmp(options->method, "GET") != 0))
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, options->method);
+}
+
+static void set_tls(CURL *easy, const http_options *options)
+{
+    if (!options->tls.verify) {
+        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
+    if (options->tls.ca_file)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, options->tls.ca_file);
+    if (options->tls.cert_file) {
+        curl_easy_setopt(easy, CURLOPT_SSLCERT, options->tls.cert_file);
+        curl_easy_setopt(easy, CURLOPT_SSLKEY, options->tls.key_file);
+    }
+}
+
+static void set_limits(http_exchange *exchange)
+{
+    CURL *easy = exchange->transfer.easy;
+    const http_options *options = exchange->options;
+    int64_t left_ms = handler_time_left_ms(exchange->call);
+    exchange->limit_ms = options->timeout_ms < left_ms ? options->timeout_ms : left_ms;
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)exchange->limit_ms);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)options->connect_timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, options->redirects ? 1L : 0L);
+    curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)options->redirects);
+    curl_easy_setopt(easy, CURLOPT_PROXY, options->proxy ? options->proxy : "");
+}
+
+static void set_version(CURL *easy, const http_options *options)
+{
+    static const long versions[] = {CURL_HTTP_VERSION_2TLS, CURL_HTTP_VERSION_1_1, CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE};
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, versions[options->version]);
+}
+
+int http_request_make(http_exchange *exchange, asynq_error *error)
+{
+    CURL *easy = exchange->transfer.easy;
+    int status = make_url(exchange, error);
+    if (!status)
+        status = make_body(exchange, error);
+    if (!status)
+        status = add_headers(exchange, error);
+    if (status)
+        return status;
+    curl_easy_setopt(easy, CURLOPT_URL, exchange->url.data);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, exchange->headers);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, exchange->problem);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_answer);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, exchange);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, exchange);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_request);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, exchange);
+    set_method(easy, exchange->options, &exchange->body);
+    set_tls(easy, exchange->options);
+    set_limits(exchange);
+    set_version(easy, exchange->options);
+    return ASYNQ_OK;
+}
