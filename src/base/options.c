@@ -118,6 +118,15 @@ void options_complain(options *o, const void *place, const char *format, ...)
     va_end(args);
 }
 
+void options_complain_line(options *o, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    buf_append_formatv(&o->complaints, format, args);
+    buf_append_text(&o->complaints, "\n");
+    va_end(args);
+}
+
 const char *options_complaints(const options *o)
 {
     return o->complaints.data;

@@ -36,6 +36,8 @@ const char *options_origin(const options *o, const void *place);
 
 /* Notes a mistake in the value at this place. */
 void options_complain(options *o, const void *place, const char *format, ...) ASYNQ_PRINTF(3, 4);
+/* The same with a place that the caller knows; `format` makes the whole line. */
+void options_complain_line(options *o, const char *format, ...) ASYNQ_PRINTF(2, 3);
 /* One a line; NULL: none. Warnings are about things that do no harm. */
 const char *options_complaints(const options *o);
 const char *options_warnings(const options *o);

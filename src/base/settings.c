@@ -61,8 +61,7 @@ void settings_leave(settings *file)
     file->depth--;
 }
 
-/* "asynqd.yaml:12: routes[2].http: " */
-static void append_place(const settings *file, settings_node *node, buf *out)
+void settings_append_place(const settings *file, settings_node *node, buf *out)
 {
     int line = settings_line(node);
     buf_append_text(out, file->path);
@@ -80,7 +79,7 @@ int settings_complain(settings *file, settings_node *node, asynq_error *error, c
     buf text;
     va_list args;
     buf_init(&text, 0);
-    append_place(file, node, &text);
+    settings_append_place(file, node, &text);
     va_start(args, format);
     buf_append_formatv(&text, format, args);
     va_end(args);

@@ -61,6 +61,8 @@ const char *settings_text(settings_node *node, size_t *length);
 /* Appends the node as JSON. */
 ASYNQ_MUST_CHECK int settings_append_json(settings *file, settings_node *node, buf *out, asynq_error *error);
 
+/* Appends "asynqd.yaml:12: routes[2].http: ", as complaints about the node begin. */
+void settings_append_place(const settings *file, settings_node *node, buf *out);
 /* What is read from now on stands below this key, for complaints. */
 void settings_enter(settings *file, const char *key);
 void settings_leave(settings *file);

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/nearest.h"
 #include "base/text.h"
 #include "redis/uri.h"
 
@@ -25,6 +26,11 @@ static const char *const output_names[] = {
 static int read_routes(settings *file, settings_node *node, void *target, asynq_error *error)
 {
     return route_list_read(file, node, &((config *)target)->routes, error);
+}
+
+static int read_workers(settings *file, settings_node *node, void *target, asynq_error *error)
+{
+    return worker_list_read(file, node, &((config *)target)->workers, error);
 }
 
 #define AT(field) offsetof(config, field)
@@ -179,6 +185,13 @@ const setting config_table[] = {
      .value = "[ROUTE, ...]",
      .is_reloaded = true,
      .help = "What is done with which type of task; see ROUTES."},
+    {.name = "workers",
+     .kind = SETTING_OTHER,
+     .offset = AT(workers),
+     .read = read_workers,
+     .value = "{NAME: POOL}",
+     .is_reloaded = true,
+     .help = "Pools of worker processes; see WORKERS."},
     {.name = "schedule",
      .kind = SETTING_GROUP,
      .offset = AT(schedule),
@@ -345,12 +358,33 @@ static void check_schedule(config *c)
     asynq_cron_free(any);
 }
 
+/* Each route's pool must be there. */
+static void check_pools(config *c)
+{
+    for (size_t i = 0; i < c->routes.count; i++) {
+        const char *names[64], *nearest = NULL;
+        const worker_route *own = c->routes.items[i].options;
+        bool is_found = c->routes.items[i].kind != &handler_worker;
+        size_t count = 0;
+        for (size_t k = 0; !is_found && k < c->workers.count && k < 64; k++) {
+            is_found = own->pool && strcmp(c->workers.items[k].name, own->pool) == 0;
+            names[count++] = c->workers.items[k].name;
+        }
+        if (is_found || !own->pool)
+            continue;
+        nearest = nearest_word(own->pool, names, count);
+        options_complain_line(c->source, "%spool: there is no worker pool \"%s\"%s%s%s", own->origin, own->pool,
+                              nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+    }
+}
+
 static void config_check(config *c)
 {
     find_state_directory(c);
     check_redis(c);
     check_queues(c);
     check_schedule(c);
+    check_pools(c);
 }
 
 /* ---- loading ---- */

@@ -4,6 +4,7 @@
 
 #include "base/options.h"
 #include "handler/route.h"
+#include "handler/worker_pool.h"
 
 typedef struct config {
     /* Redis */
@@ -19,6 +20,7 @@ typedef struct config {
     bool is_strict;
     int64_t concurrency, shutdown_timeout_ms;
     route_list routes;
+    worker_list workers;
 
     struct {
         const char *file, *zone;

@@ -149,9 +149,22 @@ static void print_routes(FILE *out, const config *c)
     }
 }
 
+static void print_workers(FILE *out, const config *c)
+{
+    if (c->workers.count)
+        fprintf(out, "workers:  # %s\n", options_origin(c->source, &c->workers));
+    for (size_t i = 0; i < c->workers.count; i++) {
+        fputs("  ", out);
+        print_scalar(out, c->workers.items[i].name);
+        fputs(":\n", out);
+        print_table(out, NULL, worker_pool_table, &c->workers.items[i], 2);
+    }
+}
+
 void config_print(const config *c, FILE *out)
 {
     print_table(out, c->source, config_table, c, 0);
+    print_workers(out, c);
     print_routes(out, c);
 }
 
@@ -239,6 +252,10 @@ void config_print_sample(FILE *out)
 {
     fputs("## asynqd.conf(5): every option, with its default or an example.\n\n", out);
     print_sample_table(out, config_table, 0);
+    print_help(out, setting_find(config_table, "workers")->help, 0);
+    fputs("#workers:\n#  python:\n", out);
+    print_sample_table(out, worker_pool_table, 2);
+    fputc('\n', out);
     print_help(out, setting_find(config_table, "routes")->help, 0);
     fputs("#routes:\n", out);
     for (size_t i = 0; handler_kinds[i]; i++)
@@ -293,6 +310,8 @@ static void print_manual_table(FILE *out, const setting *table, bool is_global)
 void config_print_manual(FILE *out)
 {
     print_manual_table(out, config_table, true);
+    fputs(".Sh WORKERS\nEach name stands for a pool with these keys:\n", out);
+    print_manual_table(out, worker_pool_table, false);
     fputs(".Sh ROUTES\nEach route has\n.Cm type ,\none handler and, if need be, the others of these:\n", out);
     print_manual_table(out, route_table, false);
     fputs(".Ss Retries\nThe keys of\n.Cm retry :\n", out);

@@ -43,18 +43,20 @@ struct asynqd {
 
     pthread_t stopper;
     loop_waker stopped;
-    bool is_stopping, has_stopped_work;
+    bool is_stopping, has_stopped_work, is_stopping_workers;
 };
 
 /* ---- handlers ---- */
 
-static void stop_redis(asynqd *d);
+static void stop_redis(void *daemon);
 
 static void calls_idle(void *arg)
 {
     asynqd *d = arg;
-    if (d->has_stopped_work)
-        stop_redis(d);
+    if (!d->has_stopped_work || d->is_stopping_workers)
+        return;
+    d->is_stopping_workers = true;
+    worker_pools_stop(d->host.workers, stop_redis, d);
 }
 
 static int start_handlers(asynqd *d, asynq_error *error)
@@ -70,6 +72,9 @@ static int start_handlers(asynqd *d, asynq_error *error)
     d->host.http = http_client_new(d->loop);
     if (!d->host.http)
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    d->host.workers = worker_pools_new(&d->host, &d->config->workers);
+    if (!d->host.workers)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
     d->relay = relay_new(&d->host, calls_idle, d);
     return d->relay ? ASYNQ_OK : error_set_code(error, ASYNQ_E_NO_MEMORY);
 }
@@ -77,6 +82,7 @@ static int start_handlers(asynqd *d, asynq_error *error)
 static void end_handlers(asynqd *d)
 {
     relay_free(d->relay);
+    worker_pools_free(d->host.workers);
     http_client_free(d->host.http);
     if (d->directory[0] && rmdir(d->directory))
         log_warn(&d->log, "%s: %s", d->directory, strerror(errno));
@@ -161,8 +167,9 @@ static int start_redis(asynqd *d, asynq_error *error)
     return d->redis ? ASYNQ_OK : error->code;
 }
 
-static void stop_redis(asynqd *d)
+static void stop_redis(void *arg)
 {
+    asynqd *d = arg;
     if (d->redis)
         private_redis_stop(d->redis);
     else
@@ -190,7 +197,7 @@ static void work_stopped(void *arg)
     d->has_stopped_work = true;
     relay_cancel_all(d->relay);
     if (!relay_count(d->relay))
-        stop_redis(d);
+        calls_idle(d);
 }
 
 static void begin_stop(asynqd *d)

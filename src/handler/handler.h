@@ -38,6 +38,7 @@ typedef struct handler_host {
     log_sink *log;
     const char *directory; /* for files that live as long as a call */
     struct http_client *http;
+    struct worker_pools *workers;
 } handler_host;
 
 /* A kind of handler, and the key of a route that chooses it. */
@@ -46,6 +47,7 @@ struct handler_kind {
     const setting *table;
     size_t size; /* of what the table fills */
     const char *help;
+    bool takes_text; /* a text alone is the value of the table's first key */
     /* Checks and completes what was read. */
     int (*prepare)(settings *file, settings_node *node, void *options, asynq_error *error);
     void (*clear)(void *options);
@@ -66,6 +68,7 @@ struct handler_call {
     void *work; /* the handler's */
     template_values values;
     bool is_cancelled;
+    bool is_waiting; /* for a worker process */
 
     /* relay.c */
     handler_call *next, *prev, *cancelled_next;

@@ -6,10 +6,11 @@
 #include "base/text.h"
 #include "handler/command.h"
 #include "handler/http.h"
+#include "handler/worker_pool.h"
 
 #include <string.h>
 
-const handler_kind *const handler_kinds[] = {&handler_http, &handler_command, NULL};
+const handler_kind *const handler_kinds[] = {&handler_http, &handler_command, &handler_worker, NULL};
 
 static const char *const retry_kinds[] = {[ASYNQ_RETRY_BY_SERVER] = "asynq",
                                           [ASYNQ_RETRY_CONSTANT] = "constant",
@@ -104,7 +105,12 @@ static int read_handler(settings *file, settings_node *node, route *r, const han
     memset(r->options, 0, kind->size);
     settings_enter(file, kind->name);
     setting_preset(kind->table, r->options, settings_memory(file));
-    int status = settings_read_mapping(file, node, kind->table, r->options, error);
+    const char *alone = settings_text(node, NULL);
+    int status = ASYNQ_OK;
+    if (alone && kind->takes_text) /* the first key's value */
+        memcpy((char *)r->options + kind->table->offset, &alone, sizeof alone);
+    else
+        status = settings_read_mapping(file, node, kind->table, r->options, error);
     if (!status)
         status = kind->prepare(file, node, r->options, error);
     settings_leave(file);
@@ -121,6 +127,11 @@ static int read_http(settings *file, settings_node *node, void *target, asynq_er
     return read_handler(file, node, target, &handler_http, error);
 }
 
+static int read_worker(settings *file, settings_node *node, void *target, asynq_error *error)
+{
+    return read_handler(file, node, target, &handler_worker, error);
+}
+
 const setting route_table[] = {
     {.name = "type",
      .kind = SETTING_TEXT,
@@ -131,6 +142,7 @@ const setting route_table[] = {
      .help = "Tasks whose type equals the pattern, or else begins with it. The longest pattern wins."},
     {.name = "http", .kind = SETTING_OTHER, .read = read_http, .help = "Make an HTTP request."},
     {.name = "command", .kind = SETTING_OTHER, .read = read_command, .help = "Run a command."},
+    {.name = "worker", .kind = SETTING_OTHER, .read = read_worker, .help = "Hand it to a worker process."},
     {.name = "retry",
      .kind = SETTING_OTHER,
      .read = read_retry,

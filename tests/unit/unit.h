@@ -1,10 +1,14 @@
-/* Unit tests: one suite per module, all in one program. Each test runs in a process of its own. */
+/*
+ * Unit tests: one suite per module, in one program for the library and one for asynqd. Each test runs in a process of
+ * its own.
+ */
 #ifndef TESTS_UNIT_H
 #define TESTS_UNIT_H
 
 #include <check.h>
 
 Suite *suite_cron(void);
+Suite *suite_frame(void);
 Suite *suite_keys(void);
 Suite *suite_lease(void);
 Suite *suite_memory(void);
@@ -12,11 +16,17 @@ Suite *suite_mux(void);
 Suite *suite_plan(void);
 Suite *suite_public(void);
 Suite *suite_reply(void);
+Suite *suite_setting(void);
+Suite *suite_target(void);
+Suite *suite_template(void);
 Suite *suite_text(void);
 Suite *suite_tick(void);
 Suite *suite_uri(void);
 Suite *suite_watch(void);
 Suite *suite_wire(void);
+
+/* Runs them all, prints a line per failure and "N passed, N failed" at the end. Returns the exit status. */
+int unit_run(Suite *(*const *suites)(void));
 
 /* A suite with one case that holds the given tests. */
 Suite *suite_of(const char *name, const TTest *const *tests);

@@ -1,0 +1,438 @@
+/* Which process gets which task; see worker_pool.h. */
+#include "handler/worker_pool.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "handler/route.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <utlist.h>
+
+enum { SHORTEST_PAUSE_MS = 500, LONGEST_PAUSE_MS = 30000 };
+
+/* What call->work is while call->is_waiting; later it is the process that has the task. */
+typedef struct waiting_call {
+    handler_call *call;
+    worker_pool *pool;
+    struct waiting_call *prev, *next;
+} waiting_call;
+
+struct worker_pool {
+    worker_pools *owner;
+    const worker_options *options;
+    worker_process *processes;
+    size_t count;
+    waiting_call *waiting;
+    size_t waiting_count;
+    int64_t pause_ms;   /* before a process is started again; 0: the last start was good */
+    char failure[1024]; /* of the last start */
+    loop_timer again;
+    int last_number;
+    uint64_t started, crashed;
+};
+
+struct worker_pools {
+    handler_host *host;
+    worker_pool *items;
+    size_t count, processes;
+    bool is_stopping;
+    void (*done)(void *arg);
+    void *arg;
+};
+
+/* ---- the work of a call ---- */
+
+static void leave_waiting(handler_call *call)
+{
+    waiting_call *waiting = call->work;
+    DL_DELETE(waiting->pool->waiting, waiting);
+    waiting->pool->waiting_count--;
+    call->is_waiting = false;
+    mem_free(waiting);
+}
+
+/* The process with the fewest tasks. */
+static worker_process *find_room(const worker_pool *pool)
+{
+    worker_process *process, *best = NULL;
+    DL_FOREACH(pool->processes, process)
+        if (worker_process_has_room(process) && (!best || process->task_count < best->task_count))
+            best = process;
+    return best;
+}
+
+static void pool_pump(worker_pool *pool)
+{
+    worker_process *process;
+    while (pool->waiting && (process = find_room(pool))) {
+        handler_call *call = pool->waiting->call;
+        leave_waiting(call);
+        call->work = process;
+        worker_process_give(process, call);
+    }
+}
+
+/* No process can be started: the tasks come back when it may be better. They have not failed. */
+static void put_off_waiting(worker_pool *pool)
+{
+    while (pool->waiting) {
+        handler_call *call = pool->waiting->call;
+        leave_waiting(call);
+        handler_note(call)->error_class = "start";
+        handler_end(call, asynq_snooze(call->job, pool->pause_ms, "%s", pool->failure));
+    }
+}
+
+static worker_pool *find_pool(const worker_pools *pools, const char *name)
+{
+    for (size_t i = 0; pools && i < pools->count; i++)
+        if (strcmp(pools->items[i].options->name, name) == 0)
+            return &pools->items[i];
+    return NULL;
+}
+
+static void worker_begin(handler_call *call)
+{
+    const worker_route *own = call->route->options;
+    worker_pool *pool = find_pool(call->host->workers, own->pool);
+    waiting_call *waiting = pool ? mem_calloc(1, sizeof *waiting) : NULL;
+    if (!waiting) {
+        handler_fail(call, HANDLER_RETRY, "start", -1, pool ? "out of memory" : "there is no worker pool \"%s\"",
+                     own->pool);
+        return;
+    }
+    *waiting = (waiting_call){.call = call, .pool = pool};
+    call->work = waiting;
+    call->is_waiting = true;
+    DL_APPEND(pool->waiting, waiting);
+    pool->waiting_count++;
+    if (pool->pause_ms && !find_room(pool))
+        put_off_waiting(pool);
+    else
+        pool_pump(pool);
+}
+
+static void worker_cancel(handler_call *call)
+{
+    if (call->is_waiting)
+        leave_waiting(call);
+    else
+        worker_process_cancel(call->work, call);
+    handler_fail(call, HANDLER_RETRY, "cancelled", -1, "cancelled");
+}
+
+/* ---- processes ---- */
+
+static void start_processes(worker_pool *pool);
+
+static void process_ready(worker_process *process, void *arg)
+{
+    worker_pool *pool = arg;
+    (void)process;
+    pool->pause_ms = 0;
+    start_processes(pool);
+    pool_pump(pool);
+}
+
+static void process_has_room(worker_process *process, void *arg)
+{
+    (void)process;
+    pool_pump(arg);
+}
+
+static void start_again_later(worker_pool *pool, const char *reason)
+{
+    pool->pause_ms = pool->pause_ms ? 2 * pool->pause_ms : SHORTEST_PAUSE_MS;
+    if (pool->pause_ms > LONGEST_PAUSE_MS)
+        pool->pause_ms = LONGEST_PAUSE_MS;
+    snprintf(pool->failure, sizeof pool->failure, "worker pool %s cannot start a process: %s", pool->options->name,
+             reason);
+    log_error(pool->owner->host->log, "%s; again in %.1f s", pool->failure, (double)pool->pause_ms / 1000);
+    loop_timer_set(&pool->again, pool->pause_ms);
+    if (!pool->processes)
+        put_off_waiting(pool);
+}
+
+static void process_gone(worker_process *process, const char *reason, void *arg)
+{
+    worker_pool *pool = arg;
+    worker_pools *pools = pool->owner;
+    bool is_useless = !reason && !process->done && !process->last_call; /* it ended without ever having had a task */
+    bool was_told = process->state == WORKER_ENDING && !process->fault && loop_timer_is_set(&process->kill);
+    DL_DELETE(pool->processes, process);
+    pool->count--;
+    pools->processes--;
+    pool->crashed += !reason && !was_told;
+    worker_process_free(process);
+    if (pools->is_stopping) {
+        if (!pools->processes)
+            pools->done(pools->arg);
+    } else if (reason || (is_useless && !was_told)) {
+        start_again_later(pool, reason ? reason : "it said hello and ended");
+    } else {
+        start_processes(pool);
+    }
+}
+
+static void start_processes(worker_pool *pool)
+{
+    worker_pools *pools = pool->owner;
+    asynq_error error;
+    const worker_events events = {process_ready, process_has_room, process_gone, pool};
+    /* While it is not known to work, one at a time. */
+    size_t most = pool->pause_ms || !pool->started ? 1 : (size_t)pool->options->size;
+    while (!pools->is_stopping && pool->count < most) {
+        worker_process *process =
+            worker_process_start(pools->host, pool->options, ++pool->last_number, &events, &error);
+        if (!process) {
+            start_again_later(pool, error.text);
+            return;
+        }
+        DL_APPEND(pool->processes, process);
+        pool->count++;
+        pools->processes++;
+        pool->started++;
+    }
+}
+
+static void start_again(void *arg)
+{
+    start_processes(arg);
+}
+
+/* ---- all pools ---- */
+
+worker_pools *worker_pools_new(handler_host *host, const worker_list *list)
+{
+    worker_pools *pools = mem_calloc(1, sizeof *pools);
+    if (!pools)
+        return NULL;
+    pools->host = host;
+    pools->count = list->count;
+    pools->items = mem_calloc(list->count + 1, sizeof *pools->items);
+    if (!pools->items) {
+        mem_free(pools);
+        return NULL;
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        worker_pool *pool = &pools->items[i];
+        *pool = (worker_pool){.owner = pools, .options = &list->items[i]};
+        loop_timer_init(host->loop, &pool->again, start_again, pool);
+        start_processes(pool);
+    }
+    return pools;
+}
+
+void worker_pools_stop(worker_pools *pools, void (*done)(void *arg), void *arg)
+{
+    worker_process *process;
+    pools->is_stopping = true;
+    pools->done = done;
+    pools->arg = arg;
+    for (size_t i = 0; i < pools->count; i++) {
+        loop_timer_cancel(&pools->items[i].again);
+        DL_FOREACH(pools->items[i].processes, process)
+            worker_process_drain(process);
+    }
+    if (!pools->processes)
+        done(arg);
+}
+
+void worker_pools_free(worker_pools *pools)
+{
+    if (!pools)
+        return;
+    for (size_t i = 0; i < pools->count; i++) {
+        worker_pool *pool = &pools->items[i];
+        loop_timer_cancel(&pool->again);
+        while (pool->processes) {
+            worker_process *process = pool->processes;
+            DL_DELETE(pool->processes, process);
+            worker_process_free(process);
+        }
+    }
+    mem_free(pools->items);
+    mem_free(pools);
+}
+
+size_t worker_pools_count(const worker_pools *pools)
+{
+    return pools->count;
+}
+
+worker_pool_state worker_pools_state(const worker_pools *pools, size_t index)
+{
+    const worker_pool *pool = &pools->items[index];
+    const worker_process *process;
+    worker_pool_state state = {.name = pool->options->name,
+                               .processes = pool->count,
+                               .waiting = pool->waiting_count,
+                               .started = pool->started,
+                               .crashed = pool->crashed};
+    DL_FOREACH(pool->processes, process) {
+        state.ready += process->state == WORKER_READY;
+        state.running += process->task_count;
+    }
+    return state;
+}
+
+/* ---- options ---- */
+
+#define POOL(field) offsetof(worker_options, field)
+const setting worker_pool_table[] = {
+    {.name = "argv",
+     .kind = SETTING_LIST,
+     .offset = POOL(argv),
+     .is_needed = true,
+     .value = "[WORD, ...]",
+     .example = "[python3, worker.py]",
+     .help = "The program and its arguments."},
+    {.name = "size",
+     .kind = SETTING_NUMBER,
+     .offset = POOL(size),
+     .least = 1,
+     .most = 1000,
+     .preset = "1",
+     .help = "How many processes there are."},
+    {.name = "most_tasks",
+     .kind = SETTING_NUMBER,
+     .offset = POOL(most_tasks),
+     .least = 1,
+     .most = 10000,
+     .preset = "1000",
+     .help = "The most tasks at the same time in one process; it is as many as the program says that it can, which is "
+             "one if it says nothing."},
+    {.name = "recycle_after",
+     .kind = SETTING_NUMBER,
+     .offset = POOL(recycle_after),
+     .preset = "0",
+     .help = "A process that has ended so many tasks is replaced by a new one. 0: never."},
+    {.name = "recycle_memory",
+     .kind = SETTING_SIZE,
+     .offset = POOL(recycle_memory),
+     .preset = "0",
+     .help = "A process that has so much memory is replaced when it has ended its tasks. 0: never."},
+    {.name = "memory_limit",
+     .kind = SETTING_SIZE,
+     .offset = POOL(most_memory),
+     .preset = "0",
+     .help = "A process that has so much memory is killed at once, looked at each second; its tasks have failed. 0: "
+             "never."},
+    {.name = "start_timeout",
+     .kind = SETTING_DURATION,
+     .offset = POOL(start_timeout_ms),
+     .least = 1,
+     .preset = "10s",
+     .help = "A new process must say hello within this time. After a failure the next is started after a pause, which "
+             "grows up to 30 s; tasks are put off meanwhile, and have not failed."},
+    {.name = "silence_limit",
+     .kind = SETTING_DURATION,
+     .offset = POOL(silence_ms),
+     .preset = "0",
+     .help =
+         "A process that has tasks and sends no frame for so long is killed. Only for programs that send heartbeats. "
+         "0: never."},
+    {.name = "grace",
+     .kind = SETTING_DURATION,
+     .offset = POOL(grace_ms),
+     .preset = "5s",
+     .help =
+         "How long a process may take to end a task that was cancelled or is out of time, and to end itself; then it "
+         "is killed. Its other tasks run again, and have not failed."},
+    {.name = "result_limit",
+     .kind = SETTING_SIZE,
+     .offset = POOL(most_result),
+     .preset = "64kB",
+     .most = 64 << 20,
+     .help = "Results are cut at this size."},
+    {.name = "error_limit",
+     .kind = SETTING_SIZE,
+     .offset = POOL(most_error),
+     .preset = "2kB",
+     .most = 8000,
+     .help = "The end of standard error is part of the error when a process crashes, up to so much."},
+    {.name = "process",
+     .kind = SETTING_GROUP,
+     .offset = POOL(process),
+     .group = process_table,
+     .help = "What the processes may have."},
+    {0},
+};
+
+static int read_pool(settings *file, settings_node *node, const char *name, worker_list *list, asynq_error *error)
+{
+    list->items = arena_grow(settings_memory(file), list->items, list->count, &list->capacity, sizeof *list->items);
+    if (!list->items)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    worker_options *options = &list->items[list->count++];
+    *options = (worker_options){.name = name};
+    setting_preset(worker_pool_table, options, settings_memory(file));
+    int status = settings_read_mapping(file, node, worker_pool_table, options, error);
+    if (!status && !options->argv.count)
+        status = settings_complain(file, node, error, "argv is empty");
+    if (status)
+        return status;
+    settings_enter(file, "process");
+    status = process_prepare(file, node, &options->process, error);
+    settings_leave(file);
+    return status;
+}
+
+int worker_list_read(settings *file, settings_node *node, worker_list *list, asynq_error *error)
+{
+    void *iterator = NULL;
+    const char *name;
+    settings_node *value;
+    int worst = ASYNQ_OK;
+    *list = (worker_list){0};
+    settings_enter(file, "workers");
+    for (;;) {
+        int status = settings_next_pair(file, node, &iterator, &name, &value, error);
+        if (status || !name) {
+            worst = status ? status : worst;
+            break;
+        }
+        settings_enter(file, name);
+        status = text_is_blank(name, strlen(name)) ? settings_complain(file, value, error, "the name is blank")
+                                                   : read_pool(file, value, name, list, error);
+        settings_leave(file);
+        worst = status ? status : worst;
+    }
+    settings_leave(file);
+    return worst;
+}
+
+static const setting worker_table[] = {
+    {.name = "pool",
+     .kind = SETTING_TEXT,
+     .offset = offsetof(worker_route, pool),
+     .is_needed = true,
+     .value = "NAME",
+     .example = "python",
+     .help = "The pool, one of `workers`. Instead of a mapping the name alone can be given: `worker: python`."},
+    {0},
+};
+
+static int worker_prepare(settings *file, settings_node *node, void *target, asynq_error *error)
+{
+    worker_route *own = target;
+    buf origin;
+    buf_init(&origin, 0);
+    settings_append_place(file, node, &origin);
+    own->origin = origin.data ? arena_dup(settings_memory(file), origin.data, origin.length) : NULL;
+    buf_clear(&origin);
+    return own->origin ? ASYNQ_OK : error_set_code(error, ASYNQ_E_NO_MEMORY);
+}
+
+const handler_kind handler_worker = {
+    .name = "worker",
+    .table = worker_table,
+    .size = sizeof(worker_route),
+    .help = "Hands each task to a process of a pool, which speaks asynqd's worker protocol.",
+    .takes_text = true,
+    .prepare = worker_prepare,
+    .begin = worker_begin,
+    .cancel = worker_cancel,
+};

@@ -1,0 +1,10 @@
+/* The tests of asynqd's modules. */
+#include "unit.h"
+
+#include <stddef.h>
+
+int main(void)
+{
+    Suite *(*const suites[])(void) = {suite_frame, suite_target, suite_template, NULL};
+    return unit_run(suites);
+}
