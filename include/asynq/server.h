@@ -371,6 +371,20 @@ ASYNQ_API void asynq_server_free(asynq_server *server);
 /* "new", "active", "stopped" or "closed". Thread: any. */
 ASYNQ_API const char *asynq_server_status(const asynq_server *server);
 
+/* How a server is doing, for health checks and metrics. Counted since its start. */
+typedef struct asynq_server_stats {
+    size_t size;          /* 0, or sizeof(asynq_server_stats) */
+    bool is_connected;    /* with Redis */
+    bool is_fetching;     /* takes tasks, or would */
+    int64_t running;      /* tasks */
+    int64_t commands;     /* sent to Redis for tasks */
+    int64_t leases_lost;  /* tasks that were not ours any more before they ended */
+    int64_t last_beat_ms; /* Unix ms: when Redis last had our records and leases; 0: never */
+} asynq_server_stats;
+
+/* Fills `stats`, as of the last turn of the server's loop. Thread: any. */
+ASYNQ_API void asynq_server_get_stats(const asynq_server *server, asynq_server_stats *stats);
+
 /*
  * Runs a server until the process is told to end: TERM and INT shut it down, TSTP stops it taking tasks. This call
  * alone handles signals; the signal mask is restored afterwards. Returns 0 after a clean end, or the status of what

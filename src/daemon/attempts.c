@@ -2,6 +2,8 @@
 #include "daemon/attempts.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
+#include "daemon/meters.h"
 #include "handler/handler.h"
 
 #include <string.h>
@@ -73,10 +75,30 @@ static void log_attempt(logger *log, const asynq_attempt *attempt, attempt_note 
     logger_write(log, level_of(attempt->end), "attempt", fields, sizeof fields / sizeof *fields);
 }
 
+/* By routes, not by types: who enqueues could invent any number of those. */
+static void count_attempt(const attempts *own, const asynq_attempt *attempt, attempt_note *note)
+{
+    const char *pattern = asynq_mux_match(own->mux, asynq_job_type(attempt->job));
+    const char *error_class = note ? note->error_class : NULL;
+    const char *labels[METRIC_MOST_LABELS] = {asynq_job_queue(attempt->job), *pattern ? pattern : "none",
+                                              asynq_attempt_end_name(attempt->end)};
+    metrics_add(own->meters, METER_ATTEMPTS, labels, 1);
+    metrics_observe(own->meters, METER_RUN, labels,
+                    (double)(attempt->ended_at_ms - attempt->started_at_ms) / MS_PER_SECOND);
+    if (attempt->pending_since_ms && attempt->started_at_ms >= attempt->pending_since_ms)
+        metrics_observe(own->meters, METER_WAIT, labels,
+                        (double)(attempt->started_at_ms - attempt->pending_since_ms) / MS_PER_SECOND);
+    if (attempt->end != ASYNQ_ATTEMPT_RETRIED && attempt->end != ASYNQ_ATTEMPT_ARCHIVED)
+        return;
+    labels[2] = error_class ? error_class : "other";
+    metrics_add(own->meters, METER_FAILURES, labels, 1);
+}
+
 void attempt_ended(const asynq_attempt *attempt, void *arg)
 {
     attempts *own = arg;
     attempt_note *note = asynq_job_data(attempt->job);
+    count_attempt(own, attempt, note);
     if (own->is_logged)
         log_attempt(own->log, attempt, note);
     attempt_note_unref(note);

@@ -1,14 +1,17 @@
-/* What is known of each attempt, from its start to its end: a line in the log. */
+/* What is known of each attempt, from its start to its end: a line in the log, and what is counted. */
 #ifndef DAEMON_ATTEMPTS_H
 #define DAEMON_ATTEMPTS_H
 
 #include "daemon/logger.h"
+#include "metrics/metric.h"
 
 #include <asynq/server.h>
 #include <stdbool.h>
 
 typedef struct attempts {
     logger *log;
+    metrics *meters;
+    const asynq_mux *mux; /* knows the route of a type */
     _Atomic bool is_logged;
 } attempts;
 

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/nearest.h"
 #include "base/text.h"
+#include "metrics/endpoint.h"
 #include "redis/uri.h"
 
 #include <asynq/cron.h>
@@ -105,6 +106,44 @@ static const setting log_table[] = {
     {0},
 };
 
+static const setting endpoints_table[] = {
+    {.name = "listen",
+     .kind = SETTING_TEXT,
+     .offset = IN(endpoints, listen),
+     .value = "HOST:PORT",
+     .preset = "127.0.0.1:9273",
+     .help =
+         "Where /healthz, /readyz, /metrics, /scale and POST /v1/tasks are answered. If it is empty, nowhere. If the "
+         "default is taken, asynqd goes on without."},
+    {.name = "token",
+     .kind = SETTING_TEXT,
+     .offset = IN(endpoints, token),
+     .is_secret = true,
+     .help = "All but /healthz and /readyz ask for it: `Authorization: Bearer <token>`. Without a token, tasks can be "
+             "posted only where asynqd listens on a loopback address."},
+    {.name = "cert_file",
+     .kind = SETTING_TEXT,
+     .offset = IN(endpoints, cert_file),
+     .value = "PATH",
+     .help = "Certificate, with its chain, for TLS; none without it."},
+    {.name = "key_file", .kind = SETTING_TEXT, .offset = IN(endpoints, key_file), .value = "PATH", .help = "Its key."},
+    {.name = "body_limit",
+     .kind = SETTING_SIZE,
+     .offset = IN(endpoints, most_body),
+     .least = 1024,
+     .most = 1 << 30,
+     .preset = "16MiB",
+     .help = "Requests with a larger body are refused."},
+    {.name = "ready_within",
+     .kind = SETTING_DURATION,
+     .offset = IN(endpoints, ready_within_ms),
+     .least = 6000,
+     .preset = "15s",
+     .help =
+         "/readyz is fine only if Redis has had this server's records and leases so lately; they go there every 5 s."},
+    {0},
+};
+
 const setting config_table[] = {
     {.name = "redis",
      .kind = SETTING_TEXT,
@@ -197,6 +236,11 @@ const setting config_table[] = {
      .offset = AT(schedule),
      .group = schedule_table,
      .help = "Periodic tasks."},
+    {.name = "endpoints",
+     .kind = SETTING_GROUP,
+     .offset = AT(endpoints),
+     .group = endpoints_table,
+     .help = "The HTTP server for health checks, metrics and the API."},
     {.name = "log", .kind = SETTING_GROUP, .offset = AT(log), .group = log_table, .help = "The log."},
     {.name = "state_directory",
      .kind = SETTING_TEXT,
@@ -219,7 +263,7 @@ static char *text_dup(config *c, const char *format, ...)
     va_start(args, format);
     buf_append_formatv(&text, format, args);
     va_end(args);
-    char *made = arena_dup(options_memory(c->source), text.data ? text.data : "", text.length);
+    char *made = arena_dup(option_set_memory(c->source), text.data ? text.data : "", text.length);
     buf_clear(&text);
     return made;
 }
@@ -248,7 +292,8 @@ static void check_private(config *c)
     const char *parts[] = {c->redis_host, c->redis_username, c->redis_password};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (parts[i])
-            options_complain(c->source, &c->redis, "a private Redis has no host, user or password; they are given too");
+            option_set_complain(c->source, &c->redis,
+                                "a private Redis has no host, user or password; they are given too");
     c->private_directory = *directory ? directory : text_dup(c, "%s/redis", c->state_directory);
     char *cwd = *c->private_directory == '/' ? NULL : getcwd(NULL, 0);
     if (cwd)
@@ -256,7 +301,7 @@ static void check_private(config *c)
     free(cwd);
     c->redis_uri = text_dup(c, "unix://%s/redis.sock", c->private_directory);
     if (strlen(c->private_directory) + sizeof "/redis.sock" > sizeof((struct sockaddr_un *)NULL)->sun_path)
-        options_complain(c->source, &c->redis, "the path %s is too long for a socket", c->private_directory);
+        option_set_complain(c->source, &c->redis, "the path %s is too long for a socket", c->private_directory);
 }
 
 /* Percent-encodes what could be taken for a separator. */
@@ -272,7 +317,7 @@ static void append_part(buf *out, const char *text)
 /* The URI with the parts that are given in place of its own. */
 static void join_parts(config *c, const redis_uri *base)
 {
-    const options *o = c->source;
+    const option_set *o = c->source;
     const char *user = c->redis_username ? c->redis_username : base->user;
     const char *password = c->redis_password ? c->redis_password : base->password;
     const char *query = c->redis ? strchr(c->redis, '?') : NULL;
@@ -290,8 +335,8 @@ static void join_parts(config *c, const redis_uri *base)
     const char *host = c->redis_host ? c->redis_host : base->host;
     bool is_v6 = strchr(host, ':') && *host != '[';
     buf_append_format(&text, is_v6 ? "[%s]:%d/%d" : "%s:%d/%d", host,
-                      options_is_given(o, &c->redis_port) ? (int)c->redis_port : base->port,
-                      options_is_given(o, &c->redis_db) ? (int)c->redis_db : base->database);
+                      option_set_is_given(o, &c->redis_port) ? (int)c->redis_port : base->port,
+                      option_set_is_given(o, &c->redis_db) ? (int)c->redis_db : base->database);
     if (query)
         buf_append_text(&text, query);
     c->redis_uri = text_dup(c, "%s", text.data ? text.data : "");
@@ -303,7 +348,7 @@ static void check_redis(config *c)
     const void *const parts[] = {&c->redis_host, &c->redis_port, &c->redis_username, &c->redis_password, &c->redis_db};
     const void *given = NULL;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (options_is_given(c->source, parts[i]))
+        if (option_set_is_given(c->source, parts[i]))
             given = parts[i];
     bool is_word = c->redis && strcmp(c->redis, "private") == 0;
     if (is_private(c->redis) || is_word || (!c->redis && !given)) {
@@ -313,11 +358,11 @@ static void check_redis(config *c)
     redis_uri uri;
     asynq_error error;
     if (redis_uri_parse(&uri, c->redis ? c->redis : "redis://127.0.0.1:6379", &error)) {
-        options_complain(c->source, &c->redis, "%s", error.text);
+        option_set_complain(c->source, &c->redis, "%s", error.text);
         return;
     }
     if (given && uri.path)
-        options_complain(c->source, given, "has no meaning for a Redis at a socket");
+        option_set_complain(c->source, given, "has no meaning for a Redis at a socket");
     else if (given)
         join_parts(c, &uri);
     else
@@ -328,22 +373,22 @@ static void check_redis(config *c)
 static void check_queues(config *c)
 {
     size_t count = c->queues.count;
-    c->queue_list = arena_alloc(options_memory(c->source), (count + 1) * sizeof *c->queue_list);
+    c->queue_list = arena_alloc(option_set_memory(c->source), (count + 1) * sizeof *c->queue_list);
     if (!c->queue_list)
         return;
     if (!count)
-        options_complain(c->source, &c->queues, "there is no queue");
+        option_set_complain(c->source, &c->queues, "there is no queue");
     for (size_t i = 0; i < count; i++) {
         const setting_pair *pair = &c->queues.items[i];
         int64_t priority;
         if (text_is_blank(pair->name, strlen(pair->name)) || !text_is_utf8(pair->name, strlen(pair->name)))
-            options_complain(c->source, &c->queues, "\"%s\" is no name of a queue", pair->name);
+            option_set_complain(c->source, &c->queues, "\"%s\" is no name of a queue", pair->name);
         if (!text_read_number(pair->value, &priority) || priority < 1 || priority > 1000000)
-            options_complain(c->source, &c->queues, "%s: \"%s\" is no priority; it is a whole number from 1 on",
-                             pair->name, pair->value);
+            option_set_complain(c->source, &c->queues, "%s: \"%s\" is no priority; it is a whole number from 1 on",
+                                pair->name, pair->value);
         for (size_t k = 0; k < i; k++)
             if (strcmp(c->queues.items[k].name, pair->name) == 0)
-                options_complain(c->source, &c->queues, "queue \"%s\" is given twice", pair->name);
+                option_set_complain(c->source, &c->queues, "queue \"%s\" is given twice", pair->name);
         c->queue_list[i] = (asynq_queue){pair->name, (int)priority};
     }
     c->queue_list[count] = (asynq_queue){0};
@@ -354,8 +399,21 @@ static void check_schedule(config *c)
     asynq_error error;
     asynq_cron *any = asynq_cron_new("@daily", c->schedule.zone, &error);
     if (!any)
-        options_complain(c->source, &c->schedule.zone, "%s", error.text);
+        option_set_complain(c->source, &c->schedule.zone, "%s", error.text);
     asynq_cron_free(any);
+}
+
+static void check_endpoints(config *c)
+{
+    char host[256];
+    int port;
+    if (*c->endpoints.listen && !endpoint_read_address(c->endpoints.listen, host, &port))
+        option_set_complain(c->source, &c->endpoints.listen, "\"%s\" is not HOST:PORT", c->endpoints.listen);
+    if (!c->endpoints.cert_file != !c->endpoints.key_file)
+        option_set_complain(c->source, c->endpoints.cert_file ? &c->endpoints.cert_file : &c->endpoints.key_file,
+                            "cert_file and key_file belong together");
+    if (c->endpoints.token && !*c->endpoints.token)
+        option_set_complain(c->source, &c->endpoints.token, "is empty");
 }
 
 /* Each route's pool must be there. */
@@ -373,8 +431,8 @@ static void check_pools(config *c)
         if (is_found || !own->pool)
             continue;
         nearest = nearest_word(own->pool, names, count);
-        options_complain_line(c->source, "%spool: there is no worker pool \"%s\"%s%s%s", own->origin, own->pool,
-                              nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+        option_set_complain_line(c->source, "%spool: there is no worker pool \"%s\"%s%s%s", own->origin, own->pool,
+                                 nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
     }
 }
 
@@ -385,6 +443,7 @@ static void config_check(config *c)
     check_queues(c);
     check_schedule(c);
     check_pools(c);
+    check_endpoints(c);
 }
 
 /* ---- loading ---- */
@@ -397,16 +456,16 @@ config *config_load(const config_sources *sources, bool *is_valid)
         return NULL;
     /* The last three are set by Kubernetes for a service called asynqd. */
     static const char *const others[] = {"CONFIG", "PORT", "PORT_*", "SERVICE_*", NULL};
-    c->source = options_new(config_table, "ASYNQD", others, c);
+    c->source = option_set_new(config_table, "ASYNQD", others, c);
     if (!c->source) {
         mem_free(c);
         return NULL;
     }
-    *is_valid = !sources->file || options_read_file(c->source, sources->file);
-    *is_valid &= options_read_environment(c->source, sources->environment);
-    *is_valid &= options_read_flags(c->source, sources->flag_count, sources->flags);
+    *is_valid = !sources->file || option_set_read_file(c->source, sources->file);
+    *is_valid &= option_set_read_environment(c->source, sources->environment);
+    *is_valid &= option_set_read_flags(c->source, sources->flag_count, sources->flags);
     config_check(c);
-    *is_valid &= !options_complaints(c->source);
+    *is_valid &= !option_set_complaints(c->source);
     return c;
 }
 
@@ -415,7 +474,7 @@ void config_free(config *c)
     if (!c)
         return;
     route_list_clear(&c->routes);
-    options_free(c->source);
+    option_set_free(c->source);
     mem_free(c);
 }
 

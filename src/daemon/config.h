@@ -2,7 +2,7 @@
 #ifndef DAEMON_CONFIG_H
 #define DAEMON_CONFIG_H
 
-#include "base/options.h"
+#include "base/option_set.h"
 #include "handler/route.h"
 #include "handler/worker_pool.h"
 
@@ -31,10 +31,15 @@ typedef struct config {
         bool attempts;
     } log;
 
+    struct {
+        const char *listen, *token, *cert_file, *key_file;
+        int64_t most_body, ready_within_ms;
+    } endpoints;
+
     const char *state_directory;
 
     /* Made by config_load(). */
-    options *source;
+    option_set *source;
     char *redis_uri;
     const char *private_directory; /* NULL: Redis is elsewhere */
     asynq_queue *queue_list;       /* ends with an empty row */
@@ -55,7 +60,7 @@ typedef struct config_sources {
 
 /*
  * Reads and checks everything. The configuration is made in any case (NULL: out of memory); `*is_valid` says whether it
- * can be used, options_complaints(source) what is wrong with it.
+ * can be used, option_set_complaints(source) what is wrong with it.
  */
 config *config_load(const config_sources *sources, bool *is_valid);
 /* Accepts NULL. */

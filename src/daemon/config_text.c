@@ -90,7 +90,7 @@ static bool is_empty(const setting *row, const void *target)
 
 /* ---- what is in force ---- */
 
-static void print_table(FILE *out, const options *source, const setting *table, const void *target, int depth);
+static void print_table(FILE *out, const option_set *source, const setting *table, const void *target, int depth);
 
 /* A group has its line only if there is something in it. */
 static bool has_values(const setting *table, const void *target)
@@ -102,7 +102,7 @@ static bool has_values(const setting *table, const void *target)
     return false;
 }
 
-static void print_row(FILE *out, const options *source, const setting *row, const void *target, int depth)
+static void print_row(FILE *out, const option_set *source, const setting *row, const void *target, int depth)
 {
     const void *place = (const char *)target + row->offset;
     if (row->kind == SETTING_GROUP ? !has_values(row->group, place) : is_empty(row, target))
@@ -117,11 +117,11 @@ static void print_row(FILE *out, const options *source, const setting *row, cons
     fputc(' ', out);
     print_value(out, row, target);
     if (source)
-        fprintf(out, "  # %s", options_origin(source, place));
+        fprintf(out, "  # %s", option_set_origin(source, place));
     fputc('\n', out);
 }
 
-static void print_table(FILE *out, const options *source, const setting *table, const void *target, int depth)
+static void print_table(FILE *out, const option_set *source, const setting *table, const void *target, int depth)
 {
     for (; table->name; table++)
         print_row(out, source, table, target, depth);
@@ -131,7 +131,7 @@ static void print_routes(FILE *out, const config *c)
 {
     if (!c->routes.count)
         return;
-    fprintf(out, "routes:  # %s\n", options_origin(c->source, &c->routes));
+    fprintf(out, "routes:  # %s\n", option_set_origin(c->source, &c->routes));
     for (size_t i = 0; i < c->routes.count; i++) {
         const route *r = &c->routes.items[i];
         fputs("  - type: ", out);
@@ -152,7 +152,7 @@ static void print_routes(FILE *out, const config *c)
 static void print_workers(FILE *out, const config *c)
 {
     if (c->workers.count)
-        fprintf(out, "workers:  # %s\n", options_origin(c->source, &c->workers));
+        fprintf(out, "workers:  # %s\n", option_set_origin(c->source, &c->workers));
     for (size_t i = 0; i < c->workers.count; i++) {
         fputs("  ", out);
         print_scalar(out, c->workers.items[i].name);
@@ -329,8 +329,8 @@ static void print_flag(const setting *row, const char *path, void *target, void 
 {
     (void)target;
     char flag[NAME_MOST], variable[NAME_MOST];
-    options_flag(path, flag);
-    options_variable("ASYNQD", path, variable);
+    option_set_flag(path, flag);
+    option_set_variable("ASYNQD", path, variable);
     fprintf(arg, "  %-28s $%s\n", flag, variable);
     (void)row;
 }

@@ -5,7 +5,9 @@
 #include "base/error.h"
 #include "base/thread.h"
 #include "daemon/attempts.h"
+#include "daemon/endpoints.h"
 #include "daemon/logger.h"
+#include "daemon/meters.h"
 #include "daemon/private_redis.h"
 #include "handler/child.h"
 #include "handler/http_client.h"
@@ -40,6 +42,8 @@ struct asynqd {
     asynq_mux *mux;
     asynq_server *server;
     asynq_scheduler *scheduler;
+    metrics *meters;
+    endpoints *endpoints;
 
     pthread_t stopper;
     loop_waker stopped;
@@ -117,7 +121,7 @@ static int start_server(asynqd *d, asynq_error *error)
     int status = make_mux(d, error);
     if (status)
         return status;
-    d->attempts = (attempts){.log = &d->logger, .is_logged = c->log.attempts};
+    d->attempts = (attempts){.log = &d->logger, .meters = d->meters, .mux = d->mux, .is_logged = c->log.attempts};
     d->server = asynq_server_new(
         &(asynq_server_options){ASYNQ_SERVER_OPTIONS_INIT, .redis = c->redis_uri, .concurrency = (int)c->concurrency,
                                 .queues = c->queue_list, .strict_priority = c->is_strict, .mux = d->mux,
@@ -141,6 +145,20 @@ static int start_scheduler(asynqd *d, asynq_error *error)
                                                                   .log_level = config_log_level(c)},
                                        error);
     return d->scheduler ? asynq_scheduler_start(d->scheduler, error) : error->code;
+}
+
+/* ---- end-points ---- */
+
+static int start_endpoints(asynqd *d, asynq_error *error)
+{
+    d->endpoints = endpoints_start(&(endpoints_options){.loop = d->loop,
+                                                        .log = &d->log,
+                                                        .config = d->config,
+                                                        .meters = d->meters,
+                                                        .host = &d->host,
+                                                        .server = d->server},
+                                   error);
+    return error->code;
 }
 
 /* ---- private Redis ---- */
@@ -206,6 +224,8 @@ static void begin_stop(asynqd *d)
     if (d->is_stopping)
         return;
     d->is_stopping = true;
+    if (d->endpoints)
+        endpoints_announce_stop(d->endpoints);
     log_info(&d->log, "stopping; running tasks have up to %.0f s", (double)d->config->shutdown_timeout_ms / 1000);
     if (thread_start(&d->stopper, stop_work, d, &error)) {
         log_error(&d->log, "%s; ending at once", error.text);
@@ -250,7 +270,8 @@ static int take_signals(asynqd *d, asynq_error *error)
 /* ---- the whole ---- */
 
 typedef int (*start_step)(asynqd *d, asynq_error *error);
-static const start_step start_steps[] = {start_redis, take_signals, start_handlers, start_server, start_scheduler};
+static const start_step start_steps[] = {start_redis,  take_signals,    start_handlers,
+                                         start_server, start_scheduler, start_endpoints};
 
 static void log_ready(asynqd *d)
 {
@@ -275,7 +296,8 @@ static asynqd *daemon_new(config *c, const config_sources *sources)
     d->scheduler_source = (log_source){&d->logger, "scheduler"};
     log_init(&d->log, logger_line, &d->own_source, ASYNQ_LOG_DEBUG); /* the logger knows the level */
     d->loop = loop_new();
-    if (d->loop && !loop_waker_init(d->loop, &d->stopped, work_stopped, d))
+    d->meters = metrics_new(meter_table, METER_COUNT);
+    if (d->loop && d->meters && !loop_waker_init(d->loop, &d->stopped, work_stopped, d))
         return d;
     loop_free(d->loop);
     mem_free(d);
@@ -284,12 +306,14 @@ static asynqd *daemon_new(config *c, const config_sources *sources)
 
 static void daemon_free(asynqd *d)
 {
+    endpoints_free(d->endpoints);
     asynq_scheduler_free(d->scheduler);
     asynq_server_free(d->server);
     asynq_mux_free(d->mux);
     mem_free(d->relay_routes);
     end_handlers(d);
     private_redis_free(d->redis);
+    metrics_free(d->meters);
     loop_watch_clear(&d->signals);
     if (d->signal_fd >= 0)
         close(d->signal_fd);

@@ -1,7 +1,7 @@
 /*
  * asynqd as a whole: the parts, in the order in which they are started; they are stopped in the reverse order.
  *
- *   private Redis, signals, handlers, server, scheduler
+ *   private Redis, signals, handlers, server, scheduler, end-points
  *
  * The main thread runs one loop, which carries all that is not the library's.
  */

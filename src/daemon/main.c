@@ -112,8 +112,8 @@ int main(int argc, char **argv)
         fputs("asynqd: out of memory\n", stderr);
         return EXIT_FAILURE;
     }
-    tell(options_warnings(c->source));
-    tell(options_complaints(c->source));
+    tell(option_set_warnings(c->source));
+    tell(option_set_complaints(c->source));
     if (is_valid && !line.check && !line.print)
         return daemon_run(c, &line.sources);
     if (is_valid && line.check)

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/exposition.h"
 #include "base/text.h"
 
 #include <inttypes.h>
@@ -53,27 +54,15 @@ static const metric_family families[] = {
     {"asynq_queue_paused_total", "gauge", "1 for a queue that is paused.", METRIC_SWITCH, ONE(paused)},
 };
 
-static void append_label(buf *out, const char *name, const char *value)
-{
-    buf_append_format(out, "%s=\"", name);
-    for (; *value; value++) {
-        if (*value == '\n')
-            buf_append_text(out, "\\n");
-        else
-            buf_append_format(out, *value == '"' || *value == '\\' ? "\\%c" : "%c", *value);
-    }
-    buf_append_text(out, "\"");
-}
-
 static void append_value(buf *out, const metric_family *family, const metric_value *value, const char *queue,
                          const asynq_queue_info *info)
 {
     const void *field = (const char *)info + value->offset;
     buf_append_format(out, "%s{", family->name);
-    append_label(out, "queue", queue);
+    exposition_append_label(out, "queue", queue);
     if (value->state) {
         buf_append_text(out, ",");
-        append_label(out, "state", value->state);
+        exposition_append_label(out, "state", value->state);
     }
     if (family->unit == METRIC_SWITCH) {
         buf_append_format(out, "} %d\n", *(const bool *)field);
@@ -118,7 +107,7 @@ static void append_families(buf *out, const measured_queue *queues, size_t count
 {
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
         const metric_family *family = &families[i];
-        buf_append_format(out, "# HELP %s %s\n# TYPE %s %s\n", family->name, family->help, family->name, family->type);
+        exposition_append_family(out, family->name, family->type, family->help);
         for (size_t q = 0; q < count; q++)
             for (const metric_value *value = family->values; value->offset; value++)
                 append_value(out, family, value, queues[q].name, &queues[q].info);

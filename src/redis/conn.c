@@ -94,6 +94,7 @@ struct redis_conn {
     int64_t attempt_at_ms;
     int64_t heard_at_ms; /* last sign of life, or the sending of the first command after silence */
 
+    int64_t commands_sent;
     redis_args args;
     char run_id[64];
     int64_t client_id;
@@ -208,6 +209,11 @@ static int conn_enqueue(redis_conn *conn, int count, const char **argv, const si
     return ASYNQ_OK;
 }
 
+int64_t redis_conn_commands_sent(const redis_conn *conn)
+{
+    return conn->commands_sent;
+}
+
 int redis_conn_command(redis_conn *conn, const redis_args *args, redis_result_cb cb, void *arg)
 {
     if (conn->state != CONN_READY || conn->freed)
@@ -216,6 +222,7 @@ int redis_conn_command(redis_conn *conn, const redis_args *args, redis_result_cb
         return ASYNQ_E_NO_MEMORY;
     if (conn->waiting > CONN_MOST_WAITING)
         return ASYNQ_E_BUSY;
+    conn->commands_sent++;
     return conn_enqueue(conn, args->count, args->argv, args->lengths, cb, arg);
 }
 

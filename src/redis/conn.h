@@ -63,6 +63,8 @@ redis_conn *redis_conn_new(const redis_conn_options *options);
 void redis_conn_free(redis_conn *conn);
 
 bool redis_conn_is_ready(const redis_conn *conn);
+/* Since the connection was made, over reconnects. */
+int64_t redis_conn_commands_sent(const redis_conn *conn);
 
 /* Closes the socket and connects anew, for a caller that found the server to be the wrong one or deaf. */
 void redis_conn_reset(redis_conn *conn, const char *reason);

@@ -250,6 +250,7 @@ void attempt_lease_lost(asynq_job *job, const char *reason)
     asynq_server *server = job->queue->server;
     log_warn(&server->log, "task %s (%s) of queue \"%s\" is not ours any more: %s", job->id, job->type,
              job->queue->name, reason);
+    server->stats.leases_lost++;
     if (job->state == JOB_RUNNING) {
         job_cancel(job);
         if (server->options.on_error)

@@ -232,6 +232,7 @@ static void beat_replied(void *arg, int status, const asynq_error *error, const 
             log_error(&server->log, "cannot write the server's record: %s", error->text);
         return;
     }
+    server->stats.last_beat_ms = clock_now_ns() / NS_PER_MS;
     /* The record may have run out meanwhile, for example because the process was suspended. */
     broker_beat_reply result = broker_beat_result(reply);
     if (result.workers_recorded != (int64_t)server->recorded_count)

@@ -217,9 +217,33 @@ static void server_report_stopped(asynq_server *server)
     pthread_mutex_unlock(&server->lock);
 }
 
+static void server_note_stats(asynq_server *server)
+{
+    server->stats.is_connected = redis_conn_is_ready(server->work);
+    server->stats.is_fetching = server->fetching;
+    server->stats.running = (int64_t)server->running_count;
+    server->stats.commands = redis_conn_commands_sent(server->work);
+}
+
+void asynq_server_get_stats(const asynq_server *server, asynq_server_stats *stats)
+{
+    asynq_server_stats known = {.size = sizeof known,
+                                .is_connected = server->stats.is_connected,
+                                .is_fetching = server->stats.is_fetching,
+                                .running = server->stats.running,
+                                .commands = server->stats.commands,
+                                .leases_lost = server->stats.leases_lost,
+                                .last_beat_ms = server->stats.last_beat_ms};
+    size_t size = stats->size && stats->size < sizeof known ? stats->size : sizeof known;
+    size_t given = stats->size;
+    memcpy(stats, &known, size);
+    stats->size = given;
+}
+
 static void server_decide(void *arg)
 {
     asynq_server *server = arg;
+    server_note_stats(server);
     for (size_t i = 0; i < server->queue_count; i++)
         settle_pump(server->queues[i]);
     limits_pump(server);

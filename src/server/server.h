@@ -134,6 +134,12 @@ struct asynq_server {
     server_status status;
     bool stop_asked, shutdown_asked, has_stopped;
 
+    /* What asynq_server_get_stats() tells; written by the loop thread. */
+    struct {
+        _Atomic bool is_connected, is_fetching;
+        _Atomic int64_t running, commands, leases_lost, last_beat_ms;
+    } stats;
+
     /* The loop thread's. */
     pthread_t thread;
     loop *loop;

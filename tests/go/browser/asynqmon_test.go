@@ -53,7 +53,7 @@ func newStage(t *testing.T) *stage {
 	Eventually(t, 10*time.Second, "the worker's record", func() bool {
 		return len(r.Strings("KEYS", "asynq:workers:*")) == 1 && s.state("dead3") == "archived" && s.state("failing3") == "retry"
 	})
-	s.prom = StartPrometheus(t, r)
+	s.prom = StartPrometheus(t, StartExporter(t, r))
 	web := httptest.NewServer(asynqmon.New(asynqmon.Options{RedisConnOpt: r.Opt(), PrometheusAddress: s.prom.URL}))
 	t.Cleanup(web.Close)
 	s.Browser = StartBrowser(t, web.URL)

@@ -53,7 +53,8 @@ func StartDaemonIn(t testing.TB, dir, config string, words ...string) *Daemon {
 	t.Helper()
 	d := &Daemon{t: t, Dir: dir, File: filepath.Join(dir, "asynqd.yaml"), ended: make(chan struct{})}
 	d.Configure(config)
-	d.cmd = DaemonCommand(append([]string{"--config", d.File, "--log-format", "json"}, words...)...)
+	d.cmd = DaemonCommand(append([]string{"--config", d.File, "--log-format", "json", "--endpoints-listen", "127.0.0.1:0"},
+		words...)...)
 	d.cmd.Stderr = d
 	d.cmd.Env = append(os.Environ(), "TMPDIR="+dir)
 	if err := d.cmd.Start(); err != nil {
@@ -143,6 +144,18 @@ func (d *Daemon) Attempt(task string, n int) M {
 	d.t.Helper()
 	Eventually(d.t, 30*time.Second, "an attempt at "+task, func() bool { return len(d.Attempts(task)) >= n })
 	return d.Attempts(task)[n-1]
+}
+
+// URL is where its end-points are.
+func (d *Daemon) URL() string {
+	d.t.Helper()
+	lines := d.Find("health, metrics and the API are at")
+	if len(lines) == 0 {
+		d.t.Fatalf("asynqd has no end-points: %s", d.Text())
+	}
+	text := lines[0]["msg"].(string)
+	scheme, _, _ := strings.Cut(strings.TrimPrefix(text, "health, metrics and the API are at "), "://")
+	return scheme + "://127.0.0.1:" + text[strings.LastIndex(text, " ")+1:]
 }
 
 // Signal sends it a signal.

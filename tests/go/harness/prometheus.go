@@ -20,7 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Prometheus is a real one that scrapes Asynq's own collector of metrics, which reads what is in a Redis.
+// Prometheus is a real one.
 type Prometheus struct {
 	t   *testing.T
 	URL string
@@ -35,12 +35,13 @@ func StartExporter(t testing.TB, r *Redis) string {
 	return exporter.URL
 }
 
-// StartPrometheus starts one that ends with the test.
-func StartPrometheus(t *testing.T, r *Redis) *Prometheus {
+// StartPrometheus starts one that scrapes a URL's host, and ends with the test.
+func StartPrometheus(t *testing.T, target string) *Prometheus {
 	t.Helper()
-	config := filepath.Join(r.Dir, "prometheus.yml")
+	dir := t.TempDir()
+	config := filepath.Join(dir, "prometheus.yml")
 	text := fmt.Sprintf("global: { scrape_interval: 1s }\nscrape_configs: [ { job_name: asynq, static_configs: [ { targets: [ %q ] } ] } ]\n",
-		strings.TrimPrefix(StartExporter(t, r), "http://"))
+		strings.TrimPrefix(target, "http://"))
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +51,7 @@ func StartPrometheus(t *testing.T, r *Redis) *Prometheus {
 	}
 	address := listener.Addr().String()
 	listener.Close()
-	cmd := exec.Command("prometheus", "--config.file="+config, "--storage.tsdb.path="+filepath.Join(r.Dir, "prometheus"),
+	cmd := exec.Command("prometheus", "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address="+address, "--log.level=error")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -69,6 +70,12 @@ func (r *Redis) Start() {
 		return err == nil || strings.Contains(err.Error(), "NOAUTH")
 	})
 }
+
+// Stop suspends the server, and Continue wakes it up.
+func (r *Redis) Stop() { r.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Continue wakes it up.
+func (r *Redis) Continue() { r.cmd.Process.Signal(syscall.SIGCONT) }
 
 // Kill ends the server at once.
 func (r *Redis) Kill() {

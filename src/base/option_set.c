@@ -1,5 +1,5 @@
 /* See options.h. */
-#include "base/options.h"
+#include "base/option_set.h"
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -19,7 +19,7 @@ typedef struct option {
     const char *origin; /* NULL: preset */
 } option;
 
-struct options {
+struct option_set {
     const setting *table;
     const char *prefix;
     const char *const *others;
@@ -38,7 +38,7 @@ static const void *place_of(const option *item)
     return (const char *)item->target + item->row->offset;
 }
 
-static option *find_place(const options *o, const void *place)
+static option *find_place(const option_set *o, const void *place)
 {
     for (size_t i = 0; i < o->count; i++)
         if (place_of(&o->items[i]) == place)
@@ -46,22 +46,22 @@ static option *find_place(const options *o, const void *place)
     return NULL;
 }
 
-static void set_origin(options *o, option *item, const char *text)
+static void set_origin(option_set *o, option *item, const char *text)
 {
     item->origin = arena_dup(&o->memory, text, strlen(text));
 }
 
 static void note_option(const setting *row, const char *path, void *target, void *arg)
 {
-    options *o = arg;
+    option_set *o = arg;
     char *copy = arena_dup(&o->memory, path, strlen(path));
     if (copy && o->count < MOST_OPTIONS)
         o->items[o->count++] = (option){row, copy, target, NULL};
 }
 
-options *options_new(const setting *table, const char *prefix, const char *const *others, void *target)
+option_set *option_set_new(const setting *table, const char *prefix, const char *const *others, void *target)
 {
-    options *o = mem_calloc(1, sizeof *o);
+    option_set *o = mem_calloc(1, sizeof *o);
     if (!o)
         return NULL;
     o->table = table;
@@ -75,7 +75,7 @@ options *options_new(const setting *table, const char *prefix, const char *const
     return o;
 }
 
-void options_free(options *o)
+void option_set_free(option_set *o)
 {
     if (!o)
         return;
@@ -88,37 +88,37 @@ void options_free(options *o)
     mem_free(o);
 }
 
-arena *options_memory(options *o)
+arena *option_set_memory(option_set *o)
 {
     return &o->memory;
 }
 
 /* ---- complaints and origins ---- */
 
-bool options_is_given(const options *o, const void *place)
+bool option_set_is_given(const option_set *o, const void *place)
 {
     const option *item = find_place(o, place);
     return item && item->origin;
 }
 
-const char *options_origin(const options *o, const void *place)
+const char *option_set_origin(const option_set *o, const void *place)
 {
     const option *item = find_place(o, place);
     return item && item->origin ? item->origin : "default";
 }
 
-void options_complain(options *o, const void *place, const char *format, ...)
+void option_set_complain(option_set *o, const void *place, const char *format, ...)
 {
     const option *item = find_place(o, place);
     va_list args;
     va_start(args, format);
-    buf_append_format(&o->complaints, "%s: %s: ", options_origin(o, place), item ? item->path : "?");
+    buf_append_format(&o->complaints, "%s: %s: ", option_set_origin(o, place), item ? item->path : "?");
     buf_append_formatv(&o->complaints, format, args);
     buf_append_text(&o->complaints, "\n");
     va_end(args);
 }
 
-void options_complain_line(options *o, const char *format, ...)
+void option_set_complain_line(option_set *o, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -127,12 +127,12 @@ void options_complain_line(options *o, const char *format, ...)
     va_end(args);
 }
 
-const char *options_complaints(const options *o)
+const char *option_set_complaints(const option_set *o)
 {
     return o->complaints.data;
 }
 
-const char *options_warnings(const options *o)
+const char *option_set_warnings(const option_set *o)
 {
     return o->warnings.data;
 }
@@ -141,7 +141,7 @@ const char *options_warnings(const options *o)
 
 static void note_stored(void *arg, const void *place, int line)
 {
-    options *o = arg;
+    option_set *o = arg;
     option *item = find_place(o, place);
     char text[512];
     snprintf(text, sizeof text, "%s:%d", o->file_path, line);
@@ -149,12 +149,12 @@ static void note_stored(void *arg, const void *place, int line)
         set_origin(o, item, text);
 }
 
-static void *target_of(const options *o)
+static void *target_of(const option_set *o)
 {
-    return o->count ? o->items[0].target : NULL; /* the first row is no group: options_new()'s target */
+    return o->count ? o->items[0].target : NULL; /* the first row is no group: option_set_new()'s target */
 }
 
-bool options_read_file(options *o, const char *path)
+bool option_set_read_file(option_set *o, const char *path)
 {
     asynq_error error;
     o->file_path = path;
@@ -182,13 +182,13 @@ static void convert(const char *path, char joint, bool in_capitals, char *text, 
     text[i] = '\0';
 }
 
-void options_flag(const char *path, char *text)
+void option_set_flag(const char *path, char *text)
 {
     memcpy(text, "--", 2);
     convert(path, '-', false, text + 2, MOST_NAME - 2);
 }
 
-void options_variable(const char *prefix, const char *path, char *text)
+void option_set_variable(const char *prefix, const char *path, char *text)
 {
     size_t length = (size_t)snprintf(text, MOST_NAME, "%s_", prefix);
     convert(path, '_', true, text + length, MOST_NAME - length);
@@ -203,25 +203,25 @@ static bool is_word_of(const char *words, const char *word, size_t length)
 }
 
 /* What a word names, by the names that each option has for that source. `is_file`: NAME_FILE of a secret. */
-typedef bool (*is_name_of)(const options *o, const option *item, const char *word, size_t length);
+typedef bool (*is_name_of)(const option_set *o, const option *item, const char *word, size_t length);
 
-static bool is_variable_of(const options *o, const option *item, const char *word, size_t length)
+static bool is_variable_of(const option_set *o, const option *item, const char *word, size_t length)
 {
     char name[MOST_NAME];
-    options_variable(o->prefix, item->path, name);
+    option_set_variable(o->prefix, item->path, name);
     return (strlen(name) == length && strncmp(name, word, length) == 0) ||
            is_word_of(item->row->variables, word, length);
 }
 
-static bool is_flag_of(const options *o, const option *item, const char *word, size_t length)
+static bool is_flag_of(const option_set *o, const option *item, const char *word, size_t length)
 {
     char name[MOST_NAME];
     (void)o;
-    options_flag(item->path, name);
+    option_set_flag(item->path, name);
     return strlen(name) == length && strncmp(name, word, length) == 0;
 }
 
-static option *find_named(options *o, is_name_of is_name, const char *word, size_t length, bool *is_file)
+static option *find_named(option_set *o, is_name_of is_name, const char *word, size_t length, bool *is_file)
 {
     static const size_t end = sizeof "_file" - 1;
     *is_file = false;
@@ -239,7 +239,7 @@ static option *find_named(options *o, is_name_of is_name, const char *word, size
 }
 
 /* A value that has no form of its own as a text is read as YAML: `[{type: "a:", command: {argv: [b]}}]`. */
-static bool store_yaml(options *o, option *item, const char *origin, const char *text)
+static bool store_yaml(option_set *o, option *item, const char *origin, const char *text)
 {
     asynq_error error = {0};
     settings *file = NULL;
@@ -259,7 +259,7 @@ static bool store_yaml(options *o, option *item, const char *origin, const char 
 }
 
 /* `origin` is the name by which it was given. */
-static bool store(options *o, option *item, const char *origin, bool is_file, const char *text)
+static bool store(option_set *o, option *item, const char *origin, bool is_file, const char *text)
 {
     if (item->row->kind == SETTING_OTHER)
         return store_yaml(o, item, origin, text);
@@ -275,7 +275,7 @@ static bool store(options *o, option *item, const char *origin, bool is_file, co
 }
 
 /* A name with our prefix that is none of ours: a mistake, or another's, such as Kubernetes's ASYNQD_SERVICE_HOST. */
-static void warn_of_variable(options *o, const char *name)
+static void warn_of_variable(option_set *o, const char *name)
 {
     char names[MOST_OPTIONS][MOST_NAME];
     const char *list[MOST_OPTIONS];
@@ -283,7 +283,7 @@ static void warn_of_variable(options *o, const char *name)
         if (fnmatch(o->others[i], name + strlen(o->prefix) + 1, 0) == 0)
             return;
     for (size_t i = 0; i < o->count; i++) {
-        options_variable(o->prefix, o->items[i].path, names[i]);
+        option_set_variable(o->prefix, o->items[i].path, names[i]);
         list[i] = names[i];
     }
     const char *nearest = nearest_word(name, list, o->count);
@@ -292,7 +292,7 @@ static void warn_of_variable(options *o, const char *name)
 }
 
 /* The option's own variable counts more than the others. */
-static bool read_variables(options *o, char **environment, bool own)
+static bool read_variables(option_set *o, char **environment, bool own)
 {
     bool is_fine = true;
     size_t prefix = strlen(o->prefix);
@@ -314,18 +314,18 @@ static bool read_variables(options *o, char **environment, bool own)
     return is_fine;
 }
 
-bool options_read_environment(options *o, char **environment)
+bool option_set_read_environment(option_set *o, char **environment)
 {
     bool is_fine = read_variables(o, environment, false);
     return read_variables(o, environment, true) && is_fine;
 }
 
-static bool complain_of_flag(options *o, const char *word, size_t length)
+static bool complain_of_flag(option_set *o, const char *word, size_t length)
 {
     char names[MOST_OPTIONS][MOST_NAME], own[MOST_NAME];
     const char *list[MOST_OPTIONS];
     for (size_t i = 0; i < o->count; i++) {
-        options_flag(o->items[i].path, names[i]);
+        option_set_flag(o->items[i].path, names[i]);
         list[i] = names[i];
     }
     snprintf(own, sizeof own, "%.*s", (int)length, word);
@@ -337,7 +337,7 @@ static bool complain_of_flag(options *o, const char *word, size_t length)
     return false;
 }
 
-bool options_read_flags(options *o, int count, char **words)
+bool option_set_read_flags(option_set *o, int count, char **words)
 {
     bool is_fine = true;
     for (int i = 0; i < count; i++) {

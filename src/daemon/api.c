@@ -1,0 +1,476 @@
+/*
+ * See api.h. The tasks of a request go to the client one by one, which sends them together with those of others; their
+ * outcomes come back in the client's thread, and the last one wakes the loop.
+ */
+#include "daemon/api.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/nearest.h"
+#include "base/quantity.h"
+#include "daemon/meters.h"
+
+#include <asynq/client.h>
+#include <jansson.h>
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { MOST_TASKS = 1000, MOST_HEADERS = 100 };
+
+/* One task of a request. */
+typedef struct posted_task {
+    struct posting *posting;
+    asynq_task task;
+    asynq_header headers[MOST_HEADERS];
+    char *payload; /* JSON that was written again */
+    unsigned char *bytes;
+    asynq_enqueued result;
+} posted_task;
+
+/* A request. */
+typedef struct posting {
+    api *owner;
+    endpoint_request *request;
+    json_t *body; /* texts of the tasks point into it */
+    posted_task *tasks;
+    size_t count;
+    bool is_batch;
+    size_t left; /* under the api's lock */
+    struct posting *next;
+} posting;
+
+struct api {
+    asynq_client *client;
+    metrics *meters;
+    loop_waker finished_waker;
+    pthread_mutex_t lock;
+    posting *finished;
+    size_t open; /* requests under way; the loop's */
+};
+
+static void posting_free(posting *own)
+{
+    for (size_t i = 0; i < own->count; i++) {
+        free(own->tasks[i].payload);
+        mem_free(own->tasks[i].bytes);
+    }
+    mem_free(own->tasks);
+    json_decref(own->body);
+    mem_free(own);
+}
+
+/* ---- answers ---- */
+
+typedef struct status_row {
+    int code, status;
+    const char *name;
+} status_row;
+
+static const status_row status_rows[] = {
+    {ASYNQ_OK, 201, "created"},
+    {ASYNQ_E_CONFLICT, 200, "exists"}, /* a repeat of the same request is no error */
+    {ASYNQ_E_DUPLICATE, 409, "duplicate"},
+    {ASYNQ_E_INVALID, 400, "invalid"},
+    {ASYNQ_E_BUSY, 503, "busy"},
+    {ASYNQ_E_OUTCOME_UNKNOWN, 504, "unknown"},
+    {ASYNQ_E_REDIS_FULL, 507, "redis_full"},
+};
+
+static const status_row *find_status(int code)
+{
+    static const status_row other = {0, 503, "unavailable"};
+    for (size_t i = 0; i < sizeof status_rows / sizeof *status_rows; i++)
+        if (status_rows[i].code == code)
+            return &status_rows[i];
+    return &other;
+}
+
+static const char *state_name(asynq_state state)
+{
+    switch (state) {
+    case ASYNQ_STATE_SCHEDULED:
+        return "scheduled";
+    case ASYNQ_STATE_AGGREGATING:
+        return "aggregating";
+    default:
+        return "pending";
+    }
+}
+
+static json_t *describe(const posted_task *posted)
+{
+    const asynq_enqueued *result = &posted->result;
+    const status_row *row = find_status(result->error.code);
+    const char *queue = posted->task.options.queue ? posted->task.options.queue : "default";
+    json_t *object = json_pack("{s:s, s:s}", "result", row->name, "queue", queue);
+    if (*result->id)
+        json_object_set_new(object, "id", json_string(result->id));
+    else if (posted->task.options.id)
+        json_object_set_new(object, "id", json_string(posted->task.options.id));
+    if (result->error.code)
+        json_object_set_new(object, "error", json_string(result->error.text));
+    else
+        json_object_set_new(object, "state", json_string(state_name(result->state)));
+    return object;
+}
+
+static void reply_json(endpoint_request *request, int status, json_t *document)
+{
+    char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
+    json_decref(document);
+    if (text)
+        endpoint_reply(request, status, "application/json", bytes_of(text));
+    else
+        endpoint_reply_error(request, 500, "out of memory");
+    free(text);
+}
+
+static void answer(posting *own)
+{
+    api *a = own->owner;
+    int worst = 0;
+    json_t *list = json_array();
+    for (size_t i = 0; i < own->count; i++) {
+        const status_row *row = find_status(own->tasks[i].result.error.code);
+        metrics_add(a->meters, METER_ENQUEUED, &row->name, 1);
+        worst = row->status > worst ? row->status : worst;
+        json_array_append_new(list, describe(&own->tasks[i]));
+    }
+    if (own->is_batch) {
+        reply_json(own->request, worst < 300 ? worst : 207, json_pack("{s:o}", "tasks", list));
+    } else {
+        reply_json(own->request, worst, json_incref(json_array_get(list, 0)));
+        json_decref(list);
+    }
+    a->open--;
+    posting_free(own);
+}
+
+static void finished(void *arg)
+{
+    api *a = arg;
+    pthread_mutex_lock(&a->lock);
+    posting *list = a->finished;
+    a->finished = NULL;
+    pthread_mutex_unlock(&a->lock);
+    while (list) {
+        posting *own = list;
+        list = own->next;
+        answer(own);
+    }
+}
+
+/* One task fewer to wait for. Thread: any. */
+static void count_down(posting *own)
+{
+    api *a = own->owner;
+    pthread_mutex_lock(&a->lock);
+    bool is_last = --own->left == 0;
+    if (is_last) {
+        own->next = a->finished;
+        a->finished = own;
+        loop_waker_wake(&a->finished_waker);
+    }
+    pthread_mutex_unlock(&a->lock);
+}
+
+static void enqueued(const asynq_enqueued *result, void *arg)
+{
+    posted_task *posted = arg;
+    posted->result = *result;
+    count_down(posted->posting);
+}
+
+/* ---- reading a task ---- */
+
+typedef enum member_kind { MEMBER_TEXT, MEMBER_NUMBER, MEMBER_DURATION, MEMBER_TIME } member_kind;
+
+typedef struct member {
+    const char *name;
+    member_kind kind;
+    size_t offset; /* in asynq_task */
+    bool zero_is_none;
+} member;
+
+#define OPTION(field) offsetof(asynq_task, options.field)
+static const member members[] = {
+    {"type", MEMBER_TEXT, offsetof(asynq_task, type), false},
+    {"queue", MEMBER_TEXT, OPTION(queue), false},
+    {"id", MEMBER_TEXT, OPTION(id), false},
+    {"group", MEMBER_TEXT, OPTION(group), false},
+    {"max_retry", MEMBER_NUMBER, OPTION(max_retry), true},
+    {"timeout", MEMBER_DURATION, OPTION(timeout_ms), true},
+    {"unique", MEMBER_DURATION, OPTION(unique_ms), false},
+    {"retention", MEMBER_DURATION, OPTION(retention_ms), false},
+    {"process_in", MEMBER_DURATION, OPTION(process_in_ms), false},
+    {"process_at", MEMBER_TIME, OPTION(process_at_ms), false},
+    {"deadline", MEMBER_TIME, OPTION(deadline_ms), false},
+};
+static const char *const other_members[] = {"payload", "payload_base64", "headers"};
+
+enum { MEMBERS = sizeof members / sizeof *members, OTHERS = sizeof other_members / sizeof *other_members };
+
+/* "2026-01-02T15:04:05Z", with a fraction or an offset. */
+static bool read_time(const char *text, int64_t *at_ms)
+{
+    struct tm parts = {0};
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &parts);
+    int64_t ms = 0;
+    if (rest && *rest == '.') {
+        ms = (int64_t)(strtod(rest, NULL) * 1000);
+        rest += 1 + strspn(rest + 1, "0123456789");
+    }
+    long offset = 0;
+    if (!rest)
+        return false;
+    if (strcmp(rest, "Z") != 0) {
+        rest = strptime(rest, "%z", &parts);
+        if (!rest || *rest)
+            return false;
+        offset = parts.tm_gmtoff;
+    }
+    *at_ms = ((int64_t)timegm(&parts) - offset) * 1000 + ms;
+    return *at_ms > 0;
+}
+
+static bool read_member(const member *row, json_t *value, asynq_task *task, asynq_error *error)
+{
+    void *place = (char *)task + row->offset;
+    const char *text = json_string_value(value);
+    int64_t number = 0;
+    switch (row->kind) {
+    case MEMBER_TEXT:
+        memcpy(place, &text, sizeof text);
+        return text && strlen(text) == json_string_length(value)
+                   ? true
+                   : (error_set(error, ASYNQ_E_INVALID, "%s: is not a text", row->name), false);
+    case MEMBER_NUMBER:
+        number = json_integer_value(value);
+        if (!json_is_integer(value) || number < 0 || number > INT32_MAX)
+            return error_set(error, ASYNQ_E_INVALID, "%s: is not a whole number from 0 on", row->name), false;
+        break;
+    case MEMBER_DURATION:
+        if (json_is_number(value) && json_number_value(value) >= 0 && json_number_value(value) < 9e12)
+            number = (int64_t)(json_number_value(value) * 1000);
+        else if (!text || !duration_read(text, &number))
+            return error_set(error, ASYNQ_E_INVALID, "%s: is neither seconds nor " DURATION_FORM, row->name), false;
+        break;
+    case MEMBER_TIME:
+        if (!text || !read_time(text, &number))
+            return error_set(error, ASYNQ_E_INVALID, "%s: is no time such as 2026-01-02T15:04:05Z", row->name), false;
+    }
+    number = !number && row->zero_is_none ? ASYNQ_NONE : number;
+    memcpy(place, &number, sizeof number);
+    return true;
+}
+
+static bool read_headers(json_t *value, posted_task *posted, asynq_error *error)
+{
+    const char *key;
+    json_t *text;
+    asynq_task_options *options = &posted->task.options;
+    if (!json_is_object(value) || json_object_size(value) > MOST_HEADERS)
+        return error_set(error, ASYNQ_E_INVALID, "headers: is no object with up to %d texts", MOST_HEADERS), false;
+    json_object_foreach(value, key, text) {
+        if (!json_is_string(text) || strlen(json_string_value(text)) != json_string_length(text))
+            return error_set(error, ASYNQ_E_INVALID, "headers: %s: is not a text", key), false;
+        posted->headers[options->header_count++] = (asynq_header){key, json_string_value(text)};
+    }
+    options->headers = posted->headers;
+    return true;
+}
+
+static bool read_base64(const char *text, posted_task *posted)
+{
+    size_t length = text ? strlen(text) : 1;
+    if (length % 4 || length > INT32_MAX)
+        return false;
+    posted->bytes = mem_alloc(length / 4 * 3 + 1);
+    int written = posted->bytes ? EVP_DecodeBlock(posted->bytes, (const unsigned char *)text, (int)length) : -1;
+    if (written != (int)(length / 4 * 3))
+        return false; /* it skips white space, which then is missing */
+    int pads = length ? (text[length - 1] == '=') + (text[length - 2] == '=') : 0;
+    posted->task.payload = posted->bytes;
+    posted->task.payload_length = (size_t)(written - pads);
+    return true;
+}
+
+/* A text is taken as it is; anything else as JSON. */
+static bool read_payload(json_t *value, posted_task *posted, asynq_error *error)
+{
+    asynq_task *task = &posted->task;
+    if (task->payload)
+        return error_set(error, ASYNQ_E_INVALID, "payload and payload_base64 are both given"), false;
+    if (json_is_string(value)) {
+        task->payload = json_string_value(value);
+        task->payload_length = json_string_length(value);
+        return true;
+    }
+    posted->payload = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    task->payload = posted->payload;
+    task->payload_length = posted->payload ? strlen(posted->payload) : 0;
+    return posted->payload || (error_set_code(error, ASYNQ_E_NO_MEMORY), false);
+}
+
+static void complain_of_member(const char *name, asynq_error *error)
+{
+    const char *names[MEMBERS + OTHERS];
+    for (size_t i = 0; i < MEMBERS; i++)
+        names[i] = members[i].name;
+    for (size_t i = 0; i < OTHERS; i++)
+        names[MEMBERS + i] = other_members[i];
+    const char *nearest = nearest_word(name, names, MEMBERS + OTHERS);
+    error_set(error, ASYNQ_E_INVALID, "there is no member \"%.100s\"%s%s%s", name, nearest ? "; did you mean \"" : "",
+              nearest ? nearest : "", nearest ? "\"?" : "");
+}
+
+static bool read_one(const char *name, json_t *value, posted_task *posted, asynq_error *error)
+{
+    for (size_t i = 0; i < MEMBERS; i++)
+        if (strcmp(members[i].name, name) == 0)
+            return read_member(&members[i], value, &posted->task, error);
+    if (strcmp(name, "payload") == 0)
+        return read_payload(value, posted, error);
+    if (strcmp(name, "headers") == 0)
+        return read_headers(value, posted, error);
+    if (strcmp(name, "payload_base64") != 0) {
+        complain_of_member(name, error);
+        return false;
+    }
+    if (posted->task.payload)
+        return error_set(error, ASYNQ_E_INVALID, "payload and payload_base64 are both given"), false;
+    return read_base64(json_string_value(value), posted) ||
+           (error_set(error, ASYNQ_E_INVALID, "payload_base64: is no base64"), false);
+}
+
+static bool read_task(json_t *object, posted_task *posted, asynq_error *error)
+{
+    const char *name;
+    json_t *value;
+    if (!json_is_object(object))
+        return error_set(error, ASYNQ_E_INVALID, "a task is an object"), false;
+    json_object_foreach(object, name, value)
+        if (!json_is_null(value) && !read_one(name, value, posted, error))
+            return false;
+    if (!posted->task.type)
+        return error_set(error, ASYNQ_E_INVALID, "type is missing"), false;
+    return true;
+}
+
+/* ---- the request ---- */
+
+static void post(posting *own)
+{
+    api *a = own->owner;
+    a->open++;
+    own->left = own->count + 1; /* the last is ours, so that it does not finish before all are sent */
+    for (size_t i = 0; i < own->count; i++) {
+        posted_task *posted = &own->tasks[i];
+        asynq_error error;
+        int status = asynq_enqueue_async(a->client, &posted->task, NULL, enqueued, posted, &error);
+        if (!status)
+            continue;
+        posted->result.error = error;
+        count_down(own);
+    }
+    count_down(own);
+}
+
+/* Nothing is enqueued if one of the tasks cannot be read. */
+static bool read_tasks(posting *own, json_t *list, asynq_error *error)
+{
+    size_t count = own->is_batch ? json_array_size(list) : 1;
+    own->tasks = mem_calloc(count + 1, sizeof *own->tasks);
+    if (!own->tasks)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY), false;
+    own->count = count;
+    for (size_t i = 0; i < count; i++) {
+        asynq_error problem;
+        own->tasks[i].posting = own;
+        if (read_task(own->is_batch ? json_array_get(list, i) : list, &own->tasks[i], &problem))
+            continue;
+        if (own->is_batch)
+            return error_set(error, problem.code, "tasks[%zu]: %s", i, problem.text), false;
+        *error = problem;
+        return false;
+    }
+    return true;
+}
+
+static bool is_json(const endpoint_request *request)
+{
+    const char *type = endpoint_header(request, "Content-Type");
+    return type && strncasecmp(type, "application/json", 16) == 0 && (!type[16] || type[16] == ';' || type[16] == ' ');
+}
+
+void api_post_tasks(api *a, endpoint_request *request)
+{
+    json_error_t where;
+    asynq_error error;
+    bytes body = endpoint_body(request);
+    if (!is_json(request)) {
+        endpoint_reply_error(request, 415, "the body must be of type application/json");
+        return;
+    }
+    json_t *document = json_loadb(body.data, body.length, JSON_REJECT_DUPLICATES, &where);
+    if (!document) {
+        endpoint_reply_error(request, 400, "line %d, column %d: %s", where.line, where.column, where.text);
+        return;
+    }
+    json_t *list = json_is_array(document) ? document : json_object_get(document, "tasks");
+    if (list && (!json_is_array(list) || !json_array_size(list) || json_array_size(list) > MOST_TASKS)) {
+        endpoint_reply_error(request, json_array_size(list) > MOST_TASKS ? 413 : 400,
+                             "tasks: is no list of 1 to %d tasks", MOST_TASKS);
+        json_decref(document);
+        return;
+    }
+    posting *own = mem_calloc(1, sizeof *own);
+    if (!own) {
+        json_decref(document);
+        endpoint_reply_error(request, 503, "out of memory");
+        return;
+    }
+    *own = (posting){.owner = a, .request = request, .body = document, .is_batch = list != NULL};
+    if (read_tasks(own, list ? list : document, &error)) {
+        post(own);
+        return;
+    }
+    endpoint_reply_error(request, error.code == ASYNQ_E_INVALID ? 400 : 503, "%s", error.text);
+    posting_free(own);
+}
+
+/* ---- making ---- */
+
+api *api_new(loop *l, const char *redis, metrics *meters, asynq_error *error)
+{
+    api *a = mem_calloc(1, sizeof *a);
+    if (!a)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY), NULL;
+    a->meters = meters;
+    pthread_mutex_init(&a->lock, NULL);
+    a->finished_waker.fd = -1;
+    a->client = asynq_client_new(&(asynq_client_options){ASYNQ_CLIENT_OPTIONS_INIT, .redis = redis}, error);
+    if (a->client && !loop_waker_init(l, &a->finished_waker, finished, a))
+        return a;
+    if (a->client)
+        error_set_code(error, ASYNQ_E_SYSTEM);
+    api_free(a);
+    return NULL;
+}
+
+void api_free(api *a)
+{
+    if (!a)
+        return;
+    asynq_client_free(a->client); /* all have their outcome now */
+    if (a->finished_waker.fd >= 0)
+        finished(a);
+    loop_waker_clear(&a->finished_waker);
+    pthread_mutex_destroy(&a->lock);
+    mem_free(a);
+}

@@ -1,0 +1,245 @@
+/* See endpoints.h. */
+#include "daemon/endpoints.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "daemon/api.h"
+#include "daemon/meters.h"
+#include "daemon/observer.h"
+#include "handler/http_client.h"
+#include "metrics/endpoint.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_BEAT_WITHIN_MS = 10000 };
+
+struct endpoints {
+    endpoints_options options;
+    endpoint *server;
+    observer *observer;
+    api *api;
+    int64_t started_at_ms; /* Unix */
+    bool is_stopping;
+};
+
+/* ---- health ---- */
+
+static void answer_health(endpoint_request *request, void *arg)
+{
+    (void)arg;
+    endpoint_reply(request, 200, "application/json", bytes_of("{\"status\":\"alive\"}\n"));
+}
+
+/* NULL: fine. */
+static const char *why_redis_is_not_ready(const endpoints *e, const asynq_server_stats *stats)
+{
+    int64_t now_ms = clock_now_ns() / NS_PER_MS;
+    if (!stats->is_connected)
+        return "there is no connection with Redis";
+    if (!stats->last_beat_ms)
+        return now_ms - e->started_at_ms < FIRST_BEAT_WITHIN_MS ? NULL : "Redis has never had this server's records";
+    return now_ms - stats->last_beat_ms > e->options.config->endpoints.ready_within_ms
+               ? "Redis has not had this server's records and leases lately"
+               : NULL;
+}
+
+static void answer_ready(endpoint_request *request, void *arg)
+{
+    endpoints *e = arg;
+    asynq_server_stats stats = {.size = sizeof stats};
+    const char *problem = NULL;
+    if (e->options.server) {
+        asynq_server_get_stats(e->options.server, &stats);
+        problem = why_redis_is_not_ready(e, &stats);
+    }
+    const char *fetching = e->is_stopping                            ? "asynqd is stopping"
+                           : !e->options.server || stats.is_fetching ? NULL
+                                                                     : "no new tasks are taken";
+    json_t *checks =
+        json_pack("{s:s, s:s}", "redis", problem ? problem : "fine", "tasks", fetching ? fetching : "fine");
+    json_t *document = json_pack("{s:s, s:o}", "status", problem || fetching ? "not ready" : "ready", "checks", checks);
+    char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
+    endpoint_reply(request, problem || fetching ? 503 : 200, "application/json", bytes_of(text ? text : "{}"));
+    free(text);
+    json_decref(document);
+}
+
+/* ---- metrics ---- */
+
+static void set(metrics *m, meter which, double value)
+{
+    static const char *const none[METRIC_MOST_LABELS] = {0};
+    metrics_set(m, which, none, value);
+}
+
+static void measure_server(endpoints *e)
+{
+    metrics *m = e->options.meters;
+    asynq_server_stats stats = {.size = sizeof stats};
+    if (!e->options.server)
+        return;
+    asynq_server_get_stats(e->options.server, &stats);
+    set(m, METER_RUNNING, (double)stats.running);
+    set(m, METER_CONCURRENCY, (double)e->options.config->concurrency);
+    set(m, METER_REDIS_UP, stats.is_connected);
+    set(m, METER_REDIS_COMMANDS, (double)stats.commands);
+    set(m, METER_LEASES_LOST, (double)stats.leases_lost);
+}
+
+static void measure_workers(endpoints *e)
+{
+    metrics *m = e->options.meters;
+    const worker_pools *pools = e->options.host->workers;
+    for (size_t i = 0; i < worker_pools_count(pools); i++) {
+        worker_pool_state state = worker_pools_state(pools, i);
+        metrics_set(m, METER_WORKERS, (const char *const[]){state.name, "ready"}, (double)state.ready);
+        metrics_set(m, METER_WORKERS, (const char *const[]){state.name, "other"},
+                    (double)(state.processes - state.ready));
+        metrics_set(m, METER_WORKERS_WAITING, &state.name, (double)state.waiting);
+        metrics_set(m, METER_WORKERS_STARTED, &state.name, (double)state.started);
+        metrics_set(m, METER_WORKERS_CRASHED, &state.name, (double)state.crashed);
+    }
+}
+
+static void measure_http(endpoints *e)
+{
+    metrics *m = e->options.meters;
+    static const char *const running = "running", *const waiting = "waiting";
+    metrics_set(m, METER_HTTP_CALLS, &running, (double)http_client_running(e->options.host->http));
+    metrics_set(m, METER_HTTP_CALLS, &waiting, (double)http_client_waiting(e->options.host->http));
+}
+
+/* A scrape: ours are known at once, those of the queues come from Redis. */
+typedef struct scrape {
+    observer_question question;
+    endpoints *owner;
+    endpoint_request *request;
+    buf queues;
+    asynq_error error;
+} scrape;
+
+static void ask_for_queues(asynq_inspector *inspector, observer_question *question)
+{
+    scrape *own = (scrape *)question;
+    asynq_text text;
+    if (asynq_inspector_metrics(inspector, &text, &own->error))
+        return;
+    buf_append(&own->queues, text.text, text.length);
+    asynq_memory_free(text.memory);
+}
+
+static void answer_scrape(observer_question *question)
+{
+    scrape *own = (scrape *)question;
+    endpoints *e = own->owner;
+    static const char *const version = ASYNQ_VERSION;
+    buf page;
+    buf_init(&page, 0);
+    measure_server(e);
+    measure_workers(e);
+    measure_http(e);
+    metrics_set(e->options.meters, METER_INFO, &version, 1);
+    metrics_append(e->options.meters, &page);
+    buf_append(&page, own->queues.data, own->queues.length);
+    if (own->error.code)
+        buf_append_text(&page, "# The queues are missing, as Redis cannot be asked.\n");
+    endpoint_reply(own->request, 200, "text/plain; version=0.0.4; charset=utf-8", (bytes){page.data, page.length});
+    buf_clear(&page);
+    buf_clear(&own->queues);
+    mem_free(own);
+}
+
+static void answer_metrics(endpoint_request *request, void *arg)
+{
+    endpoints *e = arg;
+    scrape *own = mem_calloc(1, sizeof *own);
+    if (!own) {
+        endpoint_reply_error(request, 503, "out of memory");
+        return;
+    }
+    *own = (scrape){.question = {.ask = ask_for_queues, .done = answer_scrape}, .owner = e, .request = request};
+    buf_init(&own->queues, 0);
+    observer_ask(e->observer, &own->question);
+}
+
+/* ---- tasks ---- */
+
+static void answer_tasks(endpoint_request *request, void *arg)
+{
+    endpoints *e = arg;
+    api_post_tasks(e->api, request);
+}
+
+/* ---- the whole ---- */
+
+static const endpoint_route routes[] = {
+    {"GET", "/healthz", ENDPOINT_OPEN, answer_health},
+    {"GET", "/readyz", ENDPOINT_OPEN, answer_ready},
+    {"GET", "/metrics", ENDPOINT_READING, answer_metrics},
+    {"POST", "/v1/tasks", ENDPOINT_WRITING, answer_tasks},
+    {0},
+};
+
+static int listen_as_told(endpoints *e, asynq_error *error)
+{
+    const config *c = e->options.config;
+    e->server = endpoint_start(&(endpoint_options){.loop = e->options.loop,
+                                                   .log = e->options.log,
+                                                   .listen = c->endpoints.listen,
+                                                   .token = c->endpoints.token,
+                                                   .cert_file = c->endpoints.cert_file,
+                                                   .key_file = c->endpoints.key_file,
+                                                   .most_body = c->endpoints.most_body,
+                                                   .routes = routes,
+                                                   .arg = e},
+                               error);
+    if (e->server)
+        log_info(e->options.log, "health, metrics and the API are at %s://%s, port %d",
+                 c->endpoints.cert_file ? "https" : "http", c->endpoints.listen, endpoint_port(e->server));
+    return e->server ? ASYNQ_OK : error->code;
+}
+
+endpoints *endpoints_start(const endpoints_options *options, asynq_error *error)
+{
+    const config *c = options->config;
+    endpoints *e = mem_calloc(1, sizeof *e);
+    error_clear(error);
+    if (!e)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY), NULL;
+    e->options = *options;
+    e->started_at_ms = clock_now_ns() / NS_PER_MS;
+    if (!*c->endpoints.listen) {
+        mem_free(e);
+        return NULL;
+    }
+    e->observer = observer_new(options->loop, c->redis_uri, error);
+    e->api = e->observer ? api_new(options->loop, c->redis_uri, options->meters, error) : NULL;
+    if (e->api && !listen_as_told(e, error))
+        return e;
+    if (e->api && !option_set_is_given(c->source, &c->endpoints.listen)) {
+        log_warn(options->log, "no health checks, metrics and API: %s; endpoints.listen can name another place",
+                 error->text);
+        error_clear(error);
+    }
+    endpoints_free(e);
+    return NULL;
+}
+
+void endpoints_announce_stop(endpoints *e)
+{
+    e->is_stopping = true;
+}
+
+void endpoints_free(endpoints *e)
+{
+    if (!e)
+        return;
+    endpoint_free(e->server); /* first: what is answered from now on goes nowhere */
+    observer_free(e->observer);
+    api_free(e->api);
+    mem_free(e);
+}

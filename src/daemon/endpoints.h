@@ -1,0 +1,26 @@
+/* What asynqd answers over HTTP: health, metrics and the API. */
+#ifndef DAEMON_ENDPOINTS_H
+#define DAEMON_ENDPOINTS_H
+
+#include "daemon/config.h"
+#include "metrics/metric.h"
+
+typedef struct endpoints endpoints;
+
+typedef struct endpoints_options {
+    loop *loop;
+    log_sink *log;
+    const config *config;
+    metrics *meters;
+    const handler_host *host;
+    asynq_server *server; /* NULL: there are no routes */
+} endpoints_options;
+
+/* NULL with `error`; without one it is not wanted, or the default port is taken. */
+endpoints *endpoints_start(const endpoints_options *options, asynq_error *error);
+/* From now on /readyz says no. */
+void endpoints_announce_stop(endpoints *e);
+/* Accepts NULL. */
+void endpoints_free(endpoints *e);
+
+#endif

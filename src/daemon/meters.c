@@ -1,0 +1,60 @@
+/* See meters.h. */
+#include "daemon/meters.h"
+
+/* From a millisecond to the 90 s of a long HTTP call, and beyond. */
+static const double wait_buckets[] = {0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1800, 0};
+static const double run_buckets[] = {0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 15, 30, 60, 90, 300, 1800, 0};
+
+const metric_family meter_table[METER_COUNT] = {
+    [METER_ATTEMPTS] = {"asynqd_attempts_total",
+                        "Attempts at tasks that have ended, by what became of the task.",
+                        METRIC_COUNTER,
+                        {"queue", "route", "outcome"},
+                        NULL},
+    [METER_FAILURES] = {"asynqd_failures_total",
+                        "Attempts that failed, by the class of the error.",
+                        METRIC_COUNTER,
+                        {"queue", "route", "class"},
+                        NULL},
+    [METER_WAIT] = {"asynqd_task_wait_seconds",
+                    "How long tasks were pending before an attempt.",
+                    METRIC_HISTOGRAM,
+                    {"queue", "route"},
+                    wait_buckets},
+    [METER_RUN] =
+        {"asynqd_task_run_seconds", "How long attempts took.", METRIC_HISTOGRAM, {"queue", "route"}, run_buckets},
+    [METER_RUNNING] = {"asynqd_running_tasks", "Attempts under way.", METRIC_GAUGE, {NULL}, NULL},
+    [METER_CONCURRENCY] = {"asynqd_concurrency", "The most attempts at the same time.", METRIC_GAUGE, {NULL}, NULL},
+    [METER_REDIS_UP] = {"asynqd_redis_up", "1 while the server is connected with Redis.", METRIC_GAUGE, {NULL}, NULL},
+    [METER_REDIS_COMMANDS] = {"asynqd_redis_commands_total",
+                              "Commands that the server has sent to Redis for tasks.",
+                              METRIC_COUNTER,
+                              {NULL},
+                              NULL},
+    [METER_LEASES_LOST] = {"asynqd_leases_lost_total",
+                           "Tasks that were not ours any more before they had ended.",
+                           METRIC_COUNTER,
+                           {NULL},
+                           NULL},
+    [METER_WORKERS] = {"asynqd_worker_processes", "Worker processes of a pool.", METRIC_GAUGE, {"pool", "state"}, NULL},
+    [METER_WORKERS_WAITING] =
+        {"asynqd_worker_waiting_tasks", "Tasks that wait for a process of a pool.", METRIC_GAUGE, {"pool"}, NULL},
+    [METER_WORKERS_STARTED] =
+        {"asynqd_worker_starts_total", "Processes of a pool that were started.", METRIC_COUNTER, {"pool"}, NULL},
+    [METER_WORKERS_CRASHED] = {"asynqd_worker_crashes_total",
+                               "Processes of a pool that ended without being told to.",
+                               METRIC_COUNTER,
+                               {"pool"},
+                               NULL},
+    [METER_HTTP_CALLS] = {"asynqd_http_calls",
+                          "HTTP calls under way, and those that wait for others to the same host.",
+                          METRIC_GAUGE,
+                          {"state"},
+                          NULL},
+    [METER_ENQUEUED] = {"asynqd_api_tasks_total",
+                        "Tasks that came in by POST /v1/tasks, by what became of them.",
+                        METRIC_COUNTER,
+                        {"result"},
+                        NULL},
+    [METER_INFO] = {"asynqd_info", "1; the label has the version.", METRIC_GAUGE, {"version"}, NULL},
+};

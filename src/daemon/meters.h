@@ -1,0 +1,29 @@
+/* What asynqd counts; the rows of the table and their numbers. */
+#ifndef DAEMON_METERS_H
+#define DAEMON_METERS_H
+
+#include "metrics/metric.h"
+
+typedef enum meter {
+    METER_ATTEMPTS,
+    METER_FAILURES,
+    METER_WAIT,
+    METER_RUN,
+    METER_RUNNING,
+    METER_CONCURRENCY,
+    METER_REDIS_UP,
+    METER_REDIS_COMMANDS,
+    METER_LEASES_LOST,
+    METER_WORKERS,
+    METER_WORKERS_WAITING,
+    METER_WORKERS_STARTED,
+    METER_WORKERS_CRASHED,
+    METER_HTTP_CALLS,
+    METER_ENQUEUED,
+    METER_INFO,
+    METER_COUNT
+} meter;
+
+extern const metric_family meter_table[METER_COUNT];
+
+#endif

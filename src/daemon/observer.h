@@ -1,0 +1,28 @@
+/*
+ * Questions to Redis for health, metrics and scaling. They may take a while, so they have a thread of their own; the
+ * answers come back on the loop.
+ */
+#ifndef DAEMON_OBSERVER_H
+#define DAEMON_OBSERVER_H
+
+#include "redis/loop.h"
+
+#include <asynq/inspector.h>
+
+typedef struct observer observer;
+
+/* Embedded in its owner, which stays until `done`. */
+typedef struct observer_question {
+    void (*ask)(asynq_inspector *inspector, struct observer_question *question); /* Thread: the observer's */
+    void (*done)(struct observer_question *question);                            /* Thread: the loop's */
+    struct observer_question *next;
+} observer_question;
+
+/* NULL with `error`: no thread, or a wrong URI. */
+observer *observer_new(loop *l, const char *redis, asynq_error *error);
+/* Waits for the question that is being asked; the others are done without having been asked. Accepts NULL. */
+void observer_free(observer *o);
+
+void observer_ask(observer *o, observer_question *question);
+
+#endif

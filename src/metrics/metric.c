@@ -1,0 +1,173 @@
+/* See metric.h. */
+#include "metrics/metric.h"
+
+#include "base/exposition.h"
+#include "base/hash.h"
+#include "base/text.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MOST_SERIES = 10000, MOST_KEY = 2048 };
+
+typedef struct series {
+    UT_hash_handle hh; /* in the order of their making */
+    char *key;         /* the labels as they are written */
+    double value;      /* of a histogram the sum */
+    uint64_t count;
+    uint64_t buckets[METRIC_MOST_BUCKETS]; /* not cumulative */
+} series;
+
+struct metrics {
+    const metric_family *families;
+    size_t count;
+    pthread_mutex_t lock;
+    series *series[]; /* by family */
+};
+
+metrics *metrics_new(const metric_family *families, size_t count)
+{
+    metrics *m = mem_calloc(1, sizeof *m + count * sizeof *m->series);
+    if (!m)
+        return NULL;
+    m->families = families;
+    m->count = count;
+    pthread_mutex_init(&m->lock, NULL);
+    return m;
+}
+
+static void clear_family(metrics *m, size_t family)
+{
+    series *one, *next;
+    HASH_ITER(hh, m->series[family], one, next) {
+        HASH_DEL(m->series[family], one);
+        mem_free(one->key);
+        mem_free(one);
+    }
+}
+
+void metrics_free(metrics *m)
+{
+    if (!m)
+        return;
+    for (size_t i = 0; i < m->count; i++)
+        clear_family(m, i);
+    pthread_mutex_destroy(&m->lock);
+    mem_free(m);
+}
+
+void metrics_clear(metrics *m, size_t family)
+{
+    pthread_mutex_lock(&m->lock);
+    clear_family(m, family);
+    pthread_mutex_unlock(&m->lock);
+}
+
+/* ---- finding a series ---- */
+
+static void append_labels(buf *out, const metric_family *family, const char *const *values)
+{
+    for (size_t i = 0; i < METRIC_MOST_LABELS && family->labels[i]; i++) {
+        buf_append_text(out, i ? "," : "");
+        exposition_append_label(out, family->labels[i], values[i]);
+    }
+    if (out->data)
+        text_make_utf8(out->data, out->length);
+}
+
+/* Made if need be; NULL: it cannot be. Under the lock. */
+static series *find_series(metrics *m, size_t family, const char *const *values)
+{
+    buf key;
+    series *one = NULL;
+    buf_init(&key, MOST_KEY);
+    append_labels(&key, &m->families[family], values);
+    const char *text = key.data ? key.data : "";
+    if (!buf_failed(&key))
+        HASH_FIND(hh, m->series[family], text, strlen(text), one);
+    if (!one && !buf_failed(&key) && HASH_COUNT(m->series[family]) < MOST_SERIES) {
+        one = mem_calloc(1, sizeof *one);
+        char *copy = one ? mem_strdup(text) : NULL;
+        if (copy) {
+            one->key = copy;
+            HASH_ADD_KEYPTR(hh, m->series[family], one->key, strlen(one->key), one);
+        }
+        if (!copy || !HASH_HAS(one)) {
+            mem_free(copy);
+            mem_free(one);
+            one = NULL;
+        }
+    }
+    buf_clear(&key);
+    return one;
+}
+
+void metrics_add(metrics *m, size_t family, const char *const *values, double amount)
+{
+    pthread_mutex_lock(&m->lock);
+    series *one = find_series(m, family, values);
+    if (one)
+        one->value += amount;
+    pthread_mutex_unlock(&m->lock);
+}
+
+void metrics_set(metrics *m, size_t family, const char *const *values, double value)
+{
+    pthread_mutex_lock(&m->lock);
+    series *one = find_series(m, family, values);
+    if (one)
+        one->value = value;
+    pthread_mutex_unlock(&m->lock);
+}
+
+void metrics_observe(metrics *m, size_t family, const char *const *values, double value)
+{
+    const double *bounds = m->families[family].buckets;
+    size_t bucket = 0;
+    while (bounds[bucket] > 0 && value > bounds[bucket])
+        bucket++;
+    pthread_mutex_lock(&m->lock);
+    series *one = find_series(m, family, values);
+    if (one) {
+        one->value += value;
+        one->count++;
+        one->buckets[bucket]++;
+    }
+    pthread_mutex_unlock(&m->lock);
+}
+
+/* ---- writing ---- */
+
+static void append_histogram(buf *out, const metric_family *family, const series *one)
+{
+    uint64_t sum = 0;
+    const char *joint = *one->key ? "," : "";
+    for (size_t i = 0; family->buckets[i] > 0; i++) {
+        sum += one->buckets[i];
+        buf_append_format(out, "%s_bucket{%s%sle=\"%g\"} %llu\n", family->name, one->key, joint, family->buckets[i],
+                          (unsigned long long)sum);
+    }
+    buf_append_format(out, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", family->name, one->key, joint,
+                      (unsigned long long)one->count);
+    buf_append_format(out, "%s_sum{%s} %.9g\n", family->name, one->key, one->value);
+    buf_append_format(out, "%s_count{%s} %llu\n", family->name, one->key, (unsigned long long)one->count);
+}
+
+void metrics_append(metrics *m, buf *out)
+{
+    static const char *const types[] = {"counter", "gauge", "histogram"};
+    pthread_mutex_lock(&m->lock);
+    for (size_t i = 0; i < m->count; i++) {
+        const metric_family *family = &m->families[i];
+        if (m->series[i])
+            exposition_append_family(out, family->name, types[family->type], family->help);
+        for (const series *one = m->series[i]; one; one = one->hh.next)
+            if (family->type == METRIC_HISTOGRAM)
+                append_histogram(out, family, one);
+            else
+                buf_append_format(out, *one->key ? "%s{%s} %.15g\n" : "%s%s %.15g\n", family->name, one->key,
+                                  one->value);
+    }
+    pthread_mutex_unlock(&m->lock);
+}
