@@ -241,6 +241,11 @@ const setting config_table[] = {
      .offset = AT(endpoints),
      .group = endpoints_table,
      .help = "The HTTP server for health checks, metrics and the API."},
+    {.name = "scale",
+     .kind = SETTING_GROUP,
+     .offset = AT(scale),
+     .group = scale_table,
+     .help = "How many workers /scale asks for, see SCALING."},
     {.name = "log", .kind = SETTING_GROUP, .offset = AT(log), .group = log_table, .help = "The log."},
     {.name = "state_directory",
      .kind = SETTING_TEXT,
@@ -416,6 +421,18 @@ static void check_endpoints(config *c)
         option_set_complain(c->source, &c->endpoints.token, "is empty");
 }
 
+static void check_scale(config *c)
+{
+    const scale_options *scale = &c->scale;
+    if (scale->least > scale->most)
+        option_set_complain(c->source, &c->scale.least, "is more than scale.most");
+    if (scale->interval_ms && scale->window_ms / scale->interval_ms > SCALE_MOST_SAMPLES - 2)
+        option_set_complain(c->source, &c->scale.window_ms, "is more than %d times scale.interval",
+                            SCALE_MOST_SAMPLES - 2);
+    if (scale->window_ms < scale->interval_ms)
+        option_set_complain(c->source, &c->scale.window_ms, "is less than scale.interval");
+}
+
 /* Each route's pool must be there. */
 static void check_pools(config *c)
 {
@@ -444,6 +461,7 @@ static void config_check(config *c)
     check_schedule(c);
     check_pools(c);
     check_endpoints(c);
+    check_scale(c);
 }
 
 /* ---- loading ---- */

@@ -3,6 +3,7 @@
 #define DAEMON_CONFIG_H
 
 #include "base/option_set.h"
+#include "daemon/scale.h"
 #include "handler/route.h"
 #include "handler/worker_pool.h"
 
@@ -35,6 +36,8 @@ typedef struct config {
         const char *listen, *token, *cert_file, *key_file;
         int64_t most_body, ready_within_ms;
     } endpoints;
+
+    scale_options scale;
 
     const char *state_directory;
 

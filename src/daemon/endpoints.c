@@ -7,6 +7,7 @@
 #include "daemon/api.h"
 #include "daemon/meters.h"
 #include "daemon/observer.h"
+#include "daemon/scaler.h"
 #include "handler/http_client.h"
 #include "metrics/endpoint.h"
 
@@ -22,6 +23,7 @@ struct endpoints {
     endpoint *server;
     observer *observer;
     api *api;
+    scaler *scaler;
     int64_t started_at_ms; /* Unix */
     bool is_stopping;
 };
@@ -166,7 +168,13 @@ static void answer_metrics(endpoint_request *request, void *arg)
     observer_ask(e->observer, &own->question);
 }
 
-/* ---- tasks ---- */
+/* ---- scaling and tasks ---- */
+
+static void answer_scale(endpoint_request *request, void *arg)
+{
+    endpoints *e = arg;
+    scaler_answer(e->scaler, request);
+}
 
 static void answer_tasks(endpoint_request *request, void *arg)
 {
@@ -177,11 +185,9 @@ static void answer_tasks(endpoint_request *request, void *arg)
 /* ---- the whole ---- */
 
 static const endpoint_route routes[] = {
-    {"GET", "/healthz", ENDPOINT_OPEN, answer_health},
-    {"GET", "/readyz", ENDPOINT_OPEN, answer_ready},
-    {"GET", "/metrics", ENDPOINT_READING, answer_metrics},
-    {"POST", "/v1/tasks", ENDPOINT_WRITING, answer_tasks},
-    {0},
+    {"GET", "/healthz", ENDPOINT_OPEN, answer_health},     {"GET", "/readyz", ENDPOINT_OPEN, answer_ready},
+    {"GET", "/metrics", ENDPOINT_READING, answer_metrics}, {"GET", "/scale", ENDPOINT_READING, answer_scale},
+    {"POST", "/v1/tasks", ENDPOINT_WRITING, answer_tasks}, {0},
 };
 
 static int listen_as_told(endpoints *e, asynq_error *error)
@@ -218,9 +224,12 @@ endpoints *endpoints_start(const endpoints_options *options, asynq_error *error)
     }
     e->observer = observer_new(options->loop, c->redis_uri, error);
     e->api = e->observer ? api_new(options->loop, c->redis_uri, options->meters, error) : NULL;
-    if (e->api && !listen_as_told(e, error))
+    e->scaler = e->api ? scaler_new(options->loop, e->observer, c) : NULL;
+    if (e->api && !e->scaler)
+        error_set_code(error, ASYNQ_E_NO_MEMORY);
+    if (e->scaler && !listen_as_told(e, error))
         return e;
-    if (e->api && !option_set_is_given(c->source, &c->endpoints.listen)) {
+    if (e->scaler && !option_set_is_given(c->source, &c->endpoints.listen)) {
         log_warn(options->log, "no health checks, metrics and API: %s; endpoints.listen can name another place",
                  error->text);
         error_clear(error);
@@ -240,6 +249,7 @@ void endpoints_free(endpoints *e)
         return;
     endpoint_free(e->server); /* first: what is answered from now on goes nowhere */
     observer_free(e->observer);
+    scaler_free(e->scaler);
     api_free(e->api);
     mem_free(e);
 }
