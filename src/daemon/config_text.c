@@ -264,12 +264,12 @@ void config_print_sample(FILE *out)
 
 /* ---- the manual ---- */
 
-static void print_manual_row(FILE *out, const setting *row, const char *path, bool is_global)
+static void print_manual_row(FILE *out, const setting *row, const char *path)
 {
     buf form;
     buf_init(&form, 0);
     setting_append_form(row, &form);
-    fprintf(out, ".It Cm %s Ns : Ar \"%s\"\n", path, form.data);
+    fprintf(out, ".It Cm %s : Ar \"%s\"\n", path, form.data);
     buf_clear(&form);
     if (row->help)
         mdoc_print(out, row->help);
@@ -284,44 +284,36 @@ static void print_manual_row(FILE *out, const setting *row, const char *path, bo
     }
     if (row->is_secret)
         fprintf(out, "A file that has it can be given instead:\n.Cm %s_file .\n", path);
-    if (is_global && !row->is_reloaded)
-        fputs("A change needs a restart.\n", out);
 }
-
-typedef struct manual {
-    FILE *out;
-    bool is_global;
-} manual;
 
 static void print_each(const setting *row, const char *path, void *target, void *arg)
 {
     (void)target;
-    manual *own = arg;
-    print_manual_row(own->out, row, path, own->is_global);
+    print_manual_row(arg, row, path);
 }
 
-static void print_manual_table(FILE *out, const setting *table, bool is_global)
+static void print_manual_table(FILE *out, const setting *table)
 {
     fputs(".Bl -tag -width Ds\n", out);
-    setting_walk(table, NULL, print_each, &(manual){out, is_global});
+    setting_walk(table, NULL, print_each, out);
     fputs(".El\n", out);
 }
 
 void config_print_manual(FILE *out)
 {
-    print_manual_table(out, config_table, true);
+    print_manual_table(out, config_table);
     fputs(".Sh WORKERS\nEach name stands for a pool with these keys:\n", out);
-    print_manual_table(out, worker_pool_table, false);
+    print_manual_table(out, worker_pool_table);
     fputs(".Sh ROUTES\nEach route has\n.Cm type ,\none handler and, if need be, the others of these:\n", out);
-    print_manual_table(out, route_table, false);
+    print_manual_table(out, route_table);
     fputs(".Ss Retries\nThe keys of\n.Cm retry :\n", out);
-    print_manual_table(out, route_retry_table, false);
+    print_manual_table(out, route_retry_table);
     fputs(".Ss Limits\nThe keys of\n.Cm limit :\n", out);
-    print_manual_table(out, route_limit_table, false);
+    print_manual_table(out, route_limit_table);
     for (size_t i = 0; handler_kinds[i]; i++) {
         fprintf(out, ".Ss The handler %s\n", handler_kinds[i]->name);
         mdoc_print(out, handler_kinds[i]->help);
-        print_manual_table(out, handler_kinds[i]->table, false);
+        print_manual_table(out, handler_kinds[i]->table);
     }
 }
 
