@@ -379,6 +379,7 @@ typedef struct asynq_server_stats {
     int64_t running;      /* tasks */
     int64_t commands;     /* sent to Redis for tasks */
     int64_t leases_lost;  /* tasks that were not ours any more before they ended */
+    int64_t last_turn_ms; /* Unix ms: when its loop was last seen to run; it does at least each second */
     int64_t last_beat_ms; /* Unix ms: when Redis last had our records and leases; 0: never */
 } asynq_server_stats;
 

@@ -2,6 +2,7 @@
 #include "daemon/daemon.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/thread.h"
 #include "daemon/attempts.h"
@@ -9,6 +10,7 @@
 #include "daemon/logger.h"
 #include "daemon/meters.h"
 #include "daemon/private_redis.h"
+#include "daemon/service.h"
 #include "handler/child.h"
 #include "handler/http_client.h"
 #include "handler/relay.h"
@@ -21,6 +23,8 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+
+enum { STUCK_AFTER_MS = 30000 };
 
 struct asynqd {
     config *config;
@@ -44,6 +48,7 @@ struct asynqd {
     asynq_scheduler *scheduler;
     metrics *meters;
     endpoints *endpoints;
+    service service;
 
     pthread_t stopper;
     loop_waker stopped;
@@ -224,6 +229,7 @@ static void begin_stop(asynqd *d)
     if (d->is_stopping)
         return;
     d->is_stopping = true;
+    service_stopping();
     if (d->endpoints)
         endpoints_announce_stop(d->endpoints);
     log_info(&d->log, "stopping; running tasks have up to %.0f s", (double)d->config->shutdown_timeout_ms / 1000);
@@ -269,6 +275,17 @@ static int take_signals(asynqd *d, asynq_error *error)
 
 /* ---- the whole ---- */
 
+/* The server's loop writes its statistics in each turn, and has a timer of a second; Redis may be away all the same. */
+static bool is_alive(void *arg)
+{
+    asynqd *d = arg;
+    asynq_server_stats stats = {.size = sizeof stats};
+    if (!d->server || d->is_stopping)
+        return true;
+    asynq_server_get_stats(d->server, &stats);
+    return clock_now_ns() / NS_PER_MS - stats.last_turn_ms < STUCK_AFTER_MS;
+}
+
 typedef int (*start_step)(asynqd *d, asynq_error *error);
 static const start_step start_steps[] = {start_redis,  take_signals,    start_handlers,
                                          start_server, start_scheduler, start_endpoints};
@@ -278,8 +295,11 @@ static void log_ready(asynqd *d)
     char where[256] = "";
     if (d->redis)
         snprintf(where, sizeof where, " on a private Redis in %s", d->config->private_directory);
-    log_info(&d->log, "asynqd " ASYNQ_VERSION " is ready: %zu routes, %zu queues, concurrency %d%s",
-             d->config->routes.count, d->config->queues.count, (int)d->config->concurrency, where);
+    char status[512];
+    snprintf(status, sizeof status, "%zu routes, %zu queues, concurrency %d%s", d->config->routes.count,
+             d->config->queues.count, (int)d->config->concurrency, where);
+    log_info(&d->log, "asynqd " ASYNQ_VERSION " is ready: %s", status);
+    service_ready(&d->service, status);
 }
 
 static asynqd *daemon_new(config *c, const config_sources *sources)
@@ -314,6 +334,7 @@ static void daemon_free(asynqd *d)
     end_handlers(d);
     private_redis_free(d->redis);
     metrics_free(d->meters);
+    service_clear(&d->service);
     loop_watch_clear(&d->signals);
     if (d->signal_fd >= 0)
         close(d->signal_fd);
@@ -336,6 +357,7 @@ int daemon_run(config *c, const config_sources *sources)
         return EXIT_FAILURE;
     }
     child_raise_open_files();
+    service_init(&d->service, d->loop, is_alive, d);
     for (size_t i = 0; !status && i < sizeof start_steps / sizeof *start_steps; i++)
         status = start_steps[i](d, &error);
     if (status) {

@@ -8,6 +8,7 @@
 #include "daemon/meters.h"
 #include "daemon/observer.h"
 #include "daemon/scaler.h"
+#include "daemon/service.h"
 #include "handler/http_client.h"
 #include "metrics/endpoint.h"
 
@@ -196,6 +197,7 @@ static int listen_as_told(endpoints *e, asynq_error *error)
     e->server = endpoint_start(&(endpoint_options){.loop = e->options.loop,
                                                    .log = e->options.log,
                                                    .listen = c->endpoints.listen,
+                                                   .socket = service_socket(),
                                                    .token = c->endpoints.token,
                                                    .cert_file = c->endpoints.cert_file,
                                                    .key_file = c->endpoints.key_file,

@@ -235,6 +235,21 @@ static bool is_loopback(const char *host)
     return strcmp(host, "localhost") == 0 || (inet_pton(AF_INET6, host, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six));
 }
 
+/* Of a socket that somebody else has bound. */
+static bool is_local_socket(int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    char text[INET6_ADDRSTRLEN] = "";
+    if (getsockname(fd, (struct sockaddr *)&address, &length))
+        return false;
+    if (address.ss_family == AF_INET)
+        inet_ntop(AF_INET, &((struct sockaddr_in *)(void *)&address)->sin_addr, text, sizeof text);
+    else if (address.ss_family == AF_INET6)
+        inet_ntop(AF_INET6, &((struct sockaddr_in6 *)(void *)&address)->sin6_addr, text, sizeof text);
+    return address.ss_family == AF_UNIX || is_loopback(text);
+}
+
 static int fail_tls(const char *path, asynq_error *error)
 {
     char text[256];
@@ -276,6 +291,13 @@ static int listen_at(endpoint *e, asynq_error *error)
 {
     char host[256];
     int port;
+    if (e->options.socket >= 0) {
+        e->is_local = is_local_socket(e->options.socket);
+        e->socket = evutil_make_socket_nonblocking(e->options.socket)
+                        ? NULL
+                        : evhttp_accept_socket_with_handle(e->http, e->options.socket);
+        return e->socket ? ASYNQ_OK : error_set(error, ASYNQ_E_SYSTEM, "the socket of systemd cannot be used");
+    }
     if (!endpoint_read_address(e->options.listen, host, &port))
         return error_set(error, ASYNQ_E_INVALID, "\"%s\" is not HOST:PORT", e->options.listen);
     e->is_local = is_loopback(host);

@@ -32,6 +32,7 @@ typedef struct endpoint_options {
     loop *loop;
     log_sink *log;
     const char *listen;               /* "127.0.0.1:9273", "[::1]:9273"; port 0: any that is free */
+    int socket;                       /* a listening socket instead, which is closed at the end; below 0: none */
     const char *token;                /* NULL: none */
     const char *cert_file, *key_file; /* TLS; NULL: none */
     int64_t most_body;

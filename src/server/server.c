@@ -221,6 +221,7 @@ static void server_note_stats(asynq_server *server)
 {
     server->stats.is_connected = redis_conn_is_ready(server->work);
     server->stats.is_fetching = server->fetching;
+    server->stats.last_turn_ms = loop_now_ns(server->loop) / NS_PER_MS;
     server->stats.running = (int64_t)server->running_count;
     server->stats.commands = redis_conn_commands_sent(server->work);
 }
@@ -233,6 +234,7 @@ void asynq_server_get_stats(const asynq_server *server, asynq_server_stats *stat
                                 .running = server->stats.running,
                                 .commands = server->stats.commands,
                                 .leases_lost = server->stats.leases_lost,
+                                .last_turn_ms = server->stats.last_turn_ms,
                                 .last_beat_ms = server->stats.last_beat_ms};
     size_t size = stats->size && stats->size < sizeof known ? stats->size : sizeof known;
     size_t given = stats->size;

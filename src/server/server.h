@@ -137,7 +137,7 @@ struct asynq_server {
     /* What asynq_server_get_stats() tells; written by the loop thread. */
     struct {
         _Atomic bool is_connected, is_fetching;
-        _Atomic int64_t running, commands, leases_lost, last_beat_ms;
+        _Atomic int64_t running, commands, leases_lost, last_turn_ms, last_beat_ms;
     } stats;
 
     /* The loop thread's. */
