@@ -75,6 +75,14 @@ static void log_attempt(logger *log, const asynq_attempt *attempt, attempt_note 
     logger_write(log, level_of(attempt->end), "attempt", fields, sizeof fields / sizeof *fields);
 }
 
+void attempts_begin_counters(metrics *meters, const char *queue, const char *pattern)
+{
+    static const asynq_attempt_end ends[] = {ASYNQ_ATTEMPT_COMPLETED, ASYNQ_ATTEMPT_RETRIED, ASYNQ_ATTEMPT_ARCHIVED};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        metrics_add(meters, METER_ATTEMPTS,
+                    (const char *const[METRIC_MOST_LABELS]){queue, pattern, asynq_attempt_end_name(ends[i])}, 0);
+}
+
 /* By routes, not by types: who enqueues could invent any number of those. */
 static void count_attempt(const attempts *own, const asynq_attempt *attempt, attempt_note *note)
 {

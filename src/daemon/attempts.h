@@ -15,6 +15,12 @@ typedef struct attempts {
     _Atomic bool is_logged;
 } attempts;
 
+/*
+ * Makes the counters of a queue and a route, with 0: Prometheus takes the first value of a counter for its beginning, so
+ * that one which begins with 1 has not grown.
+ */
+void attempts_begin_counters(metrics *meters, const char *queue, const char *pattern);
+
 /* on_start and on_end of the server's options; the argument is an attempts. Thread: the server's loop. */
 void attempt_started(asynq_job *job, void *attempts);
 void attempt_ended(const asynq_attempt *attempt, void *attempts);

@@ -112,6 +112,8 @@ static int make_mux(asynqd *d, asynq_error *error)
         int status = asynq_mux_handle(d->mux, &row, error);
         if (status)
             return status;
+        for (const asynq_queue *queue = d->config->queue_list; queue->name; queue++)
+            attempts_begin_counters(d->meters, queue->name, row.pattern);
     }
     return ASYNQ_OK;
 }

@@ -46,6 +46,7 @@ func ask(t testing.TB, method, url, body string, headers ...string) (int, string
 	if err != nil {
 		t.Fatal(err)
 	}
+	follows(t, r, body, answer, string(text))
 	return answer.StatusCode, string(text)
 }
 
@@ -142,6 +143,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("there is no %s in\n%s", want, text)
 		}
 	}
+	dashboard(t, text)
 	check := exec.Command("promtool", "check", "metrics")
 	check.Stdin = strings.NewReader(text)
 	complaints, _ := check.CombinedOutput()
@@ -158,6 +160,34 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("without Redis: %s", text)
 	}
 	r.Start()
+}
+
+// dashboard: what the dashboard and the alerts ask for is on the page.
+func dashboard(t *testing.T, page string) {
+	t.Helper()
+	for _, file := range []string{"grafana/asynqd.json", "prometheus/asynqd.rules.yml"} {
+		text, err := os.ReadFile(filepath.Join("../../../contrib", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := regexp.MustCompile(`\basynqd?_[a-z_]+\b`).FindAllString(string(text), -1)
+		if len(names) < 5 {
+			t.Errorf("%s has only %v", file, names)
+		}
+		for _, name := range names {
+			// A counter that has not counted yet is not there; its line in the table of metrics is what counts.
+			if !strings.Contains(page, "# TYPE "+strings.TrimSuffix(name, "_bucket")+" ") && name != "asynqd_api_tasks_total" {
+				t.Errorf("%s asks for %s, which does not exist", file, name)
+			}
+		}
+	}
+	for _, words := range [][]string{{"check", "rules", "asynqd.rules.yml"}, {"test", "rules", "asynqd.rules.test.yml"}} {
+		cmd := exec.Command("promtool", words...)
+		cmd.Dir = "../../../contrib/prometheus"
+		if output, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("promtool %v: %v\n%s", words, err, output)
+		}
+	}
 }
 
 // TestPostTasks: tasks come in, single and in batches, with all options; repeating a request creates nothing twice.
