@@ -16,8 +16,9 @@ struct scaler {
     size_t queues;
     loop_timer timer;
     bool is_asking;
-    scale_sample sample; /* the observer's while it is asking */
-    asynq_error error;   /* of the last look */
+    scale_sample sample; /* these two are the observer's while it is asking */
+    asynq_error problem;
+    asynq_error error; /* of the last look */
     scale_state state;
 };
 
@@ -55,11 +56,11 @@ static void look(asynq_inspector *inspector, observer_question *question)
     scaler *s = (scaler *)question;
     asynq_server_list servers;
     memset(&s->sample, 0, sizeof s->sample);
-    memset(&s->error, 0, sizeof s->error);
+    memset(&s->problem, 0, sizeof s->problem);
     s->sample.at_ms = clock_now_ns() / NS_PER_MS;
-    for (size_t i = 0; i < s->queues && !s->error.code; i++)
-        look_at_queue(inspector, s->config->queues.items[i].name, &s->sample.queues[i], &s->error);
-    if (s->error.code || asynq_inspector_servers(inspector, &servers, &s->error))
+    for (size_t i = 0; i < s->queues && !s->problem.code; i++)
+        look_at_queue(inspector, s->config->queues.items[i].name, &s->sample.queues[i], &s->problem);
+    if (s->problem.code || asynq_inspector_servers(inspector, &servers, &s->problem))
         return;
     for (size_t i = 0; i < servers.count; i++)
         s->sample.workers += serves(&servers.servers[i], s->config);
@@ -70,6 +71,7 @@ static void looked(observer_question *question)
 {
     scaler *s = (scaler *)question;
     s->is_asking = false;
+    s->error = s->problem;
     if (!s->error.code && s->sample.at_ms)
         scale_add(&s->state, &s->config->scale, &s->sample, s->queues, s->config->concurrency);
 }

@@ -101,6 +101,22 @@ def hog(job):
         time.sleep(0.002)
 
 
+@task("py:grow")
+def grow(job):
+    """Needs much, for a while that is long enough to be seen."""
+    global kept
+    kept = bytearray(b"x" * (100 << 20))
+    time.sleep(float(job.payload))
+    return str(os.getpid())
+
+
+@task("py:beat")
+def beat(job):
+    for _ in range(int(float(job.payload) * 4)):
+        time.sleep(0.25)
+        job.progress()
+
+
 @task("py:fork")
 def fork(job):
     """Leaves a child behind, and crashes."""

@@ -278,6 +278,66 @@ routes:
 	}
 }
 
+// TestHTTPTrace: the trace of a task goes on in its call.
+func TestHTTPTrace(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	s := startTarget(t)
+	d := StartDaemon(t, "redis: "+r.URI()+"\nroutes: [{type: t, http: {url: '"+s.URL+"/traced'}}]\n")
+	parent, state := "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "vendor=value"
+	for id, headers := range map[string]map[string]string{
+		"traced": {"traceparent": parent, "tracestate": state},
+		"forged": {"traceparent": "00-x\r\nX-Evil: yes", "tracestate": state},
+		"plain":  {},
+	} {
+		enqueueTask(t, r, id, asynq.NewTaskWithHeaders("t", nil, headers))
+		line := d.Attempt(id, 1)
+		got := s.last(t, "/traced").Header
+		want, trace := headers["traceparent"], any("0af7651916cd43dd8448eb211c80319c")
+		if id != "traced" {
+			want, trace = "", nil
+		}
+		if got.Get("Traceparent") != want || got.Get("Tracestate") != headers["tracestate"] || got.Get("X-Evil") != "" || line["trace_id"] != trace {
+			t.Errorf("%s: %v, %v", id, got, line)
+		}
+	}
+}
+
+// TestHTTPProxy: calls go through the proxy that is configured, and through none that the environment names; names are still
+// checked.
+func TestHTTPProxy(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	s := startTarget(t)
+	var proxied atomic.Int32
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		proxied.Add(1)
+		fmt.Fprintf(w, "%s by proxy", request.URL)
+	}))
+	defer proxy.Close()
+	d := StartDaemon(t, `
+redis: `+r.URI()+`
+routes:
+  - {type: "proxied", http: {url: "http://far.example/x", proxy: "`+proxy.URL+`", targets: {deny: [bad.example]}}}
+  - {type: "free", http: {url: "{{payload}}", proxy: "`+proxy.URL+`", targets: {deny: [bad.example]}}}
+  - {type: "direct", http: {url: "`+s.URL+`/direct"}}
+`)
+	for _, test := range []struct{ id, taskType, payload, result, failure string }{
+		{"proxied", "proxied", "", "http://far.example/x by proxy", ""},
+		{"denied", "free", "http://bad.example/", "", "bad.example is denied"},
+		{"literal", "free", "http://127.0.0.1/", "", "is no public address"},
+		{"direct", "direct", "", "POST /direct ", ""},
+	} {
+		enqueue(t, r, test.id, test.taskType, test.payload)
+		if task := settled(t, r, d, test.id); string(task.Result) != test.result || !strings.Contains(task.LastErr, test.failure) {
+			t.Errorf("%s: %q, %q", test.id, task.Result, task.LastErr)
+		}
+	}
+	if n := proxied.Load(); n != 1 {
+		t.Errorf("the proxy was asked %d times", n)
+	}
+}
+
 // TestHTTPPerHost: the limit per host holds, and nothing is lost over it.
 func TestHTTPPerHost(t *testing.T) {
 	t.Parallel()

@@ -253,6 +253,47 @@ func TestWorkerRecycling(t *testing.T) {
 	}
 }
 
+// TestWorkerUpkeep: a process that has grown is replaced when it has ended its task, which does not notice; one that is silent for
+// too long is killed, one that gives signs of life is not.
+func TestWorkerUpkeep(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	d := StartDaemon(t, `
+redis: `+r.URI()+`
+routes:
+  - {type: "py:grow", worker: large}
+  - {type: "py:pid", worker: large}
+  - {type: "py:", worker: silent}
+workers:
+  large: {argv: [/usr/bin/python3, `+program("worker.py")+`], recycle_memory: 80MB}
+  silent: {argv: [/usr/bin/python3, `+program("worker.py")+`], silence_limit: 2s}
+`)
+	result := func(id string) string {
+		t.Helper()
+		if line := d.Attempt(id, 1); line["outcome"] != "completed" {
+			t.Errorf("%v", line)
+		}
+		return string(settled(t, r, d, id).Result)
+	}
+	enqueue(t, r, "first", "py:grow", "2.5") // longer than it takes to be seen
+	first := result("first")
+	Eventually(t, 20*time.Second, "another process", func() bool {
+		id := fmt.Sprint("pid-", time.Now().UnixNano())
+		enqueue(t, r, id, "py:pid", "")
+		return result(id) != first
+	})
+	if crashes := d.Find("killed"); len(crashes) > 0 {
+		t.Errorf("%v", crashes)
+	}
+	enqueue(t, r, "busy", "py:beat", "5")
+	result("busy")
+	enqueue(t, r, "silent", "py:sleep", "30", asynq.MaxRetry(3))
+	if line := d.Attempt("silent", 1); line["outcome"] != "retried" || line["error_class"] != "silence" ||
+		!strings.HasPrefix(line["error"].(string), "worker silent: it was silent for ") {
+		t.Errorf("%v", line)
+	}
+}
+
 // TestWorkerStart: a program that cannot be started, says nothing, or speaks another version costs no task an attempt; when it
 // is mended, the tasks run.
 func TestWorkerStart(t *testing.T) {
@@ -298,4 +339,38 @@ workers:
 		attempts := d.Attempts("py:echo")
 		return attempts[len(attempts)-1]["outcome"] == "completed"
 	})
+}
+
+// TestWorkerReadme: the example in contrib/workers/README.md is a worker.
+func TestWorkerReadme(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../../contrib/workers/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := func(language string) string {
+		_, rest, _ := strings.Cut(string(text), "```"+language+"\n")
+		found, _, is := strings.Cut(rest, "```")
+		if !is {
+			t.Fatalf("there is no %s in it", language)
+		}
+		return found
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "evaluate.py"), []byte(block("python")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	libraries, _ := filepath.Abs("../../../contrib/workers/python")
+	r := StartRedis(t)
+	config := strings.NewReplacer("[python3, evaluate.py]", "[/usr/bin/python3, evaluate.py]",
+		"size: 4", "process: {directory: "+dir+", variables: {PYTHONPATH: "+libraries+"}}").Replace(block("yaml"))
+	d := StartDaemon(t, "redis: "+r.URI()+"\n"+config)
+	enqueue(t, r, "fine", "eval:run", `{"answer": "four"}`)
+	if task := settled(t, r, d, "fine"); string(task.Result) != `{"score": 4}` {
+		t.Errorf("%q, %q", task.Result, task.LastErr)
+	}
+	enqueue(t, r, "bad", "eval:run", `{}`, asynq.MaxRetry(5))
+	if line := d.Attempt("bad", 1); line["outcome"] != "archived" || line["error"] != "there is nothing to evaluate" {
+		t.Errorf("%v", line)
+	}
 }

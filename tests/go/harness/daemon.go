@@ -56,7 +56,8 @@ func StartDaemonIn(t testing.TB, dir, config string, words ...string) *Daemon {
 	d.cmd = DaemonCommand(append([]string{"--config", d.File, "--log-format", "json", "--endpoints-listen", "127.0.0.1:0"},
 		words...)...)
 	d.cmd.Stderr = d
-	d.cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+	// A proxy in the environment is not asked for.
+	d.cmd.Env = append(os.Environ(), "TMPDIR="+dir, "http_proxy=http://127.0.0.1:1", "https_proxy=http://127.0.0.1:1", "no_proxy=")
 	if err := d.cmd.Start(); err != nil {
 		t.Fatalf("asynqd: %v", err)
 	}

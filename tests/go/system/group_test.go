@@ -60,7 +60,7 @@ func TestGroupFleet(t *testing.T) {
 	r := StartRedis(t)
 	options := ServerOptions{Aggregates: true, Grace: time.Second, MaxDelay: 10 * time.Second, MaxSize: most}
 	slow := options
-	slow.AggregateMs = 200 // so that there is something in its hands
+	slow.AggregateMs = 20_000 // so that there is something in its hands, however late the kill comes
 	killed := StartCServer(t, r.URI(), slow)
 	StartCServer(t, r.URI(), options)
 	StartServer(t, "go", r, options)
