@@ -16,8 +16,8 @@ typedef struct attempts {
 } attempts;
 
 /*
- * Makes the counters of a queue and a route, with 0: Prometheus takes the first value of a counter for its beginning, so
- * that one which begins with 1 has not grown.
+ * Makes the counters of a queue and a route, with 0: Prometheus takes the first value of a counter for its beginning,
+ * so that one which begins with 1 has not grown.
  */
 void attempts_begin_counters(metrics *meters, const char *queue, const char *pattern);
 

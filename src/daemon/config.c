@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/nearest.h"
 #include "base/text.h"
+#include "handler/plugin.h"
 #include "metrics/endpoint.h"
 #include "redis/uri.h"
 
@@ -388,6 +389,12 @@ static void check_queues(config *c)
     c->queue_list[count] = (asynq_queue){0};
 }
 
+static void check_plugins(config *c)
+{
+    if (!plugin_add_pools(&c->routes, &c->workers, option_set_memory(c->source)))
+        option_set_complain(c->source, &c->routes, "out of memory");
+}
+
 static void check_schedule(config *c)
 {
     asynq_error error;
@@ -449,6 +456,7 @@ static void config_check(config *c)
     check_queues(c);
     check_schedule(c);
     check_pools(c);
+    check_plugins(c);
     check_endpoints(c);
     check_scale(c);
 }

@@ -13,6 +13,7 @@
 #include "daemon/service.h"
 #include "handler/child.h"
 #include "handler/http_client.h"
+#include "handler/plugin.h"
 #include "handler/relay.h"
 
 #include <asynq/scheduler.h>
@@ -25,6 +26,12 @@
 #include <unistd.h>
 
 enum { STUCK_AFTER_MS = 30000 };
+
+/* A plug-in is loaded once, for all routes that name it. */
+typedef struct loaded_plugin {
+    plugin *plugin;
+    bool is_first; /* of its routes */
+} loaded_plugin;
 
 struct asynqd {
     config *config;
@@ -43,6 +50,7 @@ struct asynqd {
     relay *relay;
     relay_route *relay_routes;
     attempts attempts;
+    loaded_plugin *plugins; /* by route; those that are not isolated */
     asynq_mux *mux;
     asynq_server *server;
     asynq_scheduler *scheduler;
@@ -99,17 +107,66 @@ static void end_handlers(asynqd *d)
 
 /* ---- server ---- */
 
+static bool is_same_plugin(const plugin_route *a, const plugin_route *b)
+{
+    return strcmp(a->path, b->path) == 0 && strcmp(a->config ? a->config : "", b->config ? b->config : "") == 0;
+}
+
+static int load_plugin(asynqd *d, size_t index, asynq_error *error)
+{
+    const route *items = d->config->routes.items;
+    const plugin_route *own = items[index].options;
+    for (size_t i = 0; i < index; i++)
+        if (d->plugins[i].plugin && is_same_plugin(items[i].options, own)) {
+            d->plugins[index].plugin = d->plugins[i].plugin;
+            return ASYNQ_OK;
+        }
+    d->plugins[index] = (loaded_plugin){plugin_load(own->path, own->config, error), true};
+    return d->plugins[index].plugin ? ASYNQ_OK : error->code;
+}
+
+/* So that the policies of the configuration count, and not those of the plug-in. */
+static int run_plugin(asynq_job *job, void *mux)
+{
+    return asynq_mux_dispatch(job, mux);
+}
+
+static int make_route(asynqd *d, size_t index, asynq_route *row, asynq_error *error)
+{
+    const route *own = &d->config->routes.items[index];
+    if (own->kind != &handler_plugin || ((const plugin_route *)own->options)->is_isolated) {
+        d->relay_routes[index] = (relay_route){d->relay, own};
+        *row = route_for_mux(own, relay_handle, &d->relay_routes[index], ASYNQ_HANDLER_ASYNC);
+        return ASYNQ_OK;
+    }
+    int status = load_plugin(d, index, error);
+    if (!status)
+        *row = route_for_mux(own, own->has_retry || own->has_limit ? run_plugin : asynq_mux_dispatch,
+                             plugin_mux(d->plugins[index].plugin), ASYNQ_HANDLER_THREAD);
+    return status;
+}
+
+static void stop_plugins(asynqd *d)
+{
+    for (size_t i = 0; d->plugins && i < d->config->routes.count; i++)
+        if (d->plugins[i].is_first)
+            plugin_stop(d->plugins[i].plugin);
+    mem_free(d->plugins);
+}
+
 static int make_mux(asynqd *d, asynq_error *error)
 {
     const route_list *routes = &d->config->routes;
     d->mux = asynq_mux_new();
     d->relay_routes = mem_calloc(routes->count + 1, sizeof *d->relay_routes);
-    if (!d->mux || !d->relay_routes)
+    d->plugins = mem_calloc(routes->count + 1, sizeof *d->plugins);
+    if (!d->mux || !d->relay_routes || !d->plugins)
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     for (size_t i = 0; i < routes->count; i++) {
-        d->relay_routes[i] = (relay_route){d->relay, &routes->items[i]};
-        asynq_route row = route_for_mux(&routes->items[i], relay_handle, &d->relay_routes[i], ASYNQ_HANDLER_ASYNC);
-        int status = asynq_mux_handle(d->mux, &row, error);
+        asynq_route row = {0};
+        int status = make_route(d, i, &row, error);
+        if (!status)
+            status = asynq_mux_handle(d->mux, &row, error);
         if (status)
             return status;
         for (const asynq_queue *queue = d->config->queue_list; queue->name; queue++)
@@ -332,6 +389,7 @@ static void daemon_free(asynqd *d)
     asynq_scheduler_free(d->scheduler);
     asynq_server_free(d->server);
     asynq_mux_free(d->mux);
+    stop_plugins(d);
     mem_free(d->relay_routes);
     end_handlers(d);
     private_redis_free(d->redis);

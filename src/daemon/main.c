@@ -1,5 +1,6 @@
 /* asynqd: a task server to deploy. See asynqd(8). */
 #include "daemon/daemon.h"
+#include "handler/plugin.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,6 +102,8 @@ static void tell(const char *lines)
 
 int main(int argc, char **argv)
 {
+    if (argc == 4 && strcmp(argv[1], PLUGIN_HOST_FLAG) == 0)
+        return plugin_host_run(argv[2], argv[3]);
     command_line line = {.sources.environment = environ};
     bool is_valid;
     parse(&line, argc, argv);

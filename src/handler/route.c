@@ -6,11 +6,12 @@
 #include "base/text.h"
 #include "handler/command.h"
 #include "handler/http.h"
+#include "handler/plugin.h"
 #include "handler/worker_pool.h"
 
 #include <string.h>
 
-const handler_kind *const handler_kinds[] = {&handler_http, &handler_command, &handler_worker, NULL};
+const handler_kind *const handler_kinds[] = {&handler_http, &handler_command, &handler_worker, &handler_plugin, NULL};
 
 static const char *const retry_kinds[] = {[ASYNQ_RETRY_BY_SERVER] = "asynq",
                                           [ASYNQ_RETRY_CONSTANT] = "constant",
@@ -132,6 +133,11 @@ static int read_worker(settings *file, settings_node *node, void *target, asynq_
     return read_handler(file, node, target, &handler_worker, error);
 }
 
+static int read_plugin(settings *file, settings_node *node, void *target, asynq_error *error)
+{
+    return read_handler(file, node, target, &handler_plugin, error);
+}
+
 const setting route_table[] = {
     {.name = "type",
      .kind = SETTING_TEXT,
@@ -143,6 +149,7 @@ const setting route_table[] = {
     {.name = "http", .kind = SETTING_OTHER, .read = read_http, .help = "Make an HTTP request."},
     {.name = "command", .kind = SETTING_OTHER, .read = read_command, .help = "Run a command."},
     {.name = "worker", .kind = SETTING_OTHER, .read = read_worker, .help = "Hand it to a worker process."},
+    {.name = "plugin", .kind = SETTING_OTHER, .read = read_plugin, .help = "Run a handler in C from a shared object."},
     {.name = "retry",
      .kind = SETTING_OTHER,
      .read = read_retry,
@@ -165,7 +172,7 @@ static int read_route(settings *file, settings_node *node, void *arg, asynq_erro
     if (status)
         return status;
     if (!r->kind)
-        return settings_complain(file, node, error, "there is no handler; give one of command, http, worker, plugin");
+        return settings_complain(file, node, error, "there is no handler; give one of http, command, worker, plugin");
     if (text_is_blank(r->type, strlen(r->type)))
         return settings_complain(file, node, error, "type is blank");
     for (size_t i = 0; i + 1 < list->count; i++)

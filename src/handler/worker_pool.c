@@ -93,14 +93,12 @@ static worker_pool *find_pool(const worker_pools *pools, const char *name)
     return NULL;
 }
 
-static void worker_begin(handler_call *call)
+void worker_pool_begin(handler_call *call, const char *name)
 {
-    const worker_route *own = call->route->options;
-    worker_pool *pool = find_pool(call->host->workers, own->pool);
+    worker_pool *pool = find_pool(call->host->workers, name);
     waiting_call *waiting = pool ? mem_calloc(1, sizeof *waiting) : NULL;
     if (!waiting) {
-        handler_fail(call, HANDLER_RETRY, "start", -1, pool ? "out of memory" : "there is no worker pool \"%s\"",
-                     own->pool);
+        handler_fail(call, HANDLER_RETRY, "start", -1, pool ? "out of memory" : "there is no worker pool \"%s\"", name);
         return;
     }
     *waiting = (waiting_call){.call = call, .pool = pool};
@@ -112,6 +110,12 @@ static void worker_begin(handler_call *call)
         put_off_waiting(pool);
     else
         pool_pump(pool);
+}
+
+static void worker_begin(handler_call *call)
+{
+    const worker_route *own = call->route->options;
+    worker_pool_begin(call, own->pool);
 }
 
 static void worker_cancel(handler_call *call)

@@ -48,6 +48,9 @@ void worker_pools_stop(worker_pools *pools, void (*done)(void *arg), void *arg);
 /* Accepts NULL. */
 void worker_pools_free(worker_pools *pools);
 
+/* Hands a call to a pool, for handlers that end there; handler_worker.cancel() takes it back. */
+void worker_pool_begin(handler_call *call, const char *pool);
+
 /* For metrics. */
 typedef struct worker_pool_state {
     const char *name;

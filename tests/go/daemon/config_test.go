@@ -36,6 +36,7 @@ func TestConfigMistakes(t *testing.T) {
 	t.Parallel()
 	route := func(text string) string { return "routes:\n- type: t\n  " + text + "\n" }
 	command := func(text string) string { return route("command: {argv: [a], " + text + "}") }
+	http := func(text string) string { return route("http: {" + text + "}") }
 	for _, test := range []struct{ config, variable, flag, want string }{
 		// The file as a whole.
 		{config: "queues: [\n", want: `:2: `},
@@ -95,7 +96,7 @@ func TestConfigMistakes(t *testing.T) {
 		{config: "routes: [a]\n", want: `:1: routes[0]: keys with values are wanted here`},
 		{config: "routes: [{command: {argv: [a]}}]\n", want: `:1: routes[0]: type is missing`},
 		{config: "routes: [{type: ' ', command: {argv: [a]}}]\n", want: `routes[0]: type is blank`},
-		{config: "routes: [{type: t}]\n", want: `routes[0]: there is no handler; give one of command,`},
+		{config: "routes: [{type: t}]\n", want: `routes[0]: there is no handler; give one of http, command, worker, plugin`},
 		{config: "routes: [{type: t, comand: {argv: [a]}}]\n", want: `there is no key "comand"; did you mean "command"?`},
 		{config: "routes:\n- {type: t, command: {argv: [a]}}\n- {type: t, command: {argv: [b]}}\n", want: `:3: routes[1]: another route has the type "t"`},
 		{config: route("command: {}"), want: `routes[0].command: argv is missing`},
@@ -119,6 +120,53 @@ func TestConfigMistakes(t *testing.T) {
 		{config: command("timeout: 1s") + "  limit: {scope: a, most: 0}\n", want: `limit: most: "0" is too little`},
 		{config: route("command: {argv: [a]}") + "\n\n  rerty: {}\n", want: `:6: routes[0]: there is no key "rerty"; did you mean "retry"?`},
 		{variable: "ASYNQD_ROUTES=[{type: t}]", want: `$ASYNQD_ROUTES:1: routes[0]: there is no handler`},
+		// HTTP.
+		{config: route("http: {}"), want: `routes[0].http: url is missing`},
+		{config: route("http: http://a/"), want: `routes[0].http: keys with values are wanted here`},
+		{config: http("url: ftp://a/"), want: `routes[0].http: url: "ftp://a/" does not begin with http:// or https://`},
+		{config: http("url: 'http://a b/'"), want: `url: "http://a b/" is no URL`},
+		{config: http("url: 'http://a/{{b}}'"), want: `url: {{b}} stands for nothing`},
+		{config: http("url: http://a/, method: 'GET IT'"), want: `method: "GET IT" is no method`},
+		{config: http("url: http://a/, headers: {'a b': c}"), want: `headers: "a b" is no name of a header`},
+		{config: http(`url: http://a/, headers: {a: "b\nc"}`), want: `headers: a: has a control character`},
+		{config: http("url: http://a/, headers: {a: '{{b}}'}"), want: `headers: {{b}} stands for nothing`},
+		{config: http("url: http://a/, body: '{{b}}'"), want: `body: {{b}} stands for nothing`},
+		{config: http("url: http://a/, timeout: 0"), want: `timeout: "0" is too little`},
+		{config: http("url: http://a/, success: [2xy]"), want: `success: "2xy" is no status such as 404 or 4xx`},
+		{config: http("url: http://a/, retry: [99]"), want: `retry: "99" is no status`},
+		{config: http("url: http://a/, success: [404], retry: [404]"), want: `404 is in both success and retry`},
+		{config: http("url: http://a/, success: [2xx, 4xx]"), want: `4xx is in both success and permanent`},
+		{config: http("url: http://a/, permanent_errors: [tsl]"), want: `permanent_errors: "tsl" is none of dns, connect, tls, timeout, protocol`},
+		{config: http("url: http://a/, redirects: 51"), want: `redirects: "51" is too much`},
+		{config: http("url: http://a/, version: 3"), want: `version: "3" is none of auto, 1.1, 2`},
+		{config: http("url: http://a/, tls: {cert_file: a}"), want: `tls: cert_file and key_file belong together`},
+		{config: http("url: http://a/, signature: {key_file: /no/key}"), want: `signature: key: /no/key: No such file`},
+		{config: http("url: http://a/, signature: {key: a, header: 'b c'}"), want: `signature: header: "b c" is no name of a header`},
+		{config: http("url: http://a/, targets: {allow: ['a/b']}"), want: `targets: allow: "a/b" is neither a host, nor *.DOMAIN, nor a network`},
+		{config: http("url: http://a/, targets: {deny: [10.0.0.0/33]}"), want: `deny: "10.0.0.0/33" is neither`},
+		{config: http("url: http://a/, targets: {private_addresses: maybe}"), want: `private_addresses: "maybe" is none of auto, allow, deny`},
+		// Workers.
+		{config: "workers: []\n", want: `workers: keys with values are wanted here`},
+		{config: "workers: {' ': {argv: [a]}}\n", want: `the name is blank`},
+		{config: "workers: {a: {}}\n", want: `workers.a: argv is missing`},
+		{config: "workers: {a: {argv: []}}\n", want: `workers.a: argv is empty`},
+		{config: "workers: {a: {argv: [b], size: 0}}\n", want: `workers.a: size: "0" is too little; it can be 1 to 1000`},
+		{config: "workers: {a: {argv: [b], memory_limit: lots}}\n", want: `memory_limit: "lots" is not a size`},
+		{config: "workers: {a: {argv: [b], process: {limits: {cpu: x}}}}\n", want: `workers.a.process: limits: cpu: "x" is not a duration`},
+		{config: route("worker: pyton") + "workers: {python: {argv: [a]}}\n", want: `:3: routes[0].worker: pool: there is no worker pool "pyton"; did you mean "python"?`},
+		{config: route("worker: {pool: a}"), want: `there is no worker pool "a"`},
+		{config: route("worker: {}"), want: `routes[0].worker: pool is missing`},
+		{config: route("worker: a") + "  command: {argv: [b]}\nworkers: {a: {argv: [a]}}\n", want: `worker and command are both given; a route has one handler`},
+		// End-points and scaling.
+		{config: "endpoints: {listen: 9273}\n", want: `endpoints.listen: "9273" is not HOST:PORT`},
+		{flag: "--endpoints-listen=::1:80", want: `--endpoints-listen: endpoints.listen: "::1:80" is not HOST:PORT`},
+		{config: "endpoints: {cert_file: a}\n", want: `endpoints.cert_file: cert_file and key_file belong together`},
+		{config: "endpoints: {token: ''}\n", want: `endpoints.token: is empty`},
+		{config: "endpoints: {body_limit: 1}\n", want: `body_limit: "1" is too little; it can be 1KiB to 1GiB`},
+		{config: "scale: {least: 5, most: 3}\n", want: `scale.least: is more than scale.most`},
+		{config: "scale: {window: 2s, interval: 5s}\n", want: `scale.window: is less than scale.interval`},
+		{config: "scale: {window: 1h, interval: 1s}\n", want: `scale.window: is more than 126 times scale.interval`},
+		{config: "scale: {utilisation: 101}\n", want: `utilisation: "101" is too much; it can be 1 to 100`},
 		// Others.
 		{config: "schedule: {zone: Mars/Olympus}\n", want: `:1: schedule.zone: unknown time zone "Mars/Olympus"`},
 		{flag: "--concurency=1", want: `there is no flag --concurency; did you mean --concurrency?`},
@@ -215,6 +263,7 @@ func TestSampleConfig(t *testing.T) {
 	if output, ok := asynqd(t, sample+"\nconcurrency: 3\n", nil, "--check-config"); !ok {
 		t.Errorf("as it is: %s", output)
 	}
+	sample = strings.ReplaceAll(sample, "/usr/lib/asynqd/eval.so", buildPlugin(t))
 	output, ok := asynqd(t, regexp.MustCompile(`(?m)^#`).ReplaceAllString(sample, ""), nil, "--check-config")
 	if !ok {
 		t.Errorf("uncommented: %s", output)

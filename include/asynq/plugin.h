@@ -1,0 +1,57 @@
+/*
+ * Handlers in a shared object that asynqd loads (see asynqd.conf(5)):
+ *
+ *     #include <asynq/asynq.h>
+ *     #include <asynq/plugin.h>
+ *
+ *     static int evaluate(asynq_job *job, void *arg) { ... }
+ *
+ *     static const asynq_route routes[] = {{.pattern = "eval:", .handler = evaluate}, {0}};
+ *     ASYNQ_PLUGIN(.name = "eval", .routes = routes)
+ *
+ *     cc -shared -fPIC eval.c -o eval.so $(pkg-config --cflags libasynq)
+ *
+ * It is not linked with libasynq: asynqd has all of its functions. In asynqd itself a crash takes everything with it;
+ * with `isolate: true` the handlers run in worker processes, where it costs one attempt.
+ */
+#ifndef ASYNQ_PLUGIN_H
+#define ASYNQ_PLUGIN_H
+
+#include <asynq/server.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Changes when a plug-in that was built before cannot be used any more. It is part of the entry's name. */
+#define ASYNQ_PLUGIN_VERSION 1
+
+typedef struct asynq_plugin {
+    size_t size;       /* these two are set by ASYNQ_PLUGIN */
+    size_t route_size; /* of an asynq_route, as the plug-in knows it */
+    const char *name;  /* for logs */
+    const asynq_route *routes;
+    /*
+     * Called before any handler, with the text `config` of the configuration ("" if there is none). Returns 0, or a
+     * status after filling `error`: then asynqd does not start. May be NULL. Thread: asynqd's main thread.
+     */
+    int (*start)(const char *config, asynq_error *error);
+    /* Called when no handler runs any more. May be NULL. Thread: as above. */
+    void (*stop)(void);
+} asynq_plugin;
+
+/* Defines the plug-in; its arguments are initialisers of an asynq_plugin. In C++ define asynq_plugin_1() by hand. */
+#define ASYNQ_PLUGIN(...)                                                                                              \
+    ASYNQ_API const asynq_plugin *asynq_plugin_1(void);                                                                \
+    ASYNQ_API const asynq_plugin *asynq_plugin_1(void)                                                                 \
+    {                                                                                                                  \
+        static const asynq_plugin plugin = {                                                                           \
+            .size = sizeof(asynq_plugin), .route_size = sizeof(asynq_route), __VA_ARGS__};                             \
+        return &plugin;                                                                                                \
+    }
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,40 @@
+/* Plug-ins: handlers in shared objects, see <asynq/plugin.h>. */
+#ifndef HANDLER_PLUGIN_H
+#define HANDLER_PLUGIN_H
+
+#include "handler/route.h"
+#include "handler/worker_pool.h"
+
+#include <asynq/plugin.h>
+
+typedef struct plugin plugin;
+
+/* What a route says. */
+typedef struct plugin_route {
+    const char *path, *config;
+    bool is_isolated;
+    int64_t size;
+    worker_route worker; /* if it is isolated; made by plugin_add_pools() */
+} plugin_route;
+
+extern const handler_kind handler_plugin;
+
+/* Loads and starts one. Returns NULL with `error` if it cannot be, or is not for this asynqd. */
+plugin *plugin_load(const char *path, const char *config, asynq_error *error);
+/* Stops it. Its code stays, as threads may still be in it. Accepts NULL. */
+void plugin_stop(plugin *p);
+/* Its routes. */
+asynq_mux *plugin_mux(const plugin *p);
+const char *plugin_name(const plugin *p);
+
+/* Adds a pool of worker processes for each isolated plug-in of the routes. False: out of memory. */
+bool plugin_add_pools(const route_list *routes, worker_list *workers, arena *memory);
+
+/* ---- plugin_host.c: the worker process of an isolated plug-in ---- */
+
+#define PLUGIN_HOST_FLAG "--run-plugin"
+
+/* Runs tasks for asynqd until it is told to end. Returns the exit status of the program. */
+int plugin_host_run(const char *path, const char *config);
+
+#endif

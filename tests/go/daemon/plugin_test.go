@@ -1,0 +1,139 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	. "github.com/hibiken/asynq/libasynq-tests/harness"
+)
+
+// buildPlugin compiles the tests' plug-in, as its author would.
+func buildPlugin(t testing.TB, flags ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "plugin.so")
+	words := append([]string{"-shared", "-fPIC", "-Wall", "-Wno-unused", "-Wno-override-init", "-I", "../../../include", "-o", path,
+		"../../plugins/plugin.c"}, flags...)
+	if output, err := exec.Command("gcc", words...).CombinedOutput(); err != nil {
+		t.Fatalf("gcc: %v\n%s", err, output)
+	}
+	return path
+}
+
+// TestPlugin: handlers from a shared object run in asynqd's threads and in processes alike.
+func TestPlugin(t *testing.T) {
+	t.Parallel()
+	path := buildPlugin(t)
+	for _, isolated := range []string{"false", "true"} {
+		t.Run("isolate: "+isolated, func(t *testing.T) {
+			t.Parallel()
+			r := StartRedis(t)
+			d := StartDaemon(t, `
+redis: `+r.URI()+`
+concurrency: 20
+routes:
+  - {type: "p:", plugin: {path: `+path+`, config: "some text", isolate: `+isolated+`, size: 2}}
+  - {type: "p:fail:slowly", plugin: {path: `+path+`, config: "some text", isolate: `+isolated+`}, retry: {policy: constant, delay: 500s}}
+`)
+			for i, test := range []struct{ taskType, payload, outcome, result, failure string }{
+				{"p:echo", "\x00binary\xff", "completed", "\x00binary\xff", ""},
+				{"p:later", "", "completed", "later", ""},
+				{"p:fail", "", "retried", "", "no such thing"},
+				{"p:fail", "skip", "archived", "", "never"},
+				{"p:fail", "revoke", "revoked", "", "not wanted"},
+				{"p:fail", "snooze", "put off", "", "asleep"},
+				{"p:unheard-of", "", "retried", "", `handler not found for task "p:unheard-of"`},
+			} {
+				id := fmt.Sprint("task-", i)
+				enqueue(t, r, id, test.taskType, test.payload, asynq.MaxRetry(7))
+				line := d.Attempt(id, 1)
+				if text, _ := line["error"].(string); line["outcome"] != test.outcome || text != test.failure {
+					t.Errorf("%s: %v", id, line)
+				}
+				if test.outcome == "completed" {
+					if got := string(settled(t, r, d, id).Result); got != test.result {
+						t.Errorf("%s: result %q", id, got)
+					}
+				}
+			}
+			enqueueTask(t, r, "describe", asynq.NewTaskWithHeaders("p:describe", nil, map[string]string{"who": "me"}), asynq.MaxRetry(7))
+			got := string(settled(t, r, d, "describe").Result)
+			if want := "describe p:describe default 0 7 me some text argument "; !strings.HasPrefix(got, want) ||
+				(isolated == "true") == strings.HasSuffix(got, fmt.Sprint(" ", d.Pid())) {
+				t.Errorf("%q in %d", got, d.Pid())
+			}
+			for id, seconds := range map[string]float64{"p:fail": 77, "p:fail:slowly": 500} {
+				payload := map[string]string{"p:fail": "later"}[id]
+				enqueue(t, r, id, id, payload, asynq.MaxRetry(7))
+				if pause := d.Attempt(id, 1)["next_in_ms"].(float64) / 1000; pause < seconds-2 || pause > seconds {
+					t.Errorf("%s: again in %v s", id, pause)
+				}
+			}
+			file := filepath.Join(d.Dir, "wait")
+			enqueue(t, r, "wait", "p:wait", file)
+			content := func(want string) {
+				t.Helper()
+				Eventually(t, 20*time.Second, "the handler to be "+want, func() bool { text, _ := os.ReadFile(file); return string(text) == want })
+			}
+			content("waiting")
+			inspector := asynq.NewInspector(r.Opt())
+			defer inspector.Close()
+			if err := inspector.CancelProcessing("wait"); err != nil {
+				t.Fatal(err)
+			}
+			content("cancelled")
+			if isolated == "true" {
+				enqueue(t, r, "crash", "p:crash", "", asynq.MaxRetry(7))
+				line := d.Attempt("crash", 1)
+				if text, _ := line["error"].(string); line["outcome"] != "retried" ||
+					!strings.HasSuffix(text, ": killed by signal 11 (Segmentation fault): about to crash") {
+					t.Errorf("%v", line)
+				}
+				enqueue(t, r, "after", "p:echo", "x")
+				settled(t, r, d, "after")
+			}
+			d.End()
+			if !strings.Contains(d.Text(), "stopped") {
+				t.Errorf("the plug-in was not stopped: %s", d.Text())
+			}
+			IsWell(t, r)
+		})
+	}
+}
+
+// TestPluginMistakes: what does not fit is told with file, line and reason.
+func TestPluginMistakes(t *testing.T) {
+	t.Parallel()
+	garbage := filepath.Join(t.TempDir(), "garbage.so")
+	if err := os.WriteFile(garbage, []byte("no object"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ path, want string }{
+		{"/no/such.so", "/no/such.so: cannot open shared object file: No such file or directory"},
+		{garbage, "garbage.so: file too short"},
+		{buildPlugin(t, "-DWRONG_ENTRY"), "plugin.so: is no plug-in of asynqd, as it has no asynq_plugin_1"},
+		{buildPlugin(t, "-DWRONG_VERSION"), "plugin.so: is a plug-in of version 7; this asynqd takes version 1"},
+		{buildPlugin(t, "-DWRONG_SIZE"), "plugin.so: was built with other headers of libasynq than this asynqd"},
+		{buildPlugin(t, "-DWRONG_SYMBOL"), "plugin.so: undefined symbol: missing_function"},
+	} {
+		output, ok := asynqd(t, "routes:\n- type: t\n  plugin: "+test.path+"\n", nil, "--check-config")
+		if ok || !strings.Contains(output, ":3: routes[0].plugin: path: ") && !strings.Contains(output, ":2: routes[0].plugin: path: ") ||
+			!strings.Contains(output, test.want) {
+			t.Errorf("%s: %s", test.want, output)
+		}
+	}
+	refusing := "redis: unix:///none\nroutes: [{type: t, plugin: {path: " + buildPlugin(t) + ", config: refuse}}]\n"
+	path := filepath.Join(t.TempDir(), "asynqd.yaml")
+	if err := os.WriteFile(path, []byte(refusing), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	output, err := DaemonCommand("--config", path, "--endpoints-listen", "").CombinedOutput()
+	if err == nil || !strings.Contains(string(output), "plugin.so: it does not want to") {
+		t.Errorf("%v: %s", err, output)
+	}
+}
