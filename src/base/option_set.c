@@ -161,7 +161,8 @@ bool option_set_read_file(option_set *o, const char *path)
     int status = settings_open(&o->file, path, NULL, &error);
     if (!status) {
         settings_on_stored(o->file, note_stored, o);
-        status = settings_read_mapping(o->file, settings_root(o->file), o->table, target_of(o), &error);
+        if (settings_root(o->file)) /* a file of comments leaves all as it is */
+            status = settings_read_mapping(o->file, settings_root(o->file), o->table, target_of(o), &error);
     }
     const char *all = o->file ? settings_complaints(o->file) : NULL;
     if (all)

@@ -120,14 +120,12 @@ static int read_bytes(settings *file, struct stat *state, asynq_error *error)
     return ASYNQ_OK;
 }
 
-/* The first thing that libfyaml found wrong. */
+/* The first thing that libfyaml found wrong; without one, there is nothing in the file but comments. */
 static int complain_of_syntax(settings *file, asynq_error *error)
 {
     void *iterator = NULL;
     struct fy_diag_error *found = fy_diag_errors_iterate(file->diagnosis, &iterator);
-    if (found)
-        return error_set(error, ASYNQ_E_INVALID, "%s:%d: %s", file->path, found->line, found->msg);
-    return error_set(error, ASYNQ_E_INVALID, "%s: is empty", file->path);
+    return found ? error_set(error, ASYNQ_E_INVALID, "%s:%d: %s", file->path, found->line, found->msg) : ASYNQ_OK;
 }
 
 static void say_nothing(struct fy_diag *diagnosis, void *arg, const char *text, size_t length)

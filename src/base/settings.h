@@ -15,8 +15,8 @@ typedef struct fy_node settings_node;
 
 /*
  * Reads a file of at most 16 MB. `state` (may be NULL) receives what fstat() tells about it. Returns 0,
- * ASYNQ_E_NOT_FOUND (there is no such file), ASYNQ_E_SYSTEM (it cannot be read), ASYNQ_E_INVALID (is empty, or no
- * YAML), or ASYNQ_E_NO_MEMORY.
+ * ASYNQ_E_NOT_FOUND (there is no such file), ASYNQ_E_SYSTEM (it cannot be read), ASYNQ_E_INVALID (no YAML), or
+ * ASYNQ_E_NO_MEMORY.
  */
 ASYNQ_MUST_CHECK int settings_open(settings **made, const char *path, struct stat *state, asynq_error *error);
 /* The same for a text that stands somewhere else; complaints begin with `place` instead of a path. */
@@ -24,6 +24,7 @@ ASYNQ_MUST_CHECK int settings_open_text(settings **made, const char *place, cons
 /* Accepts NULL. */
 void settings_free(settings *file);
 
+/* NULL: there is nothing in it, or comments only. */
 settings_node *settings_root(const settings *file);
 /* Counted from 1; 0: nobody knows. */
 int settings_line(settings_node *node);

@@ -132,7 +132,8 @@ static int read_entries(settings *file, asynq_periodic_list *list, asynq_error *
     reading own = {.list = list};
     arena_init(&own.memory, 0);
     list->log = NULL; /* the error says it */
-    int status = settings_read_mapping(file, settings_root(file), file_table, &own, error);
+    int status = settings_root(file) ? settings_read_mapping(file, settings_root(file), file_table, &own, error)
+                                     : settings_complain(file, NULL, error, "is empty");
     settings_enter(file, "entries");
     if (!status)
         status = settings_read_list(file, own.entries, read_entry, &own, error);

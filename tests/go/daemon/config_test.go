@@ -260,8 +260,10 @@ func TestSampleConfig(t *testing.T) {
 	if !ok || !strings.Contains(sample, "#concurrency: 50\n") {
 		t.Fatal(sample)
 	}
-	if output, ok := asynqd(t, sample+"\nconcurrency: 3\n", nil, "--check-config"); !ok {
-		t.Errorf("as it is: %s", output)
+	for _, more := range []string{"", "concurrency: 3\n"} {
+		if output, ok := asynqd(t, sample+more, nil, "--check-config"); !ok {
+			t.Errorf("as it is, with %q: %s", more, output)
+		}
 	}
 	sample = strings.ReplaceAll(sample, "/usr/lib/asynqd/eval.so", buildPlugin(t))
 	output, ok := asynqd(t, regexp.MustCompile(`(?m)^#`).ReplaceAllString(sample, ""), nil, "--check-config")
