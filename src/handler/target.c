@@ -7,7 +7,9 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const private_names[] = {
@@ -101,17 +103,28 @@ static const char *const private_networks[] = {
     "fc00::/7",       "fe80::/10",    "fec0::/10",      "ff00::/8",
 };
 
+enum { PRIVATE_COUNT = sizeof private_networks / sizeof *private_networks };
+
+/* Read once, as each request asks. */
+static target_network private_ranges[PRIVATE_COUNT];
+
+static void read_private_ranges(void)
+{
+    for (size_t i = 0; i < PRIVATE_COUNT; i++)
+        if (!read_network(private_networks[i], &private_ranges[i]))
+            abort(); /* the table above is wrong */
+}
+
 bool target_is_private(const struct sockaddr *address)
 {
-    enum { COUNT = sizeof private_networks / sizeof *private_networks };
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     unsigned char bytes[16];
     if (!as_bytes(address, bytes))
         return true; /* neither IPv4 nor IPv6: not the Internet */
-    for (size_t i = 0; i < COUNT; i++) {
-        target_network network;
-        if (read_network(private_networks[i], &network) && is_in(bytes, &network))
+    pthread_once(&once, read_private_ranges);
+    for (size_t i = 0; i < PRIVATE_COUNT; i++)
+        if (is_in(bytes, &private_ranges[i]))
             return true;
-    }
     return false;
 }
 
