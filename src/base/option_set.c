@@ -1,9 +1,10 @@
-/* See options.h. */
+/* See option_set.h. */
 #include "base/option_set.h"
 
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/nearest.h"
+#include "base/text.h"
 
 #include <ctype.h>
 #include <fnmatch.h>
@@ -195,14 +196,6 @@ void option_set_variable(const char *prefix, const char *path, char *text)
     convert(path, '_', true, text + length, MOST_NAME - length);
 }
 
-static bool is_word_of(const char *words, const char *word, size_t length)
-{
-    for (const char *at = words; at && *at; at += strcspn(at, " "), at += *at == ' ')
-        if (strcspn(at, " ") == length && strncmp(at, word, length) == 0)
-            return true;
-    return false;
-}
-
 /* What a word names, by the names that each option has for that source. `is_file`: NAME_FILE of a secret. */
 typedef bool (*is_name_of)(const option_set *o, const option *item, const char *word, size_t length);
 
@@ -211,7 +204,7 @@ static bool is_variable_of(const option_set *o, const option *item, const char *
     char name[MOST_NAME];
     option_set_variable(o->prefix, item->path, name);
     return (strlen(name) == length && strncmp(name, word, length) == 0) ||
-           is_word_of(item->row->variables, word, length);
+           text_has_word(item->row->variables, word, length);
 }
 
 static bool is_flag_of(const option_set *o, const option *item, const char *word, size_t length)

@@ -237,11 +237,6 @@ void settings_on_stored(settings *file, settings_stored_cb stored, void *arg)
 
 /* ---- values ---- */
 
-bool settings_is_mapping(settings_node *node)
-{
-    return fy_node_is_mapping(node);
-}
-
 const char *settings_text(settings_node *node, size_t *length)
 {
     size_t own;

@@ -56,7 +56,6 @@ ASYNQ_MUST_CHECK int settings_next_pair(settings *file, settings_node *mapping, 
 ASYNQ_MUST_CHECK int settings_next_text(settings *file, settings_node *mapping, void **iterator, const char **key,
                                         const char **value, asynq_error *error);
 
-bool settings_is_mapping(settings_node *node);
 /* A scalar as it is written; NULL if the node is none. Lives as long as the settings. */
 const char *settings_text(settings_node *node, size_t *length);
 /* Appends the node as JSON. */

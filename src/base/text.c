@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Decodes one character; its length in bytes, or 0 if the bytes are not well-formed. */
 static size_t utf8_decode(const unsigned char *at, size_t left, uint32_t *character)
@@ -101,6 +102,14 @@ size_t text_cut(const char *text, size_t length, size_t limit)
     while (limit && ((unsigned char)text[limit] & 0xc0) == 0x80)
         limit--;
     return limit;
+}
+
+bool text_has_word(const char *words, const char *word, size_t length)
+{
+    for (const char *at = words; at && *at; at += strcspn(at, " "), at += *at == ' ')
+        if (strcspn(at, " ") == length && strncmp(at, word, length) == 0)
+            return true;
+    return false;
 }
 
 void text_make_utf8(char *text, size_t length)

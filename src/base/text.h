@@ -21,6 +21,9 @@ size_t text_cut(const char *text, size_t length, size_t limit);
 /* Reads a whole number from 0 on. False: the text is none, or too large. */
 bool text_read_number(const char *text, int64_t *number);
 
+/* True if the word is one of `words`, which are separated by spaces; NULL has none. */
+bool text_has_word(const char *words, const char *word, size_t length);
+
 /* Replaces every byte that is not part of well-formed UTF-8 with '?', in place. */
 void text_make_utf8(char *text, size_t length);
 

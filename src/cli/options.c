@@ -193,20 +193,11 @@ static int parse_flag(cli_run *cli, char **words, int count, int *at)
 
 /* ---- commands ---- */
 
-static bool is_word_of(const char *words, const char *word)
-{
-    size_t length = strlen(word);
-    for (const char *at = words; at && *at; at += strcspn(at, " "), at += *at == ' ')
-        if (strcspn(at, " ") == length && strncmp(at, word, length) == 0)
-            return true;
-    return false;
-}
-
 static const cli_command *find_command(const char *noun, const char *verb)
 {
     for (const cli_command *command = cli_commands; command->verb; command++) {
         bool fits_noun = command->noun ? noun && strcmp(command->noun, noun) == 0 : !noun;
-        if (fits_noun && (strcmp(command->verb, verb) == 0 || is_word_of(command->aliases, verb)))
+        if (fits_noun && (strcmp(command->verb, verb) == 0 || text_has_word(command->aliases, verb, strlen(verb))))
             return command;
     }
     return NULL;

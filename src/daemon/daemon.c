@@ -35,7 +35,6 @@ typedef struct loaded_plugin {
 
 struct asynqd {
     config *config;
-    const config_sources *sources;
     loop *loop;
     logger logger;
     log_source own_source, server_source, scheduler_source;
@@ -361,13 +360,12 @@ static void log_ready(asynqd *d)
     service_ready(&d->service, status);
 }
 
-static asynqd *daemon_new(config *c, const config_sources *sources)
+static asynqd *daemon_new(config *c)
 {
     asynqd *d = mem_calloc(1, sizeof *d);
     if (!d)
         return NULL;
     d->config = c;
-    d->sources = sources;
     d->signal_fd = d->stopped.fd = -1;
     logger_init(&d->logger, c->log.format, c->log.output, config_log_level(c));
     d->own_source = (log_source){&d->logger, ""};
@@ -406,9 +404,9 @@ static void daemon_free(asynqd *d)
     mem_free(d);
 }
 
-int daemon_run(config *c, const config_sources *sources)
+int daemon_run(config *c)
 {
-    asynqd *d = daemon_new(c, sources);
+    asynqd *d = daemon_new(c);
     asynq_error error = {0};
     int status = d ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
     if (!d) {

@@ -13,6 +13,6 @@
 typedef struct asynqd asynqd;
 
 /* Runs until it is told to end. Takes over the configuration. Returns the exit status of the program. */
-int daemon_run(config *c, const config_sources *sources);
+int daemon_run(config *c);
 
 #endif

@@ -12,7 +12,6 @@
 #include "handler/http_client.h"
 #include "metrics/endpoint.h"
 
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -195,7 +194,6 @@ static int listen_as_told(endpoints *e, asynq_error *error)
 {
     const config *c = e->options.config;
     e->server = endpoint_start(&(endpoint_options){.loop = e->options.loop,
-                                                   .log = e->options.log,
                                                    .listen = c->endpoints.listen,
                                                    .socket = service_socket(),
                                                    .token = c->endpoints.token,

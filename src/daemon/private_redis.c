@@ -49,23 +49,18 @@ struct private_redis {
     asynq_error failure;
 };
 
-static void start_server(void *arg);
-
 /* Its last line is the reason if it ends at once. */
+static void server_line(void *arg, const char *line, size_t length)
+{
+    private_redis *redis = arg;
+    snprintf(redis->last_line, sizeof redis->last_line, "%.*s", (int)length, line);
+    log_debug(redis->options.log, "redis-server: %s", redis->last_line);
+}
+
 static void server_output(void *arg, int stream, const char *data, size_t length)
 {
     (void)stream;
-    private_redis *redis = arg;
-    while (length) {
-        const char *end = memchr(data, '\n', length);
-        size_t line = end ? (size_t)(end - data) : length;
-        if (line)
-            snprintf(redis->last_line, sizeof redis->last_line, "%.*s", (int)line, data);
-        if (line)
-            log_debug(redis->options.log, "redis-server: %s", redis->last_line);
-        data += line + (end != NULL);
-        length -= line + (end != NULL);
-    }
+    child_each_line(data, length, server_line, arg);
 }
 
 static void server_ended(void *arg, const child_end *end)
@@ -101,11 +96,10 @@ static void start_server(void *arg)
 {
     private_redis *redis = arg;
     asynq_error error;
-    char port[16], path[64];
+    char port[16];
     snprintf(port, sizeof port, "%d", redis->options.port);
-    snprintf(path, sizeof path, "redis.sock"); /* in its working directory */
     const char *const argv[] = {redis->program, "--port",           port,       "--bind", "127.0.0.1", "--unixsocket",
-                                path,           "--unixsocketperm", "700",      "--dir",  ".",         "--appendonly",
+                                "redis.sock",   "--unixsocketperm", "700",      "--dir",  ".",         "--appendonly",
                                 "yes",          "--appendfsync",    "everysec", "--save", "",          "--daemonize",
                                 "no",           "--loglevel",       "notice",   NULL};
     const char *variable = getenv("PATH");

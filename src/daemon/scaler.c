@@ -10,7 +10,6 @@
 
 struct scaler {
     observer_question question;
-    loop *loop;
     observer *observer;
     const config *config;
     size_t queues;
@@ -127,7 +126,6 @@ scaler *scaler_new(loop *l, observer *o, const config *c)
     if (!s)
         return NULL;
     s->question = (observer_question){.ask = look, .done = looked};
-    s->loop = l;
     s->observer = o;
     s->config = c;
     s->queues = c->queues.count < SCALE_MOST_QUEUES ? c->queues.count : SCALE_MOST_QUEUES;

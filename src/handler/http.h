@@ -56,7 +56,7 @@ typedef struct http_exchange {
     bool is_cut;    /* the result */
     buf refusal;    /* why the target is refused; empty: it is not */
     char problem[CURL_ERROR_SIZE];
-    int64_t started_at_ms, limit_ms;
+    int64_t limit_ms;
 } http_exchange;
 
 /* ---- http_request.c ---- */

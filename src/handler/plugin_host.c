@@ -69,17 +69,17 @@ static void send_frame(plugin_host *host, const frame *f)
 
 static frame describe_end(const plugin_host *host, const asynq_job *job)
 {
-    static const frame_failure failures[] = {[ASYNQ_FAILED] = FAILURE_RETRY,
-                                             [ASYNQ_SKIP_RETRY] = FAILURE_PERMANENT,
-                                             [ASYNQ_REVOKED] = FAILURE_REVOKE,
-                                             [ASYNQ_SNOOZED] = FAILURE_SNOOZE};
-    bool is_known = job->outcome == ASYNQ_SKIP_RETRY || job->outcome == ASYNQ_REVOKED || job->outcome == ASYNQ_SNOOZED;
+    /* Any other outcome counts as ASYNQ_FAILED, as in a server. */
+    frame_failure failure = job->outcome == ASYNQ_SKIP_RETRY ? FAILURE_PERMANENT
+                            : job->outcome == ASYNQ_REVOKED  ? FAILURE_REVOKE
+                            : job->outcome == ASYNQ_SNOOZED  ? FAILURE_SNOOZE
+                                                             : FAILURE_RETRY;
     if (job->outcome == ASYNQ_DONE)
         return (frame){
             .type = FRAME_RESULT, .call = host->call, .result = {job->result.data, job->result.length}, .progress = -1};
     return (frame){.type = FRAME_ERROR,
                    .call = host->call,
-                   .failure = is_known ? (int)failures[job->outcome] : FAILURE_RETRY,
+                   .failure = failure,
                    .retry_in_ms = job->retry_in_ms == ASYNQ_NONE ? 0 : job->retry_in_ms,
                    .text = job->error_text.data ? (bytes){job->error_text.data, job->error_text.length}
                                                 : bytes_of("the handler failed and gave no reason"),

@@ -17,7 +17,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
-enum { READ_BYTES = 65536, LOOK_PERIOD_MS = 1000 };
+enum { READ_BYTES = 65536, LOOK_PERIOD_MS = 1000, MOST_LINE = 1000 };
 
 /* ---- ending tasks ---- */
 
@@ -311,21 +311,29 @@ static void process_ended(void *arg, const child_end *end)
     process->events.gone(process, has_started ? NULL : reason, process->events.arg);
 }
 
+static void log_line(worker_process *process, const char *stream, const char *line, size_t length)
+{
+    log_info(process->host->log, "worker %s.%d %s: %.*s", process->options->name, process->number, stream,
+             (int)(length < MOST_LINE ? length : MOST_LINE), line);
+}
+
+static void stdout_line(void *arg, const char *line, size_t length)
+{
+    log_line(arg, "stdout", line, length);
+}
+
+static void stderr_line(void *arg, const char *line, size_t length)
+{
+    log_line(arg, "stderr", line, length);
+}
+
 /* What it prints is for the log; the end of it for its tasks, should it crash. */
 static void process_output(void *arg, int stream, const char *data, size_t length)
 {
     worker_process *process = arg;
     if (stream == 2)
         text_tail_add(&process->error, data, length);
-    while (length) {
-        const char *end = memchr(data, '\n', length);
-        size_t line = end ? (size_t)(end - data) : length;
-        if (line)
-            log_info(process->host->log, "worker %s.%d %s: %.*s", process->options->name, process->number,
-                     stream == 2 ? "stderr" : "stdout", (int)(line < 1000 ? line : 1000), data);
-        data += line + (end != NULL);
-        length -= line + (end != NULL);
-    }
+    child_each_line(data, length, stream == 2 ? stderr_line : stdout_line, process);
 }
 
 /* ---- once a second ---- */

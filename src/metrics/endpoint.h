@@ -6,7 +6,6 @@
 #define METRICS_ENDPOINT_H
 
 #include "base/bytes.h"
-#include "base/log.h"
 #include "redis/loop.h"
 
 #include <asynq/error.h>
@@ -30,7 +29,6 @@ typedef struct endpoint_route {
 
 typedef struct endpoint_options {
     loop *loop;
-    log_sink *log;
     const char *listen;               /* "127.0.0.1:9273", "[::1]:9273"; port 0: any that is free */
     int socket;                       /* a listening socket instead, which is closed at the end; below 0: none */
     const char *token;                /* NULL: none */
