@@ -192,7 +192,7 @@ func pausedHolderTries(t *testing.T) bool {
 	defer other.Kill()
 	time.Sleep(2 * time.Second)
 	before := count()
-	Eventually(t, 30*time.Second, "the other one to take over", func() bool { return count() >= before+fleetEntries*5 })
+	Eventually(t, 30*time.Second, "the other one to take over", func() bool { return count() > before })
 	paused.Signal(syscall.SIGCONT)
 	before = count()
 	Eventually(t, 20*time.Second, "more ticks", func() bool { return count() >= before+fleetEntries*3 })
