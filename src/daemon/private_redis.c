@@ -5,6 +5,7 @@
 #include "daemon/private_redis.h"
 
 #include "base/alloc.h"
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "handler/child.h"
@@ -87,9 +88,7 @@ static void server_ended(void *arg, const child_end *end)
               end->failure ? end->failure : child_describe_end(end, how), redis->last_line,
               (double)redis->pause_ms / MS_PER_SECOND);
     loop_timer_set(&redis->again, redis->pause_ms);
-    redis->pause_ms = redis->pause_ms ? 2 * redis->pause_ms : SHORTEST_PAUSE_MS;
-    if (redis->pause_ms > LONGEST_PAUSE_MS)
-        redis->pause_ms = LONGEST_PAUSE_MS;
+    redis->pause_ms = backoff_next_ms(redis->pause_ms, SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS);
 }
 
 static void start_server(void *arg)

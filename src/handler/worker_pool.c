@@ -2,6 +2,7 @@
 #include "handler/worker_pool.h"
 
 #include "base/alloc.h"
+#include "base/backoff.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "handler/route.h"
@@ -148,9 +149,7 @@ static void process_has_room(worker_process *process, void *arg)
 
 static void start_again_later(worker_pool *pool, const char *reason)
 {
-    pool->pause_ms = pool->pause_ms ? 2 * pool->pause_ms : SHORTEST_PAUSE_MS;
-    if (pool->pause_ms > LONGEST_PAUSE_MS)
-        pool->pause_ms = LONGEST_PAUSE_MS;
+    pool->pause_ms = backoff_next_ms(pool->pause_ms, SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS);
     snprintf(pool->failure, sizeof pool->failure, "worker pool %s cannot start a process: %s", pool->options->name,
              reason);
     log_error(pool->owner->host->log, "%s; again in %.1f s", pool->failure, (double)pool->pause_ms / 1000);

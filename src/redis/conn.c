@@ -7,6 +7,7 @@
 #include "redis/conn.h"
 
 #include "base/alloc.h"
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "redis/command.h"
@@ -807,9 +808,7 @@ static void conn_close_socket(redis_conn *conn)
 
 static int64_t next_pause_ms(redis_conn *conn)
 {
-    conn->pause_ms = conn->pause_ms ? conn->pause_ms * 2 : CONN_FIRST_PAUSE_MS;
-    if (conn->pause_ms > CONN_LONGEST_PAUSE_MS)
-        conn->pause_ms = CONN_LONGEST_PAUSE_MS;
+    conn->pause_ms = backoff_next_ms(conn->pause_ms, CONN_FIRST_PAUSE_MS, CONN_LONGEST_PAUSE_MS);
     uint32_t random;
     evutil_secure_rng_get_bytes(&random, sizeof random);
     return conn->pause_ms / 2 + random % (conn->pause_ms / 2 + 1);
