@@ -3,6 +3,8 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 static _Atomic int64_t clock_shift;
@@ -47,4 +49,30 @@ void clock_utc_date(int64_t at_ns, char *text)
     struct tm parts;
     gmtime_r(&seconds, &parts);
     strftime(text, 11, "%Y-%m-%d", &parts);
+}
+
+bool clock_read_time(const char *text, int64_t *at_ms)
+{
+    struct tm parts = {0};
+    int64_t ms = 0;
+    const char *rest = strptime(text, "%Y-%m-%d", &parts);
+    if (rest && (*rest == 'T' || *rest == 't' || *rest == ' '))
+        rest = strptime(rest + 1, "%H:%M:%S", &parts);
+    else
+        return false;
+    if (rest && *rest == '.') {
+        ms = (int64_t)(strtod(rest, NULL) * MS_PER_SECOND);
+        rest += 1 + strspn(rest + 1, "0123456789");
+    }
+    if (!rest)
+        return false;
+    bool is_utc = strcmp(rest, "Z") == 0 || strcmp(rest, "z") == 0;
+    if (!is_utc && *rest != '+' && *rest != '-')
+        return false;
+    rest = is_utc ? "" : strptime(rest, "%z", &parts);
+    if (!rest || *rest)
+        return false;
+    long offset = is_utc ? 0 : parts.tm_gmtoff;
+    *at_ms = ((int64_t)timegm(&parts) - offset) * MS_PER_SECOND + ms;
+    return true;
 }

@@ -5,6 +5,7 @@
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define NS_PER_MS INT64_C(1000000)
@@ -23,6 +24,9 @@ int64_t floor_div(int64_t value, int64_t divisor);
 /* For tests: adds to every later reading of the wall clock; the second form stops it at a moment (0: runs again). */
 void clock_shift_ns(int64_t shift_ns);
 void clock_freeze_ns(int64_t at_ns);
+
+/* Reads "2006-01-02T15:04:05Z" (RFC 3339), with a fraction of a second or an offset such as +01:00. Unix ms. */
+bool clock_read_time(const char *text, int64_t *at_ms);
 
 /* "2006-01-02", the UTC date of a moment. `text` holds at least 11 bytes. */
 void clock_utc_date(int64_t at_ns, char *text);

@@ -14,32 +14,18 @@
 
 /* ---- values ---- */
 
-/* "2026-01-02T15:04:05Z", with an offset instead of Z, or with a space instead of T; without either: local time. */
+/* RFC 3339; or without an offset, or with a date alone: local time. */
 static bool read_calendar(const char *text, int64_t *at_ms)
 {
     struct tm parts = {.tm_isdst = -1};
+    if (clock_read_time(text, at_ms))
+        return true;
     const char *rest = strptime(text, "%Y-%m-%d", &parts);
     if (rest && (*rest == 'T' || *rest == ' '))
         rest = strptime(rest + 1, "%H:%M:%S", &parts);
-    if (!rest)
+    if (!rest || *rest)
         return false;
-    if (!*rest) {
-        *at_ms = (int64_t)mktime(&parts) * 1000;
-        return true;
-    }
-    int64_t ms = 0;
-    if (*rest == '.') { /* a fraction of a second */
-        ms = (int64_t)(strtod(rest, NULL) * 1000);
-        rest += 1 + strspn(rest + 1, "0123456789");
-    }
-    long offset = 0;
-    if (strcmp(rest, "Z") != 0) {
-        rest = strptime(rest, "%z", &parts);
-        if (!rest || *rest)
-            return false;
-        offset = parts.tm_gmtoff;
-    }
-    *at_ms = ((int64_t)timegm(&parts) - offset) * 1000 + ms;
+    *at_ms = (int64_t)mktime(&parts) * MS_PER_SECOND;
     return true;
 }
 

@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { MOST_TASKS = 1000, MOST_HEADERS = 100 };
 
@@ -215,29 +214,6 @@ static const char *const other_members[] = {"payload", "payload_base64", "header
 
 enum { MEMBERS = sizeof members / sizeof *members, OTHERS = sizeof other_members / sizeof *other_members };
 
-/* "2026-01-02T15:04:05Z", with a fraction or an offset. */
-static bool read_time(const char *text, int64_t *at_ms)
-{
-    struct tm parts = {0};
-    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &parts);
-    int64_t ms = 0;
-    if (rest && *rest == '.') {
-        ms = (int64_t)(strtod(rest, NULL) * 1000);
-        rest += 1 + strspn(rest + 1, "0123456789");
-    }
-    long offset = 0;
-    if (!rest)
-        return false;
-    if (strcmp(rest, "Z") != 0) {
-        rest = strptime(rest, "%z", &parts);
-        if (!rest || *rest)
-            return false;
-        offset = parts.tm_gmtoff;
-    }
-    *at_ms = ((int64_t)timegm(&parts) - offset) * 1000 + ms;
-    return *at_ms > 0;
-}
-
 static bool read_member(const member *row, json_t *value, asynq_task *task, asynq_error *error)
 {
     void *place = (char *)task + row->offset;
@@ -261,7 +237,7 @@ static bool read_member(const member *row, json_t *value, asynq_task *task, asyn
             return error_set(error, ASYNQ_E_INVALID, "%s: is neither seconds nor " DURATION_FORM, row->name), false;
         break;
     case MEMBER_TIME:
-        if (!text || !read_time(text, &number))
+        if (!text || !clock_read_time(text, &number) || number <= 0)
             return error_set(error, ASYNQ_E_INVALID, "%s: is no time such as 2026-01-02T15:04:05Z", row->name), false;
     }
     number = !number && row->zero_is_none ? ASYNQ_NONE : number;
