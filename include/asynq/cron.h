@@ -5,9 +5,11 @@
  *     CRON_TZ=Europe/Berlin 0 3 * * *    the same in a zone
  *     @daily                             or @hourly, @weekly, @monthly, @yearly
  *     @every 1h30m                       each so long
+ *     @at 2006-01-02T15:04:05Z           once; RFC 3339
  *
- * The grammar is Asynq's (that of robfig/cron v3). Each field is "*" or "?", a number or name, a range "1-5", any of
- * them with a step "/15", or several joined by commas. If both days are restricted, one that meets either will do.
+ * The grammar is Asynq's (that of robfig/cron v3), and "@at", which Go does not know. Each field is "*" or "?", a
+ * number or name, a range "1-5", any of them with a step "/15", or several joined by commas. If both days are
+ * restricted, one that meets either will do.
  */
 #ifndef ASYNQ_CRON_H
 #define ASYNQ_CRON_H
@@ -36,7 +38,8 @@ ASYNQ_API const char *asynq_cron_zone(const asynq_cron *cron);
 /*
  * The first time after `after_ms`, both Unix time in ms: for fields the earliest second that matches in the zone, so
  * that a time skipped by the change to summer time is left out and a repeated one comes twice; for "@every" the whole
- * second of `after_ms` plus the interval. ASYNQ_NONE if there is none in the next five calendar years. Thread: any.
+ * second of `after_ms` plus the interval. ASYNQ_NONE if there is none in the next five calendar years, or no more.
+ * Thread: any.
  */
 ASYNQ_API int64_t asynq_cron_next_ms(const asynq_cron *cron, int64_t after_ms);
 

@@ -227,17 +227,28 @@ static bool read_duration(const char *text, double *ns)
     return true;
 }
 
+static int read_moment(asynq_cron *cron, const char *text, asynq_error *error)
+{
+    int64_t at_ms;
+    if (!clock_read_time(text, &at_ms) || at_ms < MS_PER_SECOND)
+        return error_set(error, ASYNQ_E_INVALID, "\"@at %.100s\": times look like 2006-01-02T15:04:05Z", text);
+    cron->at_s = at_ms / MS_PER_SECOND;
+    return ASYNQ_OK;
+}
+
 static int read_descriptor(asynq_cron *cron, const char *text, asynq_error *error)
 {
-    static const char every[] = "@every ";
+    static const char every[] = "@every ", at[] = "@at ";
     double ns;
     for (size_t i = 0; i < sizeof descriptors / sizeof *descriptors; i++)
         if (strcmp(text, descriptors[i].name) == 0)
             return read_fields(cron, descriptors[i].fields, error);
+    if (strncmp(text, at, strlen(at)) == 0)
+        return read_moment(cron, text + strlen(at), error);
     if (strncmp(text, every, strlen(every)) != 0)
         return error_set(error, ASYNQ_E_INVALID,
-                         "unknown descriptor \"%.100s\"; there are @yearly, @monthly, @weekly, @daily, @hourly and "
-                         "@every DURATION",
+                         "unknown descriptor \"%.100s\"; there are @yearly, @monthly, @weekly, @daily, @hourly, "
+                         "@every DURATION and @at TIME",
                          text);
     if (!read_duration(text + strlen(every), &ns))
         return error_set(error, ASYNQ_E_INVALID, "\"%.100s\": durations look like 90s, 1h30m or 1.5h", text);
@@ -381,6 +392,10 @@ static int64_t next_match(const asynq_cron *cron, int64_t at_s)
 int64_t asynq_cron_next_ms(const asynq_cron *cron, int64_t after_ms)
 {
     int64_t after_s = floor_div(after_ms, MS_PER_SECOND);
-    int64_t next_s = cron->every_s ? after_s + cron->every_s : next_match(cron, after_s + 1);
+    int64_t next_s;
+    if (cron->at_s)
+        next_s = cron->at_s > after_s ? cron->at_s : ASYNQ_NONE;
+    else
+        next_s = cron->every_s ? after_s + cron->every_s : next_match(cron, after_s + 1);
     return next_s == ASYNQ_NONE ? ASYNQ_NONE : next_s * MS_PER_SECOND;
 }

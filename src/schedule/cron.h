@@ -12,6 +12,7 @@ struct asynq_cron {
     zone *zone;
     char zone_name[128];
     int64_t every_s;                  /* above 0: "@every", and the fields mean nothing */
+    int64_t at_s;                     /* above 0: "@at", once; the fields mean nothing */
     uint64_t values[CRON_UNIT_COUNT]; /* a bit for each value that matches */
     bool is_open[CRON_UNIT_COUNT];    /* an item of the field is not restricted */
 };

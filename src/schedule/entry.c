@@ -154,6 +154,8 @@ static int read_cron(schedule_entry *entry, const char *zone, asynq_error *error
         .catch_up = own->catch_up,
         .limit_ms = own->catch_up_limit_ms ? own->catch_up_limit_ms : DEFAULT_LIMIT_MS,
     };
+    if (entry->cron)
+        entry->last_s = tick_before_first(entry->cron);
     return entry->cron ? ASYNQ_OK : error ? error->code : ASYNQ_E_INVALID;
 }
 

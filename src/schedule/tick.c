@@ -48,6 +48,11 @@ static int64_t tick_after_misses(const tick_rule *rule, int64_t last_s, int64_t 
     return newest_s >= oldest_s ? newest_s : tick_after(rule->cron, newest_s);
 }
 
+int64_t tick_before_first(const asynq_cron *cron)
+{
+    return cron->at_s ? 1 : 0;
+}
+
 tick_choice tick_choose(const tick_rule *rule, int64_t last_s, int64_t now_ms)
 {
     int64_t first_s = tick_after(rule->cron, last_s);

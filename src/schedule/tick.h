@@ -22,6 +22,12 @@ typedef struct tick_choice {
     int64_t missed_first_s, missed_last_s; /* those given up before it; 0: none */
 } tick_choice;
 
+/*
+ * The tick that is over when an entry becomes known; 0: the one of that moment. The only one of "@at" is not over in
+ * any case, so that it can be missed and made up for.
+ */
+int64_t tick_before_first(const asynq_cron *cron);
+
 tick_choice tick_choose(const tick_rule *rule, int64_t last_s, int64_t now_ms);
 
 #endif

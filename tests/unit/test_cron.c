@@ -84,6 +84,8 @@ START_TEST(summer_time)
     check_next("CRON_TZ=Pacific/Apia 0 12 30 12 *", "2011-12-29 12:00:00", "2012-12-29 22:00:00");
     check_next("CRON_TZ=Pacific/Apia 0 12 * * *", "2011-12-29 22:00:00", "2011-12-30 22:00:00");
     check_next("CRON_TZ=Asia/Tokyo 0 6 * * *", "2025-01-01 00:00:00", "2025-01-01 21:00:00");
+    check_next("@at 2025-01-02T15:04:05Z", "2025-01-01 00:00:00", "2025-01-02 15:04:05");
+    check_next("@at 2025-01-02T15:04:05.9+02:00", "2025-01-01 00:00:00", "2025-01-02 13:04:05");
     check_next("TZ=UTC   @daily \t", "2025-01-01 00:00:00", "2025-01-02 00:00:00");
 }
 END_TEST
@@ -111,6 +113,11 @@ START_TEST(mistakes)
         {"@every", "unknown descriptor"},
         {"@every day", "durations look like"},
         {"@every 5", "durations look like"},
+        {"@at", "unknown descriptor"},
+        {"@at noon", "times look like"},
+        {"@at 2025-01-02", "times look like"},
+        {"@at 2025-01-02T15:04:05", "times look like"},
+        {"@at 2025-01-02T15:04:05Z now", "times look like"},
         {" @daily", "has 1 fields"},
         {" TZ=UTC 0 0 * * *", "has 6 fields"},
         {"TZ=UTC", "a space and the schedule must follow the zone"},
