@@ -194,19 +194,40 @@ void setting_preset(const setting *table, void *target, arena *memory)
 
 /* ---- writing ---- */
 
+/* "host=h password=*** dbname=d", "?password=***&b=c" */
+static void append_without_parameter(const char *text, size_t length, buf *out)
+{
+    static const char key[] = "password=";
+    const char *end = text + length;
+    const char *at = length ? memmem(text, length, key, strlen(key)) : NULL;
+    if (!at) {
+        buf_append(out, text, length);
+        return;
+    }
+    at += strlen(key);
+    buf_append(out, text, (size_t)(at - text));
+    buf_append_text(out, "***");
+    const char *stops = at < end && *at == '\'' ? "'" : " &";
+    at += at < end && *at == '\'';
+    while (at < end && !strchr(stops, *at))
+        at += *at == '\\' && at + 1 < end ? 2 : 1;
+    append_without_parameter(at, (size_t)(end - at), out);
+}
+
 /* "redis://user:***@host" */
 static void append_without_password(const char *text, buf *out)
 {
     const char *start = strstr(text, "://");
     start = start ? start + 3 : text;
     const char *at = strrchr(start, '@');
-    const char *colon = at ? memchr(start, ':', (size_t)(at - start)) : NULL;
+    const char *colon = at && start > text ? memchr(start, ':', (size_t)(at - start)) : NULL;
     if (!colon) {
-        buf_append_text(out, text);
+        append_without_parameter(text, strlen(text), out);
         return;
     }
     buf_append(out, text, (size_t)(colon + 1 - text));
-    buf_append_format(out, "***%s", at);
+    buf_append_text(out, "***");
+    append_without_parameter(at, strlen(at), out);
 }
 
 static void append_text(const setting *row, const char *text, buf *out)

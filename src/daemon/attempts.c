@@ -5,17 +5,10 @@
 #include "base/clock.h"
 #include "daemon/meters.h"
 #include "handler/handler.h"
+#include "pg/jobs.h"
+#include "wire/task_id.h"
 
 #include <string.h>
-
-void attempt_started(asynq_job *job, void *arg)
-{
-    (void)arg;
-    attempt_note *note = mem_calloc(1, sizeof *note);
-    if (note)
-        note->refs = 1;
-    asynq_job_set_data(job, note);
-}
 
 /* The second part of a traceparent, "00-<trace>-<span>-<flags>"; "" if there is none. `text` holds 33 bytes. */
 static const char *trace_of(const asynq_job *job, char *text)
@@ -75,6 +68,50 @@ static void log_attempt(logger *log, const asynq_attempt *attempt, attempt_note 
     logger_write(log, level_of(attempt->end), "attempt", fields, sizeof fields / sizeof *fields);
 }
 
+/* ---- the history ---- */
+
+/* `attempt` has the end; NULL: it begins. */
+static void record(history *to, const asynq_job *job, const attempt_note *note, const asynq_attempt *attempt)
+{
+    char trace[33];
+    execution row = {
+        .id = note->execution,
+        .task_id = asynq_job_id(job),
+        .queue = asynq_job_queue(job),
+        .type = asynq_job_type(job),
+        .job_id = asynq_job_header(job, PG_JOB_HEADER),
+        .attempt = asynq_job_retry_count(job) + 1,
+        .started_at_ms = clock_now_ns() / NS_PER_MS,
+        .trace_id = trace_of(job, trace),
+    };
+    if (attempt) {
+        row.queued_at_ms = attempt->pending_since_ms;
+        row.started_at_ms = attempt->started_at_ms;
+        row.finished_at_ms = attempt->ended_at_ms;
+        row.outcome = asynq_attempt_end_name(attempt->end);
+        row.error_class = note->error_class;
+        row.error = attempt->error;
+        row.http_status = note->http_status;
+    }
+    history_record(to, &row);
+}
+
+void attempt_started(asynq_job *job, void *arg)
+{
+    attempts *own = arg;
+    attempt_note *note = mem_calloc(1, sizeof *note);
+    asynq_job_set_data(job, note);
+    if (!note)
+        return;
+    note->refs = 1;
+    if (!own->history)
+        return;
+    task_id_make_random(note->execution);
+    record(own->history, job, note, NULL);
+}
+
+/* ---- metrics ---- */
+
 void attempts_begin_counters(metrics *meters, const char *queue, const char *pattern)
 {
     static const asynq_attempt_end ends[] = {ASYNQ_ATTEMPT_COMPLETED, ASYNQ_ATTEMPT_RETRIED, ASYNQ_ATTEMPT_ARCHIVED};
@@ -109,5 +146,7 @@ void attempt_ended(const asynq_attempt *attempt, void *arg)
     count_attempt(own, attempt, note);
     if (own->is_logged)
         log_attempt(own->log, attempt, note);
+    if (note && *note->execution)
+        record(own->history, attempt->job, note, attempt);
     attempt_note_unref(note);
 }

@@ -1,9 +1,11 @@
-/* What is known of each attempt, from its start to its end: a line in the log, and what is counted. */
+/* What is known of each attempt, from its start to its end: a line in the log, a row of the history, and what is
+ * counted. */
 #ifndef DAEMON_ATTEMPTS_H
 #define DAEMON_ATTEMPTS_H
 
 #include "daemon/logger.h"
 #include "metrics/metric.h"
+#include "pg/history.h"
 
 #include <asynq/server.h>
 #include <stdbool.h>
@@ -13,6 +15,7 @@ typedef struct attempts {
     metrics *meters;
     const asynq_mux *mux; /* knows the route of a type */
     _Atomic bool is_logged;
+    history *history; /* NULL: none */
 } attempts;
 
 /*

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "handler/plugin.h"
 #include "metrics/endpoint.h"
+#include "pg/pg_conn.h"
 #include "redis/uri.h"
 
 #include <asynq/cron.h>
@@ -140,6 +141,50 @@ static const setting endpoints_table[] = {
     {0},
 };
 
+static const setting postgres_table[] = {
+    {.name = "uri",
+     .kind = SETTING_TEXT,
+     .offset = IN(postgres, uri),
+     .value = "URI",
+     .has_password = true,
+     .variables = "DATABASE_URL POSTGRES_URI",
+     .example = "postgresql://asynqd@127.0.0.1/asynqd",
+     .help = "Where PostgreSQL is, as libpq takes it: postgresql://user@host:port/database?sslmode=verify-full, or "
+             "host=... dbname=.... Without it there is no history and there are no jobs. `asynqd migrate` makes the "
+             "tables."},
+    {.name = "password",
+     .kind = SETTING_TEXT,
+     .offset = IN(postgres, password),
+     .variables = "POSTGRES_PASSWORD",
+     .is_secret = true,
+     .help = "Instead of one in the URI."},
+    {.name = "history",
+     .kind = SETTING_SWITCH,
+     .offset = IN(postgres, history),
+     .preset = "true",
+     .help = "Write a row into the table executions for each attempt at a task."},
+    {.name = "retention",
+     .kind = SETTING_DURATION,
+     .offset = IN(postgres, retention_ms),
+     .preset = "90d",
+     .help = "Rows of attempts that began longer ago are removed; 0: none are."},
+    {.name = "spool_limit",
+     .kind = SETTING_SIZE,
+     .offset = IN(postgres, spool_most),
+     .least = 16 << 20,
+     .preset = "256MiB",
+     .help = "How much history may wait on disk, in the state directory, while PostgreSQL is away; what comes then is "
+             "lost, and the log and /metrics say so. A million attempts need some 800 MB."},
+    {.name = "jobs",
+     .kind = SETTING_SWITCH,
+     .offset = IN(postgres, jobs),
+     .preset = "true",
+     .help =
+         "Enqueue the tasks of the table jobs in time. All asynqds with the same tables do it together: each tick is "
+         "enqueued once."},
+    {0},
+};
+
 const setting config_table[] = {
     {.name = "redis",
      .kind = SETTING_TEXT,
@@ -226,6 +271,11 @@ const setting config_table[] = {
      .offset = AT(schedule),
      .group = schedule_table,
      .help = "Periodic tasks."},
+    {.name = "postgres",
+     .kind = SETTING_GROUP,
+     .offset = AT(postgres),
+     .group = postgres_table,
+     .help = "The history of attempts and a table of jobs; see POSTGRESQL."},
     {.name = "endpoints",
      .kind = SETTING_GROUP,
      .offset = AT(endpoints),
@@ -389,6 +439,16 @@ static void check_queues(config *c)
     c->queue_list[count] = (asynq_queue){0};
 }
 
+static void check_postgres(config *c)
+{
+    asynq_error error;
+    if (c->postgres.uri && !*c->postgres.uri)
+        c->postgres.uri = NULL; /* an environment variable that is set to nothing */
+    if (c->postgres.uri && pg_conninfo_check(c->postgres.uri, &error))
+        option_set_complain(c->source, &c->postgres.uri, "%s", error.text);
+    c->spool = text_dup(c, "%s/spool", c->state_directory);
+}
+
 static void check_plugins(config *c)
 {
     if (!plugin_add_pools(&c->routes, &c->workers, option_set_memory(c->source)))
@@ -455,6 +515,7 @@ static void config_check(config *c)
     check_redis(c);
     check_queues(c);
     check_schedule(c);
+    check_postgres(c);
     check_pools(c);
     check_plugins(c);
     check_endpoints(c);

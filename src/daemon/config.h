@@ -37,6 +37,12 @@ typedef struct config {
         int64_t most_body, ready_within_ms;
     } endpoints;
 
+    struct {
+        const char *uri, *password;
+        bool history, jobs;
+        int64_t retention_ms, spool_most;
+    } postgres;
+
     scale_options scale;
 
     const char *state_directory;
@@ -46,6 +52,7 @@ typedef struct config {
     char *redis_uri;
     const char *private_directory; /* NULL: Redis is elsewhere */
     asynq_queue *queue_list;       /* ends with an empty row */
+    const char *spool;             /* folder for history that is not in PostgreSQL yet */
 } config;
 
 extern const setting config_table[];

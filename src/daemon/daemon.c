@@ -15,6 +15,7 @@
 #include "handler/http_client.h"
 #include "handler/plugin.h"
 #include "handler/relay.h"
+#include "pg/database.h"
 
 #include <asynq/scheduler.h>
 #include <errno.h>
@@ -25,7 +26,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { STUCK_AFTER_MS = 30000 };
+enum { STUCK_AFTER_MS = 30000, HISTORY_WITHIN_MS = 10000 };
 
 /* A plug-in is loaded once, for all routes that name it. */
 typedef struct loaded_plugin {
@@ -37,7 +38,7 @@ struct asynqd {
     config *config;
     loop *loop;
     logger logger;
-    log_source own_source, server_source, scheduler_source;
+    log_source own_source, server_source, scheduler_source, jobs_source;
     log_sink log;
 
     int signal_fd;
@@ -52,7 +53,9 @@ struct asynqd {
     loaded_plugin *plugins; /* by route; those that are not isolated */
     asynq_mux *mux;
     asynq_server *server;
-    asynq_scheduler *scheduler;
+    asynq_scheduler *scheduler;      /* of the schedule file */
+    asynq_scheduler *jobs_scheduler; /* of PostgreSQL's jobs */
+    database *database;
     metrics *meters;
     endpoints *endpoints;
     service service;
@@ -184,7 +187,11 @@ static int start_server(asynqd *d, asynq_error *error)
     int status = make_mux(d, error);
     if (status)
         return status;
-    d->attempts = (attempts){.log = &d->logger, .meters = d->meters, .mux = d->mux, .is_logged = c->log.attempts};
+    d->attempts = (attempts){.log = &d->logger,
+                             .meters = d->meters,
+                             .mux = d->mux,
+                             .is_logged = c->log.attempts,
+                             .history = d->database ? database_history(d->database) : NULL};
     d->server = asynq_server_new(
         &(asynq_server_options){ASYNQ_SERVER_OPTIONS_INIT, .redis = c->redis_uri, .concurrency = (int)c->concurrency,
                                 .queues = c->queue_list, .strict_priority = c->is_strict, .mux = d->mux,
@@ -195,19 +202,66 @@ static int start_server(asynqd *d, asynq_error *error)
     return d->server ? asynq_server_start(d->server, error) : error->code;
 }
 
-/* ---- scheduler ---- */
+/* ---- PostgreSQL ---- */
+
+static int start_database(asynqd *d, asynq_error *error)
+{
+    const config *c = d->config;
+    if (!c->postgres.uri)
+        return ASYNQ_OK;
+    d->database = database_start(&(database_options){.log = &d->log,
+                                                     .conninfo = c->postgres.uri,
+                                                     .password = c->postgres.password,
+                                                     .spool = c->spool,
+                                                     .spool_most = c->postgres.spool_most,
+                                                     .retention_ms = c->postgres.retention_ms,
+                                                     .has_history = c->postgres.history,
+                                                     .has_jobs = c->postgres.jobs},
+                                 error);
+    return d->database ? ASYNQ_OK : error->code;
+}
+
+/* ---- schedulers ---- */
+
+static asynq_scheduler_options scheduler_options_for(const config *c, log_source *source)
+{
+    return (asynq_scheduler_options){
+        ASYNQ_SCHEDULER_OPTIONS_INIT, .redis = c->redis_uri, .zone = c->schedule.zone,
+        .log = logger_line,           .log_arg = source,     .log_level = config_log_level(c)};
+}
 
 static int start_scheduler(asynqd *d, asynq_error *error)
 {
-    const config *c = d->config;
-    if (!c->schedule.file)
+    asynq_scheduler_options options = scheduler_options_for(d->config, &d->scheduler_source);
+    options.file = d->config->schedule.file;
+    if (!options.file)
         return ASYNQ_OK;
-    d->scheduler = asynq_scheduler_new(&(asynq_scheduler_options){ASYNQ_SCHEDULER_OPTIONS_INIT, .redis = c->redis_uri,
-                                                                  .zone = c->schedule.zone, .file = c->schedule.file,
-                                                                  .log = logger_line, .log_arg = &d->scheduler_source,
-                                                                  .log_level = config_log_level(c)},
-                                       error);
+    d->scheduler = asynq_scheduler_new(&options, error);
     return d->scheduler ? asynq_scheduler_start(d->scheduler, error) : error->code;
+}
+
+static int start_jobs(asynqd *d, asynq_error *error)
+{
+    asynq_scheduler_options options = scheduler_options_for(d->config, &d->jobs_source);
+    jobs *source = d->database ? database_jobs(d->database) : NULL;
+    if (!source)
+        return ASYNQ_OK;
+    jobs_set_options(source, &options);
+    d->jobs_scheduler = asynq_scheduler_new(&options, error);
+    int status = d->jobs_scheduler ? asynq_scheduler_start(d->jobs_scheduler, error) : error->code;
+    if (!status)
+        jobs_set_scheduler(source, d->jobs_scheduler);
+    return status;
+}
+
+static void stop_schedulers(asynqd *d)
+{
+    if (d->database && database_jobs(d->database))
+        jobs_set_scheduler(database_jobs(d->database), NULL);
+    if (d->jobs_scheduler)
+        asynq_scheduler_shutdown(d->jobs_scheduler);
+    if (d->scheduler)
+        asynq_scheduler_shutdown(d->scheduler);
 }
 
 /* ---- end-points ---- */
@@ -219,7 +273,8 @@ static int start_endpoints(asynqd *d, asynq_error *error)
                                                         .config = d->config,
                                                         .meters = d->meters,
                                                         .host = &d->host,
-                                                        .server = d->server},
+                                                        .server = d->server,
+                                                        .database = d->database},
                                    error);
     return error->code;
 }
@@ -263,10 +318,11 @@ static void stop_redis(void *arg)
 static void *stop_work(void *arg)
 {
     asynqd *d = arg;
-    if (d->scheduler)
-        asynq_scheduler_shutdown(d->scheduler);
+    stop_schedulers(d);
     if (d->server)
         asynq_server_shutdown(d->server);
+    if (d->database)
+        database_stop(d->database, HISTORY_WITHIN_MS);
     loop_waker_wake(&d->stopped);
     return NULL;
 }
@@ -345,8 +401,8 @@ static bool is_alive(void *arg)
 }
 
 typedef int (*start_step)(asynqd *d, asynq_error *error);
-static const start_step start_steps[] = {start_redis,  take_signals,    start_handlers,
-                                         start_server, start_scheduler, start_endpoints};
+static const start_step start_steps[] = {start_redis,  take_signals,    start_handlers, start_database,
+                                         start_server, start_scheduler, start_jobs,     start_endpoints};
 
 static void log_ready(asynqd *d)
 {
@@ -371,6 +427,7 @@ static asynqd *daemon_new(config *c)
     d->own_source = (log_source){&d->logger, ""};
     d->server_source = (log_source){&d->logger, "server"};
     d->scheduler_source = (log_source){&d->logger, "scheduler"};
+    d->jobs_source = (log_source){&d->logger, "jobs"};
     log_init(&d->log, logger_line, &d->own_source, ASYNQ_LOG_DEBUG); /* the logger knows the level */
     d->loop = loop_new();
     d->meters = metrics_new(meter_table, METER_COUNT);
@@ -384,8 +441,11 @@ static asynqd *daemon_new(config *c)
 static void daemon_free(asynqd *d)
 {
     endpoints_free(d->endpoints);
+    stop_schedulers(d);
     asynq_scheduler_free(d->scheduler);
+    asynq_scheduler_free(d->jobs_scheduler);
     asynq_server_free(d->server);
+    database_free(d->database);
     asynq_mux_free(d->mux);
     stop_plugins(d);
     mem_free(d->relay_routes);

@@ -1,9 +1,9 @@
 /*
  * asynqd as a whole: the parts, in the order in which they are started; they are stopped in the reverse order.
  *
- *   private Redis, signals, handlers, server, scheduler, end-points
+ *   private Redis, signals, handlers, PostgreSQL, server, schedulers, end-points
  *
- * The main thread runs one loop, which carries all that is not the library's.
+ * The main thread runs one loop, which carries all that is not the library's and not PostgreSQL's.
  */
 #ifndef DAEMON_DAEMON_H
 #define DAEMON_DAEMON_H

@@ -49,23 +49,34 @@ static const char *why_redis_is_not_ready(const endpoints *e, const asynq_server
                : NULL;
 }
 
+static const char *why_server_is_not_ready(const endpoints *e, const asynq_server_stats *stats)
+{
+    if (e->is_stopping)
+        return "asynqd is stopping";
+    return !e->options.server || stats->is_fetching ? NULL : "no new tasks are taken";
+}
+
+/* A part of the answer. True if it is fine. */
+static bool add_check(json_t *checks, const char *name, const char *problem)
+{
+    json_object_set_new(checks, name, json_string(problem ? problem : "fine"));
+    return !problem;
+}
+
 static void answer_ready(endpoint_request *request, void *arg)
 {
     endpoints *e = arg;
     asynq_server_stats stats = {.size = sizeof stats};
-    const char *problem = NULL;
-    if (e->options.server) {
+    if (e->options.server)
         asynq_server_get_stats(e->options.server, &stats);
-        problem = why_redis_is_not_ready(e, &stats);
-    }
-    const char *fetching = e->is_stopping                            ? "asynqd is stopping"
-                           : !e->options.server || stats.is_fetching ? NULL
-                                                                     : "no new tasks are taken";
-    json_t *checks =
-        json_pack("{s:s, s:s}", "redis", problem ? problem : "fine", "tasks", fetching ? fetching : "fine");
-    json_t *document = json_pack("{s:s, s:o}", "status", problem || fetching ? "not ready" : "ready", "checks", checks);
+    json_t *checks = json_object();
+    bool is_ready = add_check(checks, "redis", e->options.server ? why_redis_is_not_ready(e, &stats) : NULL);
+    is_ready &= add_check(checks, "tasks", why_server_is_not_ready(e, &stats));
+    if (e->options.database)
+        is_ready &= add_check(checks, "postgresql", database_get_state(e->options.database).problem);
+    json_t *document = json_pack("{s:s, s:o}", "status", is_ready ? "ready" : "not ready", "checks", checks);
     char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
-    endpoint_reply(request, problem || fetching ? 503 : 200, "application/json", bytes_of(text ? text : "{}"));
+    endpoint_reply(request, is_ready ? 200 : 503, "application/json", bytes_of(text ? text : "{}"));
     free(text);
     json_decref(document);
 }
@@ -115,6 +126,39 @@ static void measure_http(endpoints *e)
     metrics_set(m, METER_HTTP_CALLS, &waiting, (double)http_client_waiting(e->options.host->http));
 }
 
+static void measure_history(metrics *m, history *h)
+{
+    static const char *const no_room = "spool_full", *const refused = "refused";
+    history_stats stats;
+    history_get_stats(h, &stats);
+    set(m, METER_HISTORY_WRITTEN, (double)stats.written);
+    metrics_set(m, METER_HISTORY_LOST, &no_room, (double)stats.spool.lost);
+    metrics_set(m, METER_HISTORY_LOST, &refused, (double)stats.refused);
+    set(m, METER_SPOOL_BYTES, (double)stats.spool.bytes);
+    set(m, METER_SPOOL_ROWS, (double)stats.spool.lines);
+}
+
+static void measure_jobs(metrics *m, jobs *j)
+{
+    static const char *const enabled = "enabled", *const broken = "broken";
+    jobs_stats stats;
+    jobs_get_stats(j, &stats);
+    metrics_set(m, METER_JOBS, &enabled, (double)stats.enabled);
+    metrics_set(m, METER_JOBS, &broken, (double)stats.broken);
+}
+
+static void measure_database(endpoints *e)
+{
+    database *d = e->options.database;
+    if (!d)
+        return;
+    set(e->options.meters, METER_POSTGRES_UP, database_get_state(d).is_ready);
+    if (database_history(d))
+        measure_history(e->options.meters, database_history(d));
+    if (database_jobs(d))
+        measure_jobs(e->options.meters, database_jobs(d));
+}
+
 /* A scrape: ours are known at once, those of the queues come from Redis. */
 typedef struct scrape {
     observer_question question;
@@ -144,6 +188,7 @@ static void answer_scrape(observer_question *question)
     measure_server(e);
     measure_workers(e);
     measure_http(e);
+    measure_database(e);
     metrics_set(e->options.meters, METER_INFO, &version, 1);
     metrics_append(e->options.meters, &page);
     buf_append(&page, own->queues.data, own->queues.length);

@@ -4,6 +4,7 @@
 
 #include "daemon/config.h"
 #include "metrics/metric.h"
+#include "pg/database.h"
 
 typedef struct endpoints endpoints;
 
@@ -14,6 +15,7 @@ typedef struct endpoints_options {
     metrics *meters;
     const handler_host *host;
     asynq_server *server; /* NULL: there are no routes */
+    database *database;   /* NULL: there is no PostgreSQL */
 } endpoints_options;
 
 /* NULL with `error`; without one it is not wanted, or the default port is taken. */

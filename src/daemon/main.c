@@ -1,6 +1,7 @@
 /* asynqd: a task server to deploy. See asynqd(8). */
 #include "daemon/daemon.h"
 #include "handler/plugin.h"
+#include "pg/schema.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@ enum { EXIT_CONFIG = 2 };
 
 typedef struct command_line {
     config_sources sources;
-    bool check, print;
+    bool check, print, migrate;
     int status; /* below 0: run */
 } command_line;
 
@@ -23,6 +24,7 @@ static void print_usage(FILE *out)
     fputs("asynqd " ASYNQ_VERSION ": runs tasks of Asynq queues\n"
           "\n"
           "usage: asynqd [--config FILE] [--OPTION=VALUE ...]\n"
+          "       asynqd migrate [--config FILE] [--OPTION=VALUE ...]\n"
           "\n"
           "  --config FILE, -c    the configuration; default: $ASYNQD_CONFIG or, if it exists,\n"
           "                       " DEFAULT_FILE "\n"
@@ -30,6 +32,7 @@ static void print_usage(FILE *out)
           "  --print-config       print what is in force and where it comes from, and end\n"
           "  --sample-config      print a file with every option, and end\n"
           "  --version, --help    print this, and end\n"
+          "  migrate              make the tables in PostgreSQL, or bring them up to date, and end\n"
           "\n"
           "A flag counts more than its variable, that more than the file. Lists are written a,b; pairs a=1,b=2.\n"
           "\n",
@@ -79,6 +82,8 @@ static void parse(command_line *line, int argc, char **argv)
             line->check = true;
         else if (strcmp(word, "--print-config") == 0)
             line->print = true;
+        else if (i == 1 && strcmp(word, "migrate") == 0)
+            line->migrate = true;
         else
             line->sources.flags[line->sources.flag_count++] = argv[i];
     }
@@ -100,6 +105,19 @@ static void tell(const char *lines)
         fprintf(stderr, "asynqd: %.*s\n", (int)strcspn(lines, "\n"), lines);
 }
 
+static int migrate(const config *c)
+{
+    asynq_error error;
+    if (!c->postgres.uri) {
+        fputs("asynqd: postgres.uri says where the tables shall be; it is not given\n", stderr);
+        return EXIT_CONFIG;
+    }
+    int status = pg_schema_migrate(c->postgres.uri, c->postgres.password, stdout, &error);
+    if (status)
+        fprintf(stderr, "asynqd: %s\n", error.text);
+    return status ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 4 && strcmp(argv[1], PLUGIN_HOST_FLAG) == 0)
@@ -117,13 +135,16 @@ int main(int argc, char **argv)
     }
     tell(option_set_warnings(c->source));
     tell(option_set_complaints(c->source));
-    if (is_valid && !line.check && !line.print)
+    if (is_valid && !line.check && !line.print && !line.migrate)
         return daemon_run(c);
     if (is_valid && line.check)
         printf("the configuration is fine: %s, %zu routes, %zu queues\n",
                line.sources.file ? line.sources.file : "no file", c->routes.count, c->queues.count);
     if (line.print)
         config_print(c, stdout);
+    int status = is_valid ? EXIT_SUCCESS : EXIT_CONFIG;
+    if (is_valid && line.migrate)
+        status = migrate(c);
     config_free(c);
-    return is_valid ? EXIT_SUCCESS : EXIT_CONFIG;
+    return status;
 }

@@ -30,6 +30,7 @@ typedef struct attempt_note {
     _Atomic(const char *) error_class; /* "timeout", "exit_status"; one of few, so that it can be counted */
     _Atomic int http_status;
     _Atomic bool is_cut; /* the result is only the beginning */
+    char execution[37];  /* the id of its row in the history; "": none */
 } attempt_note;
 
 /* What handlers share. */

@@ -141,6 +141,21 @@ static int read_entries(settings *file, asynq_periodic_list *list, asynq_error *
     return status;
 }
 
+int schedule_text_add(asynq_periodic_list *list, const char *place, const char *text, asynq_error *error)
+{
+    settings *file;
+    reading own = {.list = list};
+    arena_init(&own.memory, 0);
+    list->log = NULL; /* the error says it */
+    int status = settings_open_text(&file, place, text, error);
+    if (!status)
+        status = settings_root(file) ? read_entry(file, settings_root(file), &own, error)
+                                     : settings_complain(file, NULL, error, "is empty");
+    settings_free(file);
+    arena_clear(&own.memory);
+    return status;
+}
+
 /* ---- whether it has changed ---- */
 
 static bool is_same(const struct stat *a, const struct stat *b)

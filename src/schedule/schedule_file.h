@@ -1,4 +1,4 @@
-/* A provider that reads a file; its form is shown in <asynq/scheduler.h>. */
+/* A provider that reads a file; its form is told in asynq-schedule(5). */
 #ifndef SCHEDULE_SCHEDULE_FILE_H
 #define SCHEDULE_SCHEDULE_FILE_H
 
@@ -13,5 +13,9 @@ void schedule_file_free(schedule_file *file);
 
 /* An asynq_provider; the argument is the file. A file with a mistake in it counts as a whole as wrong. */
 int schedule_file_provide(asynq_periodic_list *list, void *file, asynq_error *error);
+
+/* Adds one entry, written in YAML or JSON with the same keys. `place` begins what `error` says of it. */
+ASYNQ_MUST_CHECK int schedule_text_add(asynq_periodic_list *list, const char *place, const char *text,
+                                       asynq_error *error);
 
 #endif

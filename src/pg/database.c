@@ -1,0 +1,321 @@
+/* See database.h. */
+#include "pg/database.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/thread.h"
+#include "pg/schema.h"
+#include "wire/task_id.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SEEN_MS = 10000, LOOK_AGAIN_MS = 2000, COMPLAIN_PERIOD_MS = 60000 };
+
+typedef enum database_phase {
+    PHASE_AWAY,
+    PHASE_ASKING,
+    PHASE_NO_TABLES,
+    PHASE_OTHER_TABLES,
+    PHASE_READY
+} database_phase;
+
+static const char *const phase_problems[] = {
+    [PHASE_AWAY] = "there is no connection with PostgreSQL",
+    [PHASE_ASKING] = "PostgreSQL is being asked for the version of its tables",
+    [PHASE_NO_TABLES] = "the tables are missing or old; `asynqd migrate` makes them",
+    [PHASE_OTHER_TABLES] = "the tables are of a newer asynqd",
+    [PHASE_READY] = NULL,
+};
+
+struct database {
+    database_options options;
+    char worker[128]; /* host-pid-random */
+    char host[64];
+    loop *loop;
+    pg_conn *conn;
+    history *history;
+    jobs *jobs;
+    _Atomic database_phase phase;
+    loop_timer look, seen, limit;
+    log_limit complaint;
+
+    pthread_t thread;
+    loop_waker stop;
+    int64_t stop_within_ms;
+    bool is_running;
+};
+
+/* A worker that nobody has seen for a minute is dead, and so are its attempts. */
+static const char seen_sql[] =
+    "WITH seen AS (INSERT INTO asynqd_workers (id, host, pid) VALUES ($1, $2, $3::integer) "
+    "ON CONFLICT (id) DO UPDATE SET seen_at = now()), "
+    "gone AS (DELETE FROM asynqd_workers WHERE seen_at < now() - interval '1 minute' AND id <> $1 RETURNING id) "
+    "UPDATE executions SET outcome = 'lost', finished_at = now(), error_class = 'worker', "
+    "error = 'the asynqd that ran it has not been seen for a minute' "
+    "FROM gone WHERE worker = gone.id AND finished_at IS NULL";
+
+static const char version_sql[] = "SELECT coalesce(max(version), 0) FROM asynqd_schema";
+
+static const char leave_sql[] = "DELETE FROM asynqd_workers WHERE id = $1";
+
+/* ---- tables ---- */
+
+static void ask_version(void *database);
+
+static void complain(database *d, const char *text)
+{
+    unsigned skipped;
+    if (log_limit_pass(&d->complaint, &skipped))
+        log_error(d->options.log, "PostgreSQL: %s", text);
+}
+
+static void begin_work(database *d)
+{
+    atomic_store(&d->phase, PHASE_READY);
+    log_info(d->options.log, "PostgreSQL is ready, as %s", d->worker);
+    loop_timer_set(&d->seen, 0);
+    if (d->history)
+        history_set_conn(d->history, d->conn);
+    if (d->jobs)
+        jobs_set_conn(d->jobs, d->conn);
+}
+
+static void take_version(database *d, int version)
+{
+    if (version == pg_schema_wanted()) {
+        begin_work(d);
+        return;
+    }
+    database_phase phase = version < pg_schema_wanted() ? PHASE_NO_TABLES : PHASE_OTHER_TABLES;
+    atomic_store(&d->phase, phase);
+    complain(d, phase_problems[phase]);
+    loop_timer_set(&d->look, LOOK_AGAIN_MS);
+}
+
+static bool is_no_such_table(const PGresult *result)
+{
+    const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+    return state && strcmp(state, "42P01") == 0;
+}
+
+static void version_came(void *arg, const PGresult *result, const asynq_error *error)
+{
+    database *d = arg;
+    if (is_no_such_table(result)) {
+        take_version(d, 0);
+    } else if (!error && PQntuples(result) == 1) {
+        take_version(d, atoi(PQgetvalue(result, 0, 0)));
+    } else if (pg_conn_is_ready(d->conn)) {
+        complain(d, error ? error->text : "no answer about the version of the tables");
+        loop_timer_set(&d->look, LOOK_AGAIN_MS);
+    }
+}
+
+static void ask_version(void *arg)
+{
+    database *d = arg;
+    if (pg_conn_query(d->conn, version_sql, 0, NULL, version_came, d))
+        loop_timer_set(&d->look, LOOK_AGAIN_MS);
+}
+
+/* ---- connection ---- */
+
+static void link_ready(void *arg)
+{
+    database *d = arg;
+    atomic_store(&d->phase, PHASE_ASKING);
+    ask_version(d);
+}
+
+static void link_down(void *arg)
+{
+    database *d = arg;
+    atomic_store(&d->phase, PHASE_AWAY);
+    loop_timer_cancel(&d->look);
+    loop_timer_cancel(&d->seen);
+    if (d->history)
+        history_set_conn(d->history, NULL);
+    if (d->jobs)
+        jobs_set_conn(d->jobs, NULL);
+}
+
+static void link_notified(void *arg, const char *channel)
+{
+    database *d = arg;
+    if (d->jobs)
+        jobs_notified(d->jobs, channel);
+}
+
+static void seen_done(void *arg, const PGresult *result, const asynq_error *error)
+{
+    (void)result;
+    database *d = arg;
+    if (error && pg_conn_is_ready(d->conn))
+        complain(d, error->text);
+}
+
+static void be_seen(void *arg)
+{
+    database *d = arg;
+    char pid[16];
+    snprintf(pid, sizeof pid, "%d", (int)getpid());
+    if (!d->history)
+        return;
+    if (pg_conn_query(d->conn, seen_sql, 3, (const char *const[]){d->worker, d->host, pid}, seen_done, d))
+        complain(d, "it cannot be told that this asynqd lives");
+    loop_timer_set(&d->seen, SEEN_MS);
+}
+
+/* ---- the end ---- */
+
+static void end_loop(void *arg)
+{
+    database *d = arg;
+    loop_stop(d->loop);
+}
+
+static void left(void *arg, const PGresult *result, const asynq_error *error)
+{
+    (void)result, (void)error;
+    end_loop(arg);
+}
+
+static void history_finished(void *arg)
+{
+    database *d = arg;
+    const char *const worker = d->worker;
+    loop_timer_cancel(&d->seen);
+    if (!d->history || pg_conn_query(d->conn, leave_sql, 1, &worker, left, d))
+        end_loop(d);
+}
+
+static void stop_asked(void *arg)
+{
+    database *d = arg;
+    loop_timer_set(&d->limit, d->stop_within_ms);
+    if (d->history)
+        history_finish(d->history, history_finished, d);
+    else
+        history_finished(d);
+}
+
+/* ---- the whole ---- */
+
+static void *run(void *arg)
+{
+    database *d = arg;
+    loop_run(d->loop);
+    return NULL;
+}
+
+static void name_worker(database *d)
+{
+    char random[TASK_ID_RANDOM_SIZE];
+    if (gethostname(d->host, sizeof d->host - 1) || !*d->host)
+        snprintf(d->host, sizeof d->host, "unknown");
+    task_id_make_random(random);
+    snprintf(d->worker, sizeof d->worker, "%s-%d-%.8s", d->host, (int)getpid(), random);
+}
+
+static int make_parts(database *d, asynq_error *error)
+{
+    const database_options *o = &d->options;
+    if (o->has_history) {
+        d->history = history_new(&(history_options){.loop = d->loop,
+                                                    .log = o->log,
+                                                    .spool = o->spool,
+                                                    .worker = d->worker,
+                                                    .spool_most = o->spool_most,
+                                                    .retention_ms = o->retention_ms},
+                                 error);
+        if (!d->history)
+            return error->code;
+    }
+    d->jobs = o->has_jobs ? jobs_new(d->loop, o->log) : NULL;
+    d->conn = pg_conn_new(&(pg_conn_options){.loop = d->loop,
+                                             .log = o->log,
+                                             .conninfo = o->conninfo,
+                                             .password = o->password,
+                                             .ready = link_ready,
+                                             .down = link_down,
+                                             .notified = link_notified,
+                                             .arg = d});
+    bool is_complete = d->conn && (d->jobs || !o->has_jobs);
+    return is_complete ? ASYNQ_OK : error_set_code(error, ASYNQ_E_NO_MEMORY);
+}
+
+database *database_start(const database_options *options, asynq_error *error)
+{
+    database *d = mem_calloc(1, sizeof *d);
+    if (!d)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY), NULL;
+    d->options = *options;
+    d->complaint.period_ms = COMPLAIN_PERIOD_MS;
+    d->stop.fd = -1;
+    name_worker(d);
+    d->loop = loop_new();
+    int status = d->loop ? loop_waker_init(d->loop, &d->stop, stop_asked, d) : ASYNQ_E_NO_MEMORY;
+    if (status)
+        error_set_code(error, status);
+    if (!status) {
+        loop_timer_init(d->loop, &d->look, ask_version, d);
+        loop_timer_init(d->loop, &d->seen, be_seen, d);
+        loop_timer_init(d->loop, &d->limit, end_loop, d);
+        status = make_parts(d, error);
+    }
+    if (!status)
+        status = thread_start(&d->thread, run, d, error);
+    d->is_running = !status;
+    if (!status)
+        return d;
+    database_free(d);
+    return NULL;
+}
+
+void database_stop(database *d, int64_t within_ms)
+{
+    if (!d->is_running)
+        return;
+    d->is_running = false;
+    d->stop_within_ms = within_ms;
+    loop_waker_wake(&d->stop);
+    pthread_join(d->thread, NULL);
+}
+
+void database_free(database *d)
+{
+    if (!d)
+        return;
+    database_stop(d, 0);
+    if (d->conn) {
+        loop_timer_cancel(&d->look);
+        loop_timer_cancel(&d->seen);
+        loop_timer_cancel(&d->limit);
+    }
+    pg_conn_free(d->conn);
+    jobs_free(d->jobs);
+    history_free(d->history);
+    loop_waker_clear(&d->stop);
+    loop_free(d->loop);
+    mem_free(d);
+}
+
+history *database_history(const database *d)
+{
+    return d->history;
+}
+
+jobs *database_jobs(const database *d)
+{
+    return d->jobs;
+}
+
+database_state database_get_state(const database *d)
+{
+    database_phase phase = atomic_load(&d->phase);
+    return (database_state){phase == PHASE_READY, phase_problems[phase]};
+}

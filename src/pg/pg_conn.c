@@ -1,0 +1,312 @@
+/* See pg_conn.h. */
+#include "pg/pg_conn.h"
+
+#include "base/alloc.h"
+#include "base/backoff.h"
+#include "base/error.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SHORTEST_PAUSE_MS = 250,
+    LONGEST_PAUSE_MS = 5000,
+    CONNECT_WITHIN_MS = 10000,
+    ANSWER_WITHIN_MS = 60000,
+    COMPLAIN_PERIOD_MS = 60000
+};
+
+typedef enum pg_state {
+    PG_RESTING,    /* between attempts to connect */
+    PG_CONNECTING, /* libpq says what it waits for */
+    PG_READY
+} pg_state;
+
+typedef struct pg_statement {
+    pg_result_cb cb;
+    void *arg;
+    struct pg_statement *next;
+} pg_statement;
+
+struct pg_conn {
+    pg_conn_options options;
+    pg_state state;
+    PGconn *link;
+    loop_watch watch;
+    loop_timer again, limit;    /* limit: of connecting, or of the answer that comes next */
+    int64_t pause_ms;           /* 0: nothing has failed since it was connected */
+    pg_statement *first, **end; /* sent, in the order of their answers */
+    size_t syncs;               /* ends of statements that have not come */
+    log_limit complaint;
+    bool was_lost;
+};
+
+/* ---- libpq ---- */
+
+int pg_error(asynq_error *error, int code, const char *text)
+{
+    error_set(error, code, "%.*s", (int)strcspn(text, "\n"), text);
+    return code;
+}
+
+/* The session's name, and how long a silent peer is waited for; what the text says is stronger. */
+static PGconn *start_link(const char *conninfo, const char *password,
+                          PGconn *start(const char *const *keywords, const char *const *values, int expand_dbname))
+{
+    const char *const keywords[] = {"fallback_application_name",  "keepalives_idle",
+                                    "tcp_user_timeout",           "dbname",
+                                    password ? "password" : NULL, NULL};
+    const char *const values[] = {"asynqd", "15", "20000", conninfo, password, NULL};
+    return start(keywords, values, 1);
+}
+
+int pg_conninfo_check(const char *conninfo, asynq_error *error)
+{
+    char *text = NULL;
+    PQconninfoOption *read = PQconninfoParse(conninfo, &text);
+    int status = read ? ASYNQ_OK : pg_error(error, ASYNQ_E_INVALID, text ? text : "out of memory");
+    PQconninfoFree(read);
+    PQfreemem(text);
+    return status;
+}
+
+PGconn *pg_connect(const char *conninfo, const char *password, asynq_error *error)
+{
+    PGconn *link = start_link(conninfo, password, PQconnectdbParams);
+    if (link && PQstatus(link) == CONNECTION_OK)
+        return link;
+    pg_error(error, ASYNQ_E_UNAVAILABLE, link ? PQerrorMessage(link) : "out of memory");
+    PQfinish(link);
+    return NULL;
+}
+
+/* ---- the end of a connection ---- */
+
+static void fail_statements(pg_conn *conn, const asynq_error *error)
+{
+    pg_statement *list = conn->first;
+    conn->first = NULL;
+    conn->end = &conn->first;
+    while (list) {
+        pg_statement *one = list;
+        list = one->next;
+        if (one->cb)
+            one->cb(one->arg, NULL, error);
+        mem_free(one);
+    }
+}
+
+static void close_link(pg_conn *conn)
+{
+    loop_watch_clear(&conn->watch);
+    loop_timer_cancel(&conn->limit);
+    PQfinish(conn->link);
+    conn->link = NULL;
+    conn->syncs = 0;
+    conn->state = PG_RESTING;
+}
+
+static void lose(pg_conn *conn, const char *reason)
+{
+    asynq_error error;
+    unsigned skipped;
+    bool was_ready = conn->state == PG_READY;
+    pg_error(&error, ASYNQ_E_OUTCOME_UNKNOWN, reason);
+    if (log_limit_pass(&conn->complaint, &skipped) || was_ready)
+        log_warn(conn->options.log, "PostgreSQL is away: %s", error.text);
+    conn->was_lost = true;
+    close_link(conn);
+    conn->pause_ms = backoff_next_ms(conn->pause_ms, SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS);
+    loop_timer_set(&conn->again, conn->pause_ms);
+    if (was_ready)
+        conn->options.down(conn->options.arg);
+    fail_statements(conn, &error);
+}
+
+static void time_is_up(void *arg)
+{
+    pg_conn *conn = arg;
+    lose(conn, conn->state == PG_READY ? "no answer for a minute" : "no connection within 10 s");
+}
+
+/* ---- statements ---- */
+
+int pg_conn_query(pg_conn *conn, const char *sql, int count, const char *const *values, pg_result_cb cb, void *arg)
+{
+    if (conn->state != PG_READY)
+        return ASYNQ_E_UNAVAILABLE;
+    pg_statement *one = mem_alloc(sizeof *one);
+    if (!one)
+        return ASYNQ_E_NO_MEMORY;
+    if (!PQsendQueryParams(conn->link, sql, count, NULL, values, NULL, NULL, 0) || !PQpipelineSync(conn->link)) {
+        mem_free(one);
+        return ASYNQ_E_NO_MEMORY;
+    }
+    *one = (pg_statement){cb, arg, NULL};
+    *conn->end = one;
+    conn->end = &one->next;
+    conn->syncs++;
+    if (!loop_timer_is_set(&conn->limit))
+        loop_timer_set(&conn->limit, ANSWER_WITHIN_MS);
+    loop_watch_set(&conn->watch, true, true); /* leaves with the next turn */
+    return ASYNQ_OK;
+}
+
+static bool is_good(const PGresult *result)
+{
+    return PQresultStatus(result) == PGRES_COMMAND_OK || PQresultStatus(result) == PGRES_TUPLES_OK;
+}
+
+bool pg_result_is_refused(const PGresult *result)
+{
+    const char *state = result && !is_good(result) ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+    return state && (strncmp(state, "22", 2) == 0 || strncmp(state, "23", 2) == 0);
+}
+
+static void take_result(pg_conn *conn, const PGresult *result)
+{
+    pg_statement *one = conn->first;
+    asynq_error error = {0};
+    if (!is_good(result))
+        pg_error(&error, ASYNQ_E_SYSTEM, PQresultErrorMessage(result));
+    conn->first = one->next;
+    if (!conn->first)
+        conn->end = &conn->first;
+    loop_timer_cancel(&conn->limit);
+    if (conn->first)
+        loop_timer_set(&conn->limit, ANSWER_WITHIN_MS);
+    if (one->cb)
+        one->cb(one->arg, result, error.code ? &error : NULL);
+    mem_free(one);
+}
+
+static void take_notifications(pg_conn *conn)
+{
+    for (PGnotify *one; (one = PQnotifies(conn->link)); PQfreemem(one))
+        conn->options.notified(conn->options.arg, one->relname);
+}
+
+/*
+ * For each statement there come its result, NULL, and that of the synchronisation behind it. All must be taken, as
+ * libpq does not look for notifications behind what is left.
+ */
+static void take_results(pg_conn *conn)
+{
+    while (conn->syncs && !PQisBusy(conn->link)) {
+        PGresult *result = PQgetResult(conn->link);
+        if (result && PQresultStatus(result) == PGRES_PIPELINE_SYNC)
+            conn->syncs--;
+        else if (result && conn->first)
+            take_result(conn, result);
+        PQclear(result);
+    }
+}
+
+static void serve_link(pg_conn *conn, bool can_read)
+{
+    if (can_read && !PQconsumeInput(conn->link)) {
+        lose(conn, PQerrorMessage(conn->link));
+        return;
+    }
+    if (can_read) {
+        take_results(conn);
+        take_notifications(conn);
+    }
+    int left = PQflush(conn->link);
+    if (left < 0 || PQstatus(conn->link) == CONNECTION_BAD)
+        lose(conn, PQerrorMessage(conn->link));
+    else
+        loop_watch_set(&conn->watch, true, left > 0);
+}
+
+/* ---- connecting ---- */
+
+static void link_moved(void *arg, bool can_read, bool can_write);
+
+static void begin_session(pg_conn *conn)
+{
+    if (PQsetnonblocking(conn->link, 1) || !PQenterPipelineMode(conn->link)) {
+        lose(conn, PQerrorMessage(conn->link));
+        return;
+    }
+    loop_timer_cancel(&conn->limit);
+    conn->state = PG_READY;
+    conn->pause_ms = 0;
+    conn->complaint.last_at_ms = 0;
+    if (conn->was_lost)
+        log_info(conn->options.log, "PostgreSQL is there again");
+    loop_watch_set(&conn->watch, true, false);
+    conn->options.ready(conn->options.arg);
+}
+
+static void poll_link(pg_conn *conn)
+{
+    PostgresPollingStatusType step = PQconnectPoll(conn->link);
+    if (step == PGRES_POLLING_FAILED) {
+        lose(conn, PQerrorMessage(conn->link));
+        return;
+    }
+    loop_watch_clear(&conn->watch); /* another address has another socket */
+    loop_watch_init(conn->options.loop, &conn->watch, PQsocket(conn->link), link_moved, conn);
+    if (step == PGRES_POLLING_OK)
+        begin_session(conn);
+    else
+        loop_watch_set(&conn->watch, step == PGRES_POLLING_READING, step == PGRES_POLLING_WRITING);
+}
+
+static void link_moved(void *arg, bool can_read, bool can_write)
+{
+    (void)can_write;
+    pg_conn *conn = arg;
+    if (conn->state == PG_READY)
+        serve_link(conn, can_read);
+    else
+        poll_link(conn);
+}
+
+static void connect_now(void *arg)
+{
+    pg_conn *conn = arg;
+    conn->link = start_link(conn->options.conninfo, conn->options.password, PQconnectStartParams);
+    conn->state = PG_CONNECTING;
+    if (!conn->link || PQstatus(conn->link) == CONNECTION_BAD) {
+        lose(conn, conn->link ? PQerrorMessage(conn->link) : "out of memory");
+        return;
+    }
+    loop_timer_set(&conn->limit, CONNECT_WITHIN_MS);
+    loop_watch_init(conn->options.loop, &conn->watch, PQsocket(conn->link), link_moved, conn);
+    loop_watch_set(&conn->watch, false, true);
+}
+
+/* ---- the whole ---- */
+
+pg_conn *pg_conn_new(const pg_conn_options *options)
+{
+    pg_conn *conn = mem_calloc(1, sizeof *conn);
+    if (!conn)
+        return NULL;
+    conn->options = *options;
+    conn->end = &conn->first;
+    conn->complaint.period_ms = COMPLAIN_PERIOD_MS;
+    loop_timer_init(options->loop, &conn->again, connect_now, conn);
+    loop_timer_init(options->loop, &conn->limit, time_is_up, conn);
+    loop_timer_set(&conn->again, 0);
+    return conn;
+}
+
+void pg_conn_free(pg_conn *conn)
+{
+    asynq_error error;
+    if (!conn)
+        return;
+    loop_timer_cancel(&conn->again);
+    close_link(conn);
+    error_set(&error, ASYNQ_E_CLOSED, "the connection with PostgreSQL was closed");
+    fail_statements(conn, &error);
+    mem_free(conn);
+}
+
+bool pg_conn_is_ready(const pg_conn *conn)
+{
+    return conn->state == PG_READY;
+}

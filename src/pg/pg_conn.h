@@ -1,0 +1,64 @@
+/*
+ * A connection with PostgreSQL on a loop: libpq without blocking, in its pipeline mode, so that statements need not
+ * wait for each other's answers. It comes back by itself when it is lost. Only libpq's search for a host name blocks.
+ *
+ *   resting --connect_now()--> connecting --> ready --lose()--> resting
+ *
+ * Thread: that of the loop.
+ */
+#ifndef PG_PG_CONN_H
+#define PG_PG_CONN_H
+
+#include "base/log.h"
+#include "redis/loop.h"
+
+#include <asynq/error.h>
+#include <libpq-fe.h>
+
+typedef struct pg_conn pg_conn;
+
+typedef struct pg_conn_options {
+    loop *loop;
+    log_sink *log;
+    const char *conninfo;     /* as libpq takes it: "postgresql://user@host/db", "host=... dbname=..."; borrowed */
+    const char *password;     /* instead of one in it; may be NULL; borrowed */
+    void (*ready)(void *arg); /* connected; statements can be sent */
+    void (*down)(void *arg);  /* it was ready, and is not any more */
+    void (*notified)(void *arg, const char *channel); /* NOTIFY */
+    void *arg;
+} pg_conn_options;
+
+/*
+ * What came of a statement. `result` is NULL if the connection was lost: it may have been carried out. Called once,
+ * never from inside pg_conn_query(). The result belongs to the connection. `error` is NULL if all went well.
+ */
+typedef void (*pg_result_cb)(void *arg, const PGresult *result, const asynq_error *error);
+
+/* Begins to connect. NULL: out of memory. */
+pg_conn *pg_conn_new(const pg_conn_options *options);
+/* Statements under way get their callback with a lost connection. Accepts NULL. */
+void pg_conn_free(pg_conn *conn);
+
+bool pg_conn_is_ready(const pg_conn *conn);
+
+/*
+ * Sends one statement, which is a transaction of its own. `values` are texts ($1, ...), NULL for SQL's null. Returns 0,
+ * ASYNQ_E_UNAVAILABLE if it is not ready, or ASYNQ_E_NO_MEMORY; then `cb` is never called. `cb` may be NULL.
+ */
+ASYNQ_MUST_CHECK int pg_conn_query(pg_conn *conn, const char *sql, int count, const char *const *values,
+                                   pg_result_cb cb, void *arg);
+
+/* True if PostgreSQL refused a value of the statement (SQLSTATE 22 or 23), as it would do again. */
+bool pg_result_is_refused(const PGresult *result);
+
+/* Whether libpq can read it. Returns 0 or ASYNQ_E_INVALID. */
+ASYNQ_MUST_CHECK int pg_conninfo_check(const char *conninfo, asynq_error *error);
+
+/* ---- without a loop, for commands ---- */
+
+/* Connects and waits. Returns NULL and fills `error`, without the password. End with PQfinish(). */
+PGconn *pg_connect(const char *conninfo, const char *password, asynq_error *error);
+/* What libpq says, as one line. */
+int pg_error(asynq_error *error, int code, const char *text);
+
+#endif
