@@ -58,7 +58,7 @@ CREATE TABLE executions (
     queued_at timestamptz,
     started_at timestamptz NOT NULL,
     finished_at timestamptz,
-    -- running, completed, retried, archived, revoked, put_off, given_back, lost
+    -- running, completed, retried, archived, revoked, put off, given back, lost
     outcome text NOT NULL,
     error_class text,
     error text,

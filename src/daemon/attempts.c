@@ -22,6 +22,15 @@ static const char *trace_of(const asynq_job *job, char *text)
     return text;
 }
 
+/* "": it did not fail. The server ends an attempt at its deadline, whatever its handler would say. */
+static const char *class_of(const asynq_attempt *attempt, const attempt_note *note)
+{
+    const char *told = note ? note->error_class : NULL;
+    if (strcmp(attempt->error, "context deadline exceeded") == 0)
+        return "timeout";
+    return told ? told : "";
+}
+
 static asynq_log_level level_of(asynq_attempt_end end)
 {
     switch (end) {
@@ -39,7 +48,6 @@ static asynq_log_level level_of(asynq_attempt_end end)
 static void log_attempt(logger *log, const asynq_attempt *attempt, attempt_note *note)
 {
     const asynq_job *job = attempt->job;
-    const char *error_class = note ? note->error_class : NULL;
     char trace[33];
     const char *outcome = asynq_attempt_end_name(attempt->end);
     log_field fields[] = {
@@ -52,7 +60,7 @@ static void log_attempt(logger *log, const asynq_attempt *attempt, attempt_note 
         {.name = "duration_ms", .number = attempt->ended_at_ms - attempt->started_at_ms},
         {.name = "wait_ms", .number = attempt->started_at_ms - attempt->pending_since_ms},
         {.name = "next_in_ms", .number = attempt->next_at_ms - attempt->ended_at_ms},
-        {.name = "error_class", .text = error_class ? error_class : ""},
+        {.name = "error_class", .text = class_of(attempt, note)},
         {.name = "http_status", .number = note ? note->http_status : 0},
         {.name = "result", .text = note && note->is_cut ? "cut" : ""},
         {.name = "trace_id", .text = trace_of(job, trace)},
@@ -89,7 +97,7 @@ static void record(history *to, const asynq_job *job, const attempt_note *note, 
         row.started_at_ms = attempt->started_at_ms;
         row.finished_at_ms = attempt->ended_at_ms;
         row.outcome = asynq_attempt_end_name(attempt->end);
-        row.error_class = note->error_class;
+        row.error_class = class_of(attempt, note);
         row.error = attempt->error;
         row.http_status = note->http_status;
     }
@@ -124,7 +132,7 @@ void attempts_begin_counters(metrics *meters, const char *queue, const char *pat
 static void count_attempt(const attempts *own, const asynq_attempt *attempt, attempt_note *note)
 {
     const char *pattern = asynq_mux_match(own->mux, asynq_job_type(attempt->job));
-    const char *error_class = note ? note->error_class : NULL;
+    const char *error_class = class_of(attempt, note);
     const char *labels[METRIC_MOST_LABELS] = {asynq_job_queue(attempt->job), *pattern ? pattern : "none",
                                               asynq_attempt_end_name(attempt->end)};
     metrics_add(own->meters, METER_ATTEMPTS, labels, 1);
@@ -135,7 +143,7 @@ static void count_attempt(const attempts *own, const asynq_attempt *attempt, att
                         (double)(attempt->started_at_ms - attempt->pending_since_ms) / MS_PER_SECOND);
     if (attempt->end != ASYNQ_ATTEMPT_RETRIED && attempt->end != ASYNQ_ATTEMPT_ARCHIVED)
         return;
-    labels[2] = error_class ? error_class : "other";
+    labels[2] = *error_class ? error_class : "other";
     metrics_add(own->meters, METER_FAILURES, labels, 1);
 }
 

@@ -129,7 +129,8 @@ static const char insert_sql[] =
     "attempt integer, queued_at bigint, started_at bigint, finished_at bigint, outcome text, error_class text, "
     "error text, http_status integer, duration_ms bigint, trace_id text) "
     "ORDER BY id, finished_at NULLS LAST "
-    "ON CONFLICT (id) DO UPDATE SET finished_at = excluded.finished_at, outcome = excluded.outcome, "
+    "ON CONFLICT (id) DO UPDATE SET queued_at = excluded.queued_at, started_at = excluded.started_at, "
+    "finished_at = excluded.finished_at, outcome = excluded.outcome, "
     "error_class = excluded.error_class, error = excluded.error, http_status = excluded.http_status, "
     "duration_ms = excluded.duration_ms "
     "WHERE excluded.finished_at IS NOT NULL AND (e.finished_at IS NULL OR e.outcome = 'lost')";
