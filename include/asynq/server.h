@@ -350,6 +350,12 @@ ASYNQ_API ASYNQ_MUST_CHECK int asynq_server_handle(asynq_server *server, const a
 ASYNQ_API ASYNQ_MUST_CHECK int asynq_server_start(asynq_server *server, asynq_error *error);
 
 /*
+ * Changes how many tasks may run at the same time, from 0 on. Those that run over the new number go on; no other is
+ * taken until there are fewer. Returns 0 or ASYNQ_E_INVALID. Thread: any, at any time.
+ */
+ASYNQ_API ASYNQ_MUST_CHECK int asynq_server_set_concurrency(asynq_server *server, int concurrency, asynq_error *error);
+
+/*
  * Takes no new tasks; what runs goes on. Returns when no task will be taken any more. Only asynq_server_shutdown() can
  * follow. Thread: any.
  */

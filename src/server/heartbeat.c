@@ -136,7 +136,7 @@ static void encode_server(asynq_server *server, server_status status, buf *out)
         .host = bytes_of(server->process.host),
         .pid = (int32_t)getpid(),
         .server_id = bytes_of(server->process.id),
-        .concurrency = server->options.concurrency,
+        .concurrency = server->slots,
         .queues = queues,
         .queue_count = server->queue_count,
         .strict_priority = server->options.strict_priority,

@@ -48,6 +48,11 @@ job_pool *job_pool_new(int most_threads, const asynq_mux *mux, asynq_mux *owned_
     return pool;
 }
 
+void job_pool_resize(job_pool *pool, int most_threads)
+{
+    pool->most_threads = most_threads;
+}
+
 /* Under the lock, which is released. */
 static void pool_unref_and_unlock(job_pool *pool)
 {

@@ -14,6 +14,8 @@ typedef struct job_pool job_pool;
 
 /* `owned_mux` (may be NULL) is freed together with the pool. NULL: out of memory. */
 job_pool *job_pool_new(int most_threads, const asynq_mux *mux, asynq_mux *owned_mux);
+/* Threads that there are stay. */
+void job_pool_resize(job_pool *pool, int most_threads);
 
 /*
  * Collects a job for a thread; takes over one reference. Returns 0, or ASYNQ_E_SYSTEM if no thread can be made at all.

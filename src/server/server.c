@@ -194,6 +194,7 @@ asynq_server *asynq_server_new(const asynq_server_options *options, asynq_error 
     log_init(&server->log, server->options.log, server->options.log_arg, server->options.log_level);
     if (!status)
         status = server_fill_defaults(&server->options, error);
+    server->concurrency = server->options.concurrency;
     if (!status)
         status = redis_uri_parse(&server->uri, server->options.redis, error);
     if (!status && identity_make(&server->process))
@@ -308,12 +309,24 @@ static void health_fired(void *arg)
     loop_timer_set(&server->health, server->options.health_interval_ms);
 }
 
+static void set_slots(asynq_server *server, int slots)
+{
+    if (slots == server->slots)
+        return;
+    server->slots_free += slots - server->slots;
+    server->slots = slots;
+    server->record_is_unsure = true;
+    job_pool_resize(server->pool, slots);
+}
+
 static void orders_given(void *arg)
 {
     asynq_server *server = arg;
     pthread_mutex_lock(&server->lock);
     bool stop = server->stop_asked, shutdown = server->shutdown_asked;
+    int slots = server->concurrency;
     pthread_mutex_unlock(&server->lock);
+    set_slots(server, slots);
     if (stop)
         server->fetching = false;
     if (shutdown)
@@ -358,7 +371,8 @@ static int server_build(asynq_server *server)
     if (status)
         return status;
     server->port = job_port_new(&server->returns);
-    server->pool = job_pool_new(server->options.concurrency, server->mux, server->own_mux);
+    server->slots = server->slots_free = server->concurrency;
+    server->pool = job_pool_new(server->slots, server->mux, server->own_mux);
     if (server->pool)
         server->own_mux = NULL; /* the pool's now */
     if (!server->port || !server->pool)
@@ -367,7 +381,6 @@ static int server_build(asynq_server *server)
         server->aggregator = aggregator_new(&server->options, &server->aggregated);
     if (!parking_init(server) || (server->options.aggregate && !server->aggregator))
         return ASYNQ_E_NO_MEMORY;
-    server->slots_free = server->options.concurrency;
     server->fetching = true;
     server->started_at_ns = clock_now_ns();
     server_build_queues(server);
@@ -468,11 +481,25 @@ int asynq_server_start(asynq_server *server, asynq_error *error)
         server_take_down(server);
         server->status = SERVER_CLOSED;
     }
+    int concurrency = server->concurrency;
     pthread_mutex_unlock(&server->lock);
     if (!status)
-        log_info(&server->log, "server started: %d at a time, pid %d, id %s", server->options.concurrency,
-                 (int)getpid(), server->process.id);
+        log_info(&server->log, "server started: %d at a time, pid %d, id %s", concurrency, (int)getpid(),
+                 server->process.id);
     return status;
+}
+
+int asynq_server_set_concurrency(asynq_server *server, int concurrency, asynq_error *error)
+{
+    error_clear(error);
+    if (concurrency < 0)
+        return error_set(error, ASYNQ_E_INVALID, "concurrency is %d; it can be 0 or more", concurrency);
+    pthread_mutex_lock(&server->lock);
+    server->concurrency = concurrency;
+    if (server->status == SERVER_ACTIVE)
+        loop_waker_wake(&server->orders);
+    pthread_mutex_unlock(&server->lock);
+    return ASYNQ_OK;
 }
 
 void asynq_server_stop(asynq_server *server)

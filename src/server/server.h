@@ -133,6 +133,7 @@ struct asynq_server {
     pthread_cond_t stopped; /* no task is taken any more */
     server_status status;
     bool stop_asked, shutdown_asked, has_stopped;
+    int concurrency; /* as it shall be; what is in force is the loop's */
 
     /* What asynq_server_get_stats() tells; written by the loop thread. */
     struct {
@@ -152,8 +153,9 @@ struct asynq_server {
     redis_conn *subscriber; /* messages */
     uint32_t number;        /* in lease tags; 0: not handed out yet */
     uint32_t lease_calls;
-    bool fetching; /* tasks are wanted */
-    int slots_free;
+    bool fetching;  /* tasks are wanted */
+    int slots;      /* the concurrency in force */
+    int slots_free; /* below 0: there were more of them */
     size_t leases_in_flight;
     uint64_t random;
 

@@ -414,6 +414,13 @@ static json_t *stop(json_t *arguments)
     return peer_status(0, NULL);
 }
 
+static json_t *set_concurrency(json_t *arguments)
+{
+    asynq_error error;
+    int status = asynq_server_set_concurrency(server, (int)json_integer_value(json_object_get(arguments, "n")), &error);
+    return peer_status(status, &error);
+}
+
 static json_t *shut_down(json_t *arguments)
 {
     (void)arguments;
@@ -497,6 +504,7 @@ const peer_row peer_server_rows[] = {
     {"server.start", start},
     {"server.start_again", start_again},
     {"server.stop", stop},
+    {"server.set_concurrency", set_concurrency},
     {"server.shutdown", shut_down},
     {"notes", take_notes},
     {"server.free", free_server},
