@@ -307,6 +307,30 @@ bool setting_is_same(const setting *row, const void *a, const void *b)
     return is_same;
 }
 
+bool setting_table_is_same(const setting *table, const void *a, const void *b)
+{
+    for (; table->name; table++) {
+        bool is_same =
+            table->kind == SETTING_GROUP
+                ? setting_table_is_same(table->group, (const char *)a + table->offset, (const char *)b + table->offset)
+                : table->kind != SETTING_OTHER && setting_is_same(table, a, b);
+        if (!is_same)
+            return false;
+    }
+    return true;
+}
+
+void setting_copy(const setting *row, void *to, const void *from)
+{
+    static const size_t sizes[] = {
+        [SETTING_TEXT] = sizeof(const char *), [SETTING_NUMBER] = sizeof(int64_t),
+        [SETTING_DURATION] = sizeof(int64_t),  [SETTING_SIZE] = sizeof(int64_t),
+        [SETTING_SWITCH] = sizeof(bool),       [SETTING_CHOICE] = sizeof(int),
+        [SETTING_LIST] = sizeof(setting_list), [SETTING_PAIRS] = sizeof(setting_pairs),
+    };
+    memcpy((char *)to + row->offset, (const char *)from + row->offset, sizes[row->kind]);
+}
+
 /* ---- tables ---- */
 
 const setting *setting_find(const setting *table, const char *name)

@@ -61,6 +61,7 @@ typedef struct setting {
     const char *example;   /* for the sample file, where there is no preset */
     bool is_secret;        /* never shown, and NAME_file names a file that has it */
     bool has_password;     /* a URI: what is between ':' and '@' is never shown */
+    bool is_reloaded;      /* a change takes effect without a restart */
 } setting;
 
 /*
@@ -88,6 +89,10 @@ void setting_append_form(const setting *row, buf *out);
 
 /* True if both targets have the same value. Not for groups and what read() reads. */
 bool setting_is_same(const setting *row, const void *a, const void *b);
+/* The same for all rows of a table and of its groups; what read() reads is never the same. */
+bool setting_table_is_same(const setting *table, const void *a, const void *b);
+/* Gives `to` the value of `from`, which keeps what it consists of. Not for groups and what read() reads. */
+void setting_copy(const setting *row, void *to, const void *from);
 
 /* The row with this name or alias; NULL: there is none. */
 const setting *setting_find(const setting *table, const char *name);

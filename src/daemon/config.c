@@ -58,6 +58,7 @@ static const setting private_redis_table[] = {
 
 static const setting schedule_table[] = {
     {.name = "file",
+     .is_reloaded = true,
      .kind = SETTING_TEXT,
      .offset = IN(schedule, file),
      .value = "PATH",
@@ -65,6 +66,7 @@ static const setting schedule_table[] = {
      .help = "Tasks to enqueue in time, see asynq-schedule(5). A change takes effect within a second, on all asynqds "
              "together each tick is enqueued once."},
     {.name = "zone",
+     .is_reloaded = true,
      .kind = SETTING_TEXT,
      .offset = IN(schedule, zone),
      .value = "ZONE",
@@ -75,6 +77,7 @@ static const setting schedule_table[] = {
 
 static const setting log_table[] = {
     {.name = "level",
+     .is_reloaded = true,
      .kind = SETTING_CHOICE,
      .offset = IN(log, level),
      .choices = level_names,
@@ -96,6 +99,7 @@ static const setting log_table[] = {
      .help = "Where lines go: to standard error, or to systemd's journal, field by field. auto: to the journal if "
              "systemd has connected standard error with it."},
     {.name = "attempts",
+     .is_reloaded = true,
      .kind = SETTING_SWITCH,
      .offset = IN(log, attempts),
      .preset = "true",
@@ -132,6 +136,7 @@ static const setting endpoints_table[] = {
      .preset = "16MiB",
      .help = "Requests with a larger body are refused."},
     {.name = "ready_within",
+     .is_reloaded = true,
      .kind = SETTING_DURATION,
      .offset = IN(endpoints, ready_within_ms),
      .least = 6000,
@@ -226,6 +231,7 @@ const setting config_table[] = {
      .group = private_redis_table,
      .help = "The Redis of asynqd's own."},
     {.name = "queues",
+     .is_reloaded = true,
      .kind = SETTING_PAIRS,
      .offset = AT(queues),
      .value = "{NAME: PRIORITY}",
@@ -234,11 +240,13 @@ const setting config_table[] = {
      .example = "{critical: 6, default: 3, low: 1}",
      .help = "The queues to serve, each with its share of the attention."},
     {.name = "strict_priority",
+     .is_reloaded = true,
      .kind = SETTING_SWITCH,
      .offset = AT(is_strict),
      .preset = "false",
      .help = "A queue is served only when all queues of higher priority are empty."},
     {.name = "concurrency",
+     .is_reloaded = true,
      .kind = SETTING_NUMBER,
      .offset = AT(concurrency),
      .least = 1,
@@ -247,6 +255,7 @@ const setting config_table[] = {
      .variables = "WORKER_CONCURRENCY",
      .help = "Tasks at the same time. HTTP calls need no thread or process each, so it may be thousands."},
     {.name = "shutdown_timeout",
+     .is_reloaded = true,
      .kind = SETTING_DURATION,
      .offset = AT(shutdown_timeout_ms),
      .least = 1,
@@ -255,12 +264,14 @@ const setting config_table[] = {
      .variables = "WORKER_SHUTDOWN_TIMEOUT",
      .help = "How long running tasks may go on after the signal TERM; then they are stopped and given back."},
     {.name = "routes",
+     .is_reloaded = true,
      .kind = SETTING_OTHER,
      .offset = AT(routes),
      .read = read_routes,
      .value = "[ROUTE, ...]",
      .help = "What is done with which type of task; see ROUTES."},
     {.name = "workers",
+     .is_reloaded = true,
      .kind = SETTING_OTHER,
      .offset = AT(workers),
      .read = read_workers,
@@ -522,6 +533,36 @@ static void config_check(config *c)
     check_scale(c);
 }
 
+/* ---- read again ---- */
+
+typedef struct keeping {
+    void (*told)(void *arg, const char *path);
+    void *arg;
+} keeping;
+
+static void keep_table(const setting *table, void *fresh, const void *first, const char *prefix, const keeping *to)
+{
+    for (; table->name; table++) {
+        char path[128];
+        snprintf(path, sizeof path, "%s%s%s", prefix, *prefix ? "." : "", table->name);
+        if (table->kind == SETTING_GROUP) {
+            keep_table(table->group, (char *)fresh + table->offset, (const char *)first + table->offset, path, to);
+        } else if (!table->is_reloaded) {
+            if (!setting_is_same(table, fresh, first))
+                to->told(to->arg, path);
+            setting_copy(table, fresh, first);
+        }
+    }
+}
+
+void config_keep(config *fresh, const config *first, void (*told)(void *arg, const char *path), void *arg)
+{
+    keep_table(config_table, fresh, first, "", &(keeping){told, arg});
+    fresh->redis_uri = first->redis_uri;
+    fresh->private_directory = first->private_directory;
+    fresh->spool = first->spool;
+}
+
 /* ---- loading ---- */
 
 config *config_load(const config_sources *sources, bool *is_valid)
@@ -537,6 +578,7 @@ config *config_load(const config_sources *sources, bool *is_valid)
         mem_free(c);
         return NULL;
     }
+    c->refs = 1;
     *is_valid = !sources->file || option_set_read_file(c->source, sources->file);
     *is_valid &= option_set_read_environment(c->source, sources->environment);
     *is_valid &= option_set_read_flags(c->source, sources->flag_count, sources->flags);
@@ -545,9 +587,15 @@ config *config_load(const config_sources *sources, bool *is_valid)
     return c;
 }
 
+config *config_hold(config *c)
+{
+    c->refs++;
+    return c;
+}
+
 void config_free(config *c)
 {
-    if (!c)
+    if (!c || --c->refs)
         return;
     route_list_clear(&c->routes);
     option_set_free(c->source);

@@ -48,6 +48,7 @@ typedef struct config {
     const char *state_directory;
 
     /* Made by config_load(). */
+    int refs;
     option_set *source;
     char *redis_uri;
     const char *private_directory; /* NULL: Redis is elsewhere */
@@ -73,8 +74,16 @@ typedef struct config_sources {
  * can be used, option_set_complaints(source) what is wrong with it.
  */
 config *config_load(const config_sources *sources, bool *is_valid);
+/* One more reference; each ends with config_free(). Thread: the main one. */
+config *config_hold(config *c);
 /* Accepts NULL. */
 void config_free(config *c);
+
+/*
+ * Gives a configuration that was read again those values of the first one that a restart is needed for, and calls
+ * `told` for each that is another one.
+ */
+void config_keep(config *fresh, const config *first, void (*told)(void *arg, const char *path), void *arg);
 
 /* The log level, as the library has it. */
 asynq_log_level config_log_level(const config *c);

@@ -1,7 +1,7 @@
 /*
  * asynqd as a whole: the parts, in the order in which they are started; they are stopped in the reverse order.
  *
- *   private Redis, signals, handlers, PostgreSQL, server, schedulers, end-points
+ *   private Redis, signals, PostgreSQL, work (handlers, server, schedule file), jobs, end-points
  *
  * The main thread runs one loop, which carries all that is not the library's and not PostgreSQL's.
  */
@@ -12,7 +12,10 @@
 
 typedef struct asynqd asynqd;
 
-/* Runs until it is told to end. Takes over the configuration. Returns the exit status of the program. */
-int daemon_run(config *c);
+/*
+ * Runs until it is told to end. Takes over the configuration; it is read again from its sources at the signal HUP.
+ * Returns the exit status of the program.
+ */
+int daemon_run(config *c, const config_sources *sources);
 
 #endif

@@ -44,7 +44,7 @@ static const char *why_redis_is_not_ready(const endpoints *e, const asynq_server
         return "there is no connection with Redis";
     if (!stats->last_beat_ms)
         return now_ms - e->started_at_ms < FIRST_BEAT_WITHIN_MS ? NULL : "Redis has never had this server's records";
-    return now_ms - stats->last_beat_ms > e->options.config->endpoints.ready_within_ms
+    return now_ms - stats->last_beat_ms > work_config(e->options.work)->endpoints.ready_within_ms
                ? "Redis has not had this server's records and leases lately"
                : NULL;
 }
@@ -53,7 +53,7 @@ static const char *why_server_is_not_ready(const endpoints *e, const asynq_serve
 {
     if (e->is_stopping)
         return "asynqd is stopping";
-    return !e->options.server || stats->is_fetching ? NULL : "no new tasks are taken";
+    return !work_server(e->options.work) || stats->is_fetching ? NULL : "no new tasks are taken";
 }
 
 /* A part of the answer. True if it is fine. */
@@ -67,10 +67,9 @@ static void answer_ready(endpoint_request *request, void *arg)
 {
     endpoints *e = arg;
     asynq_server_stats stats = {.size = sizeof stats};
-    if (e->options.server)
-        asynq_server_get_stats(e->options.server, &stats);
+    work_get_stats(e->options.work, &stats);
     json_t *checks = json_object();
-    bool is_ready = add_check(checks, "redis", e->options.server ? why_redis_is_not_ready(e, &stats) : NULL);
+    bool is_ready = add_check(checks, "redis", work_server(e->options.work) ? why_redis_is_not_ready(e, &stats) : NULL);
     is_ready &= add_check(checks, "tasks", why_server_is_not_ready(e, &stats));
     if (e->options.database)
         is_ready &= add_check(checks, "postgresql", database_get_state(e->options.database).problem);
@@ -93,11 +92,11 @@ static void measure_server(endpoints *e)
 {
     metrics *m = e->options.meters;
     asynq_server_stats stats = {.size = sizeof stats};
-    if (!e->options.server)
+    if (!work_server(e->options.work))
         return;
-    asynq_server_get_stats(e->options.server, &stats);
+    work_get_stats(e->options.work, &stats);
     set(m, METER_RUNNING, (double)stats.running);
-    set(m, METER_CONCURRENCY, (double)e->options.config->concurrency);
+    set(m, METER_CONCURRENCY, (double)work_config(e->options.work)->concurrency);
     set(m, METER_REDIS_UP, stats.is_connected);
     set(m, METER_REDIS_COMMANDS, (double)stats.commands);
     set(m, METER_LEASES_LOST, (double)stats.leases_lost);
@@ -106,8 +105,9 @@ static void measure_server(endpoints *e)
 static void measure_workers(endpoints *e)
 {
     metrics *m = e->options.meters;
-    const worker_pools *pools = e->options.host->workers;
-    for (size_t i = 0; i < worker_pools_count(pools); i++) {
+    const handler_host *host = work_host(e->options.work);
+    const worker_pools *pools = host ? host->workers : NULL;
+    for (size_t i = 0; pools && i < worker_pools_count(pools); i++) {
         worker_pool_state state = worker_pools_state(pools, i);
         metrics_set(m, METER_WORKERS, (const char *const[]){state.name, "ready"}, (double)state.ready);
         metrics_set(m, METER_WORKERS, (const char *const[]){state.name, "other"},
@@ -121,9 +121,12 @@ static void measure_workers(endpoints *e)
 static void measure_http(endpoints *e)
 {
     metrics *m = e->options.meters;
+    const handler_host *host = work_host(e->options.work);
     static const char *const running = "running", *const waiting = "waiting";
-    metrics_set(m, METER_HTTP_CALLS, &running, (double)http_client_running(e->options.host->http));
-    metrics_set(m, METER_HTTP_CALLS, &waiting, (double)http_client_waiting(e->options.host->http));
+    if (!host)
+        return;
+    metrics_set(m, METER_HTTP_CALLS, &running, (double)http_client_running(host->http));
+    metrics_set(m, METER_HTTP_CALLS, &waiting, (double)http_client_waiting(host->http));
 }
 
 static void measure_history(metrics *m, history *h)
@@ -281,6 +284,11 @@ endpoints *endpoints_start(const endpoints_options *options, asynq_error *error)
     }
     endpoints_free(e);
     return NULL;
+}
+
+void endpoints_reconfigure(endpoints *e, config *c)
+{
+    scaler_reconfigure(e->scaler, c);
 }
 
 void endpoints_announce_stop(endpoints *e)

@@ -3,6 +3,7 @@
 #define DAEMON_ENDPOINTS_H
 
 #include "daemon/config.h"
+#include "daemon/work.h"
 #include "metrics/metric.h"
 #include "pg/database.h"
 
@@ -11,15 +12,16 @@ typedef struct endpoints endpoints;
 typedef struct endpoints_options {
     loop *loop;
     log_sink *log;
-    const config *config;
+    config *config; /* the first one */
     metrics *meters;
-    const handler_host *host;
-    asynq_server *server; /* NULL: there are no routes */
-    database *database;   /* NULL: there is no PostgreSQL */
+    const work *work;
+    database *database; /* NULL: there is no PostgreSQL */
 } endpoints_options;
 
 /* NULL with `error`; without one it is not wanted, or the default port is taken. */
 endpoints *endpoints_start(const endpoints_options *options, asynq_error *error);
+/* What can change without a restart has changed. The configuration is held. */
+void endpoints_reconfigure(endpoints *e, config *c);
 /* From now on /readyz says no. */
 void endpoints_announce_stop(endpoints *e);
 /* Accepts NULL. */

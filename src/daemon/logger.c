@@ -178,6 +178,11 @@ void logger_init(logger *log, int format, int output, asynq_log_level level)
 #endif
 }
 
+void logger_set_level(logger *log, asynq_log_level level)
+{
+    log->level = level;
+}
+
 void logger_clear(logger *log)
 {
     pthread_mutex_destroy(&log->lock);

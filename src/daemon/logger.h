@@ -27,6 +27,8 @@ typedef struct logger {
 /* `format` and `output` as in the configuration. */
 void logger_init(logger *log, int format, int output, asynq_log_level level);
 void logger_clear(logger *log);
+/* Thread: any. */
+void logger_set_level(logger *log, asynq_log_level level);
 
 /* Thread: any. */
 void logger_write(logger *log, asynq_log_level level, const char *message, const log_field *fields, size_t count);

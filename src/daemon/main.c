@@ -136,7 +136,7 @@ int main(int argc, char **argv)
     tell(option_set_warnings(c->source));
     tell(option_set_complaints(c->source));
     if (is_valid && !line.check && !line.print && !line.migrate)
-        return daemon_run(c);
+        return daemon_run(c, &line.sources);
     if (is_valid && line.check)
         printf("the configuration is fine: %s, %zu routes, %zu queues\n",
                line.sources.file ? line.sources.file : "no file", c->routes.count, c->queues.count);

@@ -11,7 +11,8 @@
 struct scaler {
     observer_question question;
     observer *observer;
-    const config *config;
+    config *config;
+    config *next; /* for when the look that is under way has ended; NULL: none */
     size_t queues;
     loop_timer timer;
     bool is_asking;
@@ -41,8 +42,11 @@ static void look_at_queue(asynq_inspector *inspector, const char *name, scale_qu
                            .latency_ms = info.latency_ms};
 }
 
+/* One that is stopped takes no more tasks. */
 static bool serves(const asynq_server_info *server, const config *c)
 {
+    if (strcmp(server->status, "active") != 0)
+        return false;
     for (size_t i = 0; i < server->queue_count; i++)
         for (size_t k = 0; k < c->queues.count; k++)
             if (strcmp(server->queues[i].name, c->queues.items[k].name) == 0)
@@ -66,12 +70,36 @@ static void look(asynq_inspector *inspector, observer_question *question)
     asynq_memory_free(servers.memory);
 }
 
+static void use(scaler *s, config *c)
+{
+    bool has_same_queues = s->config && setting_is_same(setting_find(config_table, "queues"), s->config, c);
+    config_free(s->config);
+    s->config = c;
+    s->queues = c->queues.count < SCALE_MOST_QUEUES ? c->queues.count : SCALE_MOST_QUEUES;
+    if (!has_same_queues)
+        s->state.count = s->state.next = 0; /* the samples are of others */
+}
+
+void scaler_reconfigure(scaler *s, config *c)
+{
+    config_free(s->next);
+    s->next = NULL;
+    if (s->is_asking)
+        s->next = config_hold(c);
+    else
+        use(s, config_hold(c));
+}
+
 static void looked(observer_question *question)
 {
     scaler *s = (scaler *)question;
     s->is_asking = false;
     s->error = s->problem;
-    if (!s->error.code && s->sample.at_ms)
+    config *next = s->next;
+    s->next = NULL;
+    if (next)
+        use(s, next);
+    else if (!s->error.code && s->sample.at_ms)
         scale_add(&s->state, &s->config->scale, &s->sample, s->queues, s->config->concurrency);
 }
 
@@ -120,15 +148,14 @@ void scaler_answer(scaler *s, endpoint_request *request)
     json_decref(document);
 }
 
-scaler *scaler_new(loop *l, observer *o, const config *c)
+scaler *scaler_new(loop *l, observer *o, config *c)
 {
     scaler *s = mem_calloc(1, sizeof *s);
     if (!s)
         return NULL;
     s->question = (observer_question){.ask = look, .done = looked};
     s->observer = o;
-    s->config = c;
-    s->queues = c->queues.count < SCALE_MOST_QUEUES ? c->queues.count : SCALE_MOST_QUEUES;
+    use(s, config_hold(c));
     loop_timer_init(l, &s->timer, time_to_look, s);
     loop_timer_set(&s->timer, 0);
     return s;
@@ -139,5 +166,7 @@ void scaler_free(scaler *s)
     if (!s)
         return;
     loop_timer_cancel(&s->timer);
+    config_free(s->next);
+    config_free(s->config);
     mem_free(s);
 }

@@ -8,8 +8,10 @@
 
 typedef struct scaler scaler;
 
-/* All is borrowed. NULL: out of memory. */
-scaler *scaler_new(loop *l, observer *o, const config *c);
+/* The configuration is held. NULL: out of memory. */
+scaler *scaler_new(loop *l, observer *o, config *c);
+/* Goes on with another one. */
+void scaler_reconfigure(scaler *s, config *c);
 /* The observer must be gone. Accepts NULL. */
 void scaler_free(scaler *s);
 

@@ -3,6 +3,9 @@
 
 #include "base/clock.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #ifdef HAVE_SYSTEMD
 #include <systemd/sd-daemon.h>
 #else
@@ -56,6 +59,13 @@ void service_ready(service *s, const char *status)
     sd_notifyf(0, "READY=1\nSTATUS=%s", status);
     if (s->watchdog_ms)
         loop_timer_set(&s->watchdog, 0);
+}
+
+void service_reloading(void)
+{
+    char now_us[32];
+    snprintf(now_us, sizeof now_us, "%" PRId64, clock_steady_ms() * 1000);
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%s", now_us);
 }
 
 void service_stopping(void)

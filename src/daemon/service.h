@@ -18,6 +18,8 @@ void service_clear(service *s);
 
 /* The start is over; `status` is a line for `systemctl status`. From now on there are signs of life. */
 void service_ready(service *s, const char *status);
+/* The configuration is being read again; service_ready() follows. */
+void service_reloading(void);
 void service_stopping(void);
 
 /* A listening socket that systemd has opened for us; below 0: none. */

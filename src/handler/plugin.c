@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #define ENTRY_NAME(version) ENTRY_NAME_OF(version)
 #define ENTRY_NAME_OF(version) "asynq_plugin_" #version
@@ -17,7 +18,12 @@ struct plugin {
     void *library;
     const asynq_plugin *own;
     asynq_mux *mux;
+    char *path, *config;
+    int users;
+    plugin *next;
 };
+
+static plugin *loaded; /* the main thread's */
 
 /* ---- loading ---- */
 
@@ -67,33 +73,67 @@ static int build_mux(plugin *p, asynq_error *error)
 static void plugin_free(plugin *p)
 {
     asynq_mux_free(p->mux);
+    mem_free(p->path);
+    mem_free(p->config);
     mem_free(p);
+}
+
+static int start_plugin(plugin *p, asynq_error *error)
+{
+    asynq_error problem = {0};
+    p->users = 1;
+    if (!p->path || !p->config)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    int status = open_library(p->path, &p->library, &p->own, error);
+    if (!status)
+        status = build_mux(p, error);
+    if (!status && p->own->start) {
+        status = p->own->start(p->config, &problem);
+        if (status)
+            error_set(error, status, "%s: %s", p->path, *problem.text ? problem.text : "it does not start");
+    }
+    return status;
+}
+
+/* Its state is that of the process, so it cannot run with two configurations. */
+static plugin *share(plugin *p, const char *config, asynq_error *error)
+{
+    if (strcmp(p->config, config) != 0) {
+        error_set(
+            error, ASYNQ_E_CONFLICT,
+            "%s: runs with the config \"%s\", and cannot have \"%s\" too; with `isolate: true` it can, or after a "
+            "restart",
+            p->path, p->config, config);
+        return NULL;
+    }
+    p->users++;
+    return p;
 }
 
 plugin *plugin_load(const char *path, const char *config, asynq_error *error)
 {
+    config = config ? config : "";
+    for (plugin *p = loaded; p; p = p->next)
+        if (strcmp(p->path, path) == 0)
+            return share(p, config, error);
     plugin *p = mem_calloc(1, sizeof *p);
     if (!p)
         return error_set_code(error, ASYNQ_E_NO_MEMORY), NULL;
-    int status = open_library(path, &p->library, &p->own, error);
-    if (!status)
-        status = build_mux(p, error);
-    if (!status && p->own->start) {
-        asynq_error problem = {0};
-        status = p->own->start(config ? config : "", &problem);
-        if (status)
-            error_set(error, status, "%s: %s", path, *problem.text ? problem.text : "it does not start");
+    p->path = mem_strdup(path);
+    p->config = mem_strdup(config);
+    if (start_plugin(p, error)) {
+        plugin_free(p);
+        return NULL;
     }
-    if (!status)
-        return p;
-    plugin_free(p);
-    return NULL;
+    LL_PREPEND(loaded, p);
+    return p;
 }
 
 void plugin_stop(plugin *p)
 {
-    if (!p)
+    if (!p || --p->users)
         return;
+    LL_DELETE(loaded, p);
     if (p->own->stop)
         p->own->stop();
     plugin_free(p);

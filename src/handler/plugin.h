@@ -19,9 +19,12 @@ typedef struct plugin_route {
 
 extern const handler_kind handler_plugin;
 
-/* Loads and starts one. Returns NULL with `error` if it cannot be, or is not for this asynqd. */
+/*
+ * Loads and starts one, or gives the one that runs already another user. Returns NULL with `error` if it cannot be, is
+ * not for this asynqd, or runs with another configuration (ASYNQ_E_CONFLICT). Thread: the main one.
+ */
 plugin *plugin_load(const char *path, const char *config, asynq_error *error);
-/* Stops it. Its code stays, as threads may still be in it. Accepts NULL. */
+/* Stops it when it has no other user. Its code stays, as threads may still be in it. Accepts NULL. Thread: as above. */
 void plugin_stop(plugin *p);
 /* Its routes. */
 asynq_mux *plugin_mux(const plugin *p);

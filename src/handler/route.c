@@ -175,6 +175,11 @@ static int read_route(settings *file, settings_node *node, void *arg, asynq_erro
         return settings_complain(file, node, error, "there is no handler; give one of http, command, worker, plugin");
     if (text_is_blank(r->type, strlen(r->type)))
         return settings_complain(file, node, error, "type is blank");
+    if (r->type[strlen(r->type) - 1] == '*')
+        return settings_complain(file, node, error,
+                                 "type: \"%s\": there are no wildcards; a type matches all that begin with it, as "
+                                 "\"email:\" does \"email:send\"",
+                                 r->type);
     for (size_t i = 0; i + 1 < list->count; i++)
         if (list->items[i].type && strcmp(list->items[i].type, r->type) == 0)
             return settings_complain(file, node, error, "another route has the type \"%s\"", r->type);

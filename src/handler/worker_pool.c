@@ -383,6 +383,15 @@ static int read_pool(settings *file, settings_node *node, const char *name, work
     return status;
 }
 
+bool worker_list_is_same(const worker_list *a, const worker_list *b)
+{
+    bool is_same = a->count == b->count;
+    for (size_t i = 0; is_same && i < a->count; i++)
+        is_same = strcmp(a->items[i].name, b->items[i].name) == 0 &&
+                  setting_table_is_same(worker_pool_table, &a->items[i], &b->items[i]);
+    return is_same;
+}
+
 int worker_list_read(settings *file, settings_node *node, worker_list *list, asynq_error *error)
 {
     void *iterator = NULL;

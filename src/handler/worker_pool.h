@@ -34,6 +34,9 @@ extern const handler_kind handler_worker;
 /* The `read` of a setting of kind OTHER: a mapping of names to pools. */
 int worker_list_read(settings *file, settings_node *node, worker_list *list, asynq_error *error);
 
+/* True if the same pools would be made of both. */
+bool worker_list_is_same(const worker_list *a, const worker_list *b);
+
 /* What a route says: which pool. */
 typedef struct worker_route {
     const char *pool;

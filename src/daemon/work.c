@@ -1,0 +1,198 @@
+/* See work.h. */
+#include "daemon/work.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+
+#include <inttypes.h>
+#include <utlist.h>
+
+enum { SHARE_MS = 100, SOON_MS = 5 };
+
+typedef struct member {
+    generation *generation;
+    struct member *prev, *next;
+} member;
+
+struct work {
+    generation_options options;
+    member *members; /* the newest is the current one */
+    loop_timer share;
+    int64_t commands, leases_lost; /* of those that have gone */
+    bool has_ended;                /* the current one */
+    void (*done)(void *arg);
+    void *arg;
+};
+
+static generation *current(const work *w)
+{
+    return w->members ? w->members->generation : NULL;
+}
+
+static void add_counts(const generation *g, int64_t *running, int64_t *commands, int64_t *leases_lost)
+{
+    asynq_server_stats stats = {.size = sizeof stats};
+    if (!generation_server(g))
+        return;
+    asynq_server_get_stats(generation_server(g), &stats);
+    *running += stats.running;
+    *commands += stats.commands;
+    *leases_lost += stats.leases_lost;
+}
+
+int64_t work_running_before(const work *w)
+{
+    int64_t running = 0, commands = 0, leases_lost = 0;
+    for (const member *one = w->members ? w->members->next : NULL; one; one = one->next)
+        add_counts(one->generation, &running, &commands, &leases_lost);
+    return running;
+}
+
+void work_get_stats(const work *w, asynq_server_stats *stats)
+{
+    int64_t running = 0, commands = w->commands, leases_lost = w->leases_lost;
+    if (!work_server(w))
+        return;
+    asynq_server_get_stats(work_server(w), stats);
+    for (const member *one = w->members; one; one = one->next)
+        add_counts(one->generation, &running, &commands, &leases_lost);
+    stats->running = running;
+    stats->commands = commands;
+    stats->leases_lost = leases_lost;
+}
+
+/* ---- sharing the concurrency ---- */
+
+static bool takes_tasks_before(const work *w)
+{
+    for (const member *one = w->members->next; one; one = one->next)
+        if (generation_takes_tasks(one->generation))
+            return true;
+    return false;
+}
+
+static void share(void *arg)
+{
+    work *w = arg;
+    asynq_error error;
+    if (!work_server(w))
+        return;
+    bool must_wait = takes_tasks_before(w);
+    int64_t left = must_wait ? 0 : work_config(w)->concurrency - work_running_before(w);
+    if (asynq_server_set_concurrency(work_server(w), left > 0 ? (int)left : 0, &error))
+        log_error(w->options.log, "%s", error.text);
+    if (w->members->next)
+        loop_timer_set(&w->share, must_wait ? SOON_MS : SHARE_MS);
+}
+
+/* ---- coming and going ---- */
+
+static void remove_member(work *w, generation *g)
+{
+    member *one;
+    int64_t running = 0;
+    DL_FOREACH(w->members, one) {
+        if (one->generation == g)
+            break;
+    }
+    DL_DELETE(w->members, one);
+    mem_free(one);
+    add_counts(g, &running, &w->commands, &w->leases_lost);
+    generation_free(g);
+}
+
+/* The last one stays, for those who ask how it was. */
+static void generation_ended(generation *g, void *arg)
+{
+    work *w = arg;
+    if (g == current(w))
+        w->has_ended = true;
+    else
+        remove_member(w, g);
+    if (!w->done)
+        share(w);
+    else if (w->has_ended && !w->members->next)
+        w->done(w->arg);
+}
+
+int work_start(work *w, config *c, asynq_error *error)
+{
+    member *one = mem_calloc(1, sizeof *one);
+    generation *before = current(w);
+    if (!one)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    one->generation = generation_start(&w->options, c, before, error);
+    if (!one->generation) {
+        mem_free(one);
+        return error->code;
+    }
+    DL_PREPEND(w->members, one);
+    if (!before)
+        return ASYNQ_OK;
+    generation_retire(before, false);
+    share(w);
+    int64_t running = work_running_before(w);
+    if (running)
+        log_info(w->options.log, "%" PRId64 " tasks go on with the configuration that they began with", running);
+    return ASYNQ_OK;
+}
+
+void work_stop(work *w, void (*done)(void *arg), void *arg)
+{
+    member *one;
+    w->done = done;
+    w->arg = arg;
+    loop_timer_cancel(&w->share);
+    DL_FOREACH(w->members, one)
+        generation_retire(one->generation, true);
+    if (!w->members)
+        done(arg);
+}
+
+void work_pause(work *w)
+{
+    if (work_server(w))
+        asynq_server_stop(work_server(w));
+}
+
+/* ---- the whole ---- */
+
+work *work_new(const generation_options *options)
+{
+    work *w = mem_calloc(1, sizeof *w);
+    if (!w)
+        return NULL;
+    w->options = *options;
+    w->options.ended = generation_ended;
+    w->options.arg = w;
+    loop_timer_init(options->loop, &w->share, share, w);
+    return w;
+}
+
+void work_free(work *w)
+{
+    member *one, *next;
+    if (!w)
+        return;
+    loop_timer_cancel(&w->share);
+    DL_FOREACH_SAFE(w->members, one, next) {
+        generation_free(one->generation);
+        mem_free(one);
+    }
+    mem_free(w);
+}
+
+const config *work_config(const work *w)
+{
+    return generation_config(current(w));
+}
+
+const handler_host *work_host(const work *w)
+{
+    return generation_host(current(w));
+}
+
+asynq_server *work_server(const work *w)
+{
+    return current(w) ? generation_server(current(w)) : NULL;
+}

@@ -1,0 +1,36 @@
+/*
+ * The generations of asynqd: the current one, and those before it that still have tasks. Together they never run more
+ * tasks than the current configuration allows. Thread: that of the loop, the main one.
+ */
+#ifndef DAEMON_WORK_H
+#define DAEMON_WORK_H
+
+#include "daemon/generation.h"
+
+typedef struct work work;
+
+/* `ended` of the options is not used. NULL: out of memory. */
+work *work_new(const generation_options *options);
+/* Accepts NULL. */
+void work_free(work *w);
+
+/* Begins with a configuration, or goes on with another one: it is as before if that cannot be. */
+ASYNQ_MUST_CHECK int work_start(work *w, config *c, asynq_error *error);
+
+/* Ends all; running tasks have `shutdown_timeout`. `done` is called afterwards. */
+void work_stop(work *w, void (*done)(void *arg), void *arg);
+
+/* Takes no new tasks. May wait for Redis. */
+void work_pause(work *w);
+
+/* Of the current generation, or the last one; valid until the next turn. */
+const config *work_config(const work *w);
+const handler_host *work_host(const work *w); /* NULL: it has ended */
+asynq_server *work_server(const work *w);     /* NULL: there are no routes */
+
+/* Of the current generation, with what all of them have counted. */
+void work_get_stats(const work *w, asynq_server_stats *stats);
+/* Tasks that run in generations before the current one. */
+int64_t work_running_before(const work *w);
+
+#endif

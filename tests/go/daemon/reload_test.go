@@ -1,0 +1,261 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	. "github.com/hibiken/asynq/libasynq-tests/harness"
+)
+
+// reload has asynqd read another configuration, and waits for what it says about it.
+func reload(t testing.TB, d *Daemon, config, says string) {
+	t.Helper()
+	before := len(d.Find(says))
+	d.Configure(config)
+	d.Signal(syscall.SIGHUP)
+	Eventually(t, 20*time.Second, "the line \""+says+"\"", func() bool { return len(d.Find(says)) > before })
+}
+
+const wasRead = "the configuration was read again"
+
+// TestReload: what a change of the configuration changes.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	r, s := StartRedis(t), startTarget(t)
+	schedule := filepath.Join(stateDir(t), "schedule.yaml")
+	if err := os.WriteFile(schedule, []byte("entries: [{spec: '@every 1s', type: ticked}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	base := "redis: " + r.URI() + "\n"
+	cat := "routes: [{type: t, command: {argv: [cat]}}]\n"
+	d := StartDaemon(t, base+cat+"concurrency: 3\n")
+	run := func(id, kind, queue, wanted string) {
+		t.Helper()
+		enqueueAs(t, r, id, kind, "", asynq.Queue(queue), asynq.Retention(time.Hour))
+		d.Attempt(id, 1)
+		info, err := asynq.NewInspectorFromRedisClient(r.Client).GetTaskInfo(queue, id)
+		if err != nil || !strings.Contains(string(info.Result), wanted) {
+			t.Errorf("%s: %s %v", id, info.Result, err)
+		}
+	}
+	run("first", "t", "default", "")
+
+	// Routes, and queues that come and go.
+	reload(t, d, base+"queues: {other: 1, third: 5}\nroutes: [{type: t, http: {url: \""+s.URL+"/hello\"}}]\n", wasRead)
+	run("second", "t", "other", "POST /hello")
+	run("third", "t", "third", "POST /hello")
+	enqueueAs(t, r, "left", "t", "")
+	time.Sleep(time.Second)
+	if r.Int("LLEN", QueueKey("default", "pending")) != 1 {
+		t.Error("a queue that has gone is still served")
+	}
+	reload(t, d, base+"queues: {default: 1}\n"+cat, wasRead)
+	d.Attempt("left", 1)
+
+	// Concurrency, and the log.
+	reload(t, d, base+"concurrency: 7\nlog: {level: debug, attempts: false}\n"+cat, wasRead)
+	if metric(t, d, "asynqd_concurrency") != 7 {
+		t.Error("the concurrency is the old one")
+	}
+	enqueueAs(t, r, "silent", "t", "", asynq.Retention(time.Hour))
+	Eventually(t, 10*time.Second, "the task", func() bool {
+		info, err := asynq.NewInspectorFromRedisClient(r.Client).GetTaskInfo("default", "silent")
+		return err == nil && info.State == asynq.TaskStateCompleted
+	})
+	if len(d.Attempts("silent")) != 0 {
+		t.Error("attempts are still logged")
+	}
+
+	// The schedule.
+	reload(t, d, base+cat+"schedule: {file: "+schedule+"}\n", wasRead)
+	ticks := func() (count int) {
+		for _, line := range d.Attempts("") {
+			if line["type"] == "ticked" {
+				count++
+			}
+		}
+		return count
+	}
+	Eventually(t, 20*time.Second, "ticks", func() bool { return ticks() >= 2 })
+	reload(t, d, base+cat, wasRead)
+	time.Sleep(1500 * time.Millisecond)
+	before := ticks()
+	time.Sleep(2500 * time.Millisecond)
+	if after := ticks(); after != before {
+		t.Errorf("a schedule that has gone goes on: %d, %d", before, after)
+	}
+
+	// What cannot change, and what is wrong.
+	reload(t, d, base+cat+"endpoints: {token: x, listen: \"127.0.0.1:1\"}\nstate_directory: /elsewhere\nprivate_redis: {port: 4000}\n", wasRead)
+	for _, path := range []string{"endpoints.token", "state_directory", "private_redis.port"} {
+		if len(d.Find(path+" has changed; that needs a restart")) != 1 {
+			t.Errorf("nothing is said about %s: %s", path, d.Text())
+		}
+	}
+	run("same", "t", "default", "")
+	reload(t, d, base+"routes: [{type: t, comand: {argv: [cat]}}]\nconcurrency: 0\n", "the configuration stays as it is")
+	if len(d.Find(`did you mean "command"?`)) != 1 || len(d.Find("concurrency: ")) == 0 {
+		t.Errorf("the mistakes are not told: %s", d.Text())
+	}
+	run("still", "t", "default", "")
+	reload(t, d, base+"schedule: {file: /nowhere.yaml}\n"+cat, "the configuration stays as it is: /nowhere.yaml")
+	run("and still", "t", "default", "")
+	reload(t, d, base, "there are no routes")
+	enqueueAs(t, r, "nobody's", "t", "")
+	time.Sleep(time.Second)
+	reload(t, d, base+cat, wasRead)
+	d.Attempt("nobody's", 1)
+}
+
+// pythonWorker is a program for a pool.
+func pythonWorker(t testing.TB) string {
+	t.Helper()
+	library, err := filepath.Abs("../../../contrib/workers/python")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(stateDir(t), "worker.py")
+	text := "import os, sys\nsys.path.insert(0, '" + library + "')\nfrom asynq_worker import task, run\n" +
+		"@task('pid')\ndef pid(t):\n    return str(os.getpid())\nrun()\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestReloadOfPools: processes of a pool that is the same stay; another pool has others, and the old ones go.
+func TestReloadOfPools(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	program := pythonWorker(t)
+	config := func(more, routes string) string {
+		return fmt.Sprintf("redis: %s\nroutes: [{type: pid, worker: pool}%s]\nworkers: {pool: {argv: [/usr/bin/python3, %s]%s}}\n", r.URI(), routes, program, more)
+	}
+	d := StartDaemon(t, config("", ""))
+	n := 0
+	pid := func() string {
+		t.Helper()
+		n++
+		id := fmt.Sprint(n)
+		enqueueAs(t, r, id, "pid", "", asynq.Retention(time.Hour))
+		d.Attempt(id, 1)
+		info, err := asynq.NewInspectorFromRedisClient(r.Client).GetTaskInfo("default", id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(info.Result) == 0 {
+			t.Fatalf("the worker has not run: %+v", info)
+		}
+		return string(info.Result)
+	}
+	first := pid()
+	reload(t, d, config("", ", {type: x, command: {argv: [cat]}}"), wasRead)
+	if again := pid(); again != first {
+		t.Errorf("the process was %s and is %s", first, again)
+	}
+	reload(t, d, config(", recycle_after: 999", ""), wasRead)
+	second := pid()
+	if second == first {
+		t.Errorf("the pool is another one, the process is not")
+	}
+	Eventually(t, 20*time.Second, "the old process to end", func() bool {
+		_, err := os.Stat("/proc/" + first)
+		return os.IsNotExist(err)
+	})
+	d.End()
+	if _, err := os.Stat("/proc/" + second); !os.IsNotExist(err) {
+		t.Error("a process has outlived asynqd")
+	}
+}
+
+// TestReloadUnderLoad: the configuration is read again and again while tasks run, short ones and long ones: none is lost,
+// none runs twice, and there are never more at the same time than there may be.
+func TestReloadUnderLoad(t *testing.T) {
+	t.Parallel()
+	r, s := StartRedis(t), startTarget(t)
+	config := func(n int) string {
+		return fmt.Sprintf(`
+redis: %s
+concurrency: 10
+queues: {default: %d, %s: 2}
+routes:
+- {type: "short", http: {url: "%s/short/{{task.id}}?n=%d"}}
+- {type: "long", http: {url: "%s/sleep/{{payload}}?n=%d"}}
+`, r.URI(), n%5+1, []string{"low", "critical"}[n%2], s.URL, n, s.URL, n)
+	}
+	d := StartDaemon(t, config(0))
+	total, stop := atomic.Int32{}, make(chan bool)
+	ended := make(chan bool)
+	go func() {
+		defer close(ended)
+		client := asynq.NewClientFromRedisClient(r.Client)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+			task := asynq.NewTask("short", nil)
+			if i%40 == 0 {
+				task = asynq.NewTask("long", []byte("2500"))
+			}
+			if _, err := client.Enqueue(task, asynq.TaskID(fmt.Sprint("task ", i)), asynq.Queue([]string{"default", "default", "low", "critical"}[i%4])); err == nil {
+				total.Add(1)
+			}
+		}
+	}()
+	for n := 1; n <= 15; n++ {
+		time.Sleep(300 * time.Millisecond)
+		reload(t, d, config(n), wasRead)
+	}
+	close(stop)
+	<-ended
+	left := func() int64 {
+		return r.Int("LLEN", QueueKey("default", "pending")) + r.Int("LLEN", QueueKey("default", "active"))
+	}
+	Eventually(t, 60*time.Second, "the queue that is always served to be empty", func() bool { return left() == 0 })
+	last := "redis: " + r.URI() + "\nqueues: {default: 1, low: 1, critical: 1}\n" + config(0)[strings.Index(config(0), "routes:"):]
+	reload(t, d, last, wasRead)
+	Eventually(t, 60*time.Second, "all to be completed", func() bool { return len(d.Attempts("")) >= int(total.Load()) })
+	attempts := map[string]int{}
+	for _, line := range d.Attempts("") {
+		attempts[line["task"].(string)]++
+		if line["outcome"] != "completed" || line["attempt"] != float64(1) {
+			t.Errorf("an attempt is not as it should be: %v", line)
+		}
+	}
+	if len(attempts) != int(total.Load()) {
+		t.Errorf("%d tasks were run, %d were enqueued", len(attempts), total.Load())
+	}
+	if most := s.most.Load(); most > 10 {
+		t.Errorf("%d calls at the same time with a concurrency of 10", most)
+	}
+	t.Logf("%d tasks", total.Load())
+}
+
+// TestEndAfterReload: TERM ends what an old configuration still runs, too.
+func TestEndAfterReload(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	config := "redis: " + r.URI() + "\nshutdown_timeout: 1s\nroutes: [{type: t, command: {argv: [sleep, \"60\"]}}]\n"
+	d := StartDaemon(t, config)
+	for i := range 3 {
+		enqueueAs(t, r, fmt.Sprint(i), "t", "")
+		Eventually(t, 10*time.Second, "a task to run", func() bool { return r.Int("LLEN", QueueKey("default", "active")) == int64(i+1) })
+		reload(t, d, config, wasRead)
+	}
+	if metric(t, d, "asynqd_running_tasks") != 3 {
+		t.Error("the metric does not count tasks of older configurations")
+	}
+	d.End()
+	if pending := r.Int("LLEN", QueueKey("default", "pending")); pending != 3 {
+		t.Errorf("%d tasks were given back", pending)
+	}
+}
