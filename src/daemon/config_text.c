@@ -282,6 +282,8 @@ static void print_manual_row(FILE *out, const setting *row, const char *path)
         for (const char *at = row->variables; *at; at += strcspn(at, " "), at += *at == ' ')
             fprintf(out, ".Ev %.*s%s\n", (int)strcspn(at, " "), at, at[strcspn(at, " ")] ? " ," : " .");
     }
+    if (row->is_reloaded)
+        fputs("Read again at\n.Dv HUP .\n", out);
     if (row->is_secret)
         fprintf(out, "A file that has it can be given instead:\n.Cm %s_file .\n", path);
 }

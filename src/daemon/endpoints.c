@@ -259,7 +259,7 @@ static int listen_as_told(endpoints *e, asynq_error *error)
 
 endpoints *endpoints_start(const endpoints_options *options, asynq_error *error)
 {
-    const config *c = options->config;
+    config *c = options->config;
     endpoints *e = mem_calloc(1, sizeof *e);
     error_clear(error);
     if (!e)

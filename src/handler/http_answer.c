@@ -114,6 +114,10 @@ static void fail_without_answer(http_exchange *exchange, CURLcode result)
     const http_options *options = exchange->options;
     const char *error_class = class_of(result);
     const char *text = *exchange->problem ? exchange->problem : curl_easy_strerror(result);
+    if (exchange->is_again) {
+        error_class = "connect";
+        text = "the connection was closed before an answer came";
+    }
     handler_failure failure = HANDLER_RETRY;
     curl_off_t began_us = 0; /* when the request could be sent */
     for (size_t i = 0; i < options->permanent_errors.count; i++)

@@ -60,11 +60,27 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
+/*
+ * If a connection that was used before is closed without an answer, libcurl sends the request on another one, and
+ * again. The target may have seen it each time; so we do not: an attempt is one request, and what is tried again is
+ * seen.
+ */
+static bool is_sent_again(http_exchange *exchange)
+{
+    long redirects = 0;
+    curl_easy_getinfo(exchange->transfer.easy, CURLINFO_REDIRECT_COUNT, &redirects);
+    exchange->is_again = exchange->sent > redirects;
+    exchange->sent = redirects + 1;
+    return exchange->is_again;
+}
+
 /* Before each request, also on a connection that was made for another one, whose rules may differ. */
 static int before_request(void *arg, char *ip, char *own_ip, int port, int own_port)
 {
     (void)own_ip, (void)port, (void)own_port;
     http_exchange *exchange = arg;
+    if (is_sent_again(exchange))
+        return CURL_PREREQFUNC_ABORT;
     struct sockaddr_storage address;
     bool is_known = !exchange->options->proxy && target_read_address(ip, &address);
     return is_allowed(exchange, is_known ? (struct sockaddr *)&address : NULL) ? CURL_PREREQFUNC_OK

@@ -108,6 +108,13 @@ static bool list_fill(job_list *list, const PGresult *result)
 
 /* ---- the scheduler's side ---- */
 
+/* Without "job 7:1: " in front, as the column and the log name the job. */
+static const char *without_place(const char *text, const char *place)
+{
+    const char *end = strncmp(text, place, strlen(place)) == 0 ? strstr(text + strlen(place), ": ") : NULL;
+    return end ? end + 2 : text;
+}
+
 /* One that is wrong is left out, and says so. */
 static int add_job(asynq_periodic_list *list, job *one)
 {
@@ -116,7 +123,7 @@ static int add_job(asynq_periodic_list *list, job *one)
     snprintf(place, sizeof place, "job %s", one->id);
     int status = schedule_text_add(list, place, one->entry, &error);
     mem_free(one->problem);
-    one->problem = status ? mem_strdup(error.text) : NULL;
+    one->problem = status ? mem_strdup(without_place(error.text, place)) : NULL;
     return status == ASYNQ_E_NO_MEMORY ? status : ASYNQ_OK;
 }
 

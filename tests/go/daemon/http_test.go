@@ -494,3 +494,40 @@ routes:
 		}
 	}
 }
+
+// TestOneRequestAnAttempt: a server that closes connections without an answer gets one request for each attempt, also on
+// connections that were used before.
+func TestOneRequestAnAttempt(t *testing.T) {
+	t.Parallel()
+	r, s := StartRedis(t), startTarget(t)
+	d := StartDaemon(t, "redis: "+r.URI()+`
+routes:
+  - {type: "fine", http: {url: "`+s.URL+`/sleep/200"}}
+  - {type: "hang-up", http: {url: "`+s.URL+`/hang-up/{{task.id}}"}, retry: {delay: 50ms}}
+  - {type: "moved", http: {url: "`+s.URL+`/redirect/307?to=/hang-up/{{task.id}}", redirects: 5}, retry: {delay: 50ms}}
+`)
+	for i := range 8 {
+		enqueueAs(t, r, fmt.Sprint("fine ", i), "fine", "")
+	}
+	for i := range 8 {
+		d.Attempt(fmt.Sprint("fine ", i), 1)
+	}
+	for _, kind := range []string{"hang-up", "moved"} {
+		enqueueAs(t, r, kind, kind, "{}", asynq.MaxRetry(2))
+		last := d.Attempt(kind, 3)
+		if last["outcome"] != "archived" || last["error_class"] != "connect" {
+			t.Errorf("%s: %v", kind, last)
+		}
+		count := 0
+		s.mutex.Lock()
+		for _, request := range s.requests {
+			if request.URL.Path == "/hang-up/"+kind {
+				count++
+			}
+		}
+		s.mutex.Unlock()
+		if count != 3 {
+			t.Errorf("%s: %d requests in three attempts", kind, count)
+		}
+	}
+}
