@@ -105,8 +105,9 @@ routes: [{type: t, http: {url: "`+s.URL+`/sleep/60000"}}]
 // they say is so.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	r := StartRedis(t)
-	d := StartDaemon(t, pools(t, r, ", size: 2"))
+	r, p := StartRedis(t), StartPostgres(t)
+	p.Migrate()
+	d := StartDaemon(t, pools(t, r, ", size: 2")+"\npostgres: {uri: \""+p.URI()+"\"}\nstate_directory: "+stateDir(t)+"\n")
 	for i := range 7 {
 		enqueue(t, r, fmt.Sprint("fine-", i), "py:echo", "x")
 		d.Attempt(fmt.Sprint("fine-", i), 1)
@@ -127,8 +128,12 @@ func TestMetrics(t *testing.T) {
 	Eventually(t, 20*time.Second, "the counters", func() bool {
 		return strings.Contains(page(), `asynq_tasks_processed_total{queue="default"} 8`)
 	})
+	Eventually(t, 20*time.Second, "the history", func() bool {
+		return strings.Contains(page(), "asynqd_history_written_total 16\n")
+	})
 	text := page()
 	for _, want := range []string{
+		`asynqd_postgres_up 1`, `asynqd_history_lost_total{reason="refused"} 0`, `asynqd_spool_bytes 0`, `asynqd_jobs{state="enabled"} 0`,
 		`asynqd_attempts_total{queue="default",route="py:",outcome="completed"} 7`,
 		`asynqd_attempts_total{queue="default",route="py:",outcome="archived"} 1`,
 		`asynqd_failures_total{queue="default",route="py:",class="worker_error"} 1`,
