@@ -53,7 +53,8 @@ func newStage(t *testing.T) *stage {
 	Eventually(t, 10*time.Second, "the worker's record", func() bool {
 		return len(r.Strings("KEYS", "asynq:workers:*")) == 1 && s.state("dead3") == "archived" && s.state("failing3") == "retry"
 	})
-	s.prom = StartPrometheus(t, StartExporter(t, r))
+	// An asynqd without routes beside them, so that Prometheus has what Asynqmon's charts ask for.
+	s.prom = StartPrometheus(t, StartDaemon(t, "redis: "+r.URI()+"\n").URL())
 	web := httptest.NewServer(asynqmon.New(asynqmon.Options{RedisConnOpt: r.Opt(), PrometheusAddress: s.prom.URL}))
 	t.Cleanup(web.Close)
 	s.Browser = StartBrowser(t, web.URL)
@@ -343,7 +344,7 @@ func schedulers(s *stage) {
 	})
 }
 
-// metrics: the charts of what Prometheus has seen of the C worker's queues.
+// metrics: the charts of what Prometheus has had from asynqd about the queues.
 func metrics(s *stage) {
 	s.prom.Has("asynq_queue_size", 3)
 	s.prom.Has("rate(asynq_tasks_processed_total[5m])", 3)
