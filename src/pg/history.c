@@ -18,7 +18,7 @@ enum {
     CLEAN_MS = 600000,
     CLEAN_ROWS = 5000,
     ERROR_MOST = 8192, /* bytes of an error that are kept */
-    TEXT_MOST = 4096,  /* of any other text */
+    TEXT_MOST = 2048,  /* of any other text; an escape makes six bytes of one, and a line has SPOOL_LINE_MOST */
     COMPLAIN_PERIOD_MS = 60000
 };
 

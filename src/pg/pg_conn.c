@@ -192,8 +192,12 @@ static void take_notifications(pg_conn *conn)
  */
 static void take_results(pg_conn *conn)
 {
+    bool was_end = false;
     while (conn->syncs && !PQisBusy(conn->link)) {
         PGresult *result = PQgetResult(conn->link);
+        if (!result && was_end)
+            return; /* the connection has died, and there is no more */
+        was_end = !result;
         if (result && PQresultStatus(result) == PGRES_PIPELINE_SYNC)
             conn->syncs--;
         else if (result && conn->first)

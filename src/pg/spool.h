@@ -15,7 +15,7 @@
 
 typedef struct spool spool;
 
-enum { SPOOL_LINE_MOST = 64 * 1024 };
+enum { SPOOL_LINE_MOST = 128 * 1024 };
 
 /*
  * Makes the folder `parent`/`name` with what is needed above it, and locks it. `most_bytes` bounds what waits. Returns

@@ -17,6 +17,7 @@ Suite *suite_plan(void);
 Suite *suite_public(void);
 Suite *suite_reply(void);
 Suite *suite_scale(void);
+Suite *suite_spool(void);
 Suite *suite_setting(void);
 Suite *suite_target(void);
 Suite *suite_template(void);
