@@ -342,3 +342,43 @@ int frame_decode(frame *f, const char *data, size_t length, msgpack_zone *zone, 
         return error_set(error, ASYNQ_E_MALFORMED, "a frame of %zu bytes is no map of MessagePack", length);
     return read_map(f, &object.via.map, zone, error);
 }
+
+/* ---- from a stream ---- */
+
+enum { ZONE_BYTES = 1024 /* more is added as needed */ };
+
+static int take_one(const char *data, size_t length, bool (*take)(void *arg, const frame *f), void *arg, bool *goes_on,
+                    asynq_error *error)
+{
+    frame f;
+    msgpack_zone zone;
+    if (!msgpack_zone_init(&zone, ZONE_BYTES))
+        return error_set(error, ASYNQ_E_NO_MEMORY, "out of memory for a frame");
+    int status = frame_decode(&f, data + FRAME_HEADER, length - FRAME_HEADER, &zone, error);
+    *goes_on = !status && take(arg, &f);
+    msgpack_zone_destroy(&zone);
+    return status;
+}
+
+int frame_take_all(buf *in, bool (*take)(void *arg, const frame *f), void *arg, asynq_error *error)
+{
+    size_t at = 0;
+    bool goes_on = true;
+    int status = ASYNQ_OK;
+    while (goes_on && !status) {
+        size_t left = in->length - at, length = frame_length(in->data + at, left);
+        if (length > FRAME_MOST)
+            status = error_set(error, ASYNQ_E_MALFORMED, "it sent a frame of %zu bytes; the most are %d", length,
+                               FRAME_MOST);
+        else if (!length || length > left)
+            break;
+        else
+            status = take_one(in->data + at, length, take, arg, &goes_on, error);
+        at += status ? 0 : length;
+    }
+    if (at) {
+        memmove(in->data, in->data + at, in->length - at);
+        in->length -= at;
+    }
+    return status;
+}

@@ -64,6 +64,12 @@ size_t frame_length(const char *data, size_t length);
  */
 ASYNQ_MUST_CHECK int frame_decode(frame *f, const char *data, size_t length, msgpack_zone *zone, asynq_error *error);
 
+/*
+ * Takes the whole frames from the beginning of `in`, one by one, as long as `take` returns true. Returns 0,
+ * ASYNQ_E_MALFORMED (what is not a frame, or too large) or ASYNQ_E_NO_MEMORY; the rest is of no use then.
+ */
+ASYNQ_MUST_CHECK int frame_take_all(buf *in, bool (*take)(void *arg, const frame *f), void *arg, asynq_error *error);
+
 const char *frame_type_name(int type);
 
 #endif

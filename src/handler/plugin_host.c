@@ -164,8 +164,9 @@ static asynq_job *make_job(plugin_host *host, const frame *f, asynq_error *error
 
 /* ---- reading ---- */
 
-static void take_frame(plugin_host *host, const frame *f)
+static bool take_frame(void *arg, const frame *f)
 {
+    plugin_host *host = arg;
     asynq_error error;
     if (f->type == FRAME_TASK && !host->job) {
         asynq_job *job = make_job(host, f, &error);
@@ -182,34 +183,14 @@ static void take_frame(plugin_host *host, const frame *f)
         if (!host->job)
             end_with(host, EXIT_SUCCESS, NULL);
     }
-}
-
-static void take_frames(plugin_host *host)
-{
-    size_t at = 0, length;
-    while ((length = frame_length(host->in.data + at, host->in.length - at)) && length <= host->in.length - at) {
-        asynq_error error;
-        frame f;
-        msgpack_zone zone;
-        if (length > FRAME_MOST || !msgpack_zone_init(&zone, 1024)) {
-            end_with(host, EXIT_FAILURE, "a frame is too large");
-            return;
-        }
-        if (frame_decode(&f, host->in.data + at + FRAME_HEADER, length - FRAME_HEADER, &zone, &error))
-            end_with(host, EXIT_FAILURE, error.text);
-        else
-            take_frame(host, &f);
-        msgpack_zone_destroy(&zone);
-        at += length;
-    }
-    memmove(host->in.data, host->in.data + at, host->in.length - at);
-    host->in.length -= at;
+    return true;
 }
 
 static void socket_readable(void *arg, bool can_read, bool can_write)
 {
     (void)can_read, (void)can_write;
     plugin_host *host = arg;
+    asynq_error error;
     char *room = buf_reserve(&host->in, READ_BYTES);
     ssize_t length = room ? read(SOCKET, room, READ_BYTES) : 0;
     if (length < 0 && (errno == EAGAIN || errno == EINTR))
@@ -219,7 +200,8 @@ static void socket_readable(void *arg, bool can_read, bool can_write)
         return;
     }
     host->in.length += (size_t)length;
-    take_frames(host);
+    if (frame_take_all(&host->in, take_frame, host, &error))
+        end_with(host, EXIT_FAILURE, error.text);
 }
 
 /* ---- the whole ---- */

@@ -177,17 +177,19 @@ static void look_after_task(worker_process *process)
         process->events.has_room(process, process->events.arg);
 }
 
-static void take_frame(worker_process *process, const frame *f)
+/* False: it is to be killed. */
+static bool take_frame(void *arg, const frame *f)
 {
+    worker_process *process = arg;
     worker_task *task = find_task(process, f->call);
     if (process->state == WORKER_STARTING && f->type != FRAME_HELLO) {
         kill_for(process, "protocol", "its first frame is \"%s\", not \"hello\"", frame_type_name(f->type));
-        return;
+        return false;
     }
     bool ends_task = f->type == FRAME_RESULT || f->type == FRAME_ERROR;
     if (ends_task && !task) {
         kill_for(process, "protocol", "it ended call %" PRId64 ", which it does not have", f->call);
-        return;
+        return false;
     }
     switch (f->type) {
     case FRAME_HELLO:
@@ -211,38 +213,14 @@ static void take_frame(worker_process *process, const frame *f)
         worker_process_drain(process);
     else if (ends_task)
         look_after_task(process);
+    return !process->fault;
 }
 
-/* The frames that are whole. */
 static void take_frames(worker_process *process)
 {
-    size_t at = 0;
-    while (!process->fault && at < process->in.length) {
-        asynq_error error;
-        frame f;
-        size_t length = frame_length(process->in.data + at, process->in.length - at);
-        if (length > FRAME_MOST) {
-            kill_for(process, "protocol", "it sent a frame of %zu bytes; the most are %d", length, FRAME_MOST);
-            return;
-        }
-        if (!length || length > process->in.length - at)
-            break;
-        msgpack_zone zone;
-        if (!msgpack_zone_init(&zone, 1024)) {
-            kill_for(process, "protocol", "out of memory for a frame");
-            return;
-        }
-        if (frame_decode(&f, process->in.data + at + FRAME_HEADER, length - FRAME_HEADER, &zone, &error))
-            kill_for(process, "protocol", "%s", error.text);
-        else
-            take_frame(process, &f);
-        msgpack_zone_destroy(&zone);
-        at += length;
-    }
-    if (at) {
-        memmove(process->in.data, process->in.data + at, process->in.length - at);
-        process->in.length -= at;
-    }
+    asynq_error error;
+    if (!process->fault && frame_take_all(&process->in, take_frame, process, &error))
+        kill_for(process, "protocol", "%s", error.text);
 }
 
 /* True if there may be more. */
