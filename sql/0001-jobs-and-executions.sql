@@ -44,9 +44,12 @@ BEGIN
 END $$;
 CREATE TRIGGER asynqd_jobs_changed AFTER INSERT OR DELETE OR TRUNCATE ON jobs
     FOR EACH STATEMENT EXECUTE FUNCTION asynqd_jobs_changed();
-CREATE TRIGGER asynqd_job_updated
-    AFTER UPDATE OF name, type, queue, payload, schedule, options, enabled, enqueued_at ON jobs
-    FOR EACH STATEMENT EXECUTE FUNCTION asynqd_jobs_changed();
+-- Not when asynqd itself notes that a task was enqueued, or what is wrong.
+CREATE TRIGGER asynqd_job_updated AFTER UPDATE ON jobs FOR EACH ROW
+    WHEN ((OLD.name, OLD.type, OLD.queue, OLD.payload::text, OLD.schedule, OLD.options, OLD.enabled)
+          IS DISTINCT FROM (NEW.name, NEW.type, NEW.queue, NEW.payload::text, NEW.schedule, NEW.options, NEW.enabled)
+          OR (OLD.enqueued_at IS NOT NULL AND NEW.enqueued_at IS NULL))
+    EXECUTE FUNCTION asynqd_jobs_changed();
 
 CREATE TABLE executions (
     id uuid PRIMARY KEY,

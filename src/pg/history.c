@@ -204,7 +204,7 @@ static void try_again_later(history *h)
 static void wait_a_while(history *h, const char *what, const asynq_error *error)
 {
     unsigned skipped;
-    if (log_limit_pass(&h->failure_complaint, &skipped))
+    if (error->code != ASYNQ_E_CLOSED && log_limit_pass(&h->failure_complaint, &skipped))
         log_warn(h->options.log, "the history cannot be written, %s: %s", what, error->text);
     try_again_later(h);
 }
@@ -318,7 +318,7 @@ static void cleaned(void *arg, const PGresult *result, const asynq_error *error)
     history *h = arg;
     unsigned skipped;
     h->is_cleaning = false;
-    if (error && log_limit_pass(&h->failure_complaint, &skipped))
+    if (error && error->code != ASYNQ_E_CLOSED && log_limit_pass(&h->failure_complaint, &skipped))
         log_warn(h->options.log, "old rows of the history cannot be removed: %s", error->text);
     bool is_more = !error && atoi(PQcmdTuples((PGresult *)result)) >= CLEAN_ROWS;
     loop_timer_set(&h->clean, is_more ? 0 : CLEAN_MS);

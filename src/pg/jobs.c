@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #define CHANNEL "asynqd_jobs"
 #define ENTRY_PREFIX "job:"
@@ -31,7 +32,6 @@ typedef struct job_list {
 /* The task of a job for one task alone is with Redis; PostgreSQL does not know yet. */
 typedef struct enqueued_job {
     char *id, *spec;
-    bool is_sent;
     struct enqueued_job *next;
 } enqueued_job;
 
@@ -42,6 +42,7 @@ struct jobs {
     loop_timer gather;
     bool is_reading, is_stale; /* stale: something changed while it was being read */
     loop_waker enqueued;
+    enqueued_job *sent; /* under way to PostgreSQL */
     log_limit complaint;
     _Atomic int64_t enabled, broken;
 
@@ -52,6 +53,7 @@ struct jobs {
     job_list list;
     bool has_list;
     enqueued_job *waiting;
+    asynq_scheduler *ticking; /* the same as `scheduler`, for its own thread */
 };
 
 /* The moment of one that is for one task alone; the same text wherever it is needed. */
@@ -74,8 +76,9 @@ static const char problems_sql[] =
     "LEFT JOIN jsonb_to_recordset($1::jsonb) AS r(id bigint, problem text) USING (id)) AS seen "
     "WHERE seen.id = jobs.id AND jobs.problem IS DISTINCT FROM seen.problem";
 
-static const char enqueued_sql[] = "UPDATE jobs SET enqueued_at = now() WHERE id = $1::bigint AND enqueued_at IS NULL "
-                                   "AND $2 = " SPEC_SQL;
+static const char enqueued_sql[] = "UPDATE jobs SET enqueued_at = now() FROM jsonb_to_recordset($1::jsonb) "
+                                   "AS done(job bigint, spec text) WHERE id = done.job AND enqueued_at IS NULL "
+                                   "AND done.spec = " SPEC_SQL;
 
 /* ---- the list ---- */
 
@@ -163,10 +166,18 @@ static void remember(jobs *j, const char *id, const char *spec)
 
 static void tick_over(const char *entry_id, const asynq_periodic *entry, const asynq_enqueued *result, void *arg)
 {
-    (void)entry_id, (void)result; /* a task that was refused is not tried again either */
-    if (entry->name && strncmp(entry->name, ENTRY_PREFIX, strlen(ENTRY_PREFIX)) == 0 &&
-        strncmp(entry->spec, "@at ", 4) == 0)
-        remember(arg, entry->name + strlen(ENTRY_PREFIX), entry->spec);
+    (void)result; /* a task that was refused is not tried again either */
+    jobs *j = arg;
+    if (!entry->name || strncmp(entry->name, ENTRY_PREFIX, strlen(ENTRY_PREFIX)) != 0 ||
+        strncmp(entry->spec, "@at ", 4) != 0)
+        return;
+    remember(j, entry->name + strlen(ENTRY_PREFIX), entry->spec);
+    /* The others drop it with the next list; it has no other tick. */
+    pthread_mutex_lock(&j->lock);
+    asynq_scheduler *scheduler = j->ticking;
+    pthread_mutex_unlock(&j->lock);
+    if (scheduler && asynq_scheduler_unregister(scheduler, entry_id, NULL))
+        log_debug(j->log, "entry %s was gone already", entry_id);
 }
 
 void jobs_set_options(jobs *j, asynq_scheduler_options *options)
@@ -189,6 +200,9 @@ static void tell_scheduler(jobs *j)
 
 void jobs_set_scheduler(jobs *j, asynq_scheduler *scheduler)
 {
+    pthread_mutex_lock(&j->lock);
+    j->ticking = scheduler;
+    pthread_mutex_unlock(&j->lock);
     pthread_mutex_lock(&j->scheduler_lock);
     j->scheduler = scheduler;
     pthread_mutex_unlock(&j->scheduler_lock);
@@ -201,7 +215,7 @@ static void read_jobs(void *jobs);
 static void report(jobs *j, const char *what, const asynq_error *error)
 {
     unsigned skipped;
-    if (log_limit_pass(&j->complaint, &skipped))
+    if (error->code != ASYNQ_E_CLOSED && log_limit_pass(&j->complaint, &skipped))
         log_warn(j->log, "jobs: %s: %s", what, error->text);
 }
 
@@ -295,21 +309,30 @@ void jobs_notified(jobs *j, const char *channel)
 
 /* ---- those that are enqueued ---- */
 
+static void enqueued_free(enqueued_job *list)
+{
+    while (list) {
+        enqueued_job *one = list;
+        list = one->next;
+        mem_free(one->id);
+        mem_free(one->spec);
+        mem_free(one);
+    }
+}
+
+/* Those that were sent together are told, or wait again. */
 static void forget_sent(jobs *j, bool is_done)
 {
-    enqueued_job **at = &j->waiting;
-    while (*at && !(*at)->is_sent)
-        at = &(*at)->next;
-    enqueued_job *one = *at;
-    if (!one)
+    enqueued_job *sent = j->sent;
+    j->sent = NULL;
+    if (is_done) {
+        enqueued_free(sent);
         return;
-    one->is_sent = false;
-    if (!is_done)
-        return;
-    *at = one->next;
-    mem_free(one->id);
-    mem_free(one->spec);
-    mem_free(one);
+    }
+    pthread_mutex_lock(&j->lock);
+    LL_CONCAT(sent, j->waiting);
+    j->waiting = sent;
+    pthread_mutex_unlock(&j->lock);
 }
 
 static void tell_enqueued(void *jobs);
@@ -318,31 +341,41 @@ static void enqueued_told(void *arg, const PGresult *result, const asynq_error *
 {
     (void)result;
     jobs *j = arg;
-    pthread_mutex_lock(&j->lock);
     forget_sent(j, !error);
-    bool is_more = j->waiting != NULL;
-    pthread_mutex_unlock(&j->lock);
     if (error)
-        report(j, "a task is enqueued, but its job is not marked yet", error);
-    if (is_more && !error)
-        tell_enqueued(j);
+        report(j, "tasks are enqueued, but their jobs are not marked yet", error);
+    else
+        tell_enqueued(j); /* those that came meanwhile */
 }
 
-/* One after the other. */
+static char *sent_as_json(const jobs *j)
+{
+    json_t *rows = json_array();
+    for (const enqueued_job *one = j->sent; one; one = one->next)
+        json_array_append_new(
+            rows, json_pack("{s:I, s:s}", "job", (json_int_t)strtoll(one->id, NULL, 10), "spec", one->spec));
+    char *text = json_dumps(rows, JSON_COMPACT);
+    json_decref(rows);
+    return text;
+}
+
+/* All that wait in one statement, and one statement at a time. */
 static void tell_enqueued(void *arg)
 {
     jobs *j = arg;
-    if (!j->conn)
+    if (!j->conn || j->sent)
         return;
     pthread_mutex_lock(&j->lock);
-    enqueued_job *one = j->waiting;
-    for (enqueued_job *other = one; other; other = other->next)
-        if (other->is_sent)
-            one = NULL;
-    if (one)
-        one->is_sent =
-            !pg_conn_query(j->conn, enqueued_sql, 2, (const char *const[]){one->id, one->spec}, enqueued_told, j);
+    j->sent = j->waiting;
+    j->waiting = NULL;
     pthread_mutex_unlock(&j->lock);
+    if (!j->sent)
+        return;
+    char *text = sent_as_json(j);
+    const char *const value = text;
+    if (!text || pg_conn_query(j->conn, enqueued_sql, 1, &value, enqueued_told, j))
+        forget_sent(j, false); /* the next connection, or the next task, tries again */
+    free(text);
 }
 
 /* ---- the whole ---- */
@@ -385,10 +418,8 @@ void jobs_free(jobs *j)
     loop_timer_cancel(&j->gather);
     loop_waker_clear(&j->enqueued);
     list_clear(&j->list);
-    while (j->waiting) {
-        j->waiting->is_sent = true;
-        forget_sent(j, true);
-    }
+    enqueued_free(j->sent);
+    enqueued_free(j->waiting);
     pthread_mutex_destroy(&j->lock);
     pthread_mutex_destroy(&j->scheduler_lock);
     mem_free(j);
