@@ -361,7 +361,9 @@ const handler_kind handler_http = {
     .name = "http",
     .table = http_table,
     .size = sizeof(http_options),
-    .help = "Makes an HTTP request for each task.",
+    .help =
+        "Makes one HTTP request for each attempt at a task, and one for each redirect. It is not sent again by itself "
+        "if the connection is closed without an answer: the attempt has failed then.",
     .prepare = http_prepare,
     .clear = http_clear,
     .begin = http_begin,
