@@ -13,6 +13,7 @@
 
 enum {
     BATCH_MOST = 1000,
+    BATCH_LEAST = 100,
     GATHER_MS = 100, /* how long the first line of a batch waits for others */
     AGAIN_MS = 1000, /* after PostgreSQL refused for a reason that may pass */
     CLEAN_MS = 600000,
@@ -40,6 +41,7 @@ struct history {
     spool *sent; /* whose lines are under way; NULL: none are */
     size_t sent_lines;
     size_t batch_most;
+    bool was_own;    /* the last batch; the next one is of a leftover */
     bool is_waiting; /* after a failure */
     bool is_cleaning;
 
@@ -221,6 +223,14 @@ static void narrow(history *h, const asynq_error *error)
     spool_advance(h->sent);
 }
 
+/* A few lines wait for others, if nothing else is to be done. */
+static bool is_worth_sending(history *h)
+{
+    spool_stats stats;
+    spool_get_stats(h->own, &stats);
+    return h->leftovers || h->finished || stats.lines >= BATCH_LEAST;
+}
+
 static void batch_done(void *arg, const PGresult *result, const asynq_error *error)
 {
     history *h = arg;
@@ -234,10 +244,12 @@ static void batch_done(void *arg, const PGresult *result, const asynq_error *err
         wait_a_while(h, "and waits in the spool", error);
     }
     h->sent = NULL;
-    if (!h->is_waiting)
+    if (h->is_waiting)
+        finish_if_asked(h);
+    else if (is_worth_sending(h))
         pump(h);
     else
-        finish_if_asked(h);
+        loop_timer_set(&h->gather, GATHER_MS);
 }
 
 static bool send_from(history *h, spool *from)
@@ -282,6 +294,16 @@ static void end_leftover(history *h)
         try_again_later(h);
 }
 
+/* What dead ones left and what is new take turns. */
+static bool send_leftover(history *h)
+{
+    bool is_its_turn = h->leftovers && !h->finished && h->was_own;
+    h->was_own = !is_its_turn;
+    if (is_its_turn && !send_from(h, h->leftovers->lines))
+        end_leftover(h);
+    return is_its_turn;
+}
+
 /* Sends the next lines, if none are under way. */
 static void pump(void *arg)
 {
@@ -293,13 +315,15 @@ static void pump(void *arg)
         finish_if_asked(h);
         return;
     }
+    if (send_leftover(h))
+        return;
     atomic_store(&h->is_awake, false); /* what is appended from now on wakes it again */
     if (send_from(h, h->own))
         atomic_store(&h->is_awake, true);
     else if (h->finished)
         finish_if_asked(h);
-    else if (h->leftovers && !send_from(h, h->leftovers->lines))
-        end_leftover(h);
+    else
+        send_leftover(h);
 }
 
 static void lines_came(void *arg)

@@ -247,11 +247,32 @@ func TestHistoryOfDeath(t *testing.T) {
 	})
 	d.Kill()
 	d = StartDaemon(t, config)
-	executions(t, p, 15) // the tasks come back a minute later, when their leases are over
+	// What the dead one left is written beside what is new.
+	stop, loaded := make(chan bool), make(chan int)
+	go func() {
+		client := asynq.NewClientFromRedisClient(r.Client)
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				loaded <- n
+				return
+			case <-time.After(5 * time.Millisecond):
+				if _, err := client.Enqueue(asynq.NewTask("t", nil)); err != nil {
+					n--
+				}
+			}
+		}
+	}()
+	Eventually(t, 20*time.Second, "the attempts of the dead one to be lost", func() bool {
+		return p.Int("SELECT count(*) FROM executions WHERE outcome = 'lost'") == 5
+	})
+	close(stop)
+	more := <-loaded
+	executions(t, p, 15+more) // the tasks come back a minute later, when their leases are over
 	if lost := p.Int("SELECT count(*) FROM executions WHERE outcome = 'lost' AND error_class = 'worker' AND type = 'long'"); lost != 5 {
 		t.Errorf("%d rows are lost", lost)
 	}
-	if done := p.Int("SELECT count(*) FROM executions WHERE outcome = 'completed'"); done != 10 {
+	if done := p.Int("SELECT count(*) FROM executions WHERE outcome = 'completed'"); done != 10+more {
 		t.Errorf("%d rows are completed", done)
 	}
 	if entries, _ := os.ReadDir(filepath.Join(state, "spool")); len(entries) != 1 {
