@@ -144,19 +144,22 @@ static void append_line(buf *line, const execution *row)
 
 void history_record(history *h, const execution *row)
 {
-    asynq_error error;
-    unsigned skipped;
     buf line;
     buf_init(&line, 0);
     append_line(&line, row);
-    bool is_kept = !buf_failed(&line) && spool_append(h->own, line.data, line.length, !row->outcome, &error);
-    if (buf_failed(&line))
-        error_set_code(&error, ASYNQ_E_NO_MEMORY);
+    if (!buf_failed(&line))
+        (void)spool_append(h->own, line.data, line.length, !row->outcome);
     buf_clear(&line);
-    if (!is_kept && log_limit_pass(&h->lost_complaint, &skipped))
-        log_error(h->options.log, "the history has no room for an attempt at task %s and others: %s", row->task_id,
-                  error.text);
-    if (is_kept && !atomic_exchange(&h->is_awake, true))
+}
+
+/* The spool's thread. */
+static void lines_written(void *arg, const char *problem)
+{
+    history *h = arg;
+    unsigned skipped;
+    if (problem && log_limit_pass(&h->lost_complaint, &skipped))
+        log_error(h->options.log, "the history loses attempts: %s: %s", spool_name(h->own), problem);
+    if (!atomic_exchange(&h->is_awake, true))
         loop_waker_wake(&h->appended);
 }
 
@@ -317,7 +320,9 @@ static void pump(void *arg)
     }
     if (send_leftover(h))
         return;
-    atomic_store(&h->is_awake, false); /* what is appended from now on wakes it again */
+    if (h->finished)
+        spool_flush(h->own);
+    atomic_store(&h->is_awake, false); /* what is written from now on wakes it again */
     if (send_from(h, h->own))
         atomic_store(&h->is_awake, true);
     else if (h->finished)
@@ -409,12 +414,12 @@ history *history_new(const history_options *options, asynq_error *error)
     loop_timer_init(options->loop, &h->gather, pump, h);
     loop_timer_init(options->loop, &h->clean, clean, h);
     int status = adopt(h, error);
-    if (!status) {
-        h->own = spool_open(options->spool, options->worker, options->spool_most, error);
-        status = h->own ? ASYNQ_OK : error->code;
-    }
     if (!status && loop_waker_init(options->loop, &h->appended, lines_came, h))
         status = error_set_code(error, ASYNQ_E_SYSTEM);
+    if (!status) {
+        h->own = spool_open(options->spool, options->worker, options->spool_most, lines_written, h, error);
+        status = h->own ? ASYNQ_OK : error->code;
+    }
     if (!status)
         return h;
     history_free(h);
@@ -427,6 +432,7 @@ void history_free(history *h)
         return;
     loop_timer_cancel(&h->gather);
     loop_timer_cancel(&h->clean);
+    spool_close(h->own); /* its thread wakes us */
     loop_waker_clear(&h->appended);
     while (h->leftovers) {
         leftover *own = h->leftovers;
@@ -434,7 +440,6 @@ void history_free(history *h)
         spool_close(own->lines);
         mem_free(own);
     }
-    spool_close(h->own);
     mem_free(h);
 }
 

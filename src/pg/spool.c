@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/thread.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,13 +14,18 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #define LOCK_FILE "lock"
 #define SEGMENT_FORM "%08u.jsonl"
 
-enum { SEGMENT_BYTES = 4 << 20, READ_BYTES = 4 * SPOOL_LINE_MOST, SEGMENT_NAME_SIZE = 32, LOCK_TRIES = 5 };
+enum {
+    SEGMENT_BYTES = 4 << 20,
+    READ_BYTES = 4 * SPOOL_LINE_MOST,
+    SEGMENT_NAME_SIZE = 32,
+    LOCK_TRIES = 5,
+    QUEUE_MOST = 32 << 20 /* bytes in memory, when the disk stands still */
+};
 
 struct spool {
     char *path, *name;
@@ -33,11 +39,23 @@ struct spool {
     int64_t taken_bytes; /* what spool_read() returned last */
     size_t taken_lines;
 
-    pthread_mutex_t lock; /* of what follows */
-    unsigned last;        /* the segment that is written */
-    int write_fd;         /* -1: a new segment is needed */
-    int64_t last_bytes;   /* in it */
-    int64_t disk_bytes;   /* in all segments */
+    /* The writer's. */
+    pthread_t writer;
+    bool has_writer; /* false for one that was adopted */
+    spool_written_cb written;
+    void *arg;
+    buf chunk; /* being written */
+
+    pthread_mutex_t lock; /* of what follows; nobody waits for the disk under it */
+    pthread_cond_t more, idle;
+    buf pending; /* lines that the writer has not taken */
+    int64_t pending_lines;
+    bool is_writing, is_ending;
+    const char *problem; /* why a line was not taken, for the writer to tell; NULL: none */
+    unsigned last;       /* the segment that is written */
+    int write_fd;        /* -1: a new segment is needed. While it writes, the writer's alone */
+    int64_t last_bytes;  /* in it */
+    int64_t used_bytes;  /* of the room: in all segments, and pending */
     spool_stats stats;
 };
 
@@ -105,7 +123,7 @@ static void survey(spool *s)
             s->first = (unsigned)number;
         if (number > s->last)
             s->last = (unsigned)number;
-        s->disk_bytes += state.st_size;
+        s->used_bytes += state.st_size;
         s->stats.bytes += state.st_size;
     }
     if (folder)
@@ -118,6 +136,10 @@ static spool *spool_new(const char *parent, const char *name)
     if (!s)
         return NULL;
     pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->more, NULL);
+    pthread_cond_init(&s->idle, NULL);
+    buf_init(&s->pending, QUEUE_MOST);
+    buf_init(&s->chunk, QUEUE_MOST);
     s->folder_fd = s->lock_fd = s->read_fd = s->write_fd = -1;
     buf path;
     buf_init(&path, 0);
@@ -130,26 +152,37 @@ static spool *spool_new(const char *parent, const char *name)
     return NULL;
 }
 
-spool *spool_open(const char *parent, const char *name, int64_t most_bytes, asynq_error *error)
+static void *write_lines(void *spool);
+
+static int open_folder(spool *s, asynq_error *error)
+{
+    /* Somebody who looks for folders without an owner may come between. */
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        int status = make_folders(s->path, error);
+        if (status || lock_folder(s))
+            return status;
+    }
+    return error_set(error, ASYNQ_E_SYSTEM, "%s: cannot be locked: %s", s->path, strerror(errno));
+}
+
+spool *spool_open(const char *parent, const char *name, int64_t most_bytes, spool_written_cb written, void *arg,
+                  asynq_error *error)
 {
     spool *s = spool_new(parent, name);
     if (!s)
         return error_set_code(error, ASYNQ_E_NO_MEMORY), NULL;
     s->most_bytes = most_bytes;
-    int status = ASYNQ_OK;
-    bool is_locked = false;
-    /* Somebody who looks for folders without an owner may have come between. */
-    for (int i = 0; !status && !is_locked && i < LOCK_TRIES; i++) {
-        status = make_folders(s->path, error);
-        is_locked = !status && lock_folder(s);
-    }
-    if (!status && !is_locked)
-        status = error_set(error, ASYNQ_E_SYSTEM, "%s: cannot be locked: %s", s->path, strerror(errno));
+    s->written = written;
+    s->arg = arg;
+    int status = open_folder(s, error);
     if (!status) {
         survey(s);
         s->first = s->first ? s->first : 1;
-        return s;
+        status = thread_start(&s->writer, write_lines, s, error);
+        s->has_writer = !status;
     }
+    if (!status)
+        return s;
     spool_close(s);
     return NULL;
 }
@@ -190,103 +223,229 @@ static void remove_folder(spool *s)
     rmdir(s->path);
 }
 
+static void end_writer(spool *s)
+{
+    if (!s->has_writer)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->is_ending = true;
+    pthread_cond_signal(&s->more);
+    pthread_mutex_unlock(&s->lock);
+    pthread_join(s->writer, NULL);
+}
+
 void spool_close(spool *s)
 {
     if (!s)
         return;
+    end_writer(s);
     if (s->lock_fd >= 0 && s->stats.bytes == 0)
         remove_folder(s);
     close_fd(&s->read_fd);
     close_fd(&s->write_fd);
     close_fd(&s->lock_fd);
     close_fd(&s->folder_fd);
+    buf_clear(&s->pending);
+    buf_clear(&s->chunk);
+    pthread_cond_destroy(&s->more);
+    pthread_cond_destroy(&s->idle);
     pthread_mutex_destroy(&s->lock);
     mem_free(s->path);
     mem_free(s->name);
     mem_free(s);
 }
 
+/* ---- adding ---- */
+
+/* All that was pending is lost. */
+static void forget_pending(spool *s, int64_t bytes)
+{
+    s->used_bytes -= bytes;
+    s->stats.bytes -= bytes;
+    s->stats.lines -= s->pending_lines;
+    s->stats.lost += s->pending_lines;
+    s->pending_lines = 0;
+    buf_init(&s->pending, QUEUE_MOST);
+}
+
+static bool append_locked(spool *s, const char *line, size_t length, bool is_first)
+{
+    int64_t most = is_first ? s->most_bytes / 8 * 7 : s->most_bytes, needed = (int64_t)length + 1;
+    if (length > SPOOL_LINE_MOST || s->used_bytes + needed > most) {
+        s->problem = "it is full";
+        return false;
+    }
+    if (s->pending.length + length + 1 > QUEUE_MOST) {
+        s->problem = "the disk is too slow";
+        return false;
+    }
+    int64_t before = (int64_t)s->pending.length;
+    buf_append(&s->pending, line, length);
+    buf_append(&s->pending, "\n", 1);
+    if (buf_failed(&s->pending)) {
+        s->problem = "out of memory";
+        forget_pending(s, before);
+        return false;
+    }
+    s->used_bytes += needed;
+    s->stats.bytes += needed;
+    s->stats.lines++;
+    s->pending_lines++;
+    return true;
+}
+
+bool spool_append(spool *s, const char *line, size_t length, bool is_first)
+{
+    pthread_mutex_lock(&s->lock);
+    bool is_taken = append_locked(s, line, length, is_first);
+    s->stats.lost += !is_taken;
+    pthread_cond_signal(&s->more);
+    pthread_mutex_unlock(&s->lock);
+    return is_taken;
+}
+
+void spool_flush(spool *s)
+{
+    pthread_mutex_lock(&s->lock);
+    while (s->pending.length || s->is_writing)
+        pthread_cond_wait(&s->idle, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* ---- writing ---- */
 
-static bool begin_segment(spool *s)
+/* Into which segment the next chunk goes. False: none can be made. */
+static bool have_segment(spool *s)
 {
     char name[SEGMENT_NAME_SIZE];
+    if (s->write_fd >= 0 && s->last_bytes + (int64_t)s->chunk.length <= SEGMENT_BYTES)
+        return true;
+    pthread_mutex_lock(&s->lock);
     unsigned number = s->last ? s->last + 1 : s->first;
+    pthread_mutex_unlock(&s->lock);
     name_segment(number, name);
     int fd = openat(s->folder_fd, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (fd < 0)
         return false;
-    close_fd(&s->write_fd);
+    pthread_mutex_lock(&s->lock);
+    int old_fd = s->write_fd;
     s->write_fd = fd;
     s->last = number;
     s->last_bytes = 0;
-    return true;
-}
-
-/* A part of a line is taken back; if even that fails, it ends the segment, and the reader leaves it out. */
-static bool write_line(spool *s, const char *line, size_t length)
-{
-    char end = '\n';
-    struct iovec parts[] = {{.iov_base = (char *)line, .iov_len = length}, {.iov_base = &end, .iov_len = 1}};
-    ssize_t written = writev(s->write_fd, parts, 2);
-    if (written == (ssize_t)(length + 1))
-        return true;
-    int problem = written < 0 ? errno : ENOSPC;
-    if (written > 0 && ftruncate(s->write_fd, s->last_bytes)) {
-        close_fd(&s->write_fd);
-        s->disk_bytes += written;
-        s->stats.bytes += written;
-    }
-    return errno = problem, false;
-}
-
-static bool append_locked(spool *s, const char *line, size_t length, bool is_first, asynq_error *error)
-{
-    int64_t most = is_first ? s->most_bytes / 8 * 7 : s->most_bytes, needed = (int64_t)length + 1;
-    if (length > SPOOL_LINE_MOST || s->disk_bytes + needed > most)
-        return error_set(error, ASYNQ_E_SYSTEM, "%s: is full", s->path), false;
-    if ((s->write_fd < 0 || s->last_bytes + needed > SEGMENT_BYTES) && !begin_segment(s))
-        return error_set(error, ASYNQ_E_SYSTEM, "%s: %s", s->path, strerror(errno)), false;
-    if (!write_line(s, line, length))
-        return error_set(error, ASYNQ_E_SYSTEM, "%s: %s", s->path, strerror(errno)), false;
-    s->last_bytes += needed;
-    s->disk_bytes += needed;
-    s->stats.bytes += needed;
-    s->stats.lines++;
-    return true;
-}
-
-bool spool_append(spool *s, const char *line, size_t length, bool is_first, asynq_error *error)
-{
-    pthread_mutex_lock(&s->lock);
-    bool is_written = append_locked(s, line, length, is_first, error);
-    s->stats.lost += !is_written;
     pthread_mutex_unlock(&s->lock);
-    return is_written;
+    close_fd(&old_fd);
+    return true;
+}
+
+static int64_t count_lines(const char *text, size_t length)
+{
+    int64_t lines = 0;
+    for (const char *at = text; (at = memchr(at, '\n', length - (size_t)(at - text))); at++)
+        lines++;
+    return lines;
+}
+
+/*
+ * Not all was written. The segment ends with what there is of it; the reader leaves out a line that was torn off, and
+ * counts it.
+ */
+static void give_up_rest(spool *s, size_t written)
+{
+    int64_t rest = (int64_t)(s->chunk.length - written);
+    int64_t lines = count_lines(s->chunk.data + written, (size_t)rest);
+    bool is_torn = written && s->chunk.data[written - 1] != '\n';
+    pthread_mutex_lock(&s->lock);
+    int old_fd = s->write_fd;
+    s->write_fd = -1;
+    s->last_bytes += (int64_t)written;
+    s->used_bytes -= rest;
+    s->stats.bytes -= rest;
+    s->stats.lines -= lines;
+    s->stats.lost += lines - is_torn;
+    pthread_mutex_unlock(&s->lock);
+    close_fd(&old_fd);
+}
+
+/* NULL: it is written. */
+static const char *write_chunk(spool *s)
+{
+    ssize_t written = have_segment(s) ? write(s->write_fd, s->chunk.data, s->chunk.length) : -1;
+    int problem = written < 0 ? errno : ENOSPC;
+    if (written == (ssize_t)s->chunk.length) {
+        pthread_mutex_lock(&s->lock);
+        s->last_bytes += written;
+        pthread_mutex_unlock(&s->lock);
+        return NULL;
+    }
+    give_up_rest(s, written > 0 ? (size_t)written : 0);
+    return strerror(problem);
+}
+
+/* Under the lock. False: there is nothing to do any more. */
+static bool wait_for_lines(spool *s)
+{
+    while (!s->pending.length && !s->problem && !s->is_ending)
+        pthread_cond_wait(&s->more, &s->lock);
+    return s->pending.length || s->problem;
+}
+
+static void *write_lines(void *arg)
+{
+    spool *s = arg;
+    pthread_mutex_lock(&s->lock);
+    while (wait_for_lines(s)) {
+        buf taken = s->pending;
+        const char *problem = s->problem;
+        s->pending = s->chunk; /* is empty, and has its memory already */
+        s->chunk = taken;
+        s->pending_lines = 0;
+        s->problem = NULL;
+        s->is_writing = true;
+        pthread_mutex_unlock(&s->lock);
+        const char *failure = s->chunk.length ? write_chunk(s) : NULL;
+        s->chunk.length = 0;
+        s->written(s->arg, failure ? failure : problem);
+        pthread_mutex_lock(&s->lock);
+        s->is_writing = false;
+        pthread_cond_broadcast(&s->idle);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
 }
 
 /* ---- reading ---- */
+
+/* Under the lock: the segment may go, as it was read to its end and nothing more will come. */
+static bool is_over(const spool *s)
+{
+    if (s->first < s->last)
+        return true;
+    return s->last_bytes >= SEGMENT_BYTES / 4 && s->read_at == s->last_bytes && !s->is_writing;
+}
 
 /* The segment that was read to its end goes. False: it is still written, or was the last one. */
 static bool next_segment(spool *s)
 {
     char name[SEGMENT_NAME_SIZE];
+    int old_fd = -1;
     pthread_mutex_lock(&s->lock);
-    bool is_last = s->first >= s->last;
-    if (is_last && s->last_bytes < SEGMENT_BYTES / 4) {
-        pthread_mutex_unlock(&s->lock);
-        return false;
-    }
+    bool is_last = s->first >= s->last, goes = is_over(s);
     name_segment(s->first, name);
-    unlinkat(s->folder_fd, name, 0);
-    s->disk_bytes -= s->read_at;
-    s->first++;
-    if (is_last) { /* large enough: the next line begins another */
-        close_fd(&s->write_fd);
+    if (goes) {
+        s->used_bytes -= s->read_at;
+        s->first++;
+    }
+    if (goes && is_last) { /* large enough: the next line begins another */
+        old_fd = s->write_fd;
+        s->write_fd = -1;
         s->last = 0;
         s->last_bytes = 0;
     }
     pthread_mutex_unlock(&s->lock);
+    if (!goes)
+        return false;
+    unlinkat(s->folder_fd, name, 0);
+    close_fd(&old_fd);
     close_fd(&s->read_fd);
     s->read_at = 0;
     return !is_last;

@@ -370,7 +370,7 @@ func TestSpoolLimit(t *testing.T) {
 	if bytes := metric(t, d, "asynqd_spool_bytes"); bytes > 16<<20 || bytes < 13<<20 {
 		t.Errorf("the spool has %v bytes", bytes)
 	}
-	if len(d.Find("the history has no room for an attempt")) == 0 {
+	if len(d.Find("the history loses attempts")) == 0 {
 		t.Errorf("the log does not tell: %s", d.Text())
 	}
 	p.Start()

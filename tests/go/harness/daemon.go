@@ -72,7 +72,7 @@ func StartDaemonIn(t testing.TB, dir, config string, words ...string) *Daemon {
 			t.Fatalf("asynqd has ended: %v\n%s", d.err, d.Text())
 		default:
 		}
-		return len(d.Find("is ready")) > 0
+		return len(d.Find(" is ready: ")) > 0 // not that PostgreSQL is
 	})
 	return d
 }
