@@ -415,21 +415,24 @@ static void *write_lines(void *arg)
 
 /* ---- reading ---- */
 
-/* Under the lock: the segment may go, as it was read to its end and nothing more will come. */
-static bool is_over(const spool *s)
+/*
+ * Under the lock: the segment may go, as it was read to its end and nothing more will come. `was_complete`: it was
+ * written to its end before it was read; otherwise more may have come in between.
+ */
+static bool is_over(const spool *s, bool was_complete)
 {
     if (s->first < s->last)
-        return true;
+        return was_complete;
     return s->last_bytes >= SEGMENT_BYTES / 4 && s->read_at == s->last_bytes && !s->is_writing;
 }
 
 /* The segment that was read to its end goes. False: it is still written, or was the last one. */
-static bool next_segment(spool *s)
+static bool next_segment(spool *s, bool was_complete)
 {
     char name[SEGMENT_NAME_SIZE];
     int old_fd = -1;
     pthread_mutex_lock(&s->lock);
-    bool is_last = s->first >= s->last, goes = is_over(s);
+    bool is_last = s->first >= s->last, goes = is_over(s, was_complete);
     name_segment(s->first, name);
     if (goes) {
         s->used_bytes -= s->read_at;
@@ -503,15 +506,15 @@ size_t spool_read(spool *s, size_t most, buf *out)
     s->taken_bytes = 0;
     s->taken_lines = 0;
     while (text && !lines && open_segment(s)) {
-        bool is_complete = is_behind(s); /* before it is read */
+        bool was_complete = is_behind(s); /* before it is read */
         ssize_t length = pread(s->read_fd, text, READ_BYTES, s->read_at);
         if (length > 0)
             lines = take_lines(s, text, (size_t)length, most, out);
         if (lines || length < 0)
             break;
-        if (is_complete)
+        if (was_complete)
             drop_torn_end(s, length);
-        if (!next_segment(s))
+        if (!next_segment(s, was_complete))
             break;
     }
     mem_free(text);

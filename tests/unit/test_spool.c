@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,8 +168,45 @@ START_TEST(segments_and_bound)
 }
 END_TEST
 
+enum { RACING_LINES = 300000 };
+
+static void *append_many(void *arg)
+{
+    char line[200];
+    for (int i = 0; i < RACING_LINES; i++) {
+        int length = snprintf(line, sizeof line, "%0150d", i);
+        while (!spool_append(arg, line, (size_t)length, false))
+            usleep(1000); /* the reader is behind */
+    }
+    return NULL;
+}
+
+/* Each line is read once and in order, while others are written, and segments begin and go. */
+START_TEST(reading_beside_writing)
+{
+    pthread_t writer;
+    make_parent();
+    spool *s = open_spool("a", 1 << 26);
+    ck_assert_int_eq(pthread_create(&writer, NULL, append_many, s), 0);
+    int next = 0;
+    while (next < RACING_LINES) {
+        buf lines;
+        buf_init(&lines, 0);
+        size_t count = spool_read(s, 1000, &lines);
+        for (size_t i = 0; i < count; i++, next++)
+            ck_assert_int_eq(atoi(lines.data + i * 151), next);
+        buf_clear(&lines);
+        spool_advance(s);
+    }
+    pthread_join(writer, NULL);
+    spool_flush(s);
+    spool_close(s);
+    remove_parent();
+}
+END_TEST
+
 Suite *suite_spool(void)
 {
-    const TTest *const list[] = {order, adoption, segments_and_bound, NULL};
+    const TTest *const list[] = {order, adoption, segments_and_bound, reading_beside_writing, NULL};
     return suite_of("spool", list);
 }
