@@ -347,13 +347,13 @@ func TestHTTPPerHost(t *testing.T) {
 redis: `+r.URI()+`
 concurrency: 100
 routes:
-  - {type: "sleep", http: {url: "`+s.URL+`/sleep/20", per_host: 3}}
+  - {type: "sleep", http: {url: "`+s.URL+`/sleep/250", per_host: 3}}
 `)
-	for i := range 60 {
+	for i := range 30 {
 		enqueue(t, r, fmt.Sprint("task-", i), "sleep", "")
 	}
-	Eventually(t, 60*time.Second, "all to be done", func() bool { return len(d.Attempts("")) == 60 })
-	if most := s.most.Load(); most != 3 {
+	Eventually(t, 60*time.Second, "all to be done", func() bool { return len(d.Attempts("")) == 30 })
+	if most := s.most.Load(); most != 3 { // on a slow machine calls of 20 ms did not even meet
 		t.Errorf("%d requests at once", most)
 	}
 	for _, line := range d.Attempts("") {
