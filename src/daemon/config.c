@@ -536,28 +536,26 @@ static void config_check(config *c)
 /* ---- read again ---- */
 
 typedef struct keeping {
+    config *fresh;
+    const config *first;
     void (*told)(void *arg, const char *path);
     void *arg;
 } keeping;
 
-static void keep_table(const setting *table, void *fresh, const void *first, const char *prefix, const keeping *to)
+static void keep_row(const setting *row, const char *path, void *target, void *arg)
 {
-    for (; table->name; table++) {
-        char path[128];
-        snprintf(path, sizeof path, "%s%s%s", prefix, *prefix ? "." : "", table->name);
-        if (table->kind == SETTING_GROUP) {
-            keep_table(table->group, (char *)fresh + table->offset, (const char *)first + table->offset, path, to);
-        } else if (!table->is_reloaded) {
-            if (!setting_is_same(table, fresh, first))
-                to->told(to->arg, path);
-            setting_copy(table, fresh, first);
-        }
-    }
+    const keeping *to = arg;
+    const void *first = (const char *)to->first + ((char *)target - (char *)to->fresh);
+    if (row->is_reloaded)
+        return;
+    if (!setting_is_same(row, target, first))
+        to->told(to->arg, path);
+    setting_copy(row, target, first);
 }
 
 void config_keep(config *fresh, const config *first, void (*told)(void *arg, const char *path), void *arg)
 {
-    keep_table(config_table, fresh, first, "", &(keeping){told, arg});
+    setting_walk(config_table, fresh, keep_row, &(keeping){fresh, first, told, arg});
     fresh->redis_uri = first->redis_uri;
     fresh->private_directory = first->private_directory;
     fresh->spool = first->spool;

@@ -62,8 +62,11 @@ static worker_set *worker_set_new(const generation_options *o, config *c)
     return NULL;
 }
 
-static void worker_set_free(worker_set *set)
+/* Accepts NULL. */
+static void worker_set_unref(worker_set *set)
 {
+    if (!set || --set->refs)
+        return;
     worker_pools_free(set->host.workers);
     config_free(set->config);
     mem_free(set);
@@ -86,8 +89,7 @@ static int take_workers(generation *g, generation *previous, asynq_error *error)
 static void finish(void *arg)
 {
     generation *g = arg;
-    if (--g->workers->refs == 0)
-        worker_set_free(g->workers);
+    worker_set_unref(g->workers);
     g->workers = NULL;
     g->options.ended(g, g->options.arg);
 }
@@ -318,8 +320,7 @@ void generation_free(generation *g)
     mem_free(g->plugins);
     mem_free(g->relay_routes);
     relay_free(g->relay);
-    if (g->workers && --g->workers->refs == 0)
-        worker_set_free(g->workers);
+    worker_set_unref(g->workers);
     loop_waker_clear(&g->wound_up);
     pthread_cond_destroy(&g->hurry);
     pthread_mutex_destroy(&g->lock);

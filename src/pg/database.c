@@ -96,16 +96,10 @@ static void take_version(database *d, int version)
     loop_timer_set(&d->look, LOOK_AGAIN_MS);
 }
 
-static bool is_no_such_table(const PGresult *result)
-{
-    const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
-    return state && strcmp(state, "42P01") == 0;
-}
-
 static void version_came(void *arg, const PGresult *result, const asynq_error *error)
 {
     database *d = arg;
-    if (is_no_such_table(result)) {
+    if (pg_result_has_state(result, "42P01")) { /* no such table */
         take_version(d, 0);
     } else if (!error && PQntuples(result) == 1) {
         take_version(d, atoi(PQgetvalue(result, 0, 0)));

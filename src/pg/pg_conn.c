@@ -157,10 +157,15 @@ static bool is_good(const PGresult *result)
     return PQresultStatus(result) == PGRES_COMMAND_OK || PQresultStatus(result) == PGRES_TUPLES_OK;
 }
 
+bool pg_result_has_state(const PGresult *result, const char *state)
+{
+    const char *found = result && !is_good(result) ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+    return found && strncmp(found, state, strlen(state)) == 0;
+}
+
 bool pg_result_is_refused(const PGresult *result)
 {
-    const char *state = result && !is_good(result) ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
-    return state && (strncmp(state, "22", 2) == 0 || strncmp(state, "23", 2) == 0);
+    return pg_result_has_state(result, "22") || pg_result_has_state(result, "23");
 }
 
 static void take_result(pg_conn *conn, const PGresult *result)

@@ -48,6 +48,8 @@ bool pg_conn_is_ready(const pg_conn *conn);
 ASYNQ_MUST_CHECK int pg_conn_query(pg_conn *conn, const char *sql, int count, const char *const *values,
                                    pg_result_cb cb, void *arg);
 
+/* True if the statement failed with this SQLSTATE, or one that begins so. */
+bool pg_result_has_state(const PGresult *result, const char *state);
 /* True if PostgreSQL refused a value of the statement (SQLSTATE 22 or 23), as it would do again. */
 bool pg_result_is_refused(const PGresult *result);
 
