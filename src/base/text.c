@@ -104,6 +104,19 @@ size_t text_cut(const char *text, size_t length, size_t limit)
     return limit;
 }
 
+void text_each_line(const char *data, size_t length, void (*each)(void *arg, const char *line, size_t length),
+                    void *arg)
+{
+    while (length) {
+        const char *end = memchr(data, '\n', length);
+        size_t line = end ? (size_t)(end - data) : length;
+        if (line)
+            each(arg, data, line);
+        data += line + (end != NULL);
+        length -= line + (end != NULL);
+    }
+}
+
 bool text_has_word(const char *words, const char *word, size_t length)
 {
     for (const char *at = words; at && *at; at += strcspn(at, " "), at += *at == ' ')

@@ -21,6 +21,10 @@ size_t text_cut(const char *text, size_t length, size_t limit);
 /* Reads a whole number from 0 on. False: the text is none, or too large. */
 bool text_read_number(const char *text, int64_t *number);
 
+/* Calls `each` for the lines of a text, without those that are empty; the last one needs no line end. */
+void text_each_line(const char *text, size_t length, void (*each)(void *arg, const char *line, size_t length),
+                    void *arg);
+
 /* True if the word is one of `words`, which are separated by spaces; NULL has none. */
 bool text_has_word(const char *words, const char *word, size_t length);
 

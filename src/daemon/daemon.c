@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "base/thread.h"
 #include "daemon/endpoints.h"
 #include "daemon/logger.h"
@@ -232,10 +233,10 @@ static void tell_restart(void *arg, const char *path)
     log_warn(&d->log, "%s has changed; that needs a restart", path);
 }
 
-static void tell_mistakes(asynqd *d, const char *lines)
+static void tell_mistake(void *arg, const char *line, size_t length)
 {
-    for (; lines && *lines; lines += strcspn(lines, "\n") + 1)
-        log_error(&d->log, "%.*s", (int)strcspn(lines, "\n"), lines);
+    asynqd *d = arg;
+    log_error(&d->log, "%.*s", (int)length, line);
 }
 
 static void describe(const config *c, char *text, size_t size)
@@ -268,7 +269,8 @@ static void reload(asynqd *d)
     if (!fresh) {
         log_error(&d->log, "the configuration stays as it is: out of memory");
     } else if (!is_valid) {
-        tell_mistakes(d, option_set_complaints(fresh->source));
+        const char *mistakes = option_set_complaints(fresh->source);
+        text_each_line(mistakes, mistakes ? strlen(mistakes) : 0, tell_mistake, d);
         log_error(&d->log, "the configuration stays as it is, as there are mistakes in the new one");
     } else if (take_config(d, fresh, &error)) {
         log_error(&d->log, "the configuration stays as it is: %s", error.text);

@@ -1,4 +1,5 @@
 /* asynqd: a task server to deploy. See asynqd(8). */
+#include "base/text.h"
 #include "daemon/daemon.h"
 #include "handler/plugin.h"
 #include "pg/schema.h"
@@ -98,11 +99,16 @@ static void find_file(config_sources *sources)
         sources->file = DEFAULT_FILE;
 }
 
-/* Each line of a list of lines, with the program's name in front. */
+static void tell_line(void *arg, const char *line, size_t length)
+{
+    (void)arg;
+    fprintf(stderr, "asynqd: %.*s\n", (int)length, line);
+}
+
+/* Each line with the program's name in front. */
 static void tell(const char *lines)
 {
-    for (; lines && *lines; lines += strcspn(lines, "\n") + 1)
-        fprintf(stderr, "asynqd: %.*s\n", (int)strcspn(lines, "\n"), lines);
+    text_each_line(lines, lines ? strlen(lines) : 0, tell_line, NULL);
 }
 
 static int migrate(const config *c)

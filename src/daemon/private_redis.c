@@ -8,6 +8,7 @@
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "handler/child.h"
 
 #include <errno.h>
@@ -61,7 +62,7 @@ static void server_line(void *arg, const char *line, size_t length)
 static void server_output(void *arg, int stream, const char *data, size_t length)
 {
     (void)stream;
-    child_each_line(data, length, server_line, arg);
+    text_each_line(data, length, server_line, arg);
 }
 
 static void server_ended(void *arg, const child_end *end)

@@ -354,19 +354,6 @@ int child_find_user(const char *name, child_user *user, asynq_error *error)
     return ASYNQ_OK;
 }
 
-void child_each_line(const char *data, size_t length, void (*each)(void *arg, const char *line, size_t length),
-                     void *arg)
-{
-    while (length) {
-        const char *end = memchr(data, '\n', length);
-        size_t line = end ? (size_t)(end - data) : length;
-        if (line)
-            each(arg, data, line);
-        data += line + (end != NULL);
-        length -= line + (end != NULL);
-    }
-}
-
 const char *child_describe_end(const child_end *end, char *text)
 {
     if (end->signal)

@@ -74,10 +74,6 @@ void child_raise_open_files(void);
 /* Fills `user`. Returns 0, ASYNQ_E_NOT_FOUND or ASYNQ_E_SYSTEM. */
 ASYNQ_MUST_CHECK int child_find_user(const char *name, child_user *user, asynq_error *error);
 
-/* Calls `each` for the lines of an output, without those that are empty; a line can come in two pieces. */
-void child_each_line(const char *data, size_t length, void (*each)(void *arg, const char *line, size_t length),
-                     void *arg);
-
 /* "exit status 3", "killed by signal 9 (Killed)". `text` holds 64 bytes. Returns `text`. */
 const char *child_describe_end(const child_end *end, char *text);
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/quantity.h"
+#include "base/text.h"
 #include "handler/frame.h"
 #include "handler/worker_pool.h"
 
@@ -311,7 +312,7 @@ static void process_output(void *arg, int stream, const char *data, size_t lengt
     worker_process *process = arg;
     if (stream == 2)
         text_tail_add(&process->error, data, length);
-    child_each_line(data, length, stream == 2 ? stderr_line : stdout_line, process);
+    text_each_line(data, length, stream == 2 ? stderr_line : stdout_line, process);
 }
 
 /* ---- once a second ---- */
