@@ -23,6 +23,15 @@ func reload(t testing.TB, d *Daemon, config, says string) {
 	Eventually(t, 20*time.Second, "the line \""+says+"\"", func() bool { return len(d.Find(says)) > before })
 }
 
+// takeOver is reload for an asynqd that runs no task, and waits until the server of the old configuration has ended: until
+// then it can still take a task.
+func takeOver(t testing.TB, d *Daemon, config string) {
+	t.Helper()
+	before := len(d.Find("server ended"))
+	reload(t, d, config, wasRead)
+	Eventually(t, 20*time.Second, "the old server to end", func() bool { return len(d.Find("server ended")) > before })
+}
+
 const wasRead = "the configuration was read again"
 
 // TestReload: what a change of the configuration changes.
@@ -48,7 +57,7 @@ func TestReload(t *testing.T) {
 	run("first", "t", "default", "")
 
 	// Routes, and queues that come and go.
-	reload(t, d, base+"queues: {other: 1, third: 5}\nroutes: [{type: t, http: {url: \""+s.URL+"/hello\"}}]\n", wasRead)
+	takeOver(t, d, base+"queues: {other: 1, third: 5}\nroutes: [{type: t, http: {url: \""+s.URL+"/hello\"}}]\n")
 	run("second", "t", "other", "POST /hello")
 	run("third", "t", "third", "POST /hello")
 	enqueueAs(t, r, "left", "t", "")
@@ -56,11 +65,11 @@ func TestReload(t *testing.T) {
 	if r.Int("LLEN", QueueKey("default", "pending")) != 1 {
 		t.Error("a queue that has gone is still served")
 	}
-	reload(t, d, base+"queues: {default: 1}\n"+cat, wasRead)
+	takeOver(t, d, base+"queues: {default: 1}\n"+cat)
 	d.Attempt("left", 1)
 
 	// Concurrency, and the log.
-	reload(t, d, base+"concurrency: 7\nlog: {level: debug, attempts: false}\n"+cat, wasRead)
+	takeOver(t, d, base+"concurrency: 7\nlog: {level: debug, attempts: false}\n"+cat)
 	if metric(t, d, "asynqd_concurrency") != 7 {
 		t.Error("the concurrency is the old one")
 	}
@@ -74,7 +83,7 @@ func TestReload(t *testing.T) {
 	}
 
 	// The schedule.
-	reload(t, d, base+cat+"schedule: {file: "+schedule+"}\n", wasRead)
+	takeOver(t, d, base+cat+"schedule: {file: "+schedule+"}\n")
 	ticks := func() (count int) {
 		for _, line := range d.Attempts("") {
 			if line["type"] == "ticked" {
@@ -84,7 +93,7 @@ func TestReload(t *testing.T) {
 		return count
 	}
 	Eventually(t, 20*time.Second, "ticks", func() bool { return ticks() >= 2 })
-	reload(t, d, base+cat, wasRead)
+	takeOver(t, d, base+cat)
 	time.Sleep(1500 * time.Millisecond)
 	before := ticks()
 	time.Sleep(2500 * time.Millisecond)
@@ -93,7 +102,7 @@ func TestReload(t *testing.T) {
 	}
 
 	// What cannot change, and what is wrong.
-	reload(t, d, base+cat+"endpoints: {token: x, listen: \"127.0.0.1:1\"}\nstate_directory: /elsewhere\nprivate_redis: {port: 4000}\n", wasRead)
+	takeOver(t, d, base+cat+"endpoints: {token: x, listen: \"127.0.0.1:1\"}\nstate_directory: /elsewhere\nprivate_redis: {port: 4000}\n")
 	for _, path := range []string{"endpoints.token", "state_directory", "private_redis.port"} {
 		if len(d.Find(path+" has changed; that needs a restart")) != 1 {
 			t.Errorf("nothing is said about %s: %s", path, d.Text())
@@ -156,11 +165,11 @@ func TestReloadOfPools(t *testing.T) {
 		return string(info.Result)
 	}
 	first := pid()
-	reload(t, d, config("", ", {type: x, command: {argv: [cat]}}"), wasRead)
+	takeOver(t, d, config("", ", {type: x, command: {argv: [cat]}}"))
 	if again := pid(); again != first {
 		t.Errorf("the process was %s and is %s", first, again)
 	}
-	reload(t, d, config(", recycle_after: 999", ""), wasRead)
+	takeOver(t, d, config(", recycle_after: 999", ""))
 	second := pid()
 	if second == first {
 		t.Errorf("the pool is another one, the process is not")
