@@ -9,6 +9,8 @@
 #include "base/error.h"
 #include "base/option_struct.h"
 #include "base/thread.h"
+#include "event/timer.h"
+#include "event/waker.h"
 
 #include <pthread.h>
 #include <semaphore.h>

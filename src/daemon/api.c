@@ -10,6 +10,7 @@
 #include "base/nearest.h"
 #include "base/quantity.h"
 #include "daemon/meters.h"
+#include "event/waker.h"
 
 #include <asynq/client.h>
 #include <jansson.h>

@@ -12,6 +12,7 @@
 #include "daemon/private_redis.h"
 #include "daemon/service.h"
 #include "daemon/work.h"
+#include "event/waker.h"
 #include "handler/child.h"
 #include "handler/http_client.h"
 #include "pg/database.h"

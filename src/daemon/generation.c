@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/thread.h"
 #include "daemon/attempts.h"
+#include "event/waker.h"
 #include "handler/plugin.h"
 #include "handler/relay.h"
 #include "handler/worker_pool.h"

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/thread.h"
+#include "event/waker.h"
 
 enum { TIMEOUT_MS = 3000 };
 

@@ -5,7 +5,7 @@
 #ifndef DAEMON_OBSERVER_H
 #define DAEMON_OBSERVER_H
 
-#include "redis/loop.h"
+#include "event/loop.h"
 
 #include <asynq/inspector.h>
 

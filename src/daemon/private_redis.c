@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "event/timer.h"
 #include "handler/child.h"
 
 #include <errno.h>

@@ -3,7 +3,7 @@
 #define DAEMON_PRIVATE_REDIS_H
 
 #include "base/log.h"
-#include "redis/loop.h"
+#include "event/loop.h"
 
 typedef struct private_redis private_redis;
 

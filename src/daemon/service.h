@@ -2,7 +2,7 @@
 #ifndef DAEMON_SERVICE_H
 #define DAEMON_SERVICE_H
 
-#include "redis/loop.h"
+#include "event/timer.h"
 
 typedef struct service {
     loop *loop;

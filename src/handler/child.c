@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/error.h"
+#include "event/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>

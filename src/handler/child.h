@@ -8,7 +8,7 @@
 #define HANDLER_CHILD_H
 
 #include "base/bytes.h"
-#include "redis/loop.h"
+#include "event/loop.h"
 
 #include <asynq/error.h>
 #include <sys/resource.h>

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "event/timer.h"
 #include "handler/route.h"
 
 #include <errno.h>

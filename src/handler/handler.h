@@ -11,8 +11,8 @@
 
 #include "base/log.h"
 #include "base/settings.h"
+#include "event/loop.h"
 #include "handler/template.h"
-#include "redis/loop.h"
 
 #include <asynq/server.h>
 #include <stdatomic.h>

@@ -3,6 +3,8 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "event/timer.h"
+#include "event/watch.h"
 
 #include <stdio.h>
 #include <string.h>

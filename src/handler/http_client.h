@@ -5,7 +5,7 @@
 #ifndef HANDLER_HTTP_CLIENT_H
 #define HANDLER_HTTP_CLIENT_H
 
-#include "redis/loop.h"
+#include "event/loop.h"
 
 #include <curl/curl.h>
 

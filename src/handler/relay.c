@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "event/waker.h"
 #include "handler/route.h"
 
 #include <pthread.h>

@@ -9,6 +9,8 @@
 #ifndef HANDLER_WORKER_POOL_H
 #define HANDLER_WORKER_POOL_H
 
+#include "event/timer.h"
+#include "event/watch.h"
 #include "handler/command.h"
 #include "handler/handler.h"
 

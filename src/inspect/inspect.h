@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "broker/inspect.h"
+#include "event/timer.h"
 
 #include <asynq/inspector.h>
 

@@ -6,7 +6,7 @@
 #define METRICS_ENDPOINT_H
 
 #include "base/bytes.h"
-#include "redis/loop.h"
+#include "event/loop.h"
 
 #include <asynq/error.h>
 

@@ -4,6 +4,8 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/thread.h"
+#include "event/timer.h"
+#include "event/waker.h"
 #include "pg/schema.h"
 #include "wire/task_id.h"
 

@@ -4,6 +4,8 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "event/timer.h"
+#include "event/waker.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>

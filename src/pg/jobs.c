@@ -3,6 +3,8 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "event/timer.h"
+#include "event/waker.h"
 #include "schedule/schedule_file.h"
 
 #include <jansson.h>

@@ -4,6 +4,8 @@
 #include "base/alloc.h"
 #include "base/backoff.h"
 #include "base/error.h"
+#include "event/timer.h"
+#include "event/watch.h"
 
 #include <stdlib.h>
 #include <string.h>

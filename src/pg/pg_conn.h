@@ -10,7 +10,7 @@
 #define PG_PG_CONN_H
 
 #include "base/log.h"
-#include "redis/loop.h"
+#include "event/loop.h"
 
 #include <asynq/error.h>
 #include <libpq-fe.h>

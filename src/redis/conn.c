@@ -10,6 +10,7 @@
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "event/timer.h"
 #include "redis/command.h"
 #include "redis/tls.h"
 

@@ -13,8 +13,8 @@
 #define REDIS_CONN_H
 
 #include "base/log.h"
+#include "event/loop.h"
 #include "redis/args.h"
-#include "redis/loop.h"
 #include "redis/reply.h"
 #include "redis/script.h"
 #include "redis/uri.h"

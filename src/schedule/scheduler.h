@@ -13,6 +13,8 @@
 #define SCHEDULE_SCHEDULER_H
 
 #include "base/log.h"
+#include "event/timer.h"
+#include "event/waker.h"
 #include "schedule/entry.h"
 #include "schedule/provided.h"
 #include "schedule/schedule_file.h"

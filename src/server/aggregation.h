@@ -14,6 +14,7 @@
 
 #include "broker/group.h"
 #include "client/plan.h"
+#include "event/waker.h"
 
 #include <asynq/server.h>
 

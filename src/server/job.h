@@ -7,7 +7,8 @@
 
 #include "base/hash.h"
 #include "broker/broker.h"
-#include "redis/loop.h"
+#include "event/timer.h"
+#include "event/waker.h"
 #include "wire/task_message.h"
 
 #include <asynq/server.h>
