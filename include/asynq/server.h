@@ -17,6 +17,10 @@
  * on the server's loop instead and must not block. Either may return ASYNQ_LATER and have the job finished from any
  * thread; until then, the job counts as one of `concurrency`.
  *
+ * A thread is started when it is first needed. If the machine grants no more of them, tasks that would need one go back
+ * to their queue without having failed, and the server takes no more tasks at a time than it has threads; it tries
+ * again after a second, later every 30 s.
+ *
  * A handler that crashes takes the whole process with it, as there is no way to contain a crash inside a process. The
  * tasks that were running stay leased for up to 30 s; then any server of their queues, in C or in Go, runs them again.
  */

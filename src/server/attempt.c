@@ -69,6 +69,8 @@ static void deadline_reached(void *arg)
     int64_t left_ns = job->deadline_ns - loop_now_ns(job->queue->server->loop);
     if (left_ns > 0) /* the wall clock was set back */
         loop_timer_set(&job->deadline_timer, left_ns / NS_PER_MS + 1);
+    else if (job->holds_thread && job_withdraw(job))
+        attempt_requeue(job); /* its thread did not come in time, which is no failure of the task */
     else
         attempt_give_up(job, "context deadline exceeded");
 }
@@ -95,23 +97,25 @@ static bool attempt_register(served_queue *queue, asynq_job *job, const held_lea
 static void attempt_run_on_loop(asynq_job *job)
 {
     job_ref(job); /* the handler's */
+    (void)job_begin(job);
     int outcome = mux_run(job->queue->server->mux, job->route, job);
     if (outcome != ASYNQ_LATER && job_claim(job, outcome))
         attempt_returned(job->queue->server, job);
 }
 
-static void attempt_run_in_thread(asynq_job *job)
+/* The handler is called after this turn's decisions. False: there is no thread, and the job has gone back. */
+static bool attempt_run_in_thread(asynq_job *job)
 {
+    asynq_server *server = job->queue->server;
     job_ref(job);
-    job->holds_thread = true;
-    if (job_pool_run(job->queue->server->pool, job)) {
-        log_error(&job->queue->server->log, "no worker thread can be started; task %s of queue \"%s\" goes back",
-                  job->id, job->queue->name);
-        job->holds_thread = false;
-        job_unref(job);
-        limit_give_back(job);
-        attempt_requeue(job);
-    }
+    job->holds_thread = job_pool_run(server->pool, job) == ASYNQ_OK;
+    if (job->holds_thread)
+        return true;
+    job_unref(job);
+    limit_give_back(job);
+    attempt_requeue(job);
+    threads_lack(server);
+    return false;
 }
 
 void attempt_start(asynq_job *job)
@@ -125,15 +129,16 @@ void attempt_start(asynq_job *job)
         attempt_give_up(job, "context deadline exceeded");
         return;
     }
+    bool is_async = job->route->kind == ASYNQ_HANDLER_ASYNC;
+    if (!is_async && !attempt_run_in_thread(job))
+        return;
     /* A day is enough for one setting: the timer looks at the clock when it fires. */
     int64_t left_ms = (job->deadline_ns - now_ns) / NS_PER_MS + 1;
     int64_t day_ms = 24 * 3600 * MS_PER_SECOND;
     loop_timer_set(&job->deadline_timer, left_ms < day_ms ? left_ms : day_ms);
     attempt_tell_start(job);
-    if (job->route->kind == ASYNQ_HANDLER_ASYNC)
+    if (is_async)
         attempt_run_on_loop(job);
-    else
-        attempt_run_in_thread(job);
 }
 
 static void attempt_run(asynq_job *job)

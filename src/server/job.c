@@ -233,8 +233,25 @@ int64_t job_effective_deadline_ns(const task_message *message, int64_t now_ns)
     return end < deadline ? end : deadline;
 }
 
+static bool job_decide_beginning(asynq_job *job, job_beginning decision)
+{
+    int undecided = JOB_MAY_BEGIN;
+    return atomic_compare_exchange_strong(&job->beginning, &undecided, decision) || undecided == (int)decision;
+}
+
+bool job_begin(asynq_job *job)
+{
+    return job_decide_beginning(job, JOB_HAS_BEGUN);
+}
+
+bool job_withdraw(asynq_job *job)
+{
+    return job_decide_beginning(job, JOB_IS_WITHDRAWN);
+}
+
 void job_cancel(asynq_job *job)
 {
+    (void)job_withdraw(job);
     pthread_mutex_lock(&job->port->lock);
     bool is_first = !atomic_exchange(&job->cancelled, true);
     if (is_first && job->on_cancel)

@@ -1,6 +1,6 @@
 /*
  * A job: one attempt at one task. The loop owns it while the task is leased; the handler borrows it. What each side
- * may touch is marked; only `refs`, `cancelled` and `handed_back` are touched by both.
+ * may touch is marked; only `refs`, `beginning`, `cancelled` and `handed_back` are touched by both.
  */
 #ifndef SERVER_JOB_H
 #define SERVER_JOB_H
@@ -21,6 +21,9 @@ struct route_limit;
 
 /* Where a job of a limited route is; see limit.c. */
 typedef enum job_token { TOKEN_NONE, TOKEN_WAITING, TOKEN_ASKED, TOKEN_HELD } job_token;
+
+/* Whether the handler may begin, or has begun: its thread and the loop decide it once. */
+typedef enum job_beginning { JOB_MAY_BEGIN, JOB_HAS_BEGUN, JOB_IS_WITHDRAWN } job_beginning;
 
 typedef enum job_state {
     JOB_RUNNING,   /* the handler works on it; in queue->running */
@@ -53,6 +56,7 @@ struct asynq_job {
     void *data;                                   /* the program's */
     void (*on_cancel)(asynq_job *job, void *arg); /* under the port's lock */
     void *on_cancel_arg;
+    _Atomic int beginning; /* a job_beginning */
     _Atomic bool cancelled;
     _Atomic bool handed_back;
     struct asynq_job *port_next;
@@ -121,7 +125,12 @@ void job_unref(asynq_job *job);
 /* The end of an attempt that begins now, Unix ns (spec 8.3). */
 int64_t job_effective_deadline_ns(const task_message *message, int64_t now_ns);
 
-/* Sets the cancel mark and wakes asynq_job_wait_cancelled(). Thread: loop. */
+/* The handler is about to be called. False: the job was withdrawn. Thread: the one that would call it. */
+bool job_begin(asynq_job *job);
+/* From now on the handler will not begin. False: it has begun. Thread: loop. */
+bool job_withdraw(asynq_job *job);
+
+/* Withdraws the job, sets the cancel mark and wakes asynq_job_wait_cancelled(). Thread: loop. */
 void job_cancel(asynq_job *job);
 
 /* ---- the port: where handlers hand jobs back ---- */

@@ -13,25 +13,25 @@ enum { POOL_LAST_WAIT_MS = 100 };
 
 struct job_pool {
     pthread_mutex_t lock;
-    pthread_cond_t work;         /* a job was queued, or the pool ends */
-    pthread_cond_t ended;        /* a thread ended */
-    int refs;                    /* the server's, and one per thread; under the lock */
-    int threads, idle, arriving; /* arriving: started, and not there yet */
-    bool waking;                 /* a thread was woken and has not taken its job yet */
+    pthread_cond_t work;  /* a job was queued, or the pool ends */
+    pthread_cond_t ended; /* a thread ended */
+    int refs;             /* the server's, and one per thread; under the lock */
+    int threads, idle;
+    bool waking; /* a thread was woken and has not taken its job yet */
     bool ending;
     asynq_job *first, **end;
-    int queued;
+
+    _Atomic int engaged; /* jobs that were taken over and whose handlers have not returned */
 
     /* The loop's, without the lock. */
     asynq_job *new_first, **new_end; /* handed over by job_pool_flush() */
-    int new_count;
-    int started, most_threads; /* threads end only with the pool */
+    int started, max_threads;        /* threads end only with the pool */
 
     const asynq_mux *mux;
     asynq_mux *owned_mux;
 };
 
-job_pool *job_pool_new(int most_threads, const asynq_mux *mux, asynq_mux *owned_mux)
+job_pool *job_pool_new(int max_threads, const asynq_mux *mux, asynq_mux *owned_mux)
 {
     job_pool *pool = mem_calloc(1, sizeof *pool);
     if (!pool)
@@ -40,7 +40,7 @@ job_pool *job_pool_new(int most_threads, const asynq_mux *mux, asynq_mux *owned_
     pthread_cond_init(&pool->work, NULL);
     thread_cond_init(&pool->ended);
     pool->refs = 1;
-    pool->most_threads = most_threads;
+    pool->max_threads = max_threads;
     pool->mux = mux;
     pool->owned_mux = owned_mux;
     pool->end = &pool->first;
@@ -48,9 +48,9 @@ job_pool *job_pool_new(int most_threads, const asynq_mux *mux, asynq_mux *owned_
     return pool;
 }
 
-void job_pool_resize(job_pool *pool, int most_threads)
+void job_pool_resize(job_pool *pool, int max_threads)
 {
-    pool->most_threads = most_threads;
+    pool->max_threads = max_threads;
 }
 
 /* Under the lock, which is released. */
@@ -94,22 +94,27 @@ static asynq_job *pool_take(job_pool *pool)
         pool->first = job->port_next;
         if (!pool->first)
             pool->end = &pool->first;
-        pool->queued--;
         pool_wake(pool);
     }
     return job;
+}
+
+/* What was given up while it waited for the thread does not begin; nobody looks at its outcome. */
+static void pool_run(job_pool *pool, asynq_job *job)
+{
+    int outcome = job_begin(job) ? mux_run(pool->mux, job->route, job) : ASYNQ_FAILED;
+    pool->engaged--;            /* before the job is back: then the loop may count on this thread */
+    if (outcome != ASYNQ_LATER) /* else asynq_complete() hands it back, perhaps it already did */
+        job_hand_back(job, outcome);
 }
 
 static void *pool_thread(void *arg)
 {
     job_pool *pool = arg;
     pthread_mutex_lock(&pool->lock);
-    pool->arriving--;
     for (asynq_job *job = pool_take(pool); job; job = pool_take(pool)) {
         pthread_mutex_unlock(&pool->lock);
-        int outcome = mux_run(pool->mux, job->route, job);
-        if (outcome != ASYNQ_LATER) /* else asynq_complete() hands it back, perhaps it already did */
-            job_hand_back(job, outcome);
+        pool_run(pool, job);
         pthread_mutex_lock(&pool->lock);
     }
     pool->threads--;
@@ -118,35 +123,44 @@ static void *pool_thread(void *arg)
     return NULL;
 }
 
-/* Under the lock. */
 static bool pool_add_thread(job_pool *pool)
 {
     pthread_t thread;
-    bool started = thread_start(&thread, pool_thread, pool, NULL) == ASYNQ_OK;
-    if (started) {
+    pthread_mutex_lock(&pool->lock);
+    bool is_started = thread_start(&thread, pool_thread, pool, NULL) == ASYNQ_OK;
+    if (is_started) {
         pthread_detach(thread);
         pool->started++;
         pool->threads++;
-        pool->arriving++;
         pool->refs++;
     }
-    return started;
+    pthread_mutex_unlock(&pool->lock);
+    return is_started;
 }
 
 int job_pool_run(job_pool *pool, asynq_job *job)
 {
-    if (!pool->started) {
-        pthread_mutex_lock(&pool->lock);
-        bool started = pool_add_thread(pool);
-        pthread_mutex_unlock(&pool->lock);
-        if (!started)
-            return ASYNQ_E_SYSTEM;
-    }
+    /* At the maximum a thread is about to be free: that of a job which has ended before its handler returned. */
+    bool needs_thread = pool->engaged >= pool->started && (pool->started < pool->max_threads || !pool->started);
+    if (needs_thread && !pool_add_thread(pool))
+        return ASYNQ_E_SYSTEM;
+    pool->engaged++;
     job->port_next = NULL;
     *pool->new_end = job;
     pool->new_end = &job->port_next;
-    pool->new_count++;
     return ASYNQ_OK;
+}
+
+int job_pool_fill(job_pool *pool)
+{
+    while (pool->started < pool->max_threads && pool_add_thread(pool))
+        continue;
+    return pool->started;
+}
+
+int job_pool_threads(const job_pool *pool)
+{
+    return pool->started;
 }
 
 void job_pool_flush(job_pool *pool)
@@ -156,16 +170,10 @@ void job_pool_flush(job_pool *pool)
     pthread_mutex_lock(&pool->lock);
     *pool->end = pool->new_first;
     pool->end = pool->new_end;
-    pool->queued += pool->new_count;
-    int short_of = pool->queued - pool->idle - pool->arriving;
-    for (; short_of > 0 && pool->started < pool->most_threads; short_of--)
-        if (!pool_add_thread(pool))
-            break; /* those that run will do, one job after the other */
     pool_wake(pool);
     pthread_mutex_unlock(&pool->lock);
     pool->new_first = NULL;
     pool->new_end = &pool->new_first;
-    pool->new_count = 0;
 }
 
 void job_pool_shutdown(job_pool *pool)

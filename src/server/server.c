@@ -309,16 +309,6 @@ static void health_fired(void *arg)
     loop_timer_set(&server->health, server->options.health_interval_ms);
 }
 
-static void set_slots(asynq_server *server, int slots)
-{
-    if (slots == server->slots)
-        return;
-    server->slots_free += slots - server->slots;
-    server->slots = slots;
-    server->record_is_unsure = true;
-    job_pool_resize(server->pool, slots);
-}
-
 static void orders_given(void *arg)
 {
     asynq_server *server = arg;
@@ -326,7 +316,7 @@ static void orders_given(void *arg)
     bool stop = server->stop_asked, shutdown = server->shutdown_asked;
     int slots = server->concurrency;
     pthread_mutex_unlock(&server->lock);
-    set_slots(server, slots);
+    slots_set(server, slots);
     if (stop)
         server->fetching = false;
     if (shutdown)
@@ -371,7 +361,7 @@ static int server_build(asynq_server *server)
     if (status)
         return status;
     server->port = job_port_new(&server->returns);
-    server->slots = server->slots_free = server->concurrency;
+    server->slots = server->slots_wanted = server->slots_free = server->concurrency;
     server->pool = job_pool_new(server->slots, server->mux, server->own_mux);
     if (server->pool)
         server->own_mux = NULL; /* the pool's now */
@@ -385,6 +375,7 @@ static int server_build(asynq_server *server)
     server->started_at_ns = clock_now_ns();
     server_build_queues(server);
     loop_hook_add(server->loop, LOOP_DECIDE, &server->decide, server_decide, server);
+    threads_start(server);
     heartbeat_start(server);
     recoverer_start(server);
     janitor_start(server);

@@ -7,7 +7,7 @@
  *
  * Routes may have limits; their jobs pass limit.c first. Beside that path: forwarder.c (due tasks), recoverer.c (tasks
  * of dead servers), janitor.c (completed tasks), heartbeat.c (records, leases), subscriber.c (cancellation,
- * notifications), shutdown.c.
+ * notifications), threads.c (as many tasks as threads), shutdown.c.
  */
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
@@ -156,6 +156,13 @@ struct asynq_server {
     bool fetching;  /* tasks are wanted */
     int slots;      /* the concurrency in force */
     int slots_free; /* below 0: there were more of them */
+
+    /* threads.c */
+    int slots_wanted; /* the concurrency that was asked for */
+    bool lacks_threads;
+    loop_timer threads_again;
+    int64_t threads_pause_ms;
+
     size_t leases_in_flight;
     uint64_t random;
 
@@ -271,6 +278,14 @@ void slot_take(asynq_job *job);
 void slot_free(asynq_job *job);
 /* Runs a job that nothing holds up any more. */
 void attempt_start(asynq_job *job);
+
+/* ---- threads.c ---- */
+void threads_start(asynq_server *server);
+void threads_stop(asynq_server *server);
+/* The concurrency shall be this. */
+void slots_set(asynq_server *server, int wanted);
+/* A job got no thread: no more tasks than there are threads, until there are more. */
+void threads_lack(asynq_server *server);
 
 /* ---- limit.c: routes with a limit ---- */
 /* The job's route has a limit: it starts when a token is to be had. */

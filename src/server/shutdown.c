@@ -80,6 +80,7 @@ static void finish(asynq_server *server)
     recoverer_stop(server);
     janitor_stop(server);
     heartbeat_stop(server);
+    threads_stop(server);
     subscriber_stop(server);
     redis_conn_free(server->work);
     server->work = NULL;

@@ -30,8 +30,8 @@ static const peer_row own_rows[] = {{"clock", set_clock}, {"shift", shift_clock}
 
 static const peer_row *find_row(const char *name)
 {
-    const peer_row *const tables[] = {own_rows,       peer_client_rows,  peer_broker_rows,  peer_server_rows,
-                                      peer_wire_rows, peer_inspect_rows, peer_schedule_rows};
+    const peer_row *const tables[] = {own_rows,       peer_client_rows,  peer_broker_rows,   peer_server_rows,
+                                      peer_wire_rows, peer_inspect_rows, peer_schedule_rows, peer_process_rows};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         for (const peer_row *row = tables[i]; row->name; row++)
             if (strcmp(row->name, name) == 0)

@@ -48,6 +48,8 @@ extern const peer_row peer_server_rows[];
 extern const peer_row peer_inspect_rows[];
 /* Schedules (peer_schedule.c). */
 extern const peer_row peer_schedule_rows[];
+/* The process itself (peer_process.c). */
+extern const peer_row peer_process_rows[];
 /* Records (peer_wire.c). */
 extern const peer_row peer_wire_rows[];
 

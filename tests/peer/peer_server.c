@@ -392,6 +392,8 @@ static json_t *start(json_t *arguments)
         server = asynq_server_new(&options, &error);
         status = server ? 0 : error.code;
     }
+    if (!status && json_is_true(json_object_get(arguments, "daemonize")) && fork() > 0)
+        _exit(0); /* the test goes on with the child */
     json_object_foreach(json_object_get(arguments, "queues"), name, priority)
         if (!status)
             status = asynq_server_queue(server, name, (int)json_integer_value(priority), &error);

@@ -14,6 +14,7 @@ Suite *suite_lease(void);
 Suite *suite_memory(void);
 Suite *suite_mux(void);
 Suite *suite_plan(void);
+Suite *suite_pool(void);
 Suite *suite_public(void);
 Suite *suite_reply(void);
 Suite *suite_scale(void);

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +98,11 @@ func contains(notes []string, text string) (count int) {
 		}
 	}
 	return count
+}
+
+// containsPrefix tells whether one of the notes begins so.
+func containsPrefix(notes []string, text string) bool {
+	return slices.ContainsFunc(notes, func(note string) bool { return strings.HasPrefix(note, text) })
 }
 
 // TestCancelCallback: a handler without a thread of its own is told of cancellation and of its deadline.

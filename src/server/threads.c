@@ -1,0 +1,75 @@
+/*
+ * Slots follow the threads that there are. Threads are started when they are needed; if one cannot be (the machine's
+ * or the user's limit of processes is reached), its task goes back to its queue, unfailed, and from then on the server
+ * takes no more tasks than it has threads. Now and then it tries to start those that are missing.
+ */
+#include "server/server.h"
+
+#include "base/backoff.h"
+
+enum { THREADS_FIRST_PAUSE_MS = 1000, THREADS_LONGEST_PAUSE_MS = 30000 };
+
+static int slots_allowed(const asynq_server *server)
+{
+    int threads = job_pool_threads(server->pool);
+    return server->lacks_threads && threads < server->slots_wanted ? threads : server->slots_wanted;
+}
+
+static void slots_follow(asynq_server *server)
+{
+    int slots = slots_allowed(server);
+    if (slots == server->slots)
+        return;
+    server->slots_free += slots - server->slots;
+    server->slots = slots;
+    server->record_is_unsure = true;
+}
+
+static void threads_try_again(void *arg)
+{
+    asynq_server *server = arg;
+    int threads = job_pool_fill(server->pool);
+    server->lacks_threads = threads < server->slots_wanted;
+    if (server->lacks_threads) {
+        server->threads_pause_ms =
+            backoff_next_ms(server->threads_pause_ms, THREADS_FIRST_PAUSE_MS, THREADS_LONGEST_PAUSE_MS);
+        loop_timer_set(&server->threads_again, server->threads_pause_ms);
+    } else {
+        log_info(&server->log, "all worker threads could be started: %d tasks at a time again", server->slots_wanted);
+        server->threads_pause_ms = 0;
+    }
+    slots_follow(server);
+}
+
+void slots_set(asynq_server *server, int wanted)
+{
+    if (wanted == server->slots_wanted)
+        return;
+    server->slots_wanted = wanted;
+    job_pool_resize(server->pool, wanted);
+    slots_follow(server);
+}
+
+void threads_lack(asynq_server *server)
+{
+    if (server->lacks_threads)
+        return;
+    server->lacks_threads = true;
+    slots_follow(server);
+    log_error(&server->log,
+              "no more worker threads can be started: %d tasks at a time instead of %d; tasks without a thread go back "
+              "to their queues; is a limit of processes reached (ulimit -u, pids.max)?",
+              server->slots, server->slots_wanted);
+    server->threads_pause_ms = THREADS_FIRST_PAUSE_MS;
+    loop_timer_set(&server->threads_again, server->threads_pause_ms);
+}
+
+void threads_start(asynq_server *server)
+{
+    loop_timer_init(server->loop, &server->threads_again, threads_try_again, server);
+}
+
+void threads_stop(asynq_server *server)
+{
+    loop_timer_cancel(&server->threads_again);
+}
