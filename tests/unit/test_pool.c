@@ -1,7 +1,7 @@
 /* Worker threads: what was given up before it began never begins. */
 #include "unit.h"
 
-#include "redis/loop.h"
+#include "event/loop.h"
 #include "server/pool.h"
 
 #include <unistd.h>
