@@ -1,6 +1,6 @@
 -- Reads tasks of one state by their rank, or those behind a task that was read before.
 --
--- KEYS: container, lease ("" if the state has none)
+-- KEYS: container, and of active tasks: lease
 -- ARGV: prefix of the queue's task keys, type of the container ("list" or "zset"), first rank, number of tasks,
 --       "1" to count the ranks of a list from its right end,
 --       and to go on: score of the task before the first rank, as it was read (a set), and ids of tasks that stood
@@ -68,6 +68,6 @@ for i, id in ipairs(ids) do
     local at = #result
     result[at + 1], result[at + 2] = id, scores[i] or ''
     result[at + 3], result[at + 4], result[at + 5] = fields[1] or false, fields[2] or false, fields[3] or false
-    result[at + 6] = lease ~= '' and redis.call('ZSCORE', lease, id) or false
+    result[at + 6] = lease and redis.call('ZSCORE', lease, id) or false
 end
 return result

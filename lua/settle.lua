@@ -149,8 +149,9 @@ local function settle_otherwise()
     local containers = { complete = KEYS[4], retry = KEYS[5], again = KEYS[5], archive = KEYS[6] }
     local archived_now = {}
 
+    -- The name of the lock is what the message says: it may be of another type, forbidden, or in another slot.
     local function release(lock, id)
-        if lock ~= '' and redis.call('GET', lock) == id then
+        if lock ~= '' and redis.pcall('GET', lock) == id then
             redis.call('DEL', lock)
         end
     end

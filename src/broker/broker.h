@@ -218,12 +218,12 @@ typedef enum queue_role {
     ROLE_DEPUTY = 3 /* a watcher that leaves the upkeep to the other one */
 } queue_role;
 
-/* Asks for roles in queues. reply: a queue_role for each, see broker_result_at(). */
-ASYNQ_MUST_CHECK int broker_take_roles(redis_conn *conn, bytes server_id, const queue_keys *const *queues, size_t count,
-                                       broker_cb cb, void *arg);
-/* Gives all roles in the queues up; parked servers are woken to take them. */
-ASYNQ_MUST_CHECK int broker_leave_roles(redis_conn *conn, bytes server_id, const queue_keys *const *queues,
-                                        size_t count);
+/* Asks for a role in a queue, or renews it. reply: broker_role(). */
+ASYNQ_MUST_CHECK int broker_take_role(redis_conn *conn, bytes server_id, const queue_keys *keys, broker_cb cb,
+                                      void *arg);
+queue_role broker_role(const redis_value *reply);
+/* Gives the role in a queue up; a parked server is woken to take it. */
+ASYNQ_MUST_CHECK int broker_leave_role(redis_conn *conn, bytes server_id, const queue_keys *keys);
 
 /* ---- server records (spec 7.8) ---- */
 
@@ -238,12 +238,7 @@ typedef struct server_beat {
     int64_t now_ns;
     int64_t life_s;
     bytes server_id;
-    const queue_keys *const *roles; /* queues in which a role is to be kept or found */
-    size_t role_count;
 } server_beat;
-
-/* reply: an array, see broker_beat_reply. Also publishes an empty message on the server's own channel. */
-ASYNQ_MUST_CHECK int broker_beat(redis_conn *conn, const server_beat *beat, broker_cb cb, void *arg);
 
 typedef struct broker_beat_reply {
     int64_t workers_recorded;
@@ -251,8 +246,14 @@ typedef struct broker_beat_reply {
     int64_t servers_alive;
 } broker_beat_reply;
 
-broker_beat_reply broker_beat_result(const redis_value *reply);
-queue_role broker_beat_role(const redis_value *reply, size_t index);
+typedef void (*broker_beat_cb)(void *arg, int status, const asynq_error *error, const broker_beat_reply *reply);
+
+/*
+ * The server's records, and the lists that name them. They stand in several slots of a cluster, so these are several
+ * calls; `cb` comes after the last of them, with the first failure. Also publishes an empty message on the server's own
+ * channel.
+ */
+ASYNQ_MUST_CHECK int broker_beat(redis_conn *conn, const server_beat *beat, broker_beat_cb cb, void *arg);
 
 ASYNQ_MUST_CHECK int broker_clear_server(redis_conn *conn, bytes identity, broker_cb cb, void *arg);
 

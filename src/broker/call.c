@@ -17,8 +17,27 @@ static void broker_replied(void *arg, const redis_result *result)
     pending.cb(pending.arg, status, status ? &error : NULL, result->reply);
 }
 
+bool broker_keys_fit(const redis_args *args)
+{
+    bytes first_tag = {0};
+    if (args->failed)
+        return true; /* what is missing is memory */
+    for (int i = 0; i < args->key_count; i++) {
+        int at = REDIS_SCRIPT_KEYS + i;
+        if (at >= args->count || !args->lengths[at])
+            return false;
+        bytes tag = key_slot_tag((bytes){args->argv[at], args->lengths[at]});
+        if (i && !bytes_equal(tag, first_tag))
+            return false;
+        first_tag = tag;
+    }
+    return true;
+}
+
 int broker_call(redis_conn *conn, const redis_args *args, broker_cb cb, void *arg)
 {
+    if (!broker_keys_fit(args))
+        return ASYNQ_E_INVALID;
     if (!cb)
         return redis_conn_command(conn, args, NULL, NULL);
     broker_pending *pending = mem_alloc(sizeof *pending);

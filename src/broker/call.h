@@ -4,12 +4,6 @@
 
 #include "broker/broker.h"
 
-/* The keys of a script that gives roles: three per queue. */
-void broker_add_role_keys(redis_args *args, const queue_keys *const *queues, size_t count);
-
-/* What such a script is told of the server that takes the roles. */
-void broker_add_role_taker(redis_args *args, bytes server_id);
-
 /* A key whose name is a prefix and what follows it, such as QUEUE_KEY_TASK and an id. */
 void broker_add_key(redis_args *args, bytes prefix, bytes rest);
 
@@ -19,7 +13,14 @@ void broker_add_daily_key(redis_args *args, bytes counter, int64_t at_ns);
 /* Of a task to be created: id, message, kind, score, lock, life of the lock, group. */
 void broker_add_new_task(redis_args *args, const enqueue_item *item);
 
-/* Sends; `cb` may be NULL. Same results as redis_conn_command(). */
+/* No key of a script is empty, and all stand in one slot of a cluster. */
+bool broker_keys_fit(const redis_args *args);
+
+/*
+ * Sends; `cb` may be NULL. Same results as redis_conn_command(), or ASYNQ_E_INVALID: a script got an empty key, or keys
+ * of several slots. That is looked at in each call, as it takes less than a thousandth of the script's time: such a call
+ * works on a single Redis with all rights, and fails under an ACL or in a cluster, where we seldom are.
+ */
 int broker_call(redis_conn *conn, const redis_args *args, broker_cb cb, void *arg);
 
 #endif

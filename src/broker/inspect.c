@@ -93,9 +93,10 @@ int broker_drop_queue(redis_conn *conn, const queue_keys *keys, int64_t now_ns, 
 
 int broker_list_tasks(redis_conn *conn, const queue_keys *keys, const list_call *call, broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_LIST_TASKS, 2);
+    redis_args *args = redis_conn_script_args(conn, SCRIPT_LIST_TASKS, call->place.lease.length ? 2 : 1);
     redis_args_add(args, call->place.key);
-    redis_args_add(args, call->place.lease);
+    if (call->place.lease.length)
+        redis_args_add(args, call->place.lease);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
     redis_args_add_text(args, call->place.is_list ? "list" : "zset");
     redis_args_add_integer(args, call->first);

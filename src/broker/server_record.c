@@ -1,5 +1,7 @@
 /* The records by which user interfaces see a server (spec 7.8). They carry no task state. */
+#include "base/alloc.h"
 #include "base/clock.h"
+#include "base/error.h"
 #include "broker/call.h"
 
 typedef struct record_keys {
@@ -59,46 +61,116 @@ static int write_changes(redis_conn *conn, const server_beat *beat, bytes key)
     return status;
 }
 
-static int send_beat(redis_conn *conn, const server_beat *beat, const record_keys *keys, broker_cb cb, void *arg)
+/* ---- a beat ---- */
+
+typedef struct beat_call {
+    broker_beat_cb cb;
+    void *arg;
+    int replies_due;
+    asynq_error error; /* the first */
+    broker_beat_reply reply;
+} beat_call;
+
+static void beat_part_replied(beat_call *call, const asynq_error *error)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_BEAT, (int)(4 + 3 * beat->role_count));
-    redis_args_add(args, global_key_name(GLOBAL_KEY_SERVERS));
-    redis_args_add(args, global_key_name(GLOBAL_KEY_WORKERS));
+    if (error && !call->error.code)
+        call->error = *error;
+    if (--call->replies_due)
+        return;
+    int status = call->error.code;
+    call->cb(call->arg, status, status ? &call->error : NULL, &call->reply);
+    mem_free(call);
+}
+
+static void record_renewed(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    beat_call *call = arg;
+    if (!status) {
+        call->reply.workers_recorded = redis_value_integer(redis_value_at(reply, 0));
+        call->reply.redis_ms = redis_value_integer(redis_value_at(reply, 1)) * MS_PER_SECOND +
+                               redis_value_integer(redis_value_at(reply, 2)) / 1000;
+    }
+    beat_part_replied(call, error);
+}
+
+static void server_announced(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    beat_call *call = arg;
+    if (!status)
+        call->reply.servers_alive = redis_value_integer(reply);
+    beat_part_replied(call, error);
+}
+
+static void workers_announced(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    (void)status; /* `error` has it */
+    (void)reply;
+    beat_part_replied(arg, error);
+}
+
+static int renew_record(redis_conn *conn, const server_beat *beat, const record_keys *keys, beat_call *call)
+{
+    redis_args *args = redis_conn_script_args(conn, SCRIPT_BEAT, 2);
     redis_args_add(args, buf_bytes(&keys->server));
     redis_args_add(args, buf_bytes(&keys->workers));
-    broker_add_role_keys(args, beat->roles, beat->role_count);
-    redis_args_add_integer(args, floor_div(beat->now_ns, NS_PER_SECOND) + beat->life_s);
     redis_args_add(args, beat->server_info);
     redis_args_add_integer(args, beat->life_s);
-    broker_add_role_taker(args, beat->server_id);
-    return broker_call(conn, args, cb, arg);
+    redis_args_add_joined(args, global_key_name(GLOBAL_KEY_WAKE), beat->server_id);
+    return broker_call(conn, args, record_renewed, call);
 }
 
-int broker_beat(redis_conn *conn, const server_beat *beat, broker_cb cb, void *arg)
+static int announce_workers(redis_conn *conn, const server_beat *beat, const record_keys *keys, beat_call *call)
+{
+    redis_args *args = redis_conn_args(conn);
+    redis_args_add_text(args, "ZADD");
+    redis_args_add(args, global_key_name(GLOBAL_KEY_WORKERS));
+    redis_args_add_integer(args, floor_div(beat->now_ns, NS_PER_SECOND) + beat->life_s);
+    redis_args_add(args, buf_bytes(&keys->workers));
+    return broker_call(conn, args, workers_announced, call);
+}
+
+static int announce_server(redis_conn *conn, const server_beat *beat, const record_keys *keys, beat_call *call)
+{
+    redis_args *args = redis_conn_script_args(conn, SCRIPT_ANNOUNCE, 1);
+    redis_args_add(args, global_key_name(GLOBAL_KEY_SERVERS));
+    redis_args_add(args, buf_bytes(&keys->server));
+    redis_args_add_integer(args, floor_div(beat->now_ns, NS_PER_SECOND) + beat->life_s);
+    return broker_call(conn, args, server_announced, call);
+}
+
+/* A record is there before a list names it. */
+static int send_beat(redis_conn *conn, const server_beat *beat, const record_keys *keys, beat_call *call)
+{
+    int (*const parts[])(redis_conn *, const server_beat *, const record_keys *, beat_call *) = {
+        renew_record, announce_workers, announce_server};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        int status = parts[i](conn, beat, keys, call);
+        if (status && !call->replies_due)
+            return status;
+        if (status) { /* told when the replies are there */
+            error_set_code(&call->error, status);
+            return ASYNQ_OK;
+        }
+        call->replies_due++;
+    }
+    return ASYNQ_OK;
+}
+
+int broker_beat(redis_conn *conn, const server_beat *beat, broker_beat_cb cb, void *arg)
 {
     record_keys keys;
-    int status = record_keys_init(&keys, beat->identity) ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
+    beat_call *call = mem_alloc(sizeof *call);
+    int status = record_keys_init(&keys, beat->identity) && call ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
     if (!status)
         status = write_changes(conn, beat, buf_bytes(&keys.workers));
-    if (!status)
-        status = send_beat(conn, beat, &keys, cb, arg);
+    if (!status) {
+        *call = (beat_call){.cb = cb, .arg = arg};
+        status = send_beat(conn, beat, &keys, call);
+    }
+    if (status)
+        mem_free(call);
     record_keys_clear(&keys);
     return status;
-}
-
-broker_beat_reply broker_beat_result(const redis_value *reply)
-{
-    return (broker_beat_reply){
-        .workers_recorded = redis_value_integer(redis_value_at(reply, 0)),
-        .redis_ms = redis_value_integer(redis_value_at(reply, 1)) * MS_PER_SECOND +
-                    redis_value_integer(redis_value_at(reply, 2)) / 1000,
-        .servers_alive = redis_value_integer(redis_value_at(reply, 3)),
-    };
-}
-
-queue_role broker_beat_role(const redis_value *reply, size_t index)
-{
-    return (queue_role)broker_result_at(reply, 4 + index);
 }
 
 static int remove_from_index(redis_conn *conn, global_key index, bytes member)

@@ -24,6 +24,7 @@ void redis_args_reset(redis_args *args)
 {
     args->count = 0;
     args->failed = false;
+    args->key_count = 0;
     arena_reset(&args->scratch);
 }
 

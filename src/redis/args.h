@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { REDIS_SCRIPT_KEYS = 3 };
+
 typedef struct redis_args {
     const char **argv;
     size_t *lengths;
@@ -16,6 +18,7 @@ typedef struct redis_args {
     int capacity;
     arena scratch; /* numbers and other texts made for this command */
     bool failed;   /* out of memory; sending then fails */
+    int key_count; /* of a script: keys stand at REDIS_SCRIPT_KEYS and behind */
 } redis_args;
 
 void redis_args_init(redis_args *args);

@@ -221,7 +221,7 @@ static void compare_clocks(asynq_server *server, int64_t redis_ms)
                  (double)ahead_ms / 1000);
 }
 
-static void beat_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
+static void beat_replied(void *arg, int status, const asynq_error *error, const broker_beat_reply *reply)
 {
     asynq_server *server = arg;
     unsigned skipped;
@@ -234,11 +234,10 @@ static void beat_replied(void *arg, int status, const asynq_error *error, const 
     }
     server->stats.last_beat_ms = clock_now_ns() / NS_PER_MS;
     /* The record may have run out meanwhile, for example because the process was suspended. */
-    broker_beat_reply result = broker_beat_result(reply);
-    if (result.workers_recorded != (int64_t)server->recorded_count)
+    if (reply->workers_recorded != (int64_t)server->recorded_count)
         server->record_is_unsure = true;
-    compare_clocks(server, result.redis_ms);
-    parking_beat_replied(server, reply, result.servers_alive);
+    compare_clocks(server, reply->redis_ms);
+    parking_fleet_counted(server, reply->servers_alive);
 }
 
 static void heartbeat_records(asynq_server *server)
@@ -254,7 +253,6 @@ static void heartbeat_records(asynq_server *server)
     if (beat_collect(server, &parts, rewrite) && !buf_failed(&info)) {
         server->recorded_count =
             rewrite ? parts.started_count : server->recorded_count + parts.started_count - server->ended_count;
-        parking_beat_begins(server);
         server_beat beat = {
             .identity = identity_text(&server->process),
             .server_info = {info.data, info.length},
@@ -266,11 +264,10 @@ static void heartbeat_records(asynq_server *server)
             .now_ns = loop_now_ns(server->loop),
             .life_s = BEAT_LIFE_S,
             .server_id = bytes_of(server->process.id),
-            .roles = server->role_keys,
-            .role_count = server->beating_count,
         };
         server->beat_in_flight = broker_beat(server->work, &beat, beat_replied, server) == 0;
         server->record_is_unsure = !server->beat_in_flight;
+        parking_beat(server);
         ended_clear(server);
     }
     arena_clear(&parts.memory);

@@ -16,8 +16,6 @@
  */
 #include "server/server.h"
 
-#include "base/alloc.h"
-
 static void leave_duty(served_queue *queue)
 {
     queue->off_duty = true;
@@ -67,22 +65,18 @@ void parking_ask(served_queue *queue)
         queue->role_wanted = true;
 }
 
-static void roles_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
+static void role_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
-    asynq_server *server = arg;
-    size_t count = server->asking_count;
-    server->asking_count = 0;
-    for (size_t i = 0; i < count; i++) {
-        served_queue *queue = server->asking[i];
-        if (!queue->role_asked)
-            continue; /* it has left meanwhile */
-        queue->role_asked = false;
-        if (status) {
-            queue_complain(queue, "take a role among idle servers", error);
-            watch_pending(queue);
-        } else {
-            role_take(queue, (queue_role)broker_result_at(reply, i));
-        }
+    served_queue *queue = arg;
+    queue->role_in_flight = false;
+    if (!queue->role_asked)
+        return; /* it has left meanwhile */
+    queue->role_asked = false;
+    if (status) {
+        queue_complain(queue, "take a role among idle servers", error);
+        watch_pending(queue);
+    } else {
+        role_take(queue, broker_role(reply));
     }
 }
 
@@ -93,18 +87,22 @@ void parking_forget(served_queue *queue)
     queue->may_have_tasks = true;
 }
 
+/* If it cannot be sent, the entry ages out. */
+static void role_leave(served_queue *queue)
+{
+    asynq_server *server = queue->server;
+    (void)!broker_leave_role(server->work, bytes_of(server->process.id), &queue->keys);
+}
+
 static void leave_all(asynq_server *server)
 {
-    size_t count = 0;
     for (size_t i = 0; i < server->queue_count; i++) {
         served_queue *queue = server->queues[i];
         if (queue->role == ROLE_NONE && !queue->role_asked && !queue->role_wanted)
             continue;
         parking_forget(queue);
-        server->role_keys[count++] = &queue->keys;
+        role_leave(queue);
     }
-    if (count) /* if it cannot be sent, the entries age out */
-        (void)!broker_leave_roles(server->work, bytes_of(server->process.id), server->role_keys, count);
 }
 
 /* Slots that a lease under way may fill do not count as taken yet. */
@@ -113,27 +111,24 @@ static bool can_take_tasks(const asynq_server *server)
     return server->fetching && (server->slots_free > 0 || server->leases_in_flight);
 }
 
+static void role_ask(served_queue *queue)
+{
+    asynq_server *server = queue->server;
+    queue->role_wanted = false;
+    /* If it cannot be sent, the next connection, or the safety poll, looks again. */
+    queue->role_asked = queue->role_in_flight =
+        broker_take_role(server->work, bytes_of(server->process.id), &queue->keys, role_replied, queue) == 0;
+}
+
 void parking_pump(asynq_server *server)
 {
     if (!can_take_tasks(server))
         leave_all(server);
-    if (server->asking_count || !server->fetching || !redis_conn_is_ready(server->work))
+    if (!server->fetching || !redis_conn_is_ready(server->work))
         return;
-    for (size_t i = 0; i < server->queue_count; i++) {
-        served_queue *queue = server->queues[i];
-        if (!queue->role_wanted)
-            continue;
-        queue->role_wanted = false;
-        queue->role_asked = true;
-        server->role_keys[server->asking_count] = &queue->keys; /* read by the call below */
-        server->asking[server->asking_count++] = queue;
-    }
-    if (server->asking_count && broker_take_roles(server->work, bytes_of(server->process.id), server->role_keys,
-                                                  server->asking_count, roles_replied, server)) {
-        for (size_t i = 0; i < server->asking_count; i++)
-            server->asking[i]->role_asked = false; /* the next connection, or the safety poll, looks again */
-        server->asking_count = 0;
-    }
+    for (size_t i = 0; i < server->queue_count; i++)
+        if (server->queues[i]->role_wanted && !server->queues[i]->role_in_flight)
+            role_ask(server->queues[i]);
 }
 
 void parking_woken(asynq_server *server, bytes name)
@@ -149,28 +144,32 @@ void parking_woken(asynq_server *server, bytes name)
         if (queue->role == ROLE_PARKED)
             queue->role = ROLE_NONE;
         queue->may_have_tasks = true;
-        const queue_keys *keys = &queue->keys;
-        if (!can_take_tasks(server)) /* pass it on */
-            (void)!broker_leave_roles(server->work, bytes_of(server->process.id), &keys, 1);
+        if (!can_take_tasks(server))
+            role_leave(queue); /* pass it on */
         return;
     }
 }
 
 /* ---- with the heartbeat ---- */
 
-void parking_beat_begins(asynq_server *server)
+static void role_kept(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
-    size_t count = 0;
+    served_queue *queue = arg;
+    if (status)
+        queue_complain(queue, "keep a role among idle servers", error);
+    else if (queue->role != ROLE_NONE && queue->role != broker_role(reply))
+        role_take(queue, broker_role(reply));
+}
+
+void parking_beat(asynq_server *server)
+{
     for (size_t i = 0; i < server->queue_count; i++) {
         served_queue *queue = server->queues[i];
-        if (queue->role == ROLE_NONE) {
+        if (queue->role == ROLE_NONE)
             take_duty(queue); /* it has been busy for a while */
-            continue;
-        }
-        server->role_keys[count] = &queue->keys;
-        server->beating[count++] = queue;
+        else /* if it cannot be sent, the next beat does it */
+            (void)!broker_take_role(server->work, bytes_of(server->process.id), &queue->keys, role_kept, queue);
     }
-    server->beating_count = count;
 }
 
 static void parking_switch(asynq_server *server, bool on)
@@ -188,14 +187,8 @@ static void parking_switch(asynq_server *server, bool on)
         take_duty(server->queues[i]);
 }
 
-void parking_beat_replied(asynq_server *server, const redis_value *reply, int64_t servers_alive)
+void parking_fleet_counted(asynq_server *server, int64_t servers_alive)
 {
-    for (size_t i = 0; i < server->beating_count; i++) {
-        served_queue *queue = server->beating[i];
-        queue_role role = broker_beat_role(reply, i);
-        if (queue->role != ROLE_NONE && queue->role != role)
-            role_take(queue, role);
-    }
     int64_t from = server->options.park_from;
     bool on = from > 0 && server->can_be_woken &&
               servers_alive >= (server->parking ? from - 1 : from); /* not to and fro at the limit */
@@ -205,21 +198,13 @@ void parking_beat_replied(asynq_server *server, const redis_value *reply, int64_
 
 /* ---- life ---- */
 
-bool parking_init(asynq_server *server)
+void parking_init(asynq_server *server)
 {
-    size_t count = server->queue_count;
-    server->asking = mem_calloc(count, sizeof(served_queue *));
-    server->beating = mem_calloc(count, sizeof(served_queue *));
-    server->role_keys = mem_calloc(count, sizeof(queue_keys *));
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < server->queue_count; i++)
         server->queues[i]->role = ROLE_NONE;
-    return server->asking && server->beating && server->role_keys;
 }
 
 void parking_clear(asynq_server *server)
 {
-    mem_free(server->asking);
-    mem_free(server->beating);
-    mem_free(server->role_keys);
     buf_clear(&server->wake_channel);
 }

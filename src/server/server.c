@@ -369,7 +369,8 @@ static int server_build(asynq_server *server)
         return ASYNQ_E_NO_MEMORY;
     if (server->options.aggregate)
         server->aggregator = aggregator_new(&server->options, &server->aggregated);
-    if (!parking_init(server) || (server->options.aggregate && !server->aggregator))
+    parking_init(server);
+    if (server->options.aggregate && !server->aggregator)
         return ASYNQ_E_NO_MEMORY;
     server->fetching = true;
     server->started_at_ns = clock_now_ns();

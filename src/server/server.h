@@ -83,6 +83,7 @@ typedef struct served_queue {
     /* parking.c */
     queue_role role;
     bool role_wanted, role_asked;
+    bool role_in_flight; /* an answer is due; if it is not asked any more, it has left meanwhile */
     bool woken;    /* while the role was asked for */
     bool off_duty; /* parked: others keep the timers and do the upkeep */
 
@@ -175,9 +176,6 @@ struct asynq_server {
     bool parking;      /* the fleet is large enough */
     bool can_be_woken; /* subscribed to our own channel */
     buf wake_channel;  /* its name */
-    served_queue **asking, **beating;
-    size_t asking_count, beating_count;
-    const queue_keys **role_keys; /* for the call that is being made */
 
     loop_timer poll, due_poll, safety_poll;     /* watch.c, forwarder.c */
     loop_timer beat, lease_check;               /* heartbeat.c */
@@ -241,7 +239,7 @@ void watch_message(asynq_server *server, bytes key);
 void watch_start_polling(asynq_server *server);
 
 /* ---- parking.c: roles of idle servers ---- */
-bool parking_init(asynq_server *server);
+void parking_init(asynq_server *server);
 void parking_clear(asynq_server *server);
 /* An empty queue: be a watcher, or park. */
 void parking_ask(served_queue *queue);
@@ -253,9 +251,9 @@ void parking_forget(served_queue *queue);
 void parking_woken(asynq_server *server, bytes queue);
 /* True if another server does the upkeep of the queue. */
 bool parking_skips_upkeep(const served_queue *queue);
-/* The queues that take part in the next beat, in `beating` and `role_keys`; and what came of it. */
-void parking_beat_begins(asynq_server *server);
-void parking_beat_replied(asynq_server *server, const redis_value *reply, int64_t servers_alive);
+/* With each beat: keeps the roles that it has; and what the beat told of the fleet. */
+void parking_beat(asynq_server *server);
+void parking_fleet_counted(asynq_server *server, int64_t servers_alive);
 
 /* ---- attempt.c: the life of a job in this server ---- */
 void attempt_begin(served_queue *queue, leased_task task, const held_lease *lease);

@@ -56,6 +56,14 @@ void queue_keys_clear(queue_keys *keys)
     *keys = (queue_keys){0};
 }
 
+bytes key_slot_tag(bytes key)
+{
+    const char *open = memchr(key.data, '{', key.length);
+    const char *end = key.data + key.length;
+    const char *close = open ? memchr(open, '}', (size_t)(end - open)) : NULL;
+    return close ? (bytes){open + 1, (size_t)(close - open - 1)} : key;
+}
+
 /* The end of the queue's name. NULL: there are not so many choices. */
 static const char *find_queue_end(bytes name, size_t from, size_t choice)
 {

@@ -3,6 +3,7 @@
 #include "wire/keys.h"
 
 #include "base/clock.h"
+#include "broker/call.h"
 
 static void expect_lock(const char *type, bytes payload, const char *expected)
 {
@@ -46,6 +47,57 @@ START_TEST(daily_counters)
 }
 END_TEST
 
+static void expect_slot_tag(const char *key, const char *tag)
+{
+    ck_assert_msg(bytes_equal(key_slot_tag(bytes_of(key)), bytes_of(tag)), "%s", key);
+}
+
+START_TEST(slot_tags)
+{
+    expect_slot_tag("asynq:{low}:pending", "low");
+    expect_slot_tag("asynq:servers", "asynq:servers");
+    expect_slot_tag("asynq:servers:{host:1:id}", "host:1:id");
+    expect_slot_tag("asynq:{a}b}:t:{x}", "a");
+    expect_slot_tag("asynq:{{a}:t:", "{a");
+    expect_slot_tag("asynq:{}}:t:", "");
+    expect_slot_tag("asynq:{open", "asynq:{open");
+    expect_slot_tag("}a{", "}a{");
+}
+END_TEST
+
+/* Whether a script may be called with these keys; NULL ends them. */
+static bool fit(const char *const *keys)
+{
+    redis_args args;
+    redis_args_init(&args);
+    for (int i = 0; i < REDIS_SCRIPT_KEYS; i++)
+        redis_args_add_text(&args, "head");
+    for (; *keys; keys++, args.key_count++)
+        redis_args_add_text(&args, *keys);
+    redis_args_add_text(&args, "");
+    bool fits = broker_keys_fit(&args);
+    redis_args_clear(&args);
+    return fits;
+}
+
+START_TEST(keys_of_scripts)
+{
+    ck_assert(fit((const char *[]){NULL}));
+    ck_assert(fit((const char *[]){"asynq:servers", NULL}));
+    ck_assert(fit((const char *[]){"asynq:{q}:pending", "asynq:{q}:active", NULL}));
+    ck_assert(fit((const char *[]){"asynq:servers:{i}", "asynq:workers:{i}", NULL}));
+    ck_assert(!fit((const char *[]){"", NULL}));
+    ck_assert(!fit((const char *[]){"asynq:{q}:pending", "", NULL}));
+    ck_assert(!fit((const char *[]){"asynq:{q}:pending", "asynq:{r}:pending", NULL}));
+    ck_assert(!fit((const char *[]){"asynq:servers", "asynq:servers:{i}", NULL}));
+    redis_args none;
+    redis_args_init(&none);
+    none.key_count = 1; /* promised, and not there */
+    ck_assert(!broker_keys_fit(&none));
+    redis_args_clear(&none);
+}
+END_TEST
+
 static void expect_parsed(const char *name, size_t choice, const char *queue, queue_key key, const char *rest)
 {
     queue_key_name parsed;
@@ -86,6 +138,7 @@ END_TEST
 
 Suite *suite_keys(void)
 {
-    const TTest *const list[] = {locks, queue_names, names_taken_apart, daily_counters, NULL};
+    const TTest *const list[] = {locks,     queue_names,     names_taken_apart, daily_counters,
+                                 slot_tags, keys_of_scripts, NULL};
     return suite_of("keys", list);
 }

@@ -23,6 +23,7 @@ type Redis struct {
 	Dir    string
 	Socket string
 	Client *redis.Client
+	login  string // of our programs: "user:password@"
 	args   []string
 	cmd    *exec.Cmd
 }
@@ -42,6 +43,41 @@ func StartRedis(t testing.TB, args ...string) *Redis {
 		os.RemoveAll(dir)
 	})
 	return r
+}
+
+// StartCluster starts a cluster of one node that has all slots. Nothing is routed; only the rules about keys hold.
+func StartCluster(t testing.TB, args ...string) *Redis {
+	t.Helper()
+	port := FreePort(t)
+	r := StartRedis(t, append([]string{"--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes"}, args...)...)
+	r.Do("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+	Eventually(t, 30*time.Second, "the cluster's state", func() bool {
+		return strings.Contains(r.Text("CLUSTER", "INFO"), "cluster_state:ok")
+	})
+	return r
+}
+
+// As makes our programs log in as a user with these rights; Go's and the test itself keep all.
+func (r *Redis) As(rights ...string) *Redis {
+	r.t.Helper()
+	rule := []any{"ACL", "SETUSER", "limited", "reset", "on", ">secret"}
+	for _, right := range rights {
+		rule = append(rule, right)
+	}
+	r.Do(rule...)
+	r.login = "limited:secret@"
+	return r
+}
+
+// Errors is how often Redis has answered with errors that begin with a word.
+func (r *Redis) Errors(word string) int {
+	r.t.Helper()
+	_, rest, found := strings.Cut(r.Text("INFO", "errorstats"), "errorstat_"+word+":count=")
+	count := 0
+	if found {
+		fmt.Sscanf(rest, "%d", &count)
+	}
+	return count
 }
 
 // Binary is the redis-server that tests use.
@@ -87,7 +123,7 @@ func (r *Redis) Kill() {
 }
 
 // URI is the address in our library's form.
-func (r *Redis) URI() string { return "unix://" + r.Socket }
+func (r *Redis) URI() string { return "unix://" + r.login + r.Socket }
 
 // Opt is the address in Asynq's form.
 func (r *Redis) Opt() asynq.RedisClientOpt {
