@@ -148,12 +148,18 @@ static void pings_fail(asynq_client *client, int64_t now_ms, const asynq_error *
     }
 }
 
+static void client_resumed(void *arg)
+{
+    asynq_client *client = arg;
+    client_pump(client);
+    pings_pump(client);
+}
+
 static void client_ready(void *arg)
 {
     asynq_client *client = arg;
     error_clear(&client->context.last_error);
-    client_pump(client);
-    pings_pump(client);
+    client_resumed(client);
 }
 
 static void client_down(void *arg, const asynq_error *error)
@@ -272,7 +278,7 @@ static int client_start(asynq_client *client, asynq_error *error)
             .uri = &client->uri,
             .log = &client->log,
             .name = "asynq-client",
-            .events = {.ready = client_ready, .down = client_down, .arg = client},
+            .events = {.ready = client_ready, .resumed = client_resumed, .down = client_down, .arg = client},
         }),
     };
     status = client->context.conn ? thread_start(&client->thread, client_run, client, error)

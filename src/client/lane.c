@@ -116,10 +116,15 @@ static void chunk_replied(void *arg, int status, const asynq_error *error, const
     lane_chunk *chunk = arg;
     lane *l = chunk->lane;
     chunk->in_flight = false;
-    if (!chunk->count) /* it was given up meanwhile */
+    if (!chunk->count) { /* it was given up meanwhile; others may have waited for its place */
+        lane_pump(l);
         return;
+    }
+    if (!status)
+        error_clear(&l->context->last_error);
     if (status == ASYNQ_E_UNAVAILABLE || status == ASYNQ_E_OUTCOME_UNKNOWN) {
         chunk->is_repeat |= status == ASYNQ_E_OUTCOME_UNKNOWN;
+        l->context->last_error = *error;
         l->context->retry_soon(l->context->arg);
         return;
     }

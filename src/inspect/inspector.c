@@ -65,7 +65,7 @@ static int inspector_open(asynq_inspector *inspector)
         .uri = &inspector->uri,
         .log = &inspector->log,
         .name = "asynq-inspector",
-        .events = {.ready = became_ready, .down = went_down, .arg = inspector},
+        .events = {.ready = became_ready, .resumed = became_ready, .down = went_down, .arg = inspector},
     });
     return inspector->conn ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
 }

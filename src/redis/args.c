@@ -6,6 +6,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* Redis's proto-max-bulk-len, unless somebody raised it: it closes the connection when an argument is longer. */
+#define ARGS_MAX_LENGTH ((size_t)512 << 20)
+
 void redis_args_init(redis_args *args)
 {
     *args = (redis_args){0};
@@ -85,4 +88,12 @@ void redis_args_add_joined(redis_args *args, bytes first, bytes second)
     if (second.length)
         memcpy(joined + first.length, second.data, second.length);
     redis_args_add(args, (bytes){joined, first.length + second.length});
+}
+
+bool redis_args_fit(const redis_args *args)
+{
+    for (int i = 0; i < args->count; i++)
+        if (args->lengths[i] > ARGS_MAX_LENGTH)
+            return false;
+    return true;
 }

@@ -33,4 +33,8 @@ void redis_args_add_copy(redis_args *args, bytes argument);
 /* The two as one argument. */
 void redis_args_add_joined(redis_args *args, bytes first, bytes second);
 void redis_args_add_integer(redis_args *args, int64_t argument);
+
+/* Redis takes arguments of this length. */
+bool redis_args_fit(const redis_args *args);
+
 #endif

@@ -1,8 +1,7 @@
 /*
- * One connection to Redis: socket, TLS, handshake, reconnecting, commands and their results.
+ * One connection to Redis that comes back when it is lost: commands and their results.
  *
- *   commands --> hiredis's formatter --> [TLS] --> sendmsg          (once per turn of the loop)
- *   results  <-- hiredis's reader    <-- [TLS] <-- recv
+ *   dial.c: a socket --> handshake.c: let in --> stream.c: bytes --> answer.c: what a reply means
  *
  * The connection reconnects by itself, with growing, jittered pauses, until it is freed. A command is accepted only
  * while it is ready; what to do with work in the meantime is the caller's business.
@@ -14,32 +13,17 @@
 
 #include "base/log.h"
 #include "event/loop.h"
+#include "redis/answer.h"
 #include "redis/args.h"
-#include "redis/reply.h"
 #include "redis/script.h"
 #include "redis/uri.h"
 
 typedef struct redis_conn redis_conn;
 
-/* What became of a command. */
-typedef enum redis_outcome {
-    REDIS_REPLIED, /* `reply` holds the answer, which may be a Redis error */
-    REDIS_NOT_RUN, /* it certainly did not run; it may be sent again */
-    REDIS_UNKNOWN  /* the connection died before the answer: it may have run or not */
-} redis_outcome;
-
-typedef struct redis_result {
-    redis_outcome outcome;
-    const redis_value *reply; /* valid during the callback; NULL unless REDIS_REPLIED */
-    const char *reason;       /* why there is no reply */
-} redis_result;
-
-/* Called exactly once for each accepted command, also when the connection dies or is freed. */
-typedef void (*redis_result_cb)(void *arg, const redis_result *result);
-
 typedef struct redis_conn_events {
-    void (*ready)(void *arg);                               /* commands are accepted from now on */
-    void (*down)(void *arg, const asynq_error *error);      /* not ready any more, or an attempt to connect failed */
+    void (*ready)(void *arg);                          /* commands are accepted from now on */
+    void (*down)(void *arg, const asynq_error *error); /* not ready any more, or an attempt to connect failed */
+    void (*resumed)(void *arg); /* Redis could not do a command "now"; a pause is over, and commands are accepted */
     void (*message)(void *arg, const redis_value *message); /* published on a subscribed channel */
     void *arg;
 } redis_conn_events;
@@ -66,21 +50,21 @@ bool redis_conn_is_ready(const redis_conn *conn);
 /* Since the connection was made, over reconnects. */
 int64_t redis_conn_commands_sent(const redis_conn *conn);
 
-/* Closes the socket and connects anew, for a caller that found the server to be the wrong one or deaf. */
+/* Closes the socket and connects anew, for a caller that found the server to be the wrong one or deaf. Results of what
+ * was under way come at the end of the turn. */
 void redis_conn_reset(redis_conn *conn, const char *reason);
 
 /*
  * Sends a command with the next write of this turn. Returns 0, ASYNQ_E_UNAVAILABLE when not ready, ASYNQ_E_BUSY
- * when too much is waiting, or ASYNQ_E_NO_MEMORY; then `cb` is never called. `cb` may be NULL.
+ * when too much is waiting, ASYNQ_E_INVALID when an argument is longer than Redis takes (512 MB), or ASYNQ_E_NO_MEMORY;
+ * then `cb` is never called. `cb` may be NULL.
  */
 ASYNQ_MUST_CHECK int redis_conn_command(redis_conn *conn, const redis_args *args, redis_result_cb cb, void *arg);
 
 /* The same for a few words. */
 ASYNQ_MUST_CHECK int redis_conn_commandf(redis_conn *conn, redis_result_cb cb, void *arg, int count, ...);
 
-/*
- * Sends what was queued now instead of at the end of the turn, so that Redis works while the rest of the turn goes on.
- * If that fails, the connection goes down, and its callbacks with it, before this returns.
+/* Sends what was queued now instead of at the end of the turn, so that Redis works while the rest of the turn goes on.
  */
 void redis_conn_flush(redis_conn *conn);
 
@@ -93,11 +77,5 @@ redis_args *redis_conn_script_args(redis_conn *conn, script_id script, int key_c
 /* What the handshake learned; empty or 0 when Redis would not say. */
 const char *redis_conn_run_id(const redis_conn *conn);
 int64_t redis_conn_client_id(const redis_conn *conn);
-
-/* Wrong credentials, a certificate that is not trusted and the like do not get better by waiting. */
-bool redis_error_is_final(int status);
-
-/* Turns a result that is not success into a code and a text. 0 if the reply is not an error. */
-int redis_result_check(const redis_result *result, asynq_error *error);
 
 #endif

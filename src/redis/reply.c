@@ -198,3 +198,8 @@ bool redis_value_is_text(const redis_value *value, const char *text)
 {
     return value && value->text.data && strcmp(value->text.data, text) == 0;
 }
+
+bool redis_value_is_message(const redis_value *value)
+{
+    return value->type == REDIS_ARRAY && value->count == 3 && redis_value_is_text(&value->elements[0], "message");
+}

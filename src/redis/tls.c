@@ -183,13 +183,13 @@ int redis_tls_send(redis_tls *tls, const char *data, size_t length, asynq_error 
     return ASYNQ_OK;
 }
 
-void redis_tls_take_output(redis_tls *tls, buf *out)
+int redis_tls_take_output(redis_tls *tls, redis_outq *out, asynq_error *error)
 {
     size_t waiting = BIO_ctrl_pending(tls->out);
-    char *room = waiting ? buf_reserve(out, waiting) : NULL;
-    if (!room)
-        return;
-    int moved = BIO_read(tls->out, room, (int)waiting);
-    if (moved > 0)
-        out->length += (size_t)moved;
+    if (!waiting)
+        return ASYNQ_OK;
+    char *room = redis_outq_reserve(out, waiting);
+    if (!room || BIO_read(tls->out, room, (int)waiting) != (int)waiting)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    return ASYNQ_OK;
 }

@@ -6,6 +6,7 @@
 #define REDIS_TLS_H
 
 #include "base/buf.h"
+#include "redis/outq.h"
 #include "redis/uri.h"
 
 #include <asynq/error.h>
@@ -27,7 +28,7 @@ bool redis_tls_is_ready(const redis_tls *tls);
 /* Encrypts. Only when ready. Returns 0 or ASYNQ_E_UNAVAILABLE with a text. */
 ASYNQ_MUST_CHECK int redis_tls_send(redis_tls *tls, const char *data, size_t length, asynq_error *error);
 
-/* Moves bytes for the socket, from handshake or encryption, to `out`. */
-void redis_tls_take_output(redis_tls *tls, buf *out);
+/* Moves bytes for the socket, from handshake or encryption, to `out`. Returns 0 or ASYNQ_E_NO_MEMORY with a text. */
+ASYNQ_MUST_CHECK int redis_tls_take_output(redis_tls *tls, redis_outq *out, asynq_error *error);
 
 #endif

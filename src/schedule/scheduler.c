@@ -290,7 +290,7 @@ static int scheduler_build(asynq_scheduler *scheduler)
         .uri = &scheduler->uri,
         .log = &scheduler->log,
         .name = "asynq-scheduler",
-        .events = {.ready = scheduler_ready, .down = scheduler_down, .arg = scheduler},
+        .events = {.ready = scheduler_ready, .resumed = scheduler_ready, .down = scheduler_down, .arg = scheduler},
     });
     return scheduler->conn ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
 }

@@ -270,12 +270,14 @@ static void number_taken(void *arg, int status, const asynq_error *error, const 
     server->number = (uint32_t)(number % LEASE_SERVER_MOST) + LEASE_SERVER_MOST; /* never 0; the tag cuts it */
 }
 
-static void work_ready(void *arg)
+/* What waits for Redis goes on. */
+static void work_resumed(void *arg)
 {
     asynq_server *server = arg;
     if (!server->number && broker_take_server_number(server->work, number_taken, server))
         redis_conn_reset(server->work, "out of memory");
-    subscriber_enable_tracking(server);
+    if (!server->tracking)
+        subscriber_enable_tracking(server);
     for (size_t i = 0; i < server->queue_count; i++)
         settle_pump(server->queues[i]); /* first: a lease to be read back may hold the same task once more */
     fetch_reconnected(server);
@@ -283,6 +285,13 @@ static void work_ready(void *arg)
     watch_all_lost(server);
     heartbeat_now(server);
     recoverer_look(server);
+}
+
+static void work_ready(void *arg)
+{
+    asynq_server *server = arg;
+    server->tracking = false;
+    work_resumed(server);
 }
 
 static void work_down(void *arg, const asynq_error *error)
@@ -389,7 +398,7 @@ static int server_build(asynq_server *server)
         .uri = &server->uri,
         .log = &server->log,
         .name = "asynq-server",
-        .events = {.ready = work_ready, .down = work_down, .arg = server},
+        .events = {.ready = work_ready, .resumed = work_resumed, .down = work_down, .arg = server},
     });
     return server->work ? subscriber_start(server) : ASYNQ_E_NO_MEMORY;
 }
