@@ -1,9 +1,11 @@
 /* Client operations of the peer. Tasks are JSON objects with the names of asynq_task_options; bytes are base64. */
 #include "peer.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static asynq_client *client;
 
@@ -199,6 +201,92 @@ static json_t *enqueue_load(json_t *arguments)
     return answer;
 }
 
+/* ---- a stream: tasks at a steady pace, with a ledger of what became of each call ---- */
+
+static struct stream {
+    pthread_t thread;
+    bool is_running;
+    json_t *arguments;
+    int ledger;
+} stream;
+
+typedef struct streamed {
+    char id[64];
+} streamed;
+
+/* "intend|acked|unknown|refused <id> <status>": one write each, to a file opened with O_APPEND */
+static void stream_note(const char *what, const char *id, int status)
+{
+    char line[128];
+    int length = snprintf(line, sizeof line, "%s %s %d\n", what, id, status);
+    (void)!write(stream.ledger, line, (size_t)length);
+}
+
+static void stream_finished(const asynq_enqueued *result, void *arg)
+{
+    streamed *call = arg;
+    int status = result->error.code;
+    stream_note(status == 0 ? "acked" : status == ASYNQ_E_OUTCOME_UNKNOWN ? "unknown" : "refused", call->id, status);
+    free(call);
+}
+
+static void stream_enqueue(json_t *task, const char *prefix, int64_t n)
+{
+    peer_task in;
+    asynq_error error;
+    streamed *call = calloc(1, sizeof *call);
+    snprintf(call->id, sizeof call->id, "%s-%lld", prefix, (long long)n);
+    peer_read_task(&in, task);
+    in.task.options.id = call->id;
+    stream_note("intend", call->id, 0);
+    int status = asynq_enqueue_async(client, &in.task, NULL, stream_finished, call, &error);
+    if (status) {
+        stream_note("refused", call->id, status);
+        free(call);
+    }
+}
+
+static void *stream_run(void *arg)
+{
+    (void)arg;
+    json_t *tasks = json_object_get(stream.arguments, "tasks");
+    const char *prefix = json_string_value(json_object_get(stream.arguments, "prefix"));
+    int64_t count = number(stream.arguments, "count"), pause_us = number(stream.arguments, "pause_us");
+    for (int64_t i = 0; i < count; i++) {
+        stream_enqueue(json_array_get(tasks, (size_t)i % json_array_size(tasks)), prefix, i);
+        usleep((useconds_t)pause_us);
+    }
+    asynq_client_flush(client);
+    return NULL;
+}
+
+/* {"tasks": [...] in turns, "prefix", "count", "pause_us", "ledger": path} */
+static json_t *stream_start(json_t *arguments)
+{
+    asynq_error error;
+    int status = open_client(&error);
+    if (status)
+        return peer_status(status, &error);
+    stream.ledger =
+        open(json_string_value(json_object_get(arguments, "ledger")), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    stream.arguments = json_incref(arguments);
+    stream.is_running = pthread_create(&stream.thread, NULL, stream_run, NULL) == 0;
+    return peer_status(stream.is_running ? 0 : ASYNQ_E_SYSTEM, &(asynq_error){.text = "no thread"});
+}
+
+/* Returns when all calls of the stream have ended. */
+static json_t *stream_wait(json_t *arguments)
+{
+    (void)arguments;
+    if (stream.is_running) {
+        pthread_join(stream.thread, NULL);
+        json_decref(stream.arguments);
+        close(stream.ledger);
+    }
+    stream.is_running = false;
+    return peer_status(0, NULL);
+}
+
 static json_t *ping(json_t *arguments)
 {
     (void)arguments;
@@ -217,7 +305,7 @@ static json_t *configure(json_t *arguments)
 
 static json_t *close_client(json_t *arguments)
 {
-    (void)arguments;
+    json_decref(stream_wait(arguments));
     asynq_client_free(client);
     client = NULL;
     return peer_status(0, NULL);
@@ -227,6 +315,8 @@ const peer_row peer_client_rows[] = {
     {"enqueue", enqueue},
     {"batch", batch},
     {"load", enqueue_load},
+    {"stream.start", stream_start},
+    {"stream.wait", stream_wait},
     {"ping", ping},
     {"client.options", configure},
     {"client.close", close_client},

@@ -39,7 +39,14 @@ func BuildDir() string {
 // StartPeer starts a peer that ends with the test; sanitizer findings in it fail the test.
 func StartPeer(t testing.TB, uri string) *Peer {
 	t.Helper()
-	p := &Peer{t: t, cmd: exec.Command(filepath.Join(BuildDir(), "asynq-peer"), uri)}
+	return StartPeerUnder(t, nil, uri)
+}
+
+// StartPeerUnder is StartPeer with the words of a command that is to start it.
+func StartPeerUnder(t testing.TB, under []string, uri string) *Peer {
+	t.Helper()
+	words := append(append([]string{}, under...), filepath.Join(BuildDir(), "asynq-peer"), uri)
+	p := &Peer{t: t, cmd: exec.Command(words[0], words[1:]...)}
 	p.cmd.Stderr = os.Stderr
 	var err error
 	if p.in, err = p.cmd.StdinPipe(); err != nil {

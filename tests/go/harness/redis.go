@@ -23,7 +23,8 @@ type Redis struct {
 	Dir    string
 	Socket string
 	Client *redis.Client
-	login  string // of our programs: "user:password@"
+	login  string   // of our programs: "user:password@"
+	under  []string // words of a command that is to start it
 	args   []string
 	cmd    *exec.Cmd
 }
@@ -31,11 +32,17 @@ type Redis struct {
 // StartRedis starts a server that ends with the test. Further arguments go to redis-server.
 func StartRedis(t testing.TB, args ...string) *Redis {
 	t.Helper()
+	return StartRedisUnder(t, nil, args...)
+}
+
+// StartRedisUnder is StartRedis with the words of a command that is to start it.
+func StartRedisUnder(t testing.TB, under []string, args ...string) *Redis {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "asynq-test-") // t.TempDir() makes names that are too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &Redis{t: t, Dir: dir, Socket: filepath.Join(dir, "s"), args: args}
+	r := &Redis{t: t, Dir: dir, Socket: filepath.Join(dir, "s"), under: under, args: args}
 	r.Start()
 	t.Cleanup(func() {
 		r.Client.Close()
@@ -91,9 +98,10 @@ func Binary() string {
 // Start starts the server, again after Kill.
 func (r *Redis) Start() {
 	r.t.Helper()
-	args := append([]string{"--port", "0", "--unixsocket", r.Socket, "--save", "", "--dir", r.Dir, "--loglevel",
-		"warning"}, r.args...)
-	r.cmd = exec.Command(Binary(), args...)
+	words := append(append([]string{}, r.under...), Binary(), "--port", "0", "--unixsocket", r.Socket, "--save", "", "--dir",
+		r.Dir, "--loglevel", "warning")
+	words = append(words, r.args...)
+	r.cmd = exec.Command(words[0], words[1:]...)
 	r.cmd.Stderr = os.Stderr
 	if err := r.cmd.Start(); err != nil {
 		r.t.Fatalf("redis-server: %v", err)

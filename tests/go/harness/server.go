@@ -161,7 +161,13 @@ type CServer struct {
 // StartCServer starts a peer with a server in it.
 func StartCServer(t testing.TB, uri string, options ServerOptions) *CServer {
 	t.Helper()
-	s := &CServer{StartPeer(t, uri), options.LedgerPath}
+	return StartCServerIn(StartPeer(t, uri), options)
+}
+
+// StartCServerIn starts a server in a peer.
+func StartCServerIn(peer *Peer, options ServerOptions) *CServer {
+	peer.t.Helper()
+	s := &CServer{peer, options.LedgerPath}
 	s.Must("server.start", options.forC())
 	return s
 }
