@@ -5,6 +5,9 @@
 #include "base/clock.h"
 #include "base/error.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 /* The queue's name is registered again this often, because another process may have removed it (quirk Q-09). */
 enum { LANE_PUBLISH_PERIOD_MS = 5000 };
 
@@ -19,11 +22,19 @@ void lane_task_free(lane_task *task)
     mem_free(task);
 }
 
-void lane_task_finish(lane_task *task, int status, const char *text)
+static void lane_task_report(lane_task *task, int status, const char *text)
 {
+    if (task->is_given_up)
+        return;
     if (status)
         error_set(&task->plan.enqueued.error, status, "%s", text);
+    task->is_given_up = true;
     task->finished(task);
+}
+
+void lane_task_finish(lane_task *task, int status, const char *text)
+{
+    lane_task_report(task, status, text);
     lane_task_free(task);
 }
 
@@ -204,44 +215,72 @@ void lane_pump(lane *l)
             return;
 }
 
-static void lane_expire_waiting(lane *l, int64_t now_ms, const char *reason)
+/* Why a task was not sent in its time: Redis could not be reached, or there were too many before it. */
+static int lane_reason(const lane *l, const lane_task *task, int64_t now_ms, char *text, size_t size)
 {
-    for (size_t count = l->waiting; count; count--) {
-        lane_task *task = lane_take_first(l);
-        if (now_ms < task->give_up_at_ms)
-            lane_add(l, task);
-        else
-            lane_task_finish(task, ASYNQ_E_UNAVAILABLE, reason);
+    const asynq_error *last = &l->context->last_error;
+    if (last->code || !redis_conn_is_ready(l->context->conn)) {
+        snprintf(text, size, "Redis cannot be reached: %.200s", last->code ? last->text : "no answer in time");
+        return ASYNQ_E_UNAVAILABLE;
+    }
+    snprintf(text, size, "it waited in this client for %" PRId64 " ms, and %zu tasks of its queue still wait",
+             now_ms - task->submitted_at_ms, l->waiting);
+    return ASYNQ_E_BUSY;
+}
+
+/* Deadlines are in the order of submission, but for moments. */
+static void lane_expire_waiting(lane *l, int64_t now_ms)
+{
+    char text[256];
+    while (l->first && now_ms >= l->first->give_up_at_ms) {
+        int status = lane_reason(l, l->first, now_ms, text, sizeof text);
+        lane_task_finish(lane_take_first(l), status, text);
     }
 }
 
-static void chunk_expire(lane_chunk *chunk, int64_t now_ms, const char *reason)
+/* What was sent stays in its chunk, which is sent again as it was; only its caller waits no longer. */
+static void chunk_expire_sent(lane_chunk *chunk, int64_t now_ms)
 {
-    int64_t latest_ms = 0;
-    for (size_t i = 0; i < chunk->count; i++)
-        if (chunk->tasks[i]->give_up_at_ms > latest_ms)
-            latest_ms = chunk->tasks[i]->give_up_at_ms;
-    if (!chunk->count || now_ms < latest_ms)
-        return;
-    char text[400];
-    if (chunk->in_flight || chunk->is_repeat) {
-        snprintf(text, sizeof text, "the task may be enqueued or not: %s", reason);
-        chunk_finish(chunk, NULL, ASYNQ_E_OUTCOME_UNKNOWN, text);
-    } else {
-        snprintf(text, sizeof text, "Redis cannot be reached: %s", reason);
-        chunk_finish(chunk, NULL, ASYNQ_E_UNAVAILABLE, text);
+    const asynq_error *last = &chunk->lane->context->last_error;
+    size_t left = 0;
+    char text[256];
+    snprintf(text, sizeof text, "the task may be enqueued or not: %.200s",
+             last->code ? last->text : "no answer in time");
+    for (size_t i = 0; i < chunk->count; i++) {
+        if (now_ms >= chunk->tasks[i]->give_up_at_ms)
+            lane_task_report(chunk->tasks[i], ASYNQ_E_OUTCOME_UNKNOWN, text);
+        left += !chunk->tasks[i]->is_given_up;
     }
+    if (chunk->count && !left)
+        chunk_finish(chunk, NULL, ASYNQ_E_OUTCOME_UNKNOWN, text);
+}
+
+static void chunk_expire_unsent(lane_chunk *chunk, int64_t now_ms)
+{
+    size_t kept = 0;
+    char text[256];
+    for (size_t i = 0; i < chunk->count; i++) {
+        lane_task *task = chunk->tasks[i];
+        if (now_ms < task->give_up_at_ms) {
+            chunk->tasks[kept++] = task;
+            continue;
+        }
+        int status = lane_reason(chunk->lane, task, now_ms, text, sizeof text);
+        lane_task_finish(task, status, text);
+    }
+    chunk->count = kept;
 }
 
 void lane_expire(lane *l, int64_t now_ms)
 {
-    const asynq_error *last = &l->context->last_error;
-    const char *reason = last->code ? last->text : "no answer in time";
-    char text[sizeof last->text + 64];
-    snprintf(text, sizeof text, "Redis cannot be reached: %s", reason);
-    lane_expire_waiting(l, now_ms, text);
-    for (int i = 0; i < LANE_CHUNKS; i++)
-        chunk_expire(&l->chunks[i], now_ms, reason);
+    lane_expire_waiting(l, now_ms);
+    for (int i = 0; i < LANE_CHUNKS; i++) {
+        lane_chunk *chunk = &l->chunks[i];
+        if (chunk->in_flight || chunk->is_repeat)
+            chunk_expire_sent(chunk, now_ms);
+        else
+            chunk_expire_unsent(chunk, now_ms);
+    }
 }
 
 void lane_fail(lane *l, int status, const char *text)

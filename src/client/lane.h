@@ -14,13 +14,16 @@
 
 #include "base/hash.h"
 #include "client/plan.h"
+#include "redis/engine.h"
 
 /* One task of one caller. */
 typedef struct lane_task {
     struct lane_task *next;
+    engine_order order; /* of the first task of a list that is handed over */
     task_plan plan;
-    int64_t give_up_at_ms; /* steady clock */
-    /* Called once with the outcome in plan.enqueued; then the task is freed. */
+    int64_t submitted_at_ms, give_up_at_ms; /* steady clock */
+    bool is_given_up; /* its caller has been told; it stays in its chunk, which may be sent again as it was */
+    /* Called once with the outcome in plan.enqueued. Its bytes may still be read. */
     void (*finished)(struct lane_task *task);
     void *owner;  /* of the one who enqueued */
     void *cookie; /* likewise */
@@ -29,7 +32,7 @@ typedef struct lane_task {
 
 lane_task *lane_task_new(void);
 void lane_task_free(lane_task *task);
-/* Reports and frees. A status of 0 leaves plan.enqueued as planned. */
+/* Reports, unless that has been done, and frees. A status of 0 leaves plan.enqueued as planned. */
 void lane_task_finish(lane_task *task, int status, const char *text);
 
 /* What all lanes of a client share. */

@@ -175,14 +175,22 @@ int redis_stream_open(redis_stream *stream, int fd, const redis_uri *uri, asynq_
     return stream->tls ? redis_tls_receive(stream->tls, NULL, 0, &stream->decrypted, error) : error->code;
 }
 
-void redis_stream_close(redis_stream *stream, bool drop)
+/* The kernel forgets what it has not delivered, and tells the server so. Closing alone would do it with a linger time
+ * of 0, but not while a child of a fork has the socket as well. */
+static void stream_disconnect(redis_stream *stream)
 {
     const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    connect(stream->fd, &(struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
+}
+
+void redis_stream_close(redis_stream *stream, bool drop)
+{
     if (stream->fd < 0)
         return;
     loop_watch_clear(&stream->watch);
     if (drop)
-        setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        stream_disconnect(stream);
     close(stream->fd);
     stream->fd = -1;
     redis_tls_free(stream->tls);
