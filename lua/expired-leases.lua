@@ -1,10 +1,12 @@
 -- Lists tasks whose lease ended long ago. Changes nothing.
 --
 -- KEYS: lease
--- ARGV: prefix of the queue's task keys, cutoff (s), first, most
+-- ARGV: prefix of the queue's task keys, now (s), how long ago (s), first, most
 -- Result: id, score and message (nil if there is none) of each
+--@include sure-now
 local result = {}
-local found = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2], 'WITHSCORES', 'LIMIT', ARGV[3], ARGV[4])
+local cutoff = sure_now(ARGV[2]) - ARGV[3]
+local found = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', cutoff, 'WITHSCORES', 'LIMIT', ARGV[4], ARGV[5])
 for i = 1, #found, 2 do
     result[#result + 1] = found[i]
     result[#result + 1] = found[i + 1]

@@ -3,5 +3,7 @@
 -- KEYS: list of records (servers, workers or schedulers)
 -- ARGV: now (s)
 -- Result: names of the records
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1] - 1)
-return redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[1], '+inf')
+--@include sure-now
+local now = sure_now(ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 1)
+return redis.call('ZRANGEBYSCORE', KEYS[1], now, '+inf')

@@ -8,7 +8,7 @@
 --       n, then n times: holder, time, 1 if it may have asked before       to be taken
 -- Result: number given back, then for each that is to be taken 1 or 0 (there is none left)
 local semaphore = KEYS[1]
-local most, now = tonumber(ARGV[1]), tonumber(ARGV[2])
+local most = tonumber(ARGV[1])
 local results, at = { 0 }, 3
 
 local function each(width, act)
@@ -30,9 +30,9 @@ end)
 each(2, function(holder, till)
     redis.call('ZADD', semaphore, till, holder)
 end)
--- Whoever holds until this second still does. A caller whose clock is fast takes nobody's token.
-now = math.min(now, tonumber(redis.call('TIME')[1]))
-redis.call('ZREMRANGEBYSCORE', semaphore, '-inf', now - 1)
+--@include sure-now
+-- Whoever holds until this second still does.
+redis.call('ZREMRANGEBYSCORE', semaphore, '-inf', sure_now(ARGV[2]) - 1)
 local taken = redis.call('ZCARD', semaphore)
 each(3, function(holder, till, again)
     local has_one = again == '1' and redis.call('ZSCORE', semaphore, holder)

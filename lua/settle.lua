@@ -2,7 +2,7 @@
 --
 -- KEYS: active, lease, pending, completed, retry, archived, processed, failed, processed today, failed today
 -- ARGV: prefix of the queue's task keys, now (s), expiry of today's counters (Unix s),
---       oldest archive time to keep (s), most archived tasks to keep,
+--       how long archived tasks are kept (s), most archived tasks to keep,
 --       then groups. A group is: way, fence, end of the active list to search (1 head, -1 tail), n,
 --       and n times what the way takes:
 --         done      id
@@ -20,7 +20,7 @@
 -- others need is not even defined for them: a chunk costs half as much as with a function for each step.
 local active, lease = KEYS[1], KEYS[2]
 local task_prefix, now, counters_expire = ARGV[1], ARGV[2], ARGV[3]
-local archive_oldest, archive_most = ARGV[4], tonumber(ARGV[5])
+local archive_life, archive_most = ARGV[4], tonumber(ARGV[5])
 local width = { done = 1, unlock = 2, complete = 5, retry = 4, again = 4, archive = 3, requeue = 2 }
 
 -- The groups, and the ids of all tasks one after the other.
@@ -212,7 +212,7 @@ local function settle_otherwise()
     end
     if next(archived_now) then
         --@include trim
-        trim_archive(containers.archive, task_prefix, archive_oldest, archive_most, archived_now)
+        trim_archive(containers.archive, task_prefix, now, archive_life, archive_most, archived_now)
     end
 end
 

@@ -3,7 +3,7 @@
 -- KEYS: pending, scheduled, retry, archived, completed, groups,
 --       and, if no ids are given, the container to take tasks from
 -- ARGV: prefix of the queue's task keys, prefix of its group keys, what to do (run, archive, delete), now (s), now (ns),
---       oldest archive time to keep (s), most archived tasks to keep,
+--       how long archived tasks are kept (s), most archived tasks to keep,
 --       without ids: type of the container ("list" or "zset"), how many to pass over, how many to take;
 --       otherwise "ids" and the ids
 -- Result: tasks that left the archive because it was full, then for each task what came of it: 1 (done),
@@ -12,7 +12,7 @@
 local pending, archived, groups = KEYS[1], KEYS[4], KEYS[6]
 local task_prefix, group_prefix, what = ARGV[1], ARGV[2], ARGV[3]
 local now, now_ns = ARGV[4], ARGV[5]
-local archive_oldest, archive_most = ARGV[6], tonumber(ARGV[7])
+local archive_life, archive_most = ARGV[6], tonumber(ARGV[7])
 local sets = { scheduled = KEYS[2], retry = KEYS[3], archived = KEYS[4], completed = KEYS[5] }
 local refused = {
     run = { active = -1, pending = -2 },
@@ -128,6 +128,6 @@ end
 
 if what == 'archive' and #ids > 0 then
     --@include trim
-    result[1] = trim_archive(archived, task_prefix, archive_oldest, archive_most, {})
+    result[1] = trim_archive(archived, task_prefix, now, archive_life, archive_most, {})
 end
 return result

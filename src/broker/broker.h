@@ -37,6 +37,7 @@ enum {
     BROKER_CHUNK_TASKS = 64, /* in one script: about 1 ms of Redis with 10 kB messages */
     BROKER_CHUNK_BYTES = 256 * 1024,
     BROKER_LEASE_S = 30,
+    BROKER_RECOVERY_ALLOWANCE_S = 30, /* clocks may differ by this much (as in Go) */
     BROKER_COUNTERS_LIFE_S = 90 * 24 * 3600,
     BROKER_ARCHIVE_LIFE_S = 90 * 24 * 3600,
     BROKER_ARCHIVE_MOST = 9999,
@@ -192,8 +193,11 @@ typedef struct expired_lease {
     bytes message; /* data NULL: no message */
 } expired_lease;
 
-/* Leases that ended at or before `cutoff` (Unix s), skipping the first `skip`; at most BROKER_CHUNK_TASKS. */
-ASYNQ_MUST_CHECK int broker_list_expired(redis_conn *conn, const queue_keys *keys, int64_t cutoff, size_t skip,
+/*
+ * Leases that ended BROKER_RECOVERY_ALLOWANCE_S ago by our clock and by Redis's, skipping the first `skip`; at most
+ * BROKER_CHUNK_TASKS.
+ */
+ASYNQ_MUST_CHECK int broker_list_expired(redis_conn *conn, const queue_keys *keys, int64_t now_ns, size_t skip,
                                          broker_cb cb, void *arg);
 size_t broker_expired_count(const redis_value *reply);
 expired_lease broker_expired_at(const redis_value *reply, size_t index);

@@ -18,8 +18,8 @@ bool broker_keys_fit(const redis_args *args);
 
 /*
  * Sends; `cb` may be NULL. Same results as redis_conn_command(), or ASYNQ_E_INVALID: a script got an empty key, or keys
- * of several slots. That is looked at in each call, as it takes less than a thousandth of the script's time: such a call
- * works on a single Redis with all rights, and fails under an ACL or in a cluster, where we seldom are.
+ * of several slots. That is looked at in each call, as it takes less than a thousandth of the script's time: such a
+ * call works on a single Redis with all rights, and fails under an ACL or in a cluster, where we seldom are.
  */
 int broker_call(redis_conn *conn, const redis_args *args, broker_cb cb, void *arg);
 

@@ -185,7 +185,7 @@ int broker_steer(redis_conn *conn, const queue_keys *keys, const steer_call *cal
     redis_args_add_text(args, actions[call->action]);
     redis_args_add_integer(args, now);
     redis_args_add_integer(args, call->now_ns);
-    redis_args_add_integer(args, now - BROKER_ARCHIVE_LIFE_S);
+    redis_args_add_integer(args, BROKER_ARCHIVE_LIFE_S);
     redis_args_add_integer(args, BROKER_ARCHIVE_MOST);
     if (call->ids) {
         redis_args_add_text(args, "ids");

@@ -141,8 +141,8 @@ static int announce_server(redis_conn *conn, const server_beat *beat, const reco
 /* A record is there before a list names it. */
 static int send_beat(redis_conn *conn, const server_beat *beat, const record_keys *keys, beat_call *call)
 {
-    int (*const parts[])(redis_conn *, const server_beat *, const record_keys *, beat_call *) = {
-        renew_record, announce_workers, announce_server};
+    int (*const parts[])(redis_conn *, const server_beat *, const record_keys *,
+                         beat_call *) = {renew_record, announce_workers, announce_server};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         int status = parts[i](conn, beat, keys, call);
         if (status && !call->replies_due)

@@ -52,12 +52,13 @@ int broker_expire(redis_conn *conn, const queue_keys *keys, int64_t now_ns, size
     return broker_call(conn, args, cb, arg);
 }
 
-int broker_list_expired(redis_conn *conn, const queue_keys *keys, int64_t cutoff, size_t skip, broker_cb cb, void *arg)
+int broker_list_expired(redis_conn *conn, const queue_keys *keys, int64_t now_ns, size_t skip, broker_cb cb, void *arg)
 {
     redis_args *args = redis_conn_script_args(conn, SCRIPT_EXPIRED_LEASES, 1);
     redis_args_add(args, keys->key[QUEUE_KEY_LEASE]);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
-    redis_args_add_integer(args, cutoff);
+    redis_args_add_integer(args, floor_div(now_ns, NS_PER_SECOND));
+    redis_args_add_integer(args, BROKER_RECOVERY_ALLOWANCE_S);
     redis_args_add_integer(args, (int64_t)skip);
     redis_args_add_integer(args, BROKER_CHUNK_TASKS);
     return broker_call(conn, args, cb, arg);

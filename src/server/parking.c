@@ -167,7 +167,7 @@ void parking_beat(asynq_server *server)
         served_queue *queue = server->queues[i];
         if (queue->role == ROLE_NONE)
             take_duty(queue); /* it has been busy for a while */
-        else /* if it cannot be sent, the next beat does it */
+        else                  /* if it cannot be sent, the next beat does it */
             (void)!broker_take_role(server->work, bytes_of(server->process.id), &queue->keys, role_kept, queue);
     }
 }

@@ -13,8 +13,7 @@
 
 enum {
     RECOVERY_PERIOD_MS = 5000,
-    RECOVERY_ALLOWANCE_S = 30, /* clocks may differ by this much (as in Go) */
-    ORPHAN_SCAN_EVERY = 3      /* periods */
+    ORPHAN_SCAN_EVERY = 3 /* periods */
 };
 
 static const char lease_expired[] = "asynq: task lease expired";
@@ -89,9 +88,8 @@ static void recover_expired(served_queue *queue)
     asynq_server *server = queue->server;
     if (queue->recovering || server->phase || !redis_conn_is_ready(server->work))
         return;
-    int64_t cutoff = floor_div(loop_now_ns(server->loop), NS_PER_SECOND) - RECOVERY_ALLOWANCE_S;
-    queue->recovering =
-        broker_list_expired(server->work, &queue->keys, cutoff, queue->expired_skipped, expired_listed, queue) == 0;
+    queue->recovering = broker_list_expired(server->work, &queue->keys, loop_now_ns(server->loop),
+                                            queue->expired_skipped, expired_listed, queue) == 0;
 }
 
 /* ---- active without lease ---- */
@@ -124,7 +122,7 @@ static void orphan_seen(served_queue *queue, bytes id)
         orphans_add(&queue->orphans_now, id);
         return;
     }
-    int64_t long_ago = floor_div(loop_now_ns(server->loop), NS_PER_SECOND) - RECOVERY_ALLOWANCE_S - 1;
+    int64_t long_ago = floor_div(loop_now_ns(server->loop), NS_PER_SECOND) - BROKER_RECOVERY_ALLOWANCE_S - 1;
     log_warn(&server->log, "queue \"%s\": task %.*s is active without a lease; it is recovered", queue->name,
              BYTES_ARGS(id));
     (void)!broker_adopt(server->work, &queue->keys, long_ago, &id, 1, NULL, NULL); /* or at the next look */

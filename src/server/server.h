@@ -84,8 +84,8 @@ typedef struct served_queue {
     queue_role role;
     bool role_wanted, role_asked;
     bool role_in_flight; /* an answer is due; if it is not asked any more, it has left meanwhile */
-    bool woken;    /* while the role was asked for */
-    bool off_duty; /* parked: others keep the timers and do the upkeep */
+    bool woken;          /* while the role was asked for */
+    bool off_duty;       /* parked: others keep the timers and do the upkeep */
 
     /* watch.c */
     key_watch pending_watch, paused_watch;

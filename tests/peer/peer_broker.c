@@ -255,8 +255,8 @@ static json_t *list_expired(json_t *arguments)
 {
     connect_broker();
     queue_keys keys = keys_of(arguments);
-    json_t *answer =
-        wait_for(broker_list_expired(broker_conn, &keys, number_of(arguments, "cutoff"), 0, replied, NULL));
+    int64_t now_ns = (number_of(arguments, "cutoff") + BROKER_RECOVERY_ALLOWANCE_S) * NS_PER_SECOND;
+    json_t *answer = wait_for(broker_list_expired(broker_conn, &keys, now_ns, 0, replied, NULL));
     queue_keys_clear(&keys);
     return answer;
 }

@@ -138,7 +138,7 @@ END_TEST
 
 Suite *suite_keys(void)
 {
-    const TTest *const list[] = {locks,     queue_names,     names_taken_apart, daily_counters,
-                                 slot_tags, keys_of_scripts, NULL};
+    const TTest *const list[] = {locks,           queue_names, names_taken_apart, daily_counters, slot_tags,
+                                 keys_of_scripts, NULL};
     return suite_of("keys", list);
 }
