@@ -298,7 +298,7 @@ typedef struct asynq_server_options {
     void (*on_health)(int status, const char *text, void *arg);
     void *arg; /* for the functions above */
 
-    int64_t shutdown_timeout_ms;            /* for running tasks at shutdown; default 8 s */
+    int64_t shutdown_timeout_ms;            /* for running tasks at shutdown; default 8 s; see there */
     int64_t health_interval_ms;             /* default 15 s */
     int64_t task_check_interval_ms;         /* polling where Redis cannot notify us; default 1 s */
     int64_t delayed_task_check_interval_ms; /* the same for scheduled tasks and retries; default 5 s */
@@ -360,15 +360,17 @@ ASYNQ_API ASYNQ_MUST_CHECK int asynq_server_start(asynq_server *server, asynq_er
 ASYNQ_API ASYNQ_MUST_CHECK int asynq_server_set_concurrency(asynq_server *server, int concurrency, asynq_error *error);
 
 /*
- * Takes no new tasks; what runs goes on. Returns when no task will be taken any more. Only asynq_server_shutdown() can
- * follow. Thread: any.
+ * Takes no new tasks; what runs goes on. Returns when no task will be taken any more, or after a second if Redis does
+ * not answer; what it may take then goes straight back. Only asynq_server_shutdown() can follow. Thread: any.
  */
 ASYNQ_API void asynq_server_stop(asynq_server *server);
 
 /*
  * Waits up to shutdown_timeout_ms for running tasks, gives the others back to their queues, removes the server from
- * the lists of running servers, and ends the threads. No effect before the start or a second time.
- * Thread: any but the server's own.
+ * the lists of running servers, and ends the threads. It returns within the limit and a second, also when Redis is
+ * gone or hangs: tasks that could not be given back, or whose outcomes could not be written, stay leased until other
+ * servers recover and run them again, and one warning in the log says how many of which queues. No effect before the
+ * start or a second time. Thread: any but the server's own.
  */
 ASYNQ_API void asynq_server_shutdown(asynq_server *server);
 

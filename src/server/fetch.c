@@ -135,10 +135,12 @@ static void fetch_replied(void *arg, int status, const asynq_error *error, const
 static void fetch_send(served_queue *queue, size_t count)
 {
     asynq_server *server = queue->server;
+    /* From the clocks themselves: in a socket's callback the turn's time is that of before the wait, which may have
+     * been a suspension of the process, and the lease would end before it begins. */
     queue->lease = (held_lease){
-        .score.second = floor_div(loop_now_ns(server->loop), NS_PER_SECOND) + BROKER_LEASE_S,
+        .score.second = floor_div(clock_now_ns(), NS_PER_SECOND) + BROKER_LEASE_S,
         .score.tag = lease_tag(server->number, ++server->lease_calls),
-        .ends_at_ms = loop_steady_ms(server->loop) + BROKER_LEASE_S * MS_PER_SECOND,
+        .ends_at_ms = clock_steady_ms() + BROKER_LEASE_S * MS_PER_SECOND,
     };
     queue->lease_asked = count;
     if (broker_lease(server->work, &queue->keys, count, queue->lease.score, server->parking, fetch_replied, queue))

@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <uuid/uuid.h>
 
-enum { SERVER_DEFAULT_PARK_FROM = 5 };
+enum { SERVER_DEFAULT_PARK_FROM = 5, STOP_WAIT_MS = 1000 };
 
 #define SERVER_DEFAULT_URI "redis://127.0.0.1:6379"
 
@@ -188,7 +188,7 @@ asynq_server *asynq_server_new(const asynq_server_options *options, asynq_error 
         return NULL;
     }
     pthread_mutex_init(&server->lock, NULL);
-    pthread_cond_init(&server->stopped, NULL);
+    thread_cond_init(&server->stopped);
     int status = option_struct_import(&server->options, sizeof server->options, options, sizeof server->options,
                                       "asynq_server_options", error);
     log_init(&server->log, server->options.log, server->options.log_arg, server->options.log_level);
@@ -505,6 +505,7 @@ int asynq_server_set_concurrency(asynq_server *server, int concurrency, asynq_er
 
 void asynq_server_stop(asynq_server *server)
 {
+    struct timespec until = thread_wait_end(STOP_WAIT_MS);
     pthread_mutex_lock(&server->lock);
     if (server->status == SERVER_ACTIVE) {
         server->status = SERVER_STOPPED;
@@ -513,8 +514,9 @@ void asynq_server_stop(asynq_server *server)
         log_info(&server->log, "server stopped taking tasks");
     }
     bool is_own_thread = server->loop && pthread_equal(pthread_self(), server->thread);
-    while (server->status == SERVER_STOPPED && !server->has_stopped && !is_own_thread)
-        pthread_cond_wait(&server->stopped, &server->lock);
+    int problem = 0;
+    while (server->status == SERVER_STOPPED && !server->has_stopped && !is_own_thread && !problem)
+        problem = pthread_cond_timedwait(&server->stopped, &server->lock, &until);
     pthread_mutex_unlock(&server->lock);
 }
 

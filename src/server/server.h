@@ -201,7 +201,8 @@ struct asynq_server {
 
     shutdown_phase phase;
     loop_timer shutdown_limit;
-    bool aggregations_given_up;
+    bool time_is_up;
+    int64_t shutdown_ends_at_ms; /* steady clock: at the latest */
 };
 
 /* ---- server.c ---- */

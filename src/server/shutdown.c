@@ -3,21 +3,23 @@
  * limit while renewals, settles and heartbeats go on; jobs that are left are given back, newest first, so that the
  * oldest is the next to run; outcomes are written until acknowledged or until their leases end; the server's records
  * go; connections close; threads end.
+ *
+ * All that has its end less than a second after the time limit, whatever Redis does. What could not be written by then
+ * is left: leases run out and other servers recover the tasks; tokens and records run out by themselves.
  */
 #include "server/server.h"
 
 #include <utlist.h>
 
-enum { SHUTDOWN_CLEAR_LIMIT_MS = 1000 };
+enum {
+    SHUTDOWN_LAST_MS = 750, /* after the time limit, to write what is left; ending the threads comes on top */
+    SHUTDOWN_CLEAR_MS = 750 /* at most, to remove the records */
+};
 
-static void limit_reached(void *arg)
+/* ---- the time limit ---- */
+
+static void give_back_running(asynq_server *server)
 {
-    asynq_server *server = arg;
-    if (server->phase == SHUTDOWN_CLEARING) {
-        server->phase = SHUTDOWN_DONE;
-        return;
-    }
-    server->aggregations_given_up = true; /* their tasks go back to their groups */
     for (size_t i = 0; i < server->queue_count; i++) {
         served_queue *queue = server->queues[i];
         while (queue->running) {
@@ -29,6 +31,48 @@ static void limit_reached(void *arg)
     }
 }
 
+static void append_left(buf *text, const served_queue *queue)
+{
+    size_t tasks = HASH_COUNT(queue->jobs);
+    if (tasks)
+        buf_append_format(text, "%s%zu tasks of queue \"%s\"", text->length ? ", " : "", tasks, queue->name);
+    if (queue->lease_in_flight || queue->lease_unknown)
+        buf_append_format(text, "%swhat a lease without an answer took from queue \"%s\"", text->length ? ", " : "",
+                          queue->name);
+}
+
+/* Redis has not taken what is left in time. */
+static void leave_to_recovery(asynq_server *server)
+{
+    buf left;
+    buf_init(&left, 0);
+    for (size_t i = 0; i < server->queue_count; i++)
+        append_left(&left, server->queues[i]);
+    if (left.length && left.data)
+        log_warn(&server->log,
+                 "Redis did not answer in time for the shutdown; left to recovery, about a minute after "
+                 "their leases were taken or renewed: %s",
+                 left.data);
+    buf_clear(&left);
+    server->phase = SHUTDOWN_DONE;
+}
+
+static void limit_reached(void *arg)
+{
+    asynq_server *server = arg;
+    if (server->phase == SHUTDOWN_CLEARING) {
+        server->phase = SHUTDOWN_DONE;
+    } else if (server->time_is_up) {
+        leave_to_recovery(server);
+    } else {
+        server->time_is_up = true; /* aggregations are given up: their tasks go back to their groups */
+        give_back_running(server);
+        loop_timer_set(&server->shutdown_limit, SHUTDOWN_LAST_MS);
+    }
+}
+
+/* ---- the phases ---- */
+
 void shutdown_begin(asynq_server *server)
 {
     if (server->phase)
@@ -37,12 +81,13 @@ void shutdown_begin(asynq_server *server)
     server->fetching = false;
     loop_timer_init(server->loop, &server->shutdown_limit, limit_reached, server);
     loop_timer_set(&server->shutdown_limit, server->options.shutdown_timeout_ms);
+    server->shutdown_ends_at_ms = loop_steady_ms(server->loop) + server->options.shutdown_timeout_ms + SHUTDOWN_LAST_MS;
     log_info(&server->log, "shutting down; %zu tasks are running", server->running_count);
 }
 
 static bool jobs_run(const asynq_server *server)
 {
-    bool aggregates = server->aggregations && !server->aggregations_given_up;
+    bool aggregates = server->aggregations && !server->time_is_up;
     return server->running_count || server->leases_in_flight || aggregates;
 }
 
@@ -67,7 +112,8 @@ static void records_cleared(void *arg, int status, const asynq_error *error, con
 static void clear_records(asynq_server *server)
 {
     server->phase = SHUTDOWN_CLEARING;
-    loop_timer_set(&server->shutdown_limit, SHUTDOWN_CLEAR_LIMIT_MS);
+    int64_t left_ms = server->shutdown_ends_at_ms - loop_steady_ms(server->loop);
+    loop_timer_set(&server->shutdown_limit, left_ms < SHUTDOWN_CLEAR_MS ? left_ms : SHUTDOWN_CLEAR_MS);
     bytes own = identity_text(&server->process);
     if (broker_clear_server(server->work, own, records_cleared, server))
         server->phase = SHUTDOWN_DONE;
