@@ -170,6 +170,8 @@ typedef struct renew_item {
 ASYNQ_MUST_CHECK int broker_renew(redis_conn *conn, const queue_keys *keys, const renew_item *items, size_t count,
                                   int64_t second, broker_cb cb, void *arg);
 
+/* Whether a reply has a result for each of so many items. If not, it is not our script's, and tells nothing. */
+ASYNQ_MUST_CHECK int broker_check_results(const redis_value *reply, size_t count, asynq_error *error);
 /* The result of one item of broker_enqueue, broker_settle or broker_renew. */
 int broker_result_at(const redis_value *reply, size_t index);
 

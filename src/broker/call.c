@@ -2,6 +2,7 @@
 #include "broker/call.h"
 
 #include "base/alloc.h"
+#include "base/error.h"
 
 typedef struct broker_pending {
     broker_cb cb;
@@ -69,6 +70,16 @@ void broker_add_daily_key(redis_args *args, bytes counter, int64_t at_ns)
     args->failed |= buf_failed(&name);
     redis_args_add_copy(args, (bytes){name.data, name.length});
     buf_clear(&name);
+}
+
+int broker_check_results(const redis_value *reply, size_t count, asynq_error *error)
+{
+    bool is_whole = reply->type == REDIS_ARRAY && reply->count == count;
+    for (size_t i = 0; is_whole && i < count; i++)
+        is_whole = reply->elements[i].type == REDIS_INTEGER;
+    return is_whole ? ASYNQ_OK
+                    : error_set(error, ASYNQ_E_REDIS, "the reply does not have the %zu results that our script gives",
+                                count);
 }
 
 int broker_result_at(const redis_value *reply, size_t index)

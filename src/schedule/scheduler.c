@@ -9,7 +9,6 @@
 #include "base/thread.h"
 #include "schedule/zone.h"
 
-#include <unistd.h>
 #include <utlist.h>
 
 enum { STOP_LIMIT_MS = 5000, DEFAULT_HEARTBEAT_MS = 10000, DEFAULT_SYNC_MS = 180000, DEFAULT_FILE_SYNC_MS = 1000 };
@@ -258,8 +257,6 @@ asynq_scheduler *asynq_scheduler_new(const asynq_scheduler_options *options, asy
     if (!status)
         status = redis_uri_parse(&scheduler->uri, scheduler->options.redis, error);
     if (!status)
-        status = identity_make(&scheduler->process) ? error_set_code(error, ASYNQ_E_NO_MEMORY) : ASYNQ_OK;
-    if (!status)
         return scheduler;
     scheduler_destroy(scheduler);
     return NULL;
@@ -276,7 +273,7 @@ static int scheduler_build(asynq_scheduler *scheduler)
 {
     scheduler->waker.fd = -1;
     scheduler->loop = loop_new();
-    if (!scheduler->loop)
+    if (!scheduler->loop || identity_make(&scheduler->process))
         return ASYNQ_E_NO_MEMORY;
     loop_timer_init(scheduler->loop, &scheduler->due, firing_pump, scheduler);
     loop_timer_init(scheduler->loop, &scheduler->hold, holding_fired, scheduler);
@@ -352,7 +349,8 @@ int asynq_scheduler_start(asynq_scheduler *scheduler, asynq_error *error)
     if (is_half)
         asynq_scheduler_shutdown(scheduler);
     if (!status)
-        log_info(&scheduler->log, "scheduler started: pid %d, id %s", (int)getpid(), scheduler->process.id);
+        log_info(&scheduler->log, "scheduler started: pid %d, id %s", (int)scheduler->process.pid,
+                 scheduler->process.id);
     return status;
 }
 

@@ -6,6 +6,13 @@
 
 #include <utlist.h>
 
+enum { LATE_REQUEUE_MS = 10000 }; /* to give a task back whose lease was answered late */
+
+bool held_lease_has_ended(const held_lease *lease)
+{
+    return clock_steady_ms() >= lease->ends_at_ms;
+}
+
 void slot_take(asynq_job *job)
 {
     job->holds_slot = true;
@@ -81,6 +88,8 @@ static bool attempt_register(served_queue *queue, asynq_job *job, const held_lea
     job->queue = queue;
     job->tag = lease->score.tag;
     job->lease_ends_at_ms = lease->ends_at_ms;
+    if (held_lease_has_ended(lease)) /* nobody may have taken the task yet; the fence knows */
+        job->lease_ends_at_ms = clock_steady_ms() + LATE_REQUEUE_MS;
     job->number = ++queue->last_number;
     job->state = JOB_RUNNING;
     HASH_ADD_KEYPTR(hh, queue->jobs, job->id, job->id_length, job);
@@ -177,6 +186,11 @@ void attempt_begin(served_queue *queue, leased_task task, const held_lease *leas
 {
     asynq_server *server = queue->server;
     asynq_error error;
+    if (!task.id.data) {
+        log_error(&server->log, "queue \"%s\": the reply to a lease has a task without an id; it is passed over",
+                  queue->name);
+        return;
+    }
     if (!task.message.data) {
         log_warn(&server->log, "queue \"%s\": dropped id %.*s, which had no task behind it", queue->name,
                  BYTES_ARGS(task.id));
@@ -191,6 +205,11 @@ void attempt_begin(served_queue *queue, leased_task task, const held_lease *leas
     }
     asynq_job *known = NULL;
     HASH_FIND(hh, queue->jobs, task.id.data, task.id.length, known);
+    if (known && known->tag == lease->score.tag) { /* the attempt that we have is that of this lease */
+        if (job)
+            job_unref(job);
+        return;
+    }
     bool is_known = known && !attempt_supersede(known);
     if (!job || is_known || !job_set_id(job, task.id) || !attempt_register(queue, job, lease)) {
         /* Out of memory: the lease runs out and the task comes back. */
@@ -202,10 +221,10 @@ void attempt_begin(served_queue *queue, leased_task task, const held_lease *leas
     }
     job->pending_since_ns = task.pending_since;
     slot_take(job);
-    if (server->fetching)
+    if (server->fetching && !held_lease_has_ended(lease))
         attempt_run(job);
     else
-        attempt_requeue(job); /* the server was stopped while the lease was under way */
+        attempt_requeue(job); /* the server was stopped, or the process suspended, while the lease was under way */
 }
 
 /* ---- ending ---- */

@@ -96,6 +96,9 @@ static void fetch_take_tasks(served_queue *queue, const redis_value *reply)
     int count = (int)broker_lease_count(reply);
     int64_t waiting = broker_lease_waiting(reply);
     held_lease lease = queue->lease;
+    if (count && held_lease_has_ended(&lease))
+        log_warn(&queue->server->log, "queue \"%s\": a lease was answered after its end; its %d tasks go back",
+                 queue->name, count);
     for (int i = 0; i < count; i++) {
         size_t size = broker_lease_task(reply, (size_t)i).message.length;
         queue->mean_message_size = (7 * queue->mean_message_size + size) / 8;

@@ -9,10 +9,15 @@
 #include "wire/server_info.h"
 
 #include <stdio.h>
-#include <unistd.h>
 #include <utlist.h>
 
-enum { BEAT_PERIOD_MS = 5000, BEAT_LIFE_S = 10, LEASE_CHECK_PERIOD_MS = 1000, CLOCK_DIFFERENCE_MOST_MS = 2000 };
+enum {
+    BEAT_PERIOD_MS = 5000,
+    BEAT_LIFE_S = 10,
+    LEASE_CHECK_PERIOD_MS = 1000,
+    UNKNOWN_LEASE_MORE_MS = 30000, /* so long after its end nobody else recovers what a lease took */
+    CLOCK_DIFFERENCE_MOST_MS = 2000
+};
 
 /* ---- leases ---- */
 
@@ -65,8 +70,11 @@ static void renewed(asynq_job *job, int64_t until_ms, int result)
 static void renew_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     served_queue *queue = arg;
+    asynq_error odd;
     size_t count = queue->renewing_count;
     queue->renewing_count = 0;
+    if (!status && (status = broker_check_results(reply, count, &odd)))
+        error = &odd;
     for (size_t i = 0; i < count; i++) {
         if (!status)
             renewed(queue->renewing[i], queue->renewed_until_ms, broker_result_at(reply, i));
@@ -91,7 +99,7 @@ static void lease_check_fired(void *arg)
                 if (job->lease_ends_at_ms < now_ms)
                     attempt_lease_lost(job, "its lease could not be renewed in time");
         }
-        if (queue->lease_unknown && queue->lease.ends_at_ms < now_ms)
+        if (queue->lease_unknown && queue->lease.ends_at_ms + UNKNOWN_LEASE_MORE_MS < now_ms)
             queue->lease_unknown = false; /* whatever it took belongs to the recoverers now */
     }
     loop_timer_set(&server->lease_check, LEASE_CHECK_PERIOD_MS);
@@ -134,7 +142,7 @@ static void encode_server(asynq_server *server, server_status status, buf *out)
         queues[i] = (server_queue){server->queues[i]->keys.queue, server->queues[i]->priority};
     server_info info = {
         .host = bytes_of(server->process.host),
-        .pid = (int32_t)getpid(),
+        .pid = server->process.pid,
         .server_id = bytes_of(server->process.id),
         .concurrency = server->slots,
         .queues = queues,
@@ -154,7 +162,7 @@ static void encode_worker(const asynq_job *job, buf *out)
     const asynq_server *server = job->queue->server;
     worker_info info = {
         .host = bytes_of(server->process.host),
-        .pid = (int32_t)getpid(),
+        .pid = server->process.pid,
         .server_id = bytes_of(server->process.id),
         .task_id = job_id(job),
         .task_type = job->message.type,

@@ -10,14 +10,20 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <time.h>
+#include <utlist.h>
 
 enum { JOB_MOST_ERROR_TEXT = 64 * 1024, JOB_DEFAULT_LIMIT_S = 1800 };
+
+/* A thread in asynq_job_wait_cancelled(). */
+struct job_waiter {
+    job_waiter *next;
+    pthread_cond_t cancelled;
+};
 
 struct job_port {
     _Atomic int refs;
     pthread_mutex_t lock;
-    pthread_cond_t cancelled; /* some job got its cancel mark */
-    loop_waker *waker;        /* NULL: closed */
+    loop_waker *waker; /* NULL: closed */
     asynq_job *first, **end;
 };
 
@@ -28,7 +34,6 @@ job_port *job_port_new(loop_waker *waker)
     job_port *port = mem_calloc(1, sizeof *port);
     if (!port)
         return NULL;
-    thread_cond_init(&port->cancelled);
     pthread_mutex_init(&port->lock, NULL);
     port->refs = 1;
     port->waker = waker;
@@ -45,7 +50,6 @@ void job_port_unref(job_port *port)
 {
     if (!port || --port->refs)
         return;
-    pthread_cond_destroy(&port->cancelled);
     pthread_mutex_destroy(&port->lock);
     mem_free(port);
 }
@@ -256,7 +260,8 @@ void job_cancel(asynq_job *job)
     bool is_first = !atomic_exchange(&job->cancelled, true);
     if (is_first && job->on_cancel)
         job->on_cancel(job, job->on_cancel_arg);
-    pthread_cond_broadcast(&job->port->cancelled);
+    for (job_waiter *waiter = job->waiters; waiter; waiter = waiter->next)
+        pthread_cond_signal(&waiter->cancelled);
     pthread_mutex_unlock(&job->port->lock);
 }
 
@@ -324,14 +329,27 @@ bool asynq_job_is_cancelled(const asynq_job *job)
     return job->cancelled;
 }
 
+/* Each thread waits for itself, so that cancelling a thousand jobs wakes a thousand threads, not a million times one.
+ */
+static void job_wait(asynq_job *job, const struct timespec *until)
+{
+    job_waiter own;
+    thread_cond_init(&own.cancelled);
+    pthread_mutex_lock(&job->port->lock);
+    LL_PREPEND(job->waiters, &own);
+    int problem = 0;
+    while (!job->cancelled && !problem)
+        problem = pthread_cond_timedwait(&own.cancelled, &job->port->lock, until);
+    LL_DELETE(job->waiters, &own);
+    pthread_mutex_unlock(&job->port->lock);
+    pthread_cond_destroy(&own.cancelled);
+}
+
 bool asynq_job_wait_cancelled(asynq_job *job, int64_t timeout_ms)
 {
     struct timespec until = thread_wait_end(timeout_ms);
-    pthread_mutex_lock(&job->port->lock);
-    int problem = 0;
-    while (!job->cancelled && !problem)
-        problem = pthread_cond_timedwait(&job->port->cancelled, &job->port->lock, &until);
-    pthread_mutex_unlock(&job->port->lock);
+    if (!job->cancelled)
+        job_wait(job, &until);
     return job->cancelled;
 }
 

@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 
 typedef struct job_port job_port;
+typedef struct job_waiter job_waiter;
 struct served_queue;
 
 struct route_limit;
@@ -54,6 +55,7 @@ struct asynq_job {
     buf result;
 
     void *data;                                   /* the program's */
+    job_waiter *waiters;                          /* under the port's lock */
     void (*on_cancel)(asynq_job *job, void *arg); /* under the port's lock */
     void *on_cancel_arg;
     _Atomic int beginning; /* a job_beginning */

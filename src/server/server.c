@@ -20,6 +20,8 @@ enum { SERVER_DEFAULT_PARK_FROM = 5, STOP_WAIT_MS = 1000 };
 
 /* ---- options ---- */
 
+#define STATS_VERSION_1_SIZE (offsetof(asynq_server_stats, last_beat_ms) + sizeof(int64_t))
+
 typedef struct server_default {
     const char *name;
     size_t offset;
@@ -197,9 +199,6 @@ asynq_server *asynq_server_new(const asynq_server_options *options, asynq_error 
     server->concurrency = server->options.concurrency;
     if (!status)
         status = redis_uri_parse(&server->uri, server->options.redis, error);
-    if (!status && identity_make(&server->process))
-        status = error_set_code(error, ASYNQ_E_NO_MEMORY);
-    server->random = random_seed(&server->process);
     if (!status)
         status = server_add_tables(server, error);
     if (!status)
@@ -237,9 +236,8 @@ void asynq_server_get_stats(const asynq_server *server, asynq_server_stats *stat
                                 .leases_lost = server->stats.leases_lost,
                                 .last_turn_ms = server->stats.last_turn_ms,
                                 .last_beat_ms = server->stats.last_beat_ms};
-    size_t size = stats->size && stats->size < sizeof known ? stats->size : sizeof known;
-    size_t given = stats->size;
-    memcpy(stats, &known, size);
+    size_t given = stats->size, size = option_struct_size(stats, STATS_VERSION_1_SIZE);
+    memcpy(stats, &known, size < sizeof known ? size : sizeof known);
     stats->size = given;
 }
 
@@ -359,6 +357,9 @@ static void server_build_queues(asynq_server *server)
 static int server_build(asynq_server *server)
 {
     server->orders.fd = server->returns.fd = server->aggregated.fd = -1;
+    if (identity_make(&server->process))
+        return ASYNQ_E_NO_MEMORY;
+    server->random = random_seed(&server->process);
     server->loop = loop_new();
     if (!server->loop)
         return ASYNQ_E_NO_MEMORY;
@@ -485,7 +486,7 @@ int asynq_server_start(asynq_server *server, asynq_error *error)
     int concurrency = server->concurrency;
     pthread_mutex_unlock(&server->lock);
     if (!status)
-        log_info(&server->log, "server started: %d at a time, pid %d, id %s", concurrency, (int)getpid(),
+        log_info(&server->log, "server started: %d at a time, pid %d, id %s", concurrency, (int)server->process.pid,
                  server->process.id);
     return status;
 }

@@ -257,6 +257,8 @@ void parking_beat(asynq_server *server);
 void parking_fleet_counted(asynq_server *server, int64_t servers_alive);
 
 /* ---- attempt.c: the life of a job in this server ---- */
+bool held_lease_has_ended(const held_lease *lease);
+/* Runs a task that was leased. One whose lease has ended meanwhile goes back, if it is still ours: no failure. */
 void attempt_begin(served_queue *queue, leased_task task, const held_lease *lease);
 /* Ends a running job whose handler has not returned, with a text. Its handler may run on. */
 void attempt_give_up(asynq_job *job, const char *reason);

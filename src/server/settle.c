@@ -129,6 +129,13 @@ static void settle_failed(served_queue *queue, int status, const asynq_error *er
 static void settle_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     served_queue *queue = arg;
+    asynq_error odd;
+    if (!status && broker_check_results(reply, queue->settling_count, &odd)) {
+        for (size_t i = 0; i < queue->settling_count; i++)
+            queue->settling[i]->settle_unknown = true;
+        settle_failed(queue, odd.code, &odd);
+        return;
+    }
     if (status) {
         settle_failed(queue, status, error);
         return;

@@ -4,6 +4,8 @@
 #include "event/loop.h"
 #include "server/pool.h"
 
+#include <semaphore.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static _Atomic int begun;
@@ -18,6 +20,18 @@ static int wait_for_the_end(asynq_job *job, void *arg)
     return ASYNQ_DONE;
 }
 
+static sem_t ended;
+
+static int wait_for_the_mark(asynq_job *job, void *arg)
+{
+    (void)arg;
+    begun++;
+    bool is_cancelled = asynq_job_wait_cancelled(job, 60000);
+    sem_post(&ended);
+    return is_cancelled ? ASYNQ_DONE : ASYNQ_FAILED;
+}
+
+static asynq_handler handler = wait_for_the_end;
 static asynq_mux *mux;
 static loop *turns;
 static loop_waker returns;
@@ -31,7 +45,7 @@ static void nothing(void *arg)
 
 static void setup(int max_threads)
 {
-    const asynq_route route = {.pattern = "t", .handler = wait_for_the_end};
+    const asynq_route route = {.pattern = "t", .handler = handler};
     mux = asynq_mux_new();
     ck_assert_int_eq(asynq_mux_handle(mux, &route, NULL), 0);
     turns = loop_new();
@@ -120,8 +134,37 @@ START_TEST(beginning_is_decided_once)
 }
 END_TEST
 
+/* Those that wait for the cancel mark of their own job do not wake up at every other mark. */
+START_TEST(each_is_woken_by_its_own_mark)
+{
+    enum { JOBS = 60 };
+    handler = wait_for_the_mark;
+    sem_init(&ended, 0, 0);
+    setup(JOBS);
+    asynq_job *jobs[JOBS];
+    for (int i = 0; i < JOBS; i++)
+        jobs[i] = give();
+    job_pool_flush(pool);
+    wait_for(&begun, JOBS);
+    usleep(100000); /* the last one comes to wait */
+    struct rusage before, after;
+    getrusage(RUSAGE_SELF, &before);
+    for (int i = 0; i < JOBS; i++) {
+        job_cancel(jobs[i]);
+        ck_assert_int_eq(sem_wait(&ended), 0); /* not by polling, which would be switches as well */
+    }
+    getrusage(RUSAGE_SELF, &after);
+    ck_assert_int_lt(after.ru_nvcsw - before.ru_nvcsw, 10 * JOBS);
+    returned();
+    for (int i = 0; i < JOBS; i++)
+        job_unref(jobs[i]);
+    teardown();
+}
+END_TEST
+
 Suite *suite_pool(void)
 {
-    const TTest *const list[] = {given_up_jobs_do_not_begin, beginning_is_decided_once, NULL};
+    const TTest *const list[] = {given_up_jobs_do_not_begin, beginning_is_decided_once, each_is_woken_by_its_own_mark,
+                                 NULL};
     return suite_of("pool", list);
 }

@@ -29,6 +29,7 @@ type ServerOptions struct {
 	Middleware  bool
 	HealthMs    int
 	Attempts    bool   // note each attempt's start and end, in C
+	Daemonize   bool   // the process becomes another one before the start, in C
 	LedgerPath  string // default: a new file
 	Routes      []Route
 	Semaphore   *rate.Semaphore // in Go: of the type "limited"
@@ -185,6 +186,7 @@ func StartCServerWrong(t testing.TB, uri string, options ServerOptions) string {
 func (options ServerOptions) forC() M {
 	m := M{"concurrency": options.Concurrency, "strict": options.Strict, "shutdown_ms": options.ShutdownMs,
 		"ledger": options.LedgerPath, "middleware": options.Middleware, "health_ms": options.HealthMs, "attempts": options.Attempts,
+		"daemonize":  options.Daemonize,
 		"aggregates": options.Aggregates, "grace_ms": options.Grace.Milliseconds(),
 		"max_delay_ms": options.MaxDelay.Milliseconds(), "max_size": options.MaxSize,
 		"aggregate_ms": options.AggregateMs}

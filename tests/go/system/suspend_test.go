@@ -1,0 +1,74 @@
+package system
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	. "github.com/hibiken/asynq/libasynq-tests/harness"
+)
+
+// TestSuspendedDuringLease: a process is suspended while a lease is under way, until after the end of that lease. Its
+// tasks go back without having failed, none begins under a lease that is over, and the leases that are taken then last.
+func TestSuspendedDuringLease(t *testing.T) {
+	t.Parallel()
+	const tasks = 300
+	r := StartRedis(t)
+	proxy := StartLateProxy(t, r)
+	retryMs := int64(0)
+	server := StartCServer(t, proxy.URI(), ServerOptions{Concurrency: 200, RetryMs: &retryMs,
+		LedgerPath: filepath.Join(r.Dir, "ledger")})
+	waitTracked(t, r)
+	Eventually(t, 20*time.Second, "the queue to be watched", func() bool { return tracked(r) > 0 })
+	proxy.Freeze()
+	client := asynq.NewClient(r.Opt())
+	defer client.Close()
+	for i := range tasks {
+		task := asynq.NewTask("t", []byte(`{"sleep_ms":200}`))
+		if _, err := client.Enqueue(task, asynq.TaskID(fmt.Sprint(i)), asynq.MaxRetry(0), asynq.Retention(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(time.Second) // the lease is in the proxy, and nothing else
+	server.Signal(syscall.SIGSTOP)
+	proxy.Thaw()
+	Eventually(t, 10*time.Second, "the lease", func() bool { return r.Int("LLEN", QueueKey("default", "active")) > 0 })
+	time.Sleep(32 * time.Second)
+	equal(t, "starts while it is suspended", len(server.Ledger()), 0)
+	server.Signal(syscall.SIGCONT)
+	Eventually(t, 90*time.Second, "all tasks", func() bool {
+		return r.Int("ZCARD", QueueKey("default", "completed"))+r.Int("ZCARD", QueueKey("default", "archived")) == tasks
+	})
+	for id, count := range Starts(server.Ledger()) {
+		equal(t, "starts of "+id, count, 1)
+	}
+	equal(t, "failed", r.Text("GET", QueueKey("default", "failed")), "")
+	for _, note := range server.Notes() {
+		if strings.Contains(note, "is not ours any more") || strings.HasPrefix(note, "log task") {
+			t.Errorf("it says %q", note)
+		}
+	}
+	IsWell(t, r)
+}
+
+// TestDaemonizedServer: a server that was made before its process became another one is known by its real pid.
+func TestDaemonizedServer(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	StartCServer(t, r.URI(), ServerOptions{Daemonize: true})
+	inspector := asynq.NewInspector(r.Opt())
+	defer inspector.Close()
+	var servers []*asynq.ServerInfo
+	Eventually(t, 20*time.Second, "its record", func() bool {
+		var err error
+		servers, err = inspector.Servers()
+		return err == nil && len(servers) == 1
+	})
+	keys := r.Strings("KEYS", "asynq:servers:{*")
+	want := fmt.Sprintf("asynq:servers:{%s:%d:%s}", servers[0].Host, servers[0].PID, servers[0].ID)
+	equal(t, "its key", strings.Join(keys, " "), want)
+}
