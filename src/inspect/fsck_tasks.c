@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/saturate.h"
 #include "wire/task_message.h"
 
 #include <stdlib.h>
@@ -295,7 +296,7 @@ static int read_message(const fsck *f, const fsck_queue *queue, arena *scratch, 
     if (!status) {
         suspect->group = message.group_key;
         if (message.completed_at)
-            suspect->keep_until = message.completed_at + message.retention;
+            suspect->keep_until = saturating_add(message.completed_at, message.retention);
     }
     return ASYNQ_OK;
 }

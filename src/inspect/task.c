@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/saturate.h"
 #include "wire/task_message.h"
 
 #include <time.h>
@@ -78,11 +79,6 @@ static const asynq_header *copy_headers(arena *into, const task_message *message
     return headers;
 }
 
-static int64_t ms_of_seconds(double seconds)
-{
-    return (int64_t)(seconds * (double)MS_PER_SECOND);
-}
-
 /* What the place where the task stands says of its time. */
 static void fill_times(asynq_task_info *info, const listed_task *listed, int64_t now_ns)
 {
@@ -94,14 +90,14 @@ static void fill_times(asynq_task_info *info, const listed_task *listed, int64_t
         break;
     case ASYNQ_STATE_SCHEDULED:
     case ASYNQ_STATE_RETRY:
-        info->next_process_at_ms = ms_of_seconds(listed->score);
+        info->next_process_at_ms = ms_of_score(listed->score);
         break;
     case ASYNQ_STATE_ACTIVE:
-        info->lease_ends_at_ms = ms_of_seconds((double)(int64_t)listed->lease);
-        info->is_orphaned = listed->lease > 0 && (int64_t)listed->lease <= floor_div(now_ns, NS_PER_SECOND);
+        info->lease_ends_at_ms = ms_of_seconds(saturating_int(listed->lease));
+        info->is_orphaned = listed->lease > 0 && saturating_int(listed->lease) <= floor_div(now_ns, NS_PER_SECOND);
         break;
     default:
-        info->since_ms = ms_of_seconds(listed->score);
+        info->since_ms = ms_of_score(listed->score);
     }
 }
 
@@ -128,11 +124,11 @@ bool inspect_task(const queue_keys *keys, asynq_state state, const listed_task *
         .max_retry = message.retry,
         .retried = message.retried,
         .last_error = inspect_copy(into, message.error_msg, &failed),
-        .last_failed_at_ms = message.last_failed_at * MS_PER_SECOND,
-        .timeout_ms = message.timeout * MS_PER_SECOND,
-        .deadline_ms = message.deadline * MS_PER_SECOND,
-        .retention_ms = message.retention * MS_PER_SECOND,
-        .completed_at_ms = message.completed_at * MS_PER_SECOND,
+        .last_failed_at_ms = ms_of_seconds(message.last_failed_at),
+        .timeout_ms = ms_of_seconds(message.timeout),
+        .deadline_ms = ms_of_seconds(message.deadline),
+        .retention_ms = ms_of_seconds(message.retention),
+        .completed_at_ms = ms_of_seconds(message.completed_at),
         .unique_key = inspect_copy(into, message.unique_key, &failed),
         .group = inspect_copy(into, message.group_key, &failed),
         .state = state,
@@ -213,7 +209,7 @@ static void pause_ms(int64_t ms)
 static int wait_for_end(asynq_inspector *inspector, const queue_keys *keys, const char *id, int64_t timeout_ms,
                         asynq_task_list *list, asynq_error *error)
 {
-    int64_t give_up_at_ms = clock_steady_ms() + timeout_ms;
+    int64_t give_up_at_ms = saturating_add(clock_steady_ms(), timeout_ms);
     int64_t pause = WAIT_FIRST_PAUSE_MS;
     int status = task_of_queue(inspector, keys, id, list, error);
     while (!status && !has_ended(&list->tasks[0])) {
