@@ -30,8 +30,10 @@ static arena_block *arena_add_block(arena *a, size_t size)
     if (room < size)
         room = size;
     arena_block *block = mem_alloc(sizeof *block + room);
-    if (!block)
+    if (!block) {
+        a->lacks_memory = true;
         return NULL;
+    }
     *block = (arena_block){.next = a->blocks, .size = room};
     a->blocks = block;
     return block;
@@ -85,6 +87,7 @@ void arena_reset(arena *a)
     }
     a->blocks = kept;
     a->used = 0;
+    a->lacks_memory = false;
 }
 
 void arena_clear(arena *a)

@@ -5,6 +5,7 @@
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct arena_block arena_block;
@@ -12,12 +13,16 @@ typedef struct arena_block arena_block;
 typedef struct arena {
     arena_block *blocks; /* newest first */
     size_t used;         /* bytes handed out since the last reset */
-    size_t limit;        /* most that may be handed out; 0: no limit */
+    size_t limit;        /* max that may be handed out; 0: no limit */
+    bool lacks_memory;   /* since the last reset, the allocator had none (which is not the limit) */
 } arena;
 
 void arena_init(arena *a, size_t limit);
 
-/* Aligned for any object. NULL if memory or the limit is exhausted. */
+/*
+ * Aligned for any object. NULL if memory or the limit is exhausted: `lacks_memory` says which. What does not fit into
+ * the limit is the fault of what comes from outside; want of memory is nobody's, and may be over at the next try.
+ */
 void *arena_alloc(arena *a, size_t size);
 
 /* A copy with a NUL byte behind. NULL as above. */

@@ -7,36 +7,58 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool is_tail(unsigned char byte)
+{
+    return (byte & 0xc0) == 0x80;
+}
+
+/* Of a character beyond ASCII: its length in bytes, or 0 if the bytes are not well-formed (Unicode, table 3-7). */
+static inline size_t utf8_length(const unsigned char *at, size_t left)
+{
+    if (at[0] < 0xe0)
+        return at[0] >= 0xc2 && left >= 2 && is_tail(at[1]) ? 2 : 0;
+    if (at[0] < 0xf0) {
+        unsigned char min = at[0] == 0xe0 ? 0xa0 : 0x80, max = at[0] == 0xed ? 0x9f : 0xbf;
+        return left >= 3 && at[1] >= min && at[1] <= max && is_tail(at[2]) ? 3 : 0;
+    }
+    unsigned char min = at[0] == 0xf0 ? 0x90 : 0x80, max = at[0] == 0xf4 ? 0x8f : 0xbf;
+    return at[0] <= 0xf4 && left >= 4 && at[1] >= min && at[1] <= max && is_tail(at[2]) && is_tail(at[3]) ? 4 : 0;
+}
+
 /* Decodes one character; its length in bytes, or 0 if the bytes are not well-formed. */
 static size_t utf8_decode(const unsigned char *at, size_t left, uint32_t *character)
 {
-    if (at[0] < 0x80) {
-        *character = at[0];
-        return 1;
-    }
-    size_t length = at[0] >= 0xf0 ? 4 : at[0] >= 0xe0 ? 3 : 2;
-    static const unsigned char first_mask[] = {0, 0, 0x1f, 0x0f, 0x07};
-    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    if (at[0] < 0xc2 || at[0] > 0xf4 || length > left)
-        return 0;
-    uint32_t value = at[0] & first_mask[length];
-    for (size_t i = 1; i < length; i++) {
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-        value = value << 6 | (at[i] & 0x3f);
-    }
-    if (value < smallest[length] || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff))
-        return 0;
-    *character = value;
+    static const unsigned char first_mask[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    size_t length = at[0] < 0x80 ? 1 : utf8_length(at, left);
+    *character = at[0] & first_mask[length];
+    for (size_t i = 1; i < length; i++)
+        *character = *character << 6 | (at[i] & 0x3f);
     return length;
+}
+
+/* How many bytes at the start are plain ASCII, in steps of a word: texts of megabytes come from Redis. */
+static size_t ascii_length(const unsigned char *at, size_t length)
+{
+    const uint64_t high_bits = UINT64_C(0x8080808080808080);
+    size_t i = 0;
+    for (uint64_t word; i + sizeof word <= length; i += sizeof word) {
+        memcpy(&word, at + i, sizeof word);
+        if (word & high_bits)
+            break;
+    }
+    return i;
 }
 
 bool text_is_utf8(const void *bytes, size_t length)
 {
     const unsigned char *at = bytes;
     for (size_t i = 0; i < length;) {
-        uint32_t character;
-        size_t step = utf8_decode(at + i, length - i, &character);
+        if (at[i] < 0x80) {
+            size_t run = ascii_length(at + i, length - i);
+            i += run ? run : 1;
+            continue;
+        }
+        size_t step = utf8_length(at + i, length - i);
         if (!step)
             return false;
         i += step;

@@ -140,18 +140,24 @@ static int merge_headers(task_message *message, const asynq_task_options *own, c
         headers[i] = (task_header){bytes_of(header->key), bytes_of(header->value ? header->value : "")};
     }
     message->headers = headers;
-    message->header_count = task_headers_normalize(headers, count);
-    return ASYNQ_OK;
+    message->header_count = count;
+    return task_headers_normalize(headers, &message->header_count, scratch, error);
 }
 
-/* When the task is to run; now if nothing says otherwise. */
-static int64_t process_at_ns(const asynq_task_options *options, int64_t now_ns)
+/* When the task is to run, if that is later than now; 0: at once. */
+static int64_t later_ms(const asynq_task_options *options, int64_t now_ns)
 {
-    if (or_zero(options->process_at_ms))
-        return options->process_at_ms < INT64_MIN / NS_PER_MS ? INT64_MIN : options->process_at_ms * NS_PER_MS;
     if (options->process_in_ms > 0)
-        return now_ns + options->process_in_ms * NS_PER_MS;
-    return now_ns;
+        return ceil_div(now_ns, NS_PER_MS) + options->process_in_ms;
+    return options->process_at_ms > floor_div(now_ns, NS_PER_MS) ? options->process_at_ms : 0;
+}
+
+/* The lock lives for `unique_ms` after the task can run. */
+static int64_t lock_life_s(int64_t unique_ms, int64_t at_ms, int64_t now_ns)
+{
+    int64_t ahead_ms = at_ms ? at_ms - ceil_div(now_ns, NS_PER_MS) : 0;
+    int64_t life_s = seconds_up_of_ms(saturating_add(unique_ms, ahead_ms));
+    return life_s < LONGEST_DURATION_S ? life_s : LONGEST_DURATION_S;
 }
 
 /* Spec 6.4, step 6: a future process time wins over a group. */

@@ -3,12 +3,18 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/saturate.h"
 
 enum { RECORD_COMMAND_WORDS = 6 };
 
 int64_t inspect_ms_of(record_time at)
 {
-    return at.seconds <= 0 ? 0 : at.seconds * MS_PER_SECOND + at.nanos / NS_PER_MS;
+    return at.seconds <= 0 ? 0 : saturating_add(ms_of_seconds(at.seconds), at.nanos / NS_PER_MS);
+}
+
+int inspect_left_out(int status, asynq_error *error)
+{
+    return status == ASYNQ_E_NO_MEMORY ? error_set_code(error, status) : ASYNQ_OK;
 }
 
 const char *inspect_copy(arena *into, bytes text, bool *failed)

@@ -13,6 +13,12 @@ ASYNQ_MUST_CHECK int inspect_each_record(asynq_inspector *inspector, global_key 
 /* Unix time in ms; 0: never. */
 int64_t inspect_ms_of(record_time at);
 
+/*
+ * What a reader of records returns for one that cannot be decoded: 0, as Go leaves it out, unless memory ran out.
+ * `error` may be NULL.
+ */
+int inspect_left_out(int status, asynq_error *error);
+
 /* A copy with a NUL behind; marks `failed` instead of returning NULL. */
 const char *inspect_copy(arena *into, bytes text, bool *failed);
 

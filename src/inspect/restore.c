@@ -1,23 +1,17 @@
 /* Writing a task as it was. */
 #include "inspect/inspect.h"
 
-#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/saturate.h"
 #include "base/text.h"
 #include "wire/task_message.h"
 
-/* Seconds that a time of a record stands for; what is below a second counts as one, so that it does not vanish. */
-static int64_t seconds_of(int64_t ms)
+static int encode_with_headers(const asynq_task_info *task, arena *scratch, buf *out, asynq_error *error)
 {
-    return ms > 0 && ms < MS_PER_SECOND ? 1 : ms / MS_PER_SECOND;
-}
-
-static int encode(const asynq_task_info *task, buf *out, asynq_error *error)
-{
-    task_header *headers = mem_calloc(task->header_count + 1, sizeof *headers);
+    task_header *headers = arena_alloc(scratch, (task->header_count + 1) * sizeof *headers);
     if (!headers)
-        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+        return record_failure(scratch, error);
     for (size_t i = 0; i < task->header_count; i++)
         headers[i] = (task_header){bytes_of(task->headers[i].key), bytes_of(task->headers[i].value)};
     task_message message = {
@@ -28,18 +22,26 @@ static int encode(const asynq_task_info *task, buf *out, asynq_error *error)
         .retry = task->max_retry,
         .retried = task->retried,
         .error_msg = bytes_of(task->last_error),
-        .timeout = seconds_of(task->timeout_ms),
-        .deadline = seconds_of(task->deadline_ms),
+        .timeout = seconds_up_of_ms(task->timeout_ms),
+        .deadline = seconds_up_of_ms(task->deadline_ms),
         .unique_key = bytes_of(task->unique_key),
-        .last_failed_at = seconds_of(task->last_failed_at_ms),
-        .retention = seconds_of(task->retention_ms),
-        .completed_at = seconds_of(task->completed_at_ms),
+        .last_failed_at = seconds_up_of_ms(task->last_failed_at_ms),
+        .retention = seconds_up_of_ms(task->retention_ms),
+        .completed_at = seconds_up_of_ms(task->completed_at_ms),
         .group_key = bytes_of(task->group),
         .headers = headers,
-        .header_count = task_headers_normalize(headers, task->header_count),
+        .header_count = task->header_count,
     };
-    int status = task_message_encode(&message, out, error);
-    mem_free(headers);
+    int status = task_headers_normalize(headers, &message.header_count, scratch, error);
+    return status ? status : task_message_encode(&message, out, error);
+}
+
+static int encode(const asynq_task_info *task, buf *out, asynq_error *error)
+{
+    arena scratch;
+    arena_init(&scratch, 0);
+    int status = encode_with_headers(task, &scratch, out, error);
+    arena_clear(&scratch);
     return status;
 }
 

@@ -28,9 +28,10 @@ static int take_entry(schedule_reader *reader, bytes encoded, asynq_error *error
     arena *into = &reader->memory->arena, scratch;
     scheduler_entry record;
     record_arena_init(&scratch, encoded.length);
-    if (scheduler_entry_decode(&record, encoded, &scratch, NULL)) {
+    int status = scheduler_entry_decode(&record, encoded, &scratch, NULL);
+    if (status) {
         arena_clear(&scratch);
-        return ASYNQ_OK; /* as Go: what cannot be read is left out */
+        return inspect_left_out(status, error);
     }
     bool failed = false;
     asynq_schedule_info info = {
@@ -112,7 +113,9 @@ static int read_events(asynq_inspector *inspector, bytes key, int64_t first, int
         arena scratch;
         scheduler_event record;
         record_arena_init(&scratch, encoded.length);
-        if (!scheduler_event_decode(&record, encoded, &scratch, NULL))
+        status = scheduler_event_decode(&record, encoded, &scratch, NULL);
+        failed = status == ASYNQ_E_NO_MEMORY;
+        if (!status)
             events[count++] = (asynq_schedule_event){inspect_copy(&memory->arena, record.task_id, &failed),
                                                      inspect_ms_of(record.enqueue_time)};
         arena_clear(&scratch);

@@ -45,9 +45,10 @@ static int take_server(void *arg, const redis_value *reply, asynq_error *error)
     if (reply->type != REDIS_STRING)
         return ASYNQ_OK; /* it has just gone */
     record_arena_init(&scratch, reply->text.length);
-    if (server_info_decode(&record, reply->text, &scratch, NULL)) {
+    int status = server_info_decode(&record, reply->text, &scratch, NULL);
+    if (status) {
         arena_clear(&scratch);
-        return ASYNQ_OK; /* as Go: what cannot be read is left out */
+        return inspect_left_out(status, error);
     }
     bool failed = false;
     asynq_server_info info = {
@@ -76,9 +77,10 @@ static int take_worker(server_reader *reader, bytes encoded, asynq_error *error)
     arena *into = &reader->memory->arena, scratch;
     worker_info record;
     record_arena_init(&scratch, encoded.length);
-    if (worker_info_decode(&record, encoded, &scratch, NULL)) {
+    int status = worker_info_decode(&record, encoded, &scratch, NULL);
+    if (status) {
         arena_clear(&scratch);
-        return ASYNQ_OK;
+        return inspect_left_out(status, error);
     }
     bool failed = false;
     worker_row row = {

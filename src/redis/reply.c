@@ -133,7 +133,10 @@ int redis_reader_next(redis_reader *reader, const redis_value **value, asynq_err
     if (reader->hiredis->ridx == -1)
         arena_reset(&reader->values);
     void *found = NULL;
-    if (redisReaderGetReply(reader->hiredis, &found) != REDIS_OK)
+    bool is_read = redisReaderGetReply(reader->hiredis, &found) == REDIS_OK;
+    if (!is_read && reader->values.lacks_memory)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    if (!is_read)
         return error_set(error, ASYNQ_E_MALFORMED, "Redis sent a reply that is too large or malformed (%s)",
                          reader->hiredis->errstr);
     if (found)

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/saturate.h"
 #include "base/text.h"
 #include "base/thread.h"
 
@@ -127,13 +128,13 @@ static int job_decode(asynq_job *job, bytes raw, asynq_error *error)
     char *payload = arena_dup(&job->memory, message->payload.data, message->payload.length);
     message->payload.data = payload; /* with a NUL byte behind */
     if (!job->id || !job->type || !job->queue_name || !payload)
-        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+        return record_failure(&job->memory, error);
     task_header *headers = (task_header *)(uintptr_t)message->headers;
     for (size_t i = 0; i < message->header_count; i++) {
         headers[i].key.data = arena_dup(&job->memory, headers[i].key.data, headers[i].key.length);
         headers[i].value.data = arena_dup(&job->memory, headers[i].value.data, headers[i].value.length);
         if (!headers[i].key.data || !headers[i].value.data)
-            return error_set_code(error, ASYNQ_E_NO_MEMORY);
+            return record_failure(&job->memory, error);
     }
     return ASYNQ_OK;
 }
@@ -212,28 +213,12 @@ void job_unref(asynq_job *job)
     mem_free(job);
 }
 
-/* Seconds from a message to ns, without overflow. */
-static int64_t seconds_to_ns(int64_t seconds)
-{
-    const int64_t most = INT64_MAX / NS_PER_SECOND;
-    return seconds > most ? INT64_MAX : seconds < -most ? -most * NS_PER_SECOND : seconds * NS_PER_SECOND;
-}
-
-static int64_t add_ns(int64_t a, int64_t b)
-{
-    return b > 0 && a > INT64_MAX - b ? INT64_MAX : a + b;
-}
-
 int64_t job_effective_deadline_ns(const task_message *message, int64_t now_ns)
 {
     if (!message->timeout && !message->deadline)
-        return add_ns(now_ns, JOB_DEFAULT_LIMIT_S * NS_PER_SECOND);
-    if (!message->deadline)
-        return add_ns(now_ns, seconds_to_ns(message->timeout));
-    int64_t deadline = seconds_to_ns(message->deadline);
-    if (!message->timeout)
-        return deadline;
-    int64_t end = add_ns(floor_div(now_ns, NS_PER_SECOND) * NS_PER_SECOND, seconds_to_ns(message->timeout));
+        return saturating_add(now_ns, JOB_DEFAULT_LIMIT_S * NS_PER_SECOND);
+    int64_t deadline = message->deadline ? ns_of_seconds(message->deadline) : INT64_MAX;
+    int64_t end = message->timeout ? saturating_add(now_ns, ns_of_seconds(message->timeout)) : INT64_MAX;
     return end < deadline ? end : deadline;
 }
 

@@ -1,8 +1,9 @@
 /*
  * What the record modules of this folder share: the protobuf-c library behind one decode and one encode call.
  *
- * Decoded records live in an arena whose limit grows with the input, so hostile bytes give an error and never a large
- * allocation. Unknown fields of a decoded record are kept and written again.
+ * Decoded records live in an arena whose limit grows with the input, and a record has at most RECORD_FIELDS_MAX fields:
+ * hostile bytes give an error and never a large allocation, nor more work than reading them once. Unknown fields of a
+ * decoded record are kept and written again.
  */
 #ifndef WIRE_RECORD_H
 #define WIRE_RECORD_H
@@ -23,8 +24,17 @@ typedef struct record_unknown {
 /* Sets the limit that suits a record of `length` bytes. The arena must be empty. */
 void record_arena_init(arena *a, size_t length);
 
-/* NULL, with a text in `error`, if the bytes are not such a record or memory ran out. */
+/* With those of nested records. Those of Asynq have tens of them; each header is three. */
+enum { RECORD_FIELDS_MAX = 100 * 1000 };
+
+/*
+ * NULL, with a text in `error`, if the bytes are not such a record or memory ran out: record_failure() says which. The
+ * two are never taken for each other, because what is malformed is archived for good.
+ */
 void *record_decode(const ProtobufCMessageDescriptor *type, bytes from, arena *into, asynq_error *error);
+
+/* Why an allocation for a record failed: ASYNQ_E_NO_MEMORY, or ASYNQ_E_MALFORMED if the limit of `into` is reached. */
+int record_failure(const arena *into, asynq_error *error);
 
 /* Appends the canonical bytes. A failed allocation shows in the buffer. */
 void record_encode(const ProtobufCMessage *record, buf *out);

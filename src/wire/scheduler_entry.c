@@ -53,10 +53,10 @@ int scheduler_entry_decode(scheduler_entry *entry, bytes from, arena *into, asyn
 {
     Wire__SchedulerEntryRecord *record = record_decode(&wire__scheduler_entry_record__descriptor, from, into, error);
     if (!record)
-        return ASYNQ_E_MALFORMED;
+        return record_failure(into, NULL);
     bytes *options = arena_alloc(into, (record->n_enqueue_options + 1) * sizeof *options);
     if (!options)
-        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+        return record_failure(into, error);
     for (size_t i = 0; i < record->n_enqueue_options; i++)
         options[i] = record_bytes(record->enqueue_options[i]);
     *entry = (scheduler_entry){
@@ -92,7 +92,7 @@ int scheduler_event_decode(scheduler_event *event, bytes from, arena *into, asyn
 {
     Wire__SchedulerEventRecord *record = record_decode(&wire__scheduler_event_record__descriptor, from, into, error);
     if (!record)
-        return ASYNQ_E_MALFORMED;
+        return record_failure(into, NULL);
     *event = (scheduler_event){
         .task_id = record_bytes(record->task_id),
         .enqueue_time = record_time_unpack(record->enqueue_time),

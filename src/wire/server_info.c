@@ -68,10 +68,10 @@ int server_info_decode(server_info *info, bytes from, arena *into, asynq_error *
 {
     Wire__ServerRecord *record = record_decode(&wire__server_record__descriptor, from, into, error);
     if (!record)
-        return ASYNQ_E_MALFORMED;
+        return record_failure(into, NULL);
     server_queue *queues = arena_alloc(into, (record->n_queues + 1) * sizeof *queues);
     if (!queues)
-        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+        return record_failure(into, error);
     for (size_t i = 0; i < record->n_queues; i++)
         queues[i] = (server_queue){record_bytes(record->queues[i]->key), record->queues[i]->value};
     *info = (server_info){
@@ -132,7 +132,7 @@ int worker_info_decode(worker_info *info, bytes from, arena *into, asynq_error *
 {
     Wire__WorkerRecord *record = record_decode(&wire__worker_record__descriptor, from, into, error);
     if (!record)
-        return ASYNQ_E_MALFORMED;
+        return record_failure(into, NULL);
     *info = (worker_info){
         .host = record_bytes(record->host),
         .pid = record->pid,

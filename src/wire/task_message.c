@@ -4,7 +4,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 
-#include <stdlib.h>
+#include <string.h>
 
 static int check_texts(const task_message *message, asynq_error *error)
 {
@@ -96,46 +96,79 @@ static int header_compare(const void *a, const void *b)
     return 0;
 }
 
-size_t task_headers_normalize(task_header *headers, size_t count)
+/* Merges two runs that are sorted, [from, middle) and [middle, end); of equal keys those of the first stay first. */
+static void headers_merge(const task_header *headers, size_t from, size_t middle, size_t end, task_header *to)
 {
-    /* An insertion sort: it is stable, which qsort is not, and there are few headers. */
-    for (size_t i = 1; i < count; i++) {
-        task_header moved = headers[i];
-        size_t at = i;
-        while (at && header_compare(&headers[at - 1], &moved) > 0) {
-            headers[at] = headers[at - 1];
-            at--;
-        }
-        headers[at] = moved;
+    size_t left = from, right = middle;
+    for (size_t at = from; at < end; at++) {
+        bool is_left = left < middle && (right == end || header_compare(&headers[left], &headers[right]) <= 0);
+        to[at] = headers[is_left ? left++ : right++];
     }
+}
+
+static bool headers_are_sorted(const task_header *headers, size_t count)
+{
+    for (size_t i = 1; i < count; i++)
+        if (header_compare(&headers[i - 1], &headers[i]) > 0)
+            return false;
+    return true;
+}
+
+/* A merge sort: it is stable, which qsort is not, and nobody can choose headers that make it slow. */
+static int headers_sort(task_header *headers, size_t count, arena *scratch, asynq_error *error)
+{
+    if (headers_are_sorted(headers, count))
+        return ASYNQ_OK;
+    task_header *other = arena_alloc(scratch, count * sizeof *other);
+    if (!other)
+        return record_failure(scratch, error);
+    task_header *from = headers, *to = other;
+    for (size_t run = 1; run < count; run *= 2) {
+        for (size_t at = 0; at < count; at += 2 * run) {
+            size_t middle = at + run < count ? at + run : count;
+            headers_merge(from, at, middle, middle + run < count ? middle + run : count, to);
+        }
+        task_header *merged = to;
+        to = from;
+        from = merged;
+    }
+    if (from != headers)
+        memcpy(headers, from, count * sizeof *headers);
+    return ASYNQ_OK;
+}
+
+int task_headers_normalize(task_header *headers, size_t *count, arena *scratch, asynq_error *error)
+{
+    int status = headers_sort(headers, *count, scratch, error);
     size_t kept = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (i + 1 < count && bytes_equal(headers[i].key, headers[i + 1].key))
+    for (size_t i = 0; i < *count && !status; i++) {
+        if (i + 1 < *count && bytes_equal(headers[i].key, headers[i + 1].key))
             continue;
         headers[kept++] = headers[i];
     }
-    return kept;
+    *count = kept;
+    return status;
 }
 
-static int headers_unpack(task_message *message, const Wire__TaskRecord *record, arena *into)
+static int headers_unpack(task_message *message, const Wire__TaskRecord *record, arena *into, asynq_error *error)
 {
     if (!record->n_headers)
         return ASYNQ_OK;
     task_header *headers = arena_alloc(into, record->n_headers * sizeof *headers);
     if (!headers)
-        return ASYNQ_E_NO_MEMORY;
+        return record_failure(into, error);
     for (size_t i = 0; i < record->n_headers; i++)
         headers[i] = (task_header){record_bytes(record->headers[i]->key), record_bytes(record->headers[i]->value)};
     message->headers = headers;
-    message->header_count = task_headers_normalize(headers, record->n_headers);
-    return ASYNQ_OK;
+    message->header_count = record->n_headers;
+    return task_headers_normalize(headers, &message->header_count, into, error);
 }
 
 int task_message_decode(task_message *message, bytes from, arena *into, asynq_error *error)
 {
     Wire__TaskRecord *record = record_decode(&wire__task_record__descriptor, from, into, error);
     if (!record)
-        return ASYNQ_E_MALFORMED;
+        return record_failure(into, NULL);
     *message = (task_message){
         .type = record_bytes(record->type),
         .payload = record_bytes(record->payload),
@@ -153,7 +186,6 @@ int task_message_decode(task_message *message, bytes from, arena *into, asynq_er
         .group_key = record_bytes(record->group_key),
         .unknown = {record->base.unknown_fields, record->base.n_unknown_fields},
     };
-    if (headers_unpack(message, record, into))
-        return error_set_code(error, ASYNQ_E_NO_MEMORY);
-    return check_texts(message, error);
+    int status = headers_unpack(message, record, into, error);
+    return status ? status : check_texts(message, error);
 }

@@ -42,7 +42,10 @@ ASYNQ_MUST_CHECK int task_message_encode(const task_message *message, buf *out, 
 /* Reads a message. `into` must have been set up by record_arena_init() and owns everything in the result. */
 ASYNQ_MUST_CHECK int task_message_decode(task_message *message, bytes from, arena *into, asynq_error *error);
 
-/* Sorts headers by key and drops all but the last of equal keys. Returns how many are left. */
-size_t task_headers_normalize(task_header *headers, size_t count);
+/*
+ * Sorts headers by key and drops all but the last of equal keys; `count` becomes how many are left. `scratch` lends the
+ * memory. Returns 0, or a status as record_failure().
+ */
+ASYNQ_MUST_CHECK int task_headers_normalize(task_header *headers, size_t *count, arena *scratch, asynq_error *error);
 
 #endif

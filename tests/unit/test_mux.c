@@ -148,9 +148,9 @@ START_TEST(deadlines)
     const struct {
         int64_t timeout, deadline, expected;
     } rows[] = {
-        {0, 0, now + 1800 * s}, {60, 0, now + 60 * s}, {0, 1500, 1500 * s},       {60, 1500, 1060 * s},
-        {600, 1500, 1500 * s},  {-1, 0, now - s},      {INT64_MAX, 0, INT64_MAX}, {1, INT64_MIN, -(INT64_MAX / s) * s},
-        {0, -5, -5 * s},
+        {0, 0, now + 1800 * s},    {60, 0, now + 60 * s},     {0, 1500, 1500 * s},
+        {60, 1500, now + 60 * s},  {600, 1500, 1500 * s},     {-1, 0, now - s},
+        {INT64_MAX, 0, INT64_MAX}, {1, INT64_MIN, INT64_MIN}, {0, -5, -5 * s},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         task_message message = {.timeout = rows[i].timeout, .deadline = rows[i].deadline};
