@@ -2,7 +2,7 @@
 --
 -- KEYS: the task, container, groups
 -- ARGV: id, type of the container ("list" or "zset"), its score there, state, msg, result ("": none),
---       now (ns), group ("": none)
+--       pending since (ns), group ("": none)
 -- Result: 1 (done), 0 (the id exists)
 local id, state, group = ARGV[1], ARGV[4], ARGV[8]
 if redis.call('EXISTS', KEYS[1]) == 1 then

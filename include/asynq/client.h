@@ -11,7 +11,9 @@
  * may stay 0 (the struct as of version 1) or be set by the INIT macro, which a program needs only to use members that
  * later versions add at the end.
  *
- * Times are milliseconds; Asynq stores whole seconds and cuts the rest off.
+ * Times are milliseconds. What Asynq stores in whole seconds (timeout, deadline, retention, unique) is rounded up: no
+ * duration becomes shorter than it was given, and what asynq_enqueued tells is what is stored. Times of running are
+ * stored to the millisecond. A negative duration or deadline is refused; a process time that has passed means now.
  */
 #ifndef ASYNQ_CLIENT_H
 #define ASYNQ_CLIENT_H
@@ -92,7 +94,7 @@ typedef struct asynq_task_options {
     int64_t timeout_ms;    /* of one attempt; default 30 min if there is no deadline; ASYNQ_NONE: practically none */
     int64_t deadline_ms;   /* Unix time in ms after which no attempt runs; default none */
     int64_t unique_ms;     /* no second task of equal type, payload and queue for so long; at least 1 s; default off */
-    int64_t process_at_ms; /* Unix time in ms; default now */
+    int64_t process_at_ms; /* Unix time in ms, until the year 9999; never begins earlier; default now */
     int64_t process_in_ms; /* from now; give this or process_at_ms */
     int64_t retention_ms;  /* how long a completed task is kept; default: not at all */
     const char *group;     /* collect the task in a group instead of running it; default none */

@@ -93,15 +93,15 @@ ASYNQ_API int asynq_revoke(asynq_job *job, const char *format, ...) ASYNQ_PRINTF
 
 /*
  * The same as asynq_fail(), and the next attempt, if there is one, comes after this pause instead of that of the route
- * or the server; for instance after the "Retry-After" of an HTTP answer. Redis has whole seconds: fractions are cut
- * off.
+ * or the server; for instance after the "Retry-After" of an HTTP answer. A pause of any kind lasts at least 100 ms, so
+ * that one short outage does not use up all retries.
  */
 ASYNQ_API int asynq_retry_in(asynq_job *job, int64_t pause_ms, const char *format, ...) ASYNQ_PRINTF(3, 4);
 
 /*
  * Puts the task off: it is tried again after the pause, as often as need be. It has not failed: neither retries nor
  * statistics are counted, on_error and is_failure are not called, and it is never archived for it. It stands among the
- * retries, with the text. Returns ASYNQ_SNOOZED.
+ * retries, with the text. The pause lasts at least 100 ms. Returns ASYNQ_SNOOZED.
  */
 ASYNQ_API int asynq_snooze(asynq_job *job, int64_t pause_ms, const char *format, ...) ASYNQ_PRINTF(3, 4);
 
@@ -287,8 +287,8 @@ typedef struct asynq_server_options {
     const asynq_route *routes; /* more can be added with asynq_server_handle() */
     asynq_mux *mux;            /* used instead of `routes`; borrowed: must outlive the server and its handlers */
 
-    /* Pause before the next attempt in ms, where the route has no policy. Default: Asynq's n^4 + 15 + random(0..29) *
-     * (n + 1) seconds. */
+    /* Pause before the next attempt in ms, at least 100, where the route has no policy. Default: Asynq's n^4 + 15 +
+     * random(0..29) * (n + 1) seconds. */
     int64_t (*retry_delay_ms)(const asynq_job *job, int retry_count, const char *error, void *arg);
     /* False: the failure is not counted, neither for the task's retries nor in statistics. Default: always true. */
     bool (*is_failure)(const asynq_job *job, const char *error, void *arg);

@@ -76,8 +76,8 @@ typedef struct enqueue_item {
     enqueue_kind kind;
     bytes id;
     bytes message;
-    int64_t process_at; /* Unix seconds, for ENQUEUE_SCHEDULED */
-    bytes lock;         /* full key name, or empty */
+    int64_t process_at_ms; /* Unix ms, for ENQUEUE_SCHEDULED */
+    bytes lock;            /* full key name, or empty */
     int64_t lock_life_s;
     bytes group; /* for ENQUEUE_GROUPED */
 } enqueue_item;
@@ -151,8 +151,7 @@ typedef struct settle_item {
     bytes lock;        /* released by SETTLE_DONE and SETTLE_COMPLETE; empty: none */
     bytes message;     /* the rewritten message; not for SETTLE_DONE and SETTLE_REQUEUE */
     bytes result;      /* written if not empty; not for SETTLE_DONE */
-    int64_t at;        /* Unix seconds: end of retention, or time of the retry */
-    int at_ms;         /* beyond that second; Asynq itself writes whole seconds */
+    int64_t at_ms;     /* Unix ms: end of retention, or time of the retry */
 } settle_item;
 
 typedef enum settle_result { SETTLE_OK = 1, SETTLE_NOT_FOUND = 0, SETTLE_FENCED = -1 } settle_result;

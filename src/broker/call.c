@@ -2,7 +2,12 @@
 #include "broker/call.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/error.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 typedef struct broker_pending {
     broker_cb cb;
@@ -80,6 +85,17 @@ int broker_check_results(const redis_value *reply, size_t count, asynq_error *er
     return is_whole ? ASYNQ_OK
                     : error_set(error, ASYNQ_E_REDIS, "the reply does not have the %zu results that our script gives",
                                 count);
+}
+
+void broker_add_due(redis_args *args, int64_t at_ms)
+{
+    char text[32];
+    if (at_ms % MS_PER_SECOND == 0)
+        snprintf(text, sizeof text, "%" PRId64, at_ms / MS_PER_SECOND);
+    else
+        snprintf(text, sizeof text, "%s%" PRId64 ".%03" PRId64, at_ms < 0 ? "-" : "", llabs(at_ms / MS_PER_SECOND),
+                 llabs(at_ms % MS_PER_SECOND));
+    redis_args_add_copy(args, bytes_of(text));
 }
 
 int broker_result_at(const redis_value *reply, size_t index)

@@ -10,6 +10,12 @@ void broker_add_key(redis_args *args, bytes prefix, bytes rest);
 /* The name of a daily counter (QUEUE_KEY_PROCESSED or _FAILED of a queue) for the day of a moment. */
 void broker_add_daily_key(redis_args *args, bytes counter, int64_t at_ns);
 
+/*
+ * A due time as a score: seconds, and their fraction if there is one. Go reads whole seconds, compares the score with
+ * them, and so is never early.
+ */
+void broker_add_due(redis_args *args, int64_t at_ms);
+
 /* Of a task to be created: id, message, kind, score, lock, life of the lock, group. */
 void broker_add_new_task(redis_args *args, const enqueue_item *item);
 

@@ -40,7 +40,7 @@ static void add_rest(redis_args *args, const enqueue_item *item)
 {
     char kind = (char)item->kind;
     redis_args_add_copy(args, (bytes){&kind, 1});
-    redis_args_add_integer(args, item->process_at);
+    broker_add_due(args, item->process_at_ms);
     redis_args_add(args, item->lock);
     redis_args_add_integer(args, item->lock_life_s);
     redis_args_add(args, item->group);

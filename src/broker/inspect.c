@@ -217,11 +217,11 @@ int broker_restore(redis_conn *conn, const queue_keys *keys, const restored_task
     redis_args_add(args, keys->key[QUEUE_KEY_GROUPS]);
     redis_args_add(args, task->id);
     redis_args_add_text(args, task->place.is_list ? "list" : "zset");
-    redis_args_add_integer(args, task->score);
+    broker_add_due(args, task->at_ms);
     redis_args_add(args, task->state);
     redis_args_add(args, task->message);
     redis_args_add(args, task->result);
-    redis_args_add_integer(args, task->now_ns);
+    redis_args_add_integer(args, task->pending_since_ns);
     redis_args_add(args, task->group);
     return broker_call(conn, args, cb, arg);
 }

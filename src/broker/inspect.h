@@ -124,12 +124,12 @@ ASYNQ_MUST_CHECK int broker_update_message(redis_conn *conn, const queue_keys *k
 typedef struct restored_task {
     bytes id;
     task_place place;
-    int64_t score; /* Unix seconds, for places that are sets */
+    int64_t at_ms; /* Unix ms, for places that are sets */
     bytes state;
     bytes message;
     bytes result; /* empty: none */
     bytes group;
-    int64_t now_ns;
+    int64_t pending_since_ns; /* for pending tasks */
 } restored_task;
 
 /* Writes a task as it was. reply: 1, or 0 if the id exists. */

@@ -2,9 +2,6 @@
 #include "base/clock.h"
 #include "broker/call.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 /* What each way is called in the script, and which fields of an item it takes after the id. */
 typedef struct settle_form {
     const char *name;
@@ -44,17 +41,6 @@ static void add_fence(redis_args *args, const settle_item *item)
     redis_args_add_copy(args, bytes_of(text));
 }
 
-static void add_time(redis_args *args, const settle_item *item)
-{
-    char text[32];
-    if (!item->at_ms) {
-        redis_args_add_integer(args, item->at);
-        return;
-    }
-    snprintf(text, sizeof text, "%" PRId64 ".%03d", item->at, item->at_ms);
-    redis_args_add_copy(args, bytes_of(text));
-}
-
 static void add_item(redis_args *args, const settle_item *item)
 {
     const settle_form *form = form_of(item);
@@ -66,7 +52,7 @@ static void add_item(redis_args *args, const settle_item *item)
     if (form->result)
         redis_args_add(args, item->result);
     if (form->at)
-        add_time(args, item);
+        broker_add_due(args, item->at_ms);
 }
 
 static void add_keys(redis_args *args, const queue_keys *keys, int64_t now_ns)

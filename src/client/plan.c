@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/saturate.h"
 #include "base/text.h"
 #include "wire/task_id.h"
 #include "wire/task_message.h"
@@ -17,6 +18,9 @@ enum { DEFAULT_MAX_RETRY = 25, DEFAULT_TIMEOUT_S = 1800 };
 
 /* Go saturates durations at this many seconds. */
 #define LONGEST_DURATION_S INT64_C(9223372036)
+
+/* The last millisecond of the year 9999, the last that RFC 3339 can write. */
+#define LAST_PROCESS_AT_MS INT64_C(253402300799999)
 
 static const char default_queue[] = "default";
 
@@ -71,6 +75,40 @@ static int check_names(const char *type, const asynq_task_options *options, asyn
     return status;
 }
 
+static int64_t or_zero(int64_t value)
+{
+    return value == ASYNQ_NONE ? 0 : value;
+}
+
+/* What is stored in whole seconds would mean something else below zero: a task that is over before it begins. */
+static int check_not_negative(const asynq_task_options *options, asynq_error *error)
+{
+    const struct {
+        const char *name;
+        int64_t ms;
+    } numbers[] = {
+        {"timeout_ms", options->timeout_ms},
+        {"deadline_ms", options->deadline_ms},
+        {"retention_ms", options->retention_ms},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (or_zero(numbers[i].ms) < 0)
+            return error_set(error, ASYNQ_E_INVALID, "%s is %" PRId64 "; it cannot be negative (ASYNQ_NONE is none)",
+                             numbers[i].name, numbers[i].ms);
+    return ASYNQ_OK;
+}
+
+static int check_process_time(const asynq_task_options *options, int64_t now_ns, asynq_error *error)
+{
+    if (options->process_at_ms && options->process_in_ms)
+        return error_set(error, ASYNQ_E_INVALID, "process_at_ms and process_in_ms are both set; give one of them");
+    if (options->process_at_ms > LAST_PROCESS_AT_MS)
+        return error_set(error, ASYNQ_E_INVALID, "process_at_ms lies beyond the year 9999");
+    if (options->process_in_ms > LAST_PROCESS_AT_MS - ceil_div(now_ns, NS_PER_MS))
+        return error_set(error, ASYNQ_E_INVALID, "process_in_ms leads beyond the year 9999");
+    return ASYNQ_OK;
+}
+
 static int check_numbers(const asynq_task_options *options, int64_t now_ns, asynq_error *error)
 {
     const struct {
@@ -82,43 +120,31 @@ static int check_numbers(const asynq_task_options *options, int64_t now_ns, asyn
         {"unique_ms", options->unique_ms},
         {"process_in_ms", options->process_in_ms},
     };
-    for (size_t i = 0; i < sizeof durations / sizeof *durations; i++) {
-        int64_t ms = durations[i].ms;
-        if (ms != ASYNQ_NONE && (ms / MS_PER_SECOND > LONGEST_DURATION_S || ms / MS_PER_SECOND < -LONGEST_DURATION_S))
+    for (size_t i = 0; i < sizeof durations / sizeof *durations; i++)
+        if (or_zero(durations[i].ms) / MS_PER_SECOND > LONGEST_DURATION_S)
             return error_set(error, ASYNQ_E_INVALID,
                              "%s is %" PRId64 "; Asynq can hold durations of at most %" PRId64 " s (292 years)",
-                             durations[i].name, ms, LONGEST_DURATION_S);
-    }
+                             durations[i].name, durations[i].ms, LONGEST_DURATION_S);
     if (options->unique_ms && options->unique_ms != ASYNQ_NONE && options->unique_ms < MS_PER_SECOND)
         return error_set(error, ASYNQ_E_INVALID, "Unique TTL cannot be less than 1s");
     if (options->max_retry > INT32_MAX)
         return error_set(error, ASYNQ_E_INVALID, "max_retry is %" PRId64 "; at most %" PRId32 " can be stored",
                          options->max_retry, INT32_MAX);
-    if (options->process_at_ms && options->process_in_ms)
-        return error_set(error, ASYNQ_E_INVALID, "process_at_ms and process_in_ms are both set; give one of them");
-    if (options->process_at_ms != ASYNQ_NONE && options->process_at_ms > INT64_MAX / NS_PER_MS)
-        return error_set(error, ASYNQ_E_INVALID, "process_at_ms lies beyond the year 2262");
-    if (options->process_in_ms > (INT64_MAX - now_ns) / NS_PER_MS)
-        return error_set(error, ASYNQ_E_INVALID, "process_in_ms leads beyond the year 2262");
-    return ASYNQ_OK;
+    int status = check_not_negative(options, error);
+    return status ? status : check_process_time(options, now_ns, error);
 }
 
-static int64_t or_zero(int64_t value)
-{
-    return value == ASYNQ_NONE ? 0 : value;
-}
-
-/* Spec 6.4, step 3. A timeout below a second is not "none" here, yet is cut to 0. */
+/* Spec 6.4, step 3; but Go cuts seconds off, so that its timeout below a second is none. */
 static void set_limits(task_message *message, const asynq_task_options *options)
 {
     int64_t deadline_ms = or_zero(options->deadline_ms);
-    message->deadline = floor_div(deadline_ms, MS_PER_SECOND);
+    message->deadline = seconds_up_of_ms(deadline_ms);
     if (options->timeout_ms == ASYNQ_NONE)
         message->timeout = deadline_ms ? 0 : NO_TIMEOUT_S;
     else if (options->timeout_ms == 0)
         message->timeout = deadline_ms ? 0 : DEFAULT_TIMEOUT_S;
     else
-        message->timeout = options->timeout_ms / MS_PER_SECOND;
+        message->timeout = seconds_up_of_ms(options->timeout_ms);
 }
 
 static int32_t stored_max_retry(int64_t wish)
@@ -163,13 +189,12 @@ static int64_t lock_life_s(int64_t unique_ms, int64_t at_ms, int64_t now_ns)
 /* Spec 6.4, step 6: a future process time wins over a group. */
 static void choose_destination(task_plan *plan, const asynq_task_options *options, int64_t now_ns)
 {
-    int64_t at_ns = process_at_ns(options, now_ns);
+    int64_t at_ms = later_ms(options, now_ns);
     enqueue_item *item = &plan->item;
-    if (at_ns > now_ns) {
+    if (at_ms) {
         item->kind = ENQUEUE_SCHEDULED;
-        item->process_at = floor_div(at_ns, NS_PER_SECOND);
+        item->process_at_ms = plan->enqueued.next_process_at_ms = at_ms;
         plan->enqueued.state = ASYNQ_STATE_SCHEDULED;
-        plan->enqueued.next_process_at_ms = floor_div(at_ns, NS_PER_MS);
     } else if (options->group) {
         item->kind = ENQUEUE_GROUPED;
         plan->enqueued.state = ASYNQ_STATE_AGGREGATING;
@@ -178,14 +203,8 @@ static void choose_destination(task_plan *plan, const asynq_task_options *option
         plan->enqueued.state = ASYNQ_STATE_PENDING;
         plan->enqueued.next_process_at_ms = floor_div(now_ns, NS_PER_MS);
     }
-    if (or_zero(options->unique_ms)) {
-        int64_t life_ns = options->unique_ms * NS_PER_MS; /* cannot overflow: at most 292 years */
-        int64_t ahead_ns = at_ns > now_ns ? at_ns - now_ns : 0;
-        int64_t life_s = life_ns / NS_PER_SECOND;
-        if (ahead_ns)
-            life_s = ahead_ns > INT64_MAX - life_ns ? LONGEST_DURATION_S : (ahead_ns + life_ns) / NS_PER_SECOND;
-        item->lock_life_s = life_s;
-    }
+    if (or_zero(options->unique_ms))
+        item->lock_life_s = lock_life_s(options->unique_ms, at_ms, now_ns);
 }
 
 static void report_stored(asynq_enqueued *enqueued, const task_message *message)
@@ -193,9 +212,9 @@ static void report_stored(asynq_enqueued *enqueued, const task_message *message)
     memcpy(enqueued->id, message->id.data, message->id.length);
     enqueued->id[message->id.length] = '\0';
     enqueued->max_retry = message->retry;
-    enqueued->timeout_ms = message->timeout * MS_PER_SECOND;
-    enqueued->deadline_ms = message->deadline * MS_PER_SECOND;
-    enqueued->retention_ms = message->retention * MS_PER_SECOND;
+    enqueued->timeout_ms = ms_of_seconds(message->timeout);
+    enqueued->deadline_ms = ms_of_seconds(message->deadline);
+    enqueued->retention_ms = ms_of_seconds(message->retention);
 }
 
 /* All bytes of the plan stand one behind the other in its storage: message, queue, group, lock. */
@@ -260,7 +279,7 @@ int task_plan_make(task_plan *plan, const asynq_task *task, const asynq_task_opt
         .id = bytes_of(options.id),
         .queue = bytes_of(options.queue),
         .retry = stored_max_retry(options.max_retry),
-        .retention = or_zero(options.retention_ms) / MS_PER_SECOND,
+        .retention = seconds_up_of_ms(or_zero(options.retention_ms)),
         .group_key = bytes_of(options.group),
     };
     set_limits(&message, &options);

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/saturate.h"
 #include "daemon/meters.h"
 #include "handler/handler.h"
 #include "pg/jobs.h"
@@ -45,6 +46,13 @@ static asynq_log_level level_of(asynq_attempt_end end)
     }
 }
 
+/* Clocks are set, and those of two machines differ: a negative time would only be read as nonsense. */
+static int64_t ms_between(int64_t from_ms, int64_t to_ms)
+{
+    int64_t ms = saturating_sub(to_ms, from_ms);
+    return ms > 0 ? ms : 0;
+}
+
 static void log_attempt(logger *log, const asynq_attempt *attempt, attempt_note *note)
 {
     const asynq_job *job = attempt->job;
@@ -57,9 +65,9 @@ static void log_attempt(logger *log, const asynq_attempt *attempt, attempt_note 
         {.name = "type", .text = asynq_job_type(job)},
         {.name = "attempt", .number = asynq_job_retry_count(job) + 1},
         {.name = "max_retry", .number = asynq_job_max_retry(job)},
-        {.name = "duration_ms", .number = attempt->ended_at_ms - attempt->started_at_ms},
-        {.name = "wait_ms", .number = attempt->started_at_ms - attempt->pending_since_ms},
-        {.name = "next_in_ms", .number = attempt->next_at_ms - attempt->ended_at_ms},
+        {.name = "duration_ms", .number = ms_between(attempt->started_at_ms, attempt->ended_at_ms)},
+        {.name = "wait_ms", .number = ms_between(attempt->pending_since_ms, attempt->started_at_ms)},
+        {.name = "next_in_ms", .number = ms_between(attempt->ended_at_ms, attempt->next_at_ms)},
         {.name = "error_class", .text = class_of(attempt, note)},
         {.name = "http_status", .number = note ? note->http_status : 0},
         {.name = "result", .text = note && note->is_cut ? "cut" : ""},
@@ -137,7 +145,7 @@ static void count_attempt(const attempts *own, const asynq_attempt *attempt, att
                                               asynq_attempt_end_name(attempt->end)};
     metrics_add(own->meters, METER_ATTEMPTS, labels, 1);
     metrics_observe(own->meters, METER_RUN, labels,
-                    (double)(attempt->ended_at_ms - attempt->started_at_ms) / MS_PER_SECOND);
+                    (double)ms_between(attempt->started_at_ms, attempt->ended_at_ms) / MS_PER_SECOND);
     if (attempt->pending_since_ms && attempt->started_at_ms >= attempt->pending_since_ms)
         metrics_observe(own->meters, METER_WAIT, labels,
                         (double)(attempt->started_at_ms - attempt->pending_since_ms) / MS_PER_SECOND);

@@ -68,7 +68,7 @@ static int write_task(asynq_inspector *inspector, const queue_keys *keys, const 
                       asynq_error *error)
 {
     buf group_key;
-    restored_task restored = {.now_ns = clock_now_ns(), .id = bytes_of(task->id), .message = message};
+    restored_task restored = {.id = bytes_of(task->id), .message = message};
     asynq_state state = task->state == ASYNQ_STATE_ACTIVE ? ASYNQ_STATE_PENDING : task->state;
     int status =
         inspect_place(keys, &(asynq_task_set){task->queue, state, task->group}, &group_key, &restored.place, error);
@@ -76,7 +76,9 @@ static int write_task(asynq_inspector *inspector, const queue_keys *keys, const 
         status = publish(inspector, keys, error);
     if (!status) {
         bool is_due = state == ASYNQ_STATE_SCHEDULED || state == ASYNQ_STATE_RETRY;
-        restored.score = floor_div(is_due ? task->next_process_at_ms : task->since_ms, MS_PER_SECOND);
+        bool is_known = task->state == ASYNQ_STATE_PENDING && task->since_ms > 0;
+        restored.at_ms = is_due ? task->next_process_at_ms : task->since_ms;
+        restored.pending_since_ns = is_known ? ns_of_ms(task->since_ms) : clock_now_ns();
         restored.state = bytes_of(asynq_state_name(state));
         restored.result = (bytes){task->result, task->result_length};
         restored.group = bytes_of(task->group);

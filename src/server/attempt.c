@@ -3,10 +3,14 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/saturate.h"
 
 #include <utlist.h>
 
-enum { LATE_REQUEUE_MS = 10000 }; /* to give a task back whose lease was answered late */
+enum {
+    LATE_REQUEUE_MS = 10000, /* to give a task back whose lease was answered late */
+    PUT_BACK_PAUSE_MS = 1000 /* for a task that there was no memory to run */
+};
 
 bool held_lease_has_ended(const held_lease *lease)
 {
@@ -49,7 +53,7 @@ void attempt_tell_end(asynq_job *job, asynq_attempt_end end, const char *error, 
                                                 .error = error,
                                                 .pending_since_ms = job->pending_since_ns / NS_PER_MS,
                                                 .started_at_ms = job->started_at_ns / NS_PER_MS,
-                                                .ended_at_ms = clock_now_ns() / NS_PER_MS,
+                                                .ended_at_ms = ceil_div(clock_now_ns(), NS_PER_MS),
                                                 .next_at_ms = next_at_ms},
                                server->options.arg);
 }
@@ -182,6 +186,26 @@ static bool attempt_supersede(asynq_job *known)
     return true;
 }
 
+/*
+ * There is no memory to run it: it goes back as it came, among the retries for a moment, and nothing is counted. If its
+ * lease ran out instead, whoever recovers it would count a failure, and archive a task that may not fail.
+ */
+static void attempt_put_back(served_queue *queue, leased_task task, const held_lease *lease)
+{
+    asynq_server *server = queue->server;
+    int64_t now_ns = loop_now_ns(server->loop);
+    const settle_item item = {
+        .way = SETTLE_AGAIN,
+        .id = task.id,
+        .tag = lease->score.tag,
+        .message = task.message,
+        .at_ms = floor_div(now_ns, NS_PER_MS) + PUT_BACK_PAUSE_MS,
+    };
+    int status = broker_settle(server->work, &queue->keys, &item, 1, now_ns, NULL, NULL);
+    log_error(&server->log, "queue \"%s\": task %.*s cannot be run now: out of memory; %s", queue->name,
+              BYTES_ARGS(task.id), status ? "its lease runs out" : "it is put off for a moment");
+}
+
 void attempt_begin(served_queue *queue, leased_task task, const held_lease *lease)
 {
     asynq_server *server = queue->server;
@@ -212,9 +236,11 @@ void attempt_begin(served_queue *queue, leased_task task, const held_lease *leas
     }
     bool is_known = known && !attempt_supersede(known);
     if (!job || is_known || !job_set_id(job, task.id) || !attempt_register(queue, job, lease)) {
-        /* Out of memory: the lease runs out and the task comes back. */
-        log_error(&server->log, "queue \"%s\": task %.*s cannot be run now: %s", queue->name, BYTES_ARGS(task.id),
-                  is_known ? "an earlier attempt is not finished" : "out of memory");
+        if (is_known) /* the lease runs out and the task comes back */
+            log_error(&server->log, "queue \"%s\": task %.*s cannot be run now: an earlier attempt is not finished",
+                      queue->name, BYTES_ARGS(task.id));
+        else
+            attempt_put_back(queue, task, lease);
         if (job)
             job_unref(job);
         return;

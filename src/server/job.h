@@ -92,8 +92,7 @@ struct asynq_job {
     /* How it is settled, from the moment the outcome is decided. */
     settle_way way;
     buf settled_message;
-    int64_t settle_at;          /* Unix s */
-    int settle_at_ms;           /* beyond that */
+    int64_t settle_at_ms;       /* Unix ms */
     int64_t settle_again_at_ms; /* steady clock: not before, after an error */
     bool settle_unknown;        /* sent before with unknown outcome */
     bool result_is_ours;        /* the handler has handed the result over; else it may still be writing it */

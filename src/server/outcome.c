@@ -2,17 +2,20 @@
 #include "server/server.h"
 
 #include "base/clock.h"
+#include "base/saturate.h"
 
 #include <stdio.h>
 #include <utlist.h>
 
-/* Unix s. */
-static int64_t retry_at(asynq_job *job, const char *error, int64_t now_ns)
+/* When a pause that begins now is over, Unix ms. */
+static int64_t after_pause(int64_t pause_ms, int64_t now_ns)
 {
-    int64_t pause_ms = retry_pause_ms(job, error);
-    if (pause_ms > (INT64_MAX - now_ns) / NS_PER_MS)
-        return INT64_MAX / NS_PER_SECOND;
-    return floor_div(now_ns + pause_ms * NS_PER_MS, NS_PER_SECOND);
+    return saturating_add(ceil_div(now_ns, NS_PER_MS), pause_ms);
+}
+
+static int64_t retry_at_ms(asynq_job *job, const char *error, int64_t now_ns)
+{
+    return after_pause(retry_pause_ms(job, error), now_ns);
 }
 
 /* Encodes the message as it is after this attempt. False: it cannot be (out of memory). */
@@ -27,16 +30,29 @@ static bool write_message(asynq_job *job, const task_message *message)
     return false;
 }
 
+/*
+ * The message cannot be written for want of memory. What needs none is written instead: a task that is done must not
+ * run again, though its record is not kept; any other comes back without having failed.
+ */
+static void settle_without_message(asynq_job *job, int outcome)
+{
+    job->way = outcome == ASYNQ_DONE ? SETTLE_DONE : SETTLE_REQUEUE;
+    if (job->way == SETTLE_DONE)
+        attempt_tell_end(job, ASYNQ_ATTEMPT_COMPLETED, "", 0);
+    else
+        attempt_tell_end(job, ASYNQ_ATTEMPT_GIVEN_BACK, "out of memory", 0);
+    settle_add(job);
+}
+
 static bool decide_success(asynq_job *job, int64_t now_ns)
 {
-    int64_t now = floor_div(now_ns, NS_PER_SECOND);
     job->way = SETTLE_DONE;
     if (job->message.retention <= 0)
         return true;
     task_message message = job->message;
-    message.completed_at = now;
+    message.completed_at = floor_div(now_ns, NS_PER_SECOND);
     job->way = SETTLE_COMPLETE;
-    job->settle_at = job->message.retention > INT64_MAX - now ? INT64_MAX : now + job->message.retention;
+    job->settle_at_ms = after_pause(ms_of_seconds(job->message.retention), now_ns);
     return write_message(job, &message);
 }
 
@@ -54,14 +70,14 @@ static bool decide_failure(asynq_job *job, bool may_retry, const char *error, in
     }
     bool is_failure = !server->options.is_failure || server->options.is_failure(job, error, server->options.arg);
     job->way = is_failure ? SETTLE_RETRY : SETTLE_AGAIN;
-    job->settle_at = retry_at(job, error, now_ns);
+    job->settle_at_ms = retry_at_ms(job, error, now_ns);
     message.retried += is_failure;
     log_debug(&server->log, "task %s (%s) of queue \"%s\" failed and is retried: %s", job->id, job->type,
               job->queue->name, error);
     return write_message(job, &message);
 }
 
-/* Among the retries, without having failed. `settle_at` is set. */
+/* Among the retries, without having failed. `settle_at_ms` is set. */
 static bool decide_again(asynq_job *job, const char *reason)
 {
     task_message message = job->message;
@@ -92,11 +108,10 @@ static const char *error_text(int outcome, const char *given, char *room, size_t
 /* `job->way` is decided. */
 static void tell_end(asynq_job *job, int outcome, const char *error)
 {
-    int64_t again_at_ms = job->settle_at > INT64_MAX / MS_PER_SECOND ? INT64_MAX : job->settle_at * MS_PER_SECOND;
     if (job->way == SETTLE_RETRY)
-        attempt_tell_end(job, ASYNQ_ATTEMPT_RETRIED, error, again_at_ms);
+        attempt_tell_end(job, ASYNQ_ATTEMPT_RETRIED, error, job->settle_at_ms);
     else if (job->way == SETTLE_AGAIN)
-        attempt_tell_end(job, ASYNQ_ATTEMPT_PUT_OFF, error, again_at_ms);
+        attempt_tell_end(job, ASYNQ_ATTEMPT_PUT_OFF, error, job->settle_at_ms);
     else if (job->way == SETTLE_ARCHIVE)
         attempt_tell_end(job, ASYNQ_ATTEMPT_ARCHIVED, error, 0);
     else
@@ -113,7 +128,7 @@ void outcome_decide(asynq_job *job, int outcome, const char *given)
     if (outcome == ASYNQ_DONE) {
         is_written = decide_success(job, now_ns);
     } else if (outcome == ASYNQ_SNOOZED) {
-        job->settle_at = retry_at(job, error, now_ns);
+        job->settle_at_ms = retry_at_ms(job, error, now_ns);
         is_written = decide_again(job, error);
     } else {
         if (server->options.on_error && !job->settle_score[0])
@@ -125,19 +140,17 @@ void outcome_decide(asynq_job *job, int outcome, const char *given)
         tell_end(job, outcome, error);
         settle_add(job);
     } else {
-        attempt_forget(job); /* the lease runs out and the task comes back */
+        settle_without_message(job, outcome);
     }
 }
 
 void outcome_put_off(asynq_job *job, int64_t pause_ms, const char *reason)
 {
-    int64_t at_ms = clock_now_ns() / NS_PER_MS + pause_ms;
-    job->settle_at = at_ms / MS_PER_SECOND;
-    job->settle_at_ms = (int)(at_ms % MS_PER_SECOND);
+    job->settle_at_ms = after_pause(pause_ms, clock_now_ns());
     if (decide_again(job, reason))
         settle_add(job);
     else
-        attempt_forget(job); /* as above */
+        settle_without_message(job, ASYNQ_SNOOZED);
 }
 
 void outcome_archive_malformed(served_queue *queue, bytes id, bytes found, const char *reason, lease_score lease,

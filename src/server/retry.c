@@ -2,8 +2,12 @@
 #include "server/server.h"
 
 #include "base/clock.h"
+#include "base/saturate.h"
 
 #define DEFAULT_MOST_MS ASYNQ_HOURS(1)
+
+/* A task that comes back sooner keeps Redis and a slot busy with nothing, and has no retries left in a moment. */
+enum { PAUSE_MIN_MS = 100 };
 
 /* Asynq's: n^4 + 15 + random(0..29) * (n + 1) seconds. */
 static int64_t asynq_pause_ms(asynq_job *job, const char *error)
@@ -24,7 +28,10 @@ static int64_t server_pause_ms(asynq_job *job, const char *error)
 static int64_t with_jitter_ms(asynq_job *job, int64_t pause_ms)
 {
     int64_t most_ms = pause_ms / 100 * job->policy->retry.jitter_percent;
-    return most_ms ? pause_ms - most_ms + server_random_below(job->queue->server, 2 * most_ms + 1) : pause_ms;
+    if (!most_ms)
+        return pause_ms;
+    int64_t width_ms = saturating_add(saturating_mul(most_ms, 2), 1);
+    return saturating_add(pause_ms - most_ms, server_random_below(job->queue->server, width_ms));
 }
 
 static int64_t constant_pause_ms(asynq_job *job, const char *error)
@@ -41,11 +48,11 @@ static int64_t exponential_pause_ms(asynq_job *job, const char *error)
     if (!most_ms)
         most_ms = pause_ms > DEFAULT_MOST_MS ? pause_ms : DEFAULT_MOST_MS;
     for (int i = 0; i < job->message.retried && pause_ms < most_ms; i++)
-        pause_ms *= 2;
+        pause_ms = saturating_mul(pause_ms, 2);
     return with_jitter_ms(job, pause_ms < most_ms ? pause_ms : most_ms);
 }
 
-int64_t retry_pause_ms(asynq_job *job, const char *error)
+static int64_t wished_pause_ms(asynq_job *job, const char *error)
 {
     static int64_t (*const pauses[])(asynq_job * job, const char *error) = {
         [ASYNQ_RETRY_BY_SERVER] = server_pause_ms,
@@ -56,4 +63,10 @@ int64_t retry_pause_ms(asynq_job *job, const char *error)
     if (job->result_is_ours && job->retry_in_ms != ASYNQ_NONE)
         return job->retry_in_ms;
     return pauses[job->policy ? job->policy->retry.kind : ASYNQ_RETRY_BY_SERVER](job, error);
+}
+
+int64_t retry_pause_ms(asynq_job *job, const char *error)
+{
+    int64_t pause_ms = wished_pause_ms(job, error);
+    return pause_ms > PAUSE_MIN_MS ? pause_ms : PAUSE_MIN_MS;
 }

@@ -52,7 +52,6 @@ static settle_item item_of(asynq_job *job)
         .lock = job->message.unique_key,
         .message = {job->settled_message.data, job->settled_message.length},
         .result = job->result_is_ours ? (bytes){job->result.data, job->result.length} : (bytes){0},
-        .at = job->settle_at,
         .at_ms = job->settle_at_ms,
     };
 }

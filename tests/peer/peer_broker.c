@@ -139,13 +139,13 @@ static void change_message(task_message *message, settle_item *item, json_t *arg
     bool is_failure = item->way == SETTLE_RETRY || item->way == SETTLE_AGAIN || item->way == SETTLE_ARCHIVE;
     if (item->way == SETTLE_COMPLETE) {
         message->completed_at = now;
-        item->at = now + message->retention;
+        item->at_ms = (now + message->retention) * MS_PER_SECOND;
     }
     if (is_failure) {
         message->error_msg = text_of(arguments, "error");
         message->last_failed_at = now;
         message->retried += item->way == SETTLE_RETRY;
-        item->at = number_of(arguments, "at");
+        item->at_ms = number_of(arguments, "at") * MS_PER_SECOND;
     }
 }
 

@@ -27,9 +27,12 @@ START_TEST(refusals)
     expect_refused((asynq_task_options){.timeout_ms = INT64_MAX}, "timeout_ms");
     expect_refused((asynq_task_options){.retention_ms = -INT64_MAX}, "retention_ms");
     expect_refused((asynq_task_options){.process_in_ms = INT64_MAX}, "process_in_ms");
-    expect_refused((asynq_task_options){.process_in_ms = INT64_C(9223372036000)}, "process_in_ms");
     expect_refused((asynq_task_options){.process_at_ms = INT64_MAX}, "process_at_ms");
+    expect_refused((asynq_task_options){.process_at_ms = 253402300800000}, "process_at_ms lies beyond the year 9999");
     expect_refused((asynq_task_options){.process_at_ms = 1, .process_in_ms = 1}, "both");
+    expect_refused((asynq_task_options){.timeout_ms = -1}, "timeout_ms is -1; it cannot be negative");
+    expect_refused((asynq_task_options){.retention_ms = -1}, "retention_ms is -1; it cannot be negative");
+    expect_refused((asynq_task_options){.deadline_ms = INT64_MIN + 1}, "deadline_ms is -9223372036854775807");
     expect_refused((asynq_task_options){.id = long_id}, "task ID has 199 bytes");
     expect_refused((asynq_task_options){.id = "\xff"}, "UTF-8");
     expect_refused((asynq_task_options){.queue = "\u2003\u3000"}, "queue name");
@@ -77,14 +80,60 @@ START_TEST(later_than_now)
     task.options.process_at_ms++;
     ck_assert_int_eq(task_plan_make(&plan, &task, NULL, now_ns, NULL), 0);
     ck_assert_int_eq(plan.item.kind, ENQUEUE_SCHEDULED);
-    ck_assert_int_eq(plan.item.process_at, 1700000000); /* the whole second below */
+    ck_assert_int_eq(plan.item.process_at_ms, 1700000000501); /* as it is reported */
     ck_assert_int_eq(plan.enqueued.next_process_at_ms, 1700000000501);
     task_plan_clear(&plan);
 }
 END_TEST
 
+static task_plan planned(asynq_task_options options)
+{
+    task_plan plan;
+    asynq_error error = {0};
+    ck_assert_msg(task_plan_make(&plan, &(asynq_task){.type = "t", .options = options}, NULL, now_ns, &error) == 0,
+                  "%s", error.text);
+    task_plan_clear(&plan); /* the numbers stay */
+    return plan;
+}
+
+START_TEST(durations_are_never_rounded_down)
+{
+    task_plan plan = planned(
+        (asynq_task_options){.timeout_ms = 1, .deadline_ms = 1700000100001, .retention_ms = 500, .unique_ms = 1001});
+    ck_assert_int_eq(plan.enqueued.timeout_ms, 1000);
+    ck_assert_int_eq(plan.enqueued.deadline_ms, 1700000101000);
+    ck_assert_int_eq(plan.enqueued.retention_ms, 1000);
+    ck_assert_int_eq(plan.item.lock_life_s, 2);
+    plan =
+        planned((asynq_task_options){.timeout_ms = 90900, .deadline_ms = 1, .retention_ms = 2000, .unique_ms = 3000});
+    ck_assert_int_eq(plan.enqueued.timeout_ms, 91000);
+    ck_assert_int_eq(plan.enqueued.deadline_ms, 1000);
+    ck_assert_int_eq(plan.enqueued.retention_ms, 2000);
+    ck_assert_int_eq(plan.item.lock_life_s, 3);
+    plan = planned((asynq_task_options){.process_in_ms = 950, .unique_ms = 1000});
+    ck_assert_int_eq(plan.item.process_at_ms, 1700000001450);
+    ck_assert_int_eq(plan.enqueued.next_process_at_ms, 1700000001450);
+    ck_assert_int_eq(plan.item.lock_life_s, 2);
+}
+END_TEST
+
+START_TEST(the_ends_of_time)
+{
+    task_plan plan = planned((asynq_task_options){.process_at_ms = 253402300799999, .unique_ms = 9223372036999});
+    ck_assert_int_eq(plan.item.process_at_ms, 253402300799999);
+    ck_assert_int_eq(plan.item.lock_life_s, 9223372036);
+    plan = planned((asynq_task_options){.unique_ms = 9223372036999, .timeout_ms = 9223372036999});
+    ck_assert_int_eq(plan.item.lock_life_s, 9223372036);
+    plan = planned((asynq_task_options){.deadline_ms = INT64_MAX, .process_at_ms = INT64_MIN + 1});
+    ck_assert_int_eq(plan.enqueued.deadline_ms, INT64_MAX);
+    ck_assert_int_eq(plan.item.kind, ENQUEUE_PENDING);
+}
+END_TEST
+
 Suite *suite_plan(void)
 {
-    const TTest *const list[] = {refusals, no_limit_at_all, none_overrides, later_than_now, NULL};
+    const TTest *const list[] = {
+        refusals, no_limit_at_all, none_overrides, later_than_now, durations_are_never_rounded_down, the_ends_of_time,
+        NULL};
     return suite_of("plan", list);
 }

@@ -26,6 +26,17 @@ func (r *Redis) Snapshot(ignore ...string) map[string]string {
 	return found
 }
 
+// hasFractions tells whether our scores in a set have a fraction of a second beyond Go's whole seconds: tags of leases,
+// and due times to the millisecond.
+func hasFractions(key string) bool {
+	for _, end := range []string{"}:lease", "}:scheduled", "}:retry", "}:completed"} {
+		if strings.HasSuffix(key, end) {
+			return true
+		}
+	}
+	return false
+}
+
 func (r *Redis) describe(key string, ignore []string) string {
 	r.t.Helper()
 	ctx := context.Background()
@@ -43,7 +54,7 @@ func (r *Redis) describe(key string, ignore []string) string {
 		text = "zset"
 		for _, z := range r.Client.ZRangeWithScores(ctx, key, 0, -1).Val() {
 			score := z.Score
-			if strings.HasSuffix(key, ":lease") {
+			if hasFractions(key) {
 				score = math.Floor(score)
 			}
 			text += fmt.Sprintf(" %v=%.6f", z.Member, score)

