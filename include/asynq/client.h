@@ -67,7 +67,8 @@ typedef struct asynq_client_options {
 ASYNQ_API ASYNQ_MUST_CHECK asynq_client *asynq_client_new(const asynq_client_options *options, asynq_error *error);
 
 /*
- * Waits for calls under way (each ends within the client's timeout), then frees everything. Accepts NULL.
+ * Waits for calls under way (each ends within the client's timeout), then frees everything. Accepts NULL. In a child of
+ * a fork it does nothing: what belongs to the parent's thread cannot be freed there.
  * Thread: any, but no other thread may still use the client, and not from a callback of the client.
  */
 ASYNQ_API void asynq_client_free(asynq_client *client);

@@ -45,7 +45,8 @@ typedef struct asynq_inspector_options {
 /* Makes an inspector; Redis is contacted with the first call. NULL with `error` filled if an option is wrong. */
 ASYNQ_API ASYNQ_MUST_CHECK asynq_inspector *asynq_inspector_new(const asynq_inspector_options *options,
                                                                 asynq_error *error);
-/* Accepts NULL. What was found stays valid. */
+/* Accepts NULL. What was found stays valid. In a child of the process that made it, each call of the inspector returns
+ * ASYNQ_E_STATE. */
 ASYNQ_API void asynq_inspector_free(asynq_inspector *inspector);
 
 /* What a call found lives in a memory of its own, to be freed by the caller. Accepts NULL. Thread: any. */

@@ -173,7 +173,8 @@ ASYNQ_API ASYNQ_MUST_CHECK int asynq_scheduler_sync(asynq_scheduler *scheduler, 
  */
 ASYNQ_API void asynq_scheduler_shutdown(asynq_scheduler *scheduler);
 
-/* Shuts down if need be, and frees. Accepts NULL. Thread: as asynq_scheduler_shutdown(). */
+/* Shuts down if need be, and frees. Accepts NULL. Thread: as asynq_scheduler_shutdown(). In a child of the process that
+ * started it, this and the shutdown do nothing, and all other calls return ASYNQ_E_STATE. */
 ASYNQ_API void asynq_scheduler_free(asynq_scheduler *scheduler);
 
 /*

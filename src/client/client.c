@@ -103,10 +103,10 @@ void asynq_client_flush(asynq_client *client)
 
 void asynq_client_free(asynq_client *client)
 {
-    if (!client)
+    /* In a child of a fork threads seem to wait that are the parent's, and nothing that they wait at can be freed. */
+    if (!client || engine_check_process(&client->engine, "client", NULL))
         return;
-    bool is_ours = client->started && !engine_check_process(&client->engine, "client", NULL);
-    if (is_ours) {
+    if (client->started) {
         asynq_client_flush(client);
         client->stopping = true;
         engine_wake(&client->engine);

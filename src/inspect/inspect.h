@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "broker/inspect.h"
 #include "event/timer.h"
+#include "redis/engine.h"
 
 #include <asynq/inspector.h>
 
@@ -22,8 +23,8 @@ struct asynq_inspector {
     asynq_inspector_options options;
     redis_uri uri;
     log_sink log;
-    loop *loop;
-    redis_conn *conn;
+    engine engine;    /* without a thread: calls run its loop */
+    redis_conn *conn; /* the engine's */
     loop_timer limit; /* of the wait under way */
     asynq_error connection_error;
 
@@ -51,7 +52,7 @@ typedef struct inspect_call {
     asynq_inspector *inspector;
     inspect_kind kind;
     int64_t give_up_at_ms; /* steady clock */
-    bool has_sent;
+    bool has_sent, is_refused;
     int sent;
     asynq_error *user_error;
 

@@ -37,7 +37,7 @@ static void became_ready(void *arg)
 {
     asynq_inspector *inspector = arg;
     error_clear(&inspector->connection_error);
-    loop_stop(inspector->loop);
+    loop_stop(inspector->engine.loop);
 }
 
 static void went_down(void *arg, const asynq_error *error)
@@ -45,29 +45,29 @@ static void went_down(void *arg, const asynq_error *error)
     asynq_inspector *inspector = arg;
     inspector->connection_error = *error;
     if (redis_error_is_final(error->code))
-        loop_stop(inspector->loop);
+        loop_stop(inspector->engine.loop);
 }
 
 static void limit_reached(void *arg)
 {
     asynq_inspector *inspector = arg;
-    loop_stop(inspector->loop);
+    loop_stop(inspector->engine.loop);
 }
 
-static int inspector_open(asynq_inspector *inspector)
+static int inspector_open(asynq_inspector *inspector, asynq_error *error)
 {
-    inspector->loop = loop_new();
-    if (!inspector->loop)
-        return ASYNQ_E_NO_MEMORY;
-    loop_timer_init(inspector->loop, &inspector->limit, limit_reached, inspector);
-    inspector->conn = redis_conn_new(&(redis_conn_options){
-        .loop = inspector->loop,
+    const engine_options options = {
         .uri = &inspector->uri,
         .log = &inspector->log,
         .name = "asynq-inspector",
         .events = {.ready = became_ready, .resumed = became_ready, .down = went_down, .arg = inspector},
-    });
-    return inspector->conn ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
+    };
+    int status = engine_open(&inspector->engine, &options, error);
+    if (status)
+        return status;
+    inspector->conn = inspector->engine.conn;
+    loop_timer_init(inspector->engine.loop, &inspector->limit, limit_reached, inspector);
+    return ASYNQ_OK;
 }
 
 static int inspector_check_options(asynq_inspector_options *options, asynq_error *error)
@@ -101,9 +101,8 @@ asynq_inspector *asynq_inspector_new(const asynq_inspector_options *options, asy
         return NULL;
     }
     log_init(&inspector->log, inspector->options.log, inspector->options.log_arg, inspector->options.log_level);
-    if (inspector_open(inspector)) {
+    if (inspector_open(inspector, error)) {
         asynq_inspector_free(inspector);
-        error_set_code(error, ASYNQ_E_NO_MEMORY);
         return NULL;
     }
     return inspector;
@@ -113,7 +112,7 @@ asynq_inspector *asynq_inspector_new(const asynq_inspector_options *options, asy
 static void run_loop(asynq_inspector *inspector, int64_t most_ms)
 {
     loop_timer_set(&inspector->limit, most_ms);
-    loop_run(inspector->loop);
+    loop_run(inspector->engine.loop);
     loop_timer_cancel(&inspector->limit);
 }
 
@@ -121,12 +120,9 @@ void asynq_inspector_free(asynq_inspector *inspector)
 {
     if (!inspector)
         return;
-    if (inspector->conn) {
-        redis_conn_free(inspector->conn);
-        run_loop(inspector, 0); /* the connection goes at the end of a turn */
-    }
-    if (inspector->loop)
-        loop_free(inspector->loop);
+    /* In a child of a fork the loop is the parent's: what is taken out of it here would be missing there. */
+    if (!engine_check_process(&inspector->engine, "inspector", NULL))
+        engine_close(&inspector->engine);
     arena_clear(&inspector->reply_memory);
     log_clear(&inspector->log);
     redis_uri_clear(&inspector->uri);
@@ -138,8 +134,11 @@ void asynq_inspector_free(asynq_inspector *inspector)
 inspect_call inspect_begin(asynq_inspector *inspector, inspect_kind kind, asynq_error *error)
 {
     error_clear(error);
+    int refusal = engine_check_process(&inspector->engine, "inspector", error);
     return (inspect_call){
         .inspector = inspector,
+        .status = refusal,
+        .is_refused = refusal != ASYNQ_OK,
         .kind = kind,
         .give_up_at_ms = clock_steady_ms() + inspector->options.timeout_ms,
         .user_error = error,
@@ -186,7 +185,7 @@ void inspect_replied(void *arg, int status, const asynq_error *error, const redi
         if (!inspector->reply)
             inspector->status = error_set_code(&inspector->error, ASYNQ_E_NO_MEMORY);
     }
-    loop_stop(inspector->loop);
+    loop_stop(inspector->engine.loop);
 }
 
 /* Waits for the answer to what was sent. */
@@ -227,6 +226,8 @@ static bool may_repeat(const inspect_call *call)
 
 bool inspect_again(inspect_call *call)
 {
+    if (call->is_refused)
+        return false;
     if (call->has_sent) {
         call->status = finish_attempt(call);
         if (!call->status)

@@ -90,11 +90,16 @@ void engine_stop(engine *e)
     loop_stop(e->loop);
 }
 
-void engine_close(engine *e)
+void engine_join(engine *e)
 {
     if (e->has_thread)
         pthread_join(e->thread, NULL);
     e->has_thread = false;
+}
+
+void engine_close(engine *e)
+{
+    engine_join(e);
     if (e->loop) {
         redis_conn_free(e->conn); /* if the loop never ran; it goes with the loop */
         loop_waker_clear(&e->waker);

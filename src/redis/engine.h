@@ -59,6 +59,8 @@ void engine_wake(engine *e);
 /* Ends the connection and, with this turn, the loop. Thread: loop. */
 void engine_stop(engine *e);
 
+/* Waits for the thread. Thread: any but the engine's own. */
+void engine_join(engine *e);
 /* Waits for the thread, then frees all. Accepts one that was never opened. Thread: any but the engine's own. */
 void engine_close(engine *e);
 

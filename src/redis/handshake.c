@@ -114,7 +114,7 @@ static void handshake_on_info(void *arg, const redis_result *result)
 {
     redis_handshake *handshake = arg;
     const redis_value *reply = handshake_reply(handshake, result);
-    char version[32], text[100];
+    char version[32], text[128];
     int major = 0, minor = 0;
     if (reply && reply->type == REDIS_STRING) {
         handshake_info_value(reply, "redis_version:", version, sizeof version);

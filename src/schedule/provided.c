@@ -138,6 +138,8 @@ int asynq_scheduler_sync(asynq_scheduler *scheduler, asynq_error *error)
     const asynq_scheduler_options *options = &scheduler->options;
     if (!options->provide)
         return error_set(error, ASYNQ_E_INVALID, "the scheduler has no provider and no file");
+    if (engine_check_process(&scheduler->engine, "scheduler", error))
+        return ASYNQ_E_STATE;
     error = error ? error : &own_error;
     asynq_periodic_list list = {
         .zone = scheduler->zone, .is_independent = options->independent, .log = &scheduler->log};

@@ -6,7 +6,6 @@
 #include "base/error.h"
 #include "base/option_struct.h"
 #include "base/signals.h"
-#include "base/thread.h"
 #include "schedule/zone.h"
 
 #include <utlist.h>
@@ -131,9 +130,8 @@ static void scheduler_end(void *arg)
 {
     asynq_scheduler *scheduler = arg;
     loop_timer_cancel(&scheduler->stop_limit);
-    redis_conn_free(scheduler->conn);
     scheduler->conn = NULL;
-    loop_stop(scheduler->loop);
+    engine_stop(&scheduler->engine);
 }
 
 static void cleared_one(asynq_scheduler *scheduler)
@@ -262,45 +260,35 @@ asynq_scheduler *asynq_scheduler_new(const asynq_scheduler_options *options, asy
     return NULL;
 }
 
-static void *scheduler_run_loop(void *arg)
+static int scheduler_build(asynq_scheduler *scheduler, asynq_error *error)
 {
-    asynq_scheduler *scheduler = arg;
-    loop_run(scheduler->loop);
-    return NULL;
-}
-
-static int scheduler_build(asynq_scheduler *scheduler)
-{
-    scheduler->waker.fd = -1;
-    scheduler->loop = loop_new();
-    if (!scheduler->loop || identity_make(&scheduler->process))
-        return ASYNQ_E_NO_MEMORY;
-    loop_timer_init(scheduler->loop, &scheduler->due, firing_pump, scheduler);
-    loop_timer_init(scheduler->loop, &scheduler->hold, holding_fired, scheduler);
-    loop_timer_init(scheduler->loop, &scheduler->show, showing_fired, scheduler);
-    loop_timer_init(scheduler->loop, &scheduler->stop_limit, scheduler_end, scheduler);
-    int status = loop_waker_init(scheduler->loop, &scheduler->waker, scheduler_take_changes, scheduler);
-    if (status)
-        return status;
-    scheduler->conn = redis_conn_new(&(redis_conn_options){
-        .loop = scheduler->loop,
+    const engine_options options = {
         .uri = &scheduler->uri,
         .log = &scheduler->log,
         .name = "asynq-scheduler",
         .events = {.ready = scheduler_ready, .resumed = scheduler_ready, .down = scheduler_down, .arg = scheduler},
-    });
-    return scheduler->conn ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
+        .ordered = scheduler_take_changes,
+        .arg = scheduler,
+    };
+    int status = identity_make(&scheduler->process) ? error_set_code(error, ASYNQ_E_NO_MEMORY)
+                                                    : engine_open(&scheduler->engine, &options, error);
+    if (status)
+        return status;
+    scheduler->loop = scheduler->engine.loop;
+    scheduler->conn = scheduler->engine.conn;
+    loop_timer_init(scheduler->loop, &scheduler->due, firing_pump, scheduler);
+    loop_timer_init(scheduler->loop, &scheduler->hold, holding_fired, scheduler);
+    loop_timer_init(scheduler->loop, &scheduler->show, showing_fired, scheduler);
+    loop_timer_init(scheduler->loop, &scheduler->stop_limit, scheduler_end, scheduler);
+    return ASYNQ_OK;
 }
 
-/* After the loop has ended, or when it could not be built. */
+/* When the loop has ended, or has never run. */
 static void scheduler_take_down(asynq_scheduler *scheduler)
 {
-    redis_conn_free(scheduler->conn);
     scheduler->conn = NULL;
-    if (scheduler->loop)
-        loop_waker_clear(&scheduler->waker);
-    loop_free(scheduler->loop);
     scheduler->loop = NULL;
+    engine_close(&scheduler->engine);
 }
 
 /* Under the lock. */
@@ -316,23 +304,23 @@ static int scheduler_check_is_new(const asynq_scheduler *scheduler, asynq_error 
 /* Under the lock. */
 static int scheduler_start_threads(asynq_scheduler *scheduler, asynq_error *error)
 {
-    int status = scheduler_build(scheduler);
-    if (status)
-        error_set(error, status, "cannot start the scheduler: %s", asynq_status_text(status));
-    else
-        status = thread_start(&scheduler->thread, scheduler_run_loop, scheduler, error);
+    int status = scheduler_build(scheduler, error);
+    if (!status)
+        status = engine_start(&scheduler->engine, error);
     if (status) {
         scheduler_take_down(scheduler);
         return status;
     }
     scheduler->status = SCHEDULER_ACTIVE;
-    loop_waker_wake(&scheduler->waker); /* for what was registered before */
+    engine_wake(&scheduler->engine); /* for what was registered before */
     return scheduler->options.provide ? provided_start(scheduler, error) : ASYNQ_OK;
 }
 
 int asynq_scheduler_start(asynq_scheduler *scheduler, asynq_error *error)
 {
     error_clear(error);
+    if (engine_check_process(&scheduler->engine, "scheduler", error))
+        return ASYNQ_E_STATE;
     pthread_mutex_lock(&scheduler->lock);
     int status = scheduler_check_is_new(scheduler, error);
     pthread_mutex_unlock(&scheduler->lock);
@@ -356,18 +344,20 @@ int asynq_scheduler_start(asynq_scheduler *scheduler, asynq_error *error)
 
 void asynq_scheduler_shutdown(asynq_scheduler *scheduler)
 {
+    if (engine_check_process(&scheduler->engine, "scheduler", NULL))
+        return; /* its threads and its entries in Redis are the parent's */
     provided_stop(scheduler);
     pthread_mutex_lock(&scheduler->lock);
     bool is_running = scheduler->status == SCHEDULER_ACTIVE;
     scheduler->status = SCHEDULER_CLOSED;
     if (is_running) {
         scheduler->stop_asked = true;
-        loop_waker_wake(&scheduler->waker);
+        engine_wake(&scheduler->engine);
     }
     pthread_mutex_unlock(&scheduler->lock);
     if (!is_running)
         return;
-    pthread_join(scheduler->thread, NULL);
+    engine_join(&scheduler->engine);
     pthread_mutex_lock(&scheduler->lock); /* a late asynq_scheduler_unregister() may want to wake the loop */
     scheduler_take_down(scheduler);
     pthread_mutex_unlock(&scheduler->lock);
@@ -376,7 +366,8 @@ void asynq_scheduler_shutdown(asynq_scheduler *scheduler)
 
 void asynq_scheduler_free(asynq_scheduler *scheduler)
 {
-    if (!scheduler)
+    /* In a child of a fork threads seem to wait that are the parent's, and nothing that they wait at can be freed. */
+    if (!scheduler || engine_check_process(&scheduler->engine, "scheduler", NULL))
         return;
     asynq_scheduler_shutdown(scheduler);
     scheduler_destroy(scheduler);
@@ -402,6 +393,10 @@ int scheduler_admit(asynq_scheduler *scheduler, schedule_entry *entry, asynq_err
     schedule_entry *other;
     int status = ASYNQ_OK;
     entry->owner = scheduler;
+    if (engine_check_process(&scheduler->engine, "scheduler", error)) {
+        schedule_entry_free(entry);
+        return ASYNQ_E_STATE;
+    }
     pthread_mutex_lock(&scheduler->lock);
     HASH_FIND_STR(scheduler->by_id, entry->id, other);
     if (scheduler->status == SCHEDULER_CLOSED)
@@ -416,7 +411,7 @@ int scheduler_admit(asynq_scheduler *scheduler, schedule_entry *entry, asynq_err
     if (!status) {
         DL_APPEND(scheduler->arrivals, entry);
         if (scheduler->loop)
-            loop_waker_wake(&scheduler->waker);
+            engine_wake(&scheduler->engine);
     }
     pthread_mutex_unlock(&scheduler->lock);
     if (status)
@@ -444,6 +439,8 @@ int asynq_scheduler_unregister(asynq_scheduler *scheduler, const char *id, asynq
 {
     error_clear(error);
     schedule_entry *entry;
+    if (engine_check_process(&scheduler->engine, "scheduler", error))
+        return ASYNQ_E_STATE;
     pthread_mutex_lock(&scheduler->lock);
     HASH_FIND_STR(scheduler->by_id, id, entry);
     if (entry) {
@@ -451,7 +448,7 @@ int asynq_scheduler_unregister(asynq_scheduler *scheduler, const char *id, asynq
         entry->next_departure = scheduler->departures;
         scheduler->departures = entry;
         if (scheduler->loop)
-            loop_waker_wake(&scheduler->waker);
+            engine_wake(&scheduler->engine);
     }
     pthread_mutex_unlock(&scheduler->lock);
     return entry ? ASYNQ_OK : error_set(error, ASYNQ_E_NOT_FOUND, "asynq: no scheduler entry found: %.64s", id);

@@ -14,7 +14,7 @@
 
 #include "base/log.h"
 #include "event/timer.h"
-#include "event/waker.h"
+#include "redis/engine.h"
 #include "schedule/entry.h"
 #include "schedule/provided.h"
 #include "schedule/schedule_file.h"
@@ -48,10 +48,9 @@ struct asynq_scheduler {
     schedule_entry *arrivals, *departures;
 
     /* The thread's. */
-    pthread_t thread;
-    loop *loop;
-    loop_waker waker;
-    redis_conn *conn;
+    engine engine;
+    loop *loop;       /* the engine's */
+    redis_conn *conn; /* likewise; NULL: it has ended */
     scheduler_queue *queues;
     schedule_entry *stranded; /* arrived when there was no memory for their queue */
     loop_timer due, hold, show, stop_limit;

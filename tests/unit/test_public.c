@@ -109,6 +109,51 @@ START_TEST(client_misuse)
 }
 END_TEST
 
+/* What the child of a fork gets from objects that its parent uses. */
+static bool scheduler_refuses_child(asynq_scheduler *scheduler)
+{
+    asynq_error error;
+    bool refuses = asynq_scheduler_register(scheduler, &(asynq_periodic){.spec = "@daily", .task.type = "t"}, NULL,
+                                            &error) == ASYNQ_E_STATE &&
+                   strstr(error.text, "fork") && asynq_scheduler_start(scheduler, &error) == ASYNQ_E_STATE &&
+                   asynq_scheduler_unregister(scheduler, "x", &error) == ASYNQ_E_STATE;
+    asynq_scheduler_shutdown(scheduler);
+    asynq_scheduler_free(scheduler);
+    return refuses;
+}
+
+static bool inspector_refuses_child(asynq_inspector *inspector)
+{
+    asynq_error error;
+    asynq_name_list queues;
+    bool refuses = asynq_inspector_queues(inspector, &queues, &error) == ASYNQ_E_STATE && strstr(error.text, "fork");
+    asynq_inspector_free(inspector);
+    return refuses;
+}
+
+START_TEST(objects_of_the_parent)
+{
+    asynq_error error;
+    int status;
+    asynq_name_list queues;
+    asynq_scheduler *scheduler = asynq_scheduler_new(&(asynq_scheduler_options){.redis = "unix:///nowhere"}, &error);
+    asynq_inspector *inspector =
+        asynq_inspector_new(&(asynq_inspector_options){.redis = "unix:///nowhere", .timeout_ms = 1}, &error);
+    ck_assert_int_eq(asynq_scheduler_start(scheduler, &error), 0);
+    ck_assert_int_eq(asynq_inspector_queues(inspector, &queues, &error), ASYNQ_E_UNAVAILABLE);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(30); /* instead of waiting for a lock that nobody gives back */
+        _exit(scheduler_refuses_child(scheduler) && inspector_refuses_child(inspector) ? 0 : 1);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    ck_assert_int_eq(asynq_inspector_queues(inspector, &queues, &error), ASYNQ_E_UNAVAILABLE);
+    asynq_inspector_free(inspector);
+    asynq_scheduler_free(scheduler);
+}
+END_TEST
+
 START_TEST(log_levels)
 {
     asynq_log_level level;
@@ -127,6 +172,7 @@ Suite *suite_public(void)
                                  server_without_route,
                                  newer_structs,
                                  client_misuse,
+                                 objects_of_the_parent,
                                  log_levels,
                                  NULL};
     return suite_of("public", list);

@@ -7,6 +7,7 @@
 
 #include <check.h>
 
+Suite *suite_answer(void);
 Suite *suite_cron(void);
 Suite *suite_frame(void);
 Suite *suite_keys(void);
