@@ -7,140 +7,156 @@
 #include "broker/broker.h"
 #include "rig.h"
 
-#include <hiredis/hiredis.h>
 #include <inttypes.h>
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-enum { LIMIT_LANES = 2 };
+enum { LIMIT_LANES = 2, LIMIT_ID_SIZE = 40 };
 
-static redisContext *conn;
-static queue_keys keys;
-static char daily[200];
-static int64_t settled, first_ns, last_ns;
+typedef char limit_id[LIMIT_ID_SIZE];
 
-static redisReply *hear(void)
+/* A chunk is settled, and the next is leased, in one write. */
+typedef struct limit_lane {
+    lease_score score;
+    limit_id ids[BROKER_CHUNK_TASKS]; /* of the chunk that is being settled */
+} limit_lane;
+
+static loop *limit_loop;
+static redis_conn *limit_conn;
+static queue_keys limit_keys;
+static limit_lane limit_lanes[LIMIT_LANES];
+static int limit_busy; /* lanes that still find tasks */
+static int64_t limit_first_ns, limit_last_ns;
+
+/* The ids of all settled tasks, in this order. */
+static limit_id *limit_settled;
+static int64_t limit_settled_count;
+
+static void limit_check(int status, const asynq_error *error)
 {
-    redisReply *reply = NULL;
-    if (redisGetReply(conn, (void **)&reply) != REDIS_OK || !reply || reply->type == REDIS_REPLY_ERROR)
-        rig_die("redis", reply ? reply->str : conn->errstr);
-    return reply;
+    if (status)
+        rig_die("redis", error && error->text[0] ? error->text : asynq_status_text(status));
 }
 
-static void load_scripts(void)
+static void limit_remember(const char *id)
 {
-    for (int i = 0; i < SCRIPT_COUNT; i++)
-        freeReplyObject(redisCommand(conn, "SCRIPT LOAD %s", redis_scripts[i].text));
+    if (limit_settled_count == rig.tasks)
+        rig_die("redis", "more tasks were settled than there are");
+    memcpy(limit_settled[limit_settled_count++], id, LIMIT_ID_SIZE);
 }
 
-static void send_lease(const char *score, size_t count)
+static void limit_on_settled(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
-    redisAppendCommand(
-        conn, "EVALSHA %s 5 %b %b %b %b %b %b %d %s %s %s", redis_scripts[SCRIPT_LEASE].sha1,
-        keys.key[QUEUE_KEY_PENDING].data, keys.key[QUEUE_KEY_PENDING].length, keys.key[QUEUE_KEY_ACTIVE].data,
-        keys.key[QUEUE_KEY_ACTIVE].length, keys.key[QUEUE_KEY_LEASE].data, keys.key[QUEUE_KEY_LEASE].length,
-        keys.key[QUEUE_KEY_PAUSED].data, keys.key[QUEUE_KEY_PAUSED].length, keys.key[QUEUE_KEY_PARKED].data,
-        keys.key[QUEUE_KEY_PARKED].length, keys.key[QUEUE_KEY_TASK].data, keys.key[QUEUE_KEY_TASK].length, (int)count,
-        score, "", "default");
-}
-
-static void add(const char **argv, size_t *lengths, int *count, const char *data, size_t length)
-{
-    argv[*count] = data;
-    lengths[(*count)++] = length;
-}
-
-static void send_settle(const redisReply *leased, const char *tag)
-{
-    const char *argv[32 + BROKER_CHUNK_TASKS];
-    size_t lengths[32 + BROKER_CHUNK_TASKS], tasks = (leased->elements - 1) / 2;
-    static const queue_key fixed[] = {QUEUE_KEY_ACTIVE, QUEUE_KEY_LEASE,    QUEUE_KEY_PENDING,   QUEUE_KEY_COMPLETED,
-                                      QUEUE_KEY_RETRY,  QUEUE_KEY_ARCHIVED, QUEUE_KEY_PROCESSED, QUEUE_KEY_FAILED};
-    char n[24], now[24];
-    int count = 0;
-    snprintf(n, sizeof n, "%zu", tasks);
-    snprintf(now, sizeof now, "%" PRId64, clock_now_ns() / NS_PER_SECOND);
-    const char *head[] = {"EVALSHA", redis_scripts[SCRIPT_SETTLE].sha1, "10"};
-    for (size_t i = 0; i < 3; i++)
-        add(argv, lengths, &count, head[i], strlen(head[i]));
-    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
-        add(argv, lengths, &count, keys.key[fixed[i]].data, keys.key[fixed[i]].length);
-    add(argv, lengths, &count, daily, strlen(daily));
-    add(argv, lengths, &count, daily, strlen(daily));
-    add(argv, lengths, &count, keys.key[QUEUE_KEY_TASK].data, keys.key[QUEUE_KEY_TASK].length);
-    const char *tail[] = {now, "4000000000", "0", "10000", "done", tag, "-1", n};
-    for (size_t i = 0; i < 8; i++)
-        add(argv, lengths, &count, tail[i], strlen(tail[i]));
-    for (size_t i = 0; i < tasks; i++)
-        add(argv, lengths, &count, leased->element[1 + 2 * i]->str, leased->element[1 + 2 * i]->len);
-    redisAppendCommandArgv(conn, count, argv, lengths);
-}
-
-static void count_settled(void)
-{
-    redisReply *reply = hear();
-    for (size_t i = 0; i < reply->elements; i++)
-        settled += reply->element[i]->integer == SETTLE_OK;
-    freeReplyObject(reply);
-    last_ns = clock_now_ns();
-}
-
-/* Takes the lanes in turn, for their commands are answered in the order of sending, until the queue is empty. */
-static void work(void)
-{
-    char scores[LIMIT_LANES][48], tags[LIMIT_LANES][24];
-    bool settles[LIMIT_LANES] = {false}, has_ended[LIMIT_LANES] = {false};
-    int busy = LIMIT_LANES;
-    for (int lane = 0; lane < LIMIT_LANES; lane++) {
-        lease_score score = {clock_now_ns() / NS_PER_SECOND + 3600, (uint32_t)lane + 1};
-        lease_score_format(score, scores[lane]);
-        snprintf(tags[lane], sizeof tags[lane], "%d", lane + 1);
-        send_lease(scores[lane], BROKER_CHUNK_TASKS);
+    limit_lane *lane = arg;
+    limit_check(status, error);
+    for (size_t i = 0; i < reply->count; i++) {
+        if (broker_result_at(reply, i) == SETTLE_OK)
+            limit_remember(lane->ids[i]);
     }
-    for (int lane = 0; busy; lane = (lane + 1) % LIMIT_LANES) {
-        if (has_ended[lane])
-            continue;
-        if (settles[lane])
-            count_settled();
-        redisReply *leased = hear();
-        first_ns = first_ns ? first_ns : clock_now_ns();
-        settles[lane] = leased->elements > 1;
-        if (settles[lane]) {
-            send_settle(leased, tags[lane]);
-            send_lease(scores[lane], BROKER_CHUNK_TASKS);
-            int done = 0;
-            while (!done)
-                redisBufferWrite(conn, &done);
-        } else {
-            has_ended[lane] = true;
-            busy--;
-        }
-        freeReplyObject(leased);
+    limit_last_ns = clock_now_ns();
+}
+
+static void limit_settle(limit_lane *lane, const redis_value *leased)
+{
+    settle_item items[BROKER_CHUNK_TASKS];
+    size_t count = broker_lease_count(leased);
+    if (count > BROKER_CHUNK_TASKS)
+        rig_die("redis", "more tasks were leased than asked for");
+    for (size_t i = 0; i < count; i++) {
+        bytes id = broker_lease_task(leased, i).id;
+        if (id.length >= LIMIT_ID_SIZE)
+            rig_die("redis", "an id is longer than those of rigs");
+        memset(lane->ids[i], 0, LIMIT_ID_SIZE);
+        memcpy(lane->ids[i], id.data, id.length);
+        items[i] = (settle_item){.way = SETTLE_DONE, .id = id, .tag = lane->score.tag};
+    }
+    limit_check(broker_settle(limit_conn, &limit_keys, items, count, clock_now_ns(), limit_on_settled, lane), NULL);
+}
+
+static void limit_lease(limit_lane *lane);
+
+static void limit_on_leased(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    limit_check(status, error);
+    limit_first_ns = limit_first_ns ? limit_first_ns : clock_now_ns();
+    if (broker_lease_count(reply)) {
+        limit_settle(arg, reply);
+        limit_lease(arg);
+    } else if (!--limit_busy) {
+        loop_stop(limit_loop); /* nothing is under way: what this lane settled was answered before */
     }
 }
 
-static void connect_to_redis(void)
+static void limit_lease(limit_lane *lane)
 {
-    int port = 6379;
-    if (sscanf(rig.redis, "redis://127.0.0.1:%d", &port) != 1)
-        rig_die(rig.redis, "not redis://127.0.0.1:PORT");
-    conn = redisConnect("127.0.0.1", port);
-    if (!conn || conn->err)
-        rig_die("redis", conn ? conn->errstr : "out of memory");
+    limit_check(broker_lease(limit_conn, &limit_keys, BROKER_CHUNK_TASKS, lane->score, false, limit_on_leased, lane),
+                NULL);
+    redis_conn_flush(limit_conn);
+}
+
+static void limit_ready(void *arg)
+{
+    (void)arg;
+    rig_say("ready %" PRId64, rig_cpu_us());
+    for (int i = 0; i < LIMIT_LANES; i++) {
+        limit_lanes[i].score = (lease_score){clock_now_ns() / NS_PER_SECOND + 3600, (uint32_t)i + 1};
+        limit_busy++;
+        limit_lease(&limit_lanes[i]);
+    }
+}
+
+static void limit_down(void *arg, const asynq_error *error)
+{
+    (void)arg;
+    rig_die("redis", error->text);
+}
+
+/* Until the queue is empty. */
+static void limit_work(void)
+{
+    log_sink log;
+    redis_uri uri;
+    log_init(&log, NULL, NULL, ASYNQ_LOG_NOTHING);
+    limit_check(redis_uri_parse(&uri, rig.redis, NULL), NULL);
+    limit_settled = calloc((size_t)rig.tasks + 1, LIMIT_ID_SIZE);
+    limit_loop = loop_new();
+    if (!limit_settled || !limit_loop || queue_keys_init(&limit_keys, bytes_of("default")))
+        rig_die("start", "out of memory");
+    limit_conn = redis_conn_new(&(redis_conn_options){
+        .loop = limit_loop,
+        .uri = &uri,
+        .log = &log,
+        .name = "asynq-limit",
+        .events = {.ready = limit_ready, .down = limit_down},
+    });
+    if (!limit_conn)
+        rig_die("start", "out of memory");
+    loop_run(limit_loop);
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    return memcmp(a, b, LIMIT_ID_SIZE);
+}
+
+/* Each task has an id of its own, so an id that was settled twice was a task that would have run twice. */
+static int64_t limit_repeated(void)
+{
+    int64_t repeated = 0;
+    qsort(limit_settled, (size_t)limit_settled_count, LIMIT_ID_SIZE, compare_ids);
+    for (int64_t i = 1; i < limit_settled_count; i++)
+        repeated += compare_ids(limit_settled[i - 1], limit_settled[i]) == 0;
+    return repeated;
 }
 
 int main(int argc, char **argv)
 {
     rig_read_settings(argc, argv);
-    connect_to_redis();
-    if (queue_keys_init(&keys, bytes_of("default")))
-        rig_die("start", "out of memory");
-    snprintf(daily, sizeof daily, "%.*s:limit", BYTES_ARGS(keys.key[QUEUE_KEY_PROCESSED]));
-    load_scripts();
-    rig_say("ready %" PRId64, rig_cpu_us());
-    work();
-    rig_say("done %" PRId64 " %" PRId64 " %" PRId64, first_ns, last_ns, rig_cpu_us());
+    limit_work();
+    rig_say("done %" PRId64 " %" PRId64 " %" PRId64, limit_first_ns, limit_last_ns, rig_cpu_us());
     for (const char *line; (line = rig_hear()) && strcmp(line, "end");)
         continue;
-    rig_say("result missing=%" PRId64 " repeated=0", rig.tasks - settled);
+    int64_t repeated = limit_repeated();
+    rig_say("result missing=%" PRId64 " repeated=%" PRId64, rig.tasks - limit_settled_count + repeated, repeated);
     return 0;
 }

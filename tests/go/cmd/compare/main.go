@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"log"
+	"math"
 	"os"
 	"regexp"
 	"runtime"
@@ -19,7 +21,7 @@ var (
 	payload     = flag.Int("payload", 200, "bytes of payload, where the case does not say")
 	concurrency = flag.Int("concurrency", 0, "concurrency of the workers, instead of each case's own")
 	latency     = flag.Float64("latency", 0, "ms that a proxy adds to each round trip of a worker")
-	scale       = flag.Float64("scale", 1, "share of each case's number of tasks")
+	scale       = flag.Float64("scale", 1, "share of each case's number of tasks, and of the time that idle workers are watched")
 	quick       = flag.Bool("quick", false, "one round of the most important cases, with fewer tasks")
 	only        = flag.String("only", "", "only cases whose names match this regular expression")
 	list        = flag.Bool("list", false, "list the cases")
@@ -110,9 +112,21 @@ func (b *bench) measureCase(c benchCase) *outcome {
 	}
 	fmt.Fprint(os.Stderr, "\r\033[K")
 	for _, r := range c.ratios {
+		o.mustHave(r.metric)
 		o.Ratios = append(o.Ratios, o.compare(sides[0], r))
 	}
 	return o
+}
+
+// mustHave ends the program unless each run has measured this: a ratio of nothing is none.
+func (o *outcome) mustHave(metric string) {
+	for side, runs := range o.Sides {
+		for _, m := range runs {
+			if value, ok := m[metric]; !ok || value <= 0 || math.IsInf(value, 0) || math.IsNaN(value) {
+				log.Fatalf("%s: %s has no %s: %v", o.Name, side, metric, m)
+			}
+		}
+	}
 }
 
 var units = []struct {
@@ -170,6 +184,9 @@ func selected() []benchCase {
 			chosen = append(chosen, c)
 		}
 	}
+	if len(chosen) == 0 {
+		log.Fatalf("no case matches %q", *only)
+	}
 	return chosen
 }
 
@@ -201,7 +218,8 @@ func main() {
 		*rounds = 1
 		*scale *= 0.25
 	}
-	b := &bench{redis: startServer(), idleTime: 10 * time.Second}
+	idleTime := time.Duration(min(10, max(3, 10**scale)) * float64(time.Second))
+	b := &bench{redis: startServer(), idleTime: idleTime}
 	defer b.redis.stop()
 	b.uri = "redis://" + b.redis.address
 	fmt.Println(machine(b))
