@@ -1,111 +1,231 @@
-// Report reads the output of `go test -json`, prints which tests cover each case of the specification's appendix D, and
-// the count of tests. A case without a test, and a failed test, make it fail. usage: report [CASES_FILE]
+// Report reads the output of `go test -json` of one or more packages, prints which tests cover each case of the
+// specification's appendix D, what was skipped, what failed, and the count of tests. It fails for a failed test, and for
+// whatever would let a run look better than it was: a case that no test has covered, a package or a choice of tests
+// without a test, a test without an end, output that cannot be read.
+// usage: report [-cases FILE] [-run REGEXP]
 package main
 
 import (
 	"bufio"
 	"encoding/json"
+	"flag"
 	"fmt"
+	"io"
 	"os"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 )
 
 type event struct {
-	Action, Package, Test, Output string
+	Action, Package, ImportPath, Test, Output string
 }
 
-var caseID = regexp.MustCompile(`/([ACGHIMRST]-\d\d)`)
+// run is what a run of tests has told. Its tests are named "package.Test/subtest", a package "package.".
+type run struct {
+	results map[string]string // by name: what became of it; "" while it runs
+	outputs map[string][]string
+	strays  []string // lines that are no events
+	err     error    // of reading
+}
 
-func main() {
-	results := map[string]string{}
-	outputs := map[string][]string{}
-	scanner := bufio.NewScanner(os.Stdin)
+func read(input io.Reader) *run {
+	r := &run{results: map[string]string{}, outputs: map[string][]string{}}
+	scanner := bufio.NewScanner(input)
 	scanner.Buffer(nil, 16<<20)
-	broken := 0
-	var failures []string // told last, where a reader of a long log looks first
 	for scanner.Scan() {
 		var e event
 		if json.Unmarshal(scanner.Bytes(), &e) != nil {
-			fmt.Println(scanner.Text())
+			r.strays = append(r.strays, scanner.Text())
 			continue
 		}
-		name := e.Package + "." + e.Test
-		switch e.Action {
-		case "output", "build-output":
-			outputs[name] = append(outputs[name], e.Output)
-		case "pass", "fail", "skip":
-			results[name] = e.Action
-			if e.Action == "fail" {
-				failures = append(failures, fmt.Sprintf("--- FAIL: %s\n%s", name, strings.Join(outputs[name], "")))
-			}
-			if e.Test == "" && e.Action == "fail" {
-				broken++
-			}
-		}
+		r.take(e)
 	}
-	missing := coverage(results)
-	fmt.Print(strings.Join(failures, ""))
-	passed, failed := count(results)
-	if failed == 0 {
-		failed = broken
-	}
-	fmt.Printf("%d passed, %d failed\n", passed, failed+missing)
-	if failed+missing > 0 {
-		os.Exit(1)
+	r.err = scanner.Err()
+	return r
+}
+
+func (r *run) take(e event) {
+	name := e.Package + "." + e.Test
+	switch e.Action {
+	case "start", "run":
+		r.results[name] = ""
+	case "output":
+		r.outputs[name] = append(r.outputs[name], e.Output)
+	case "build-output":
+		r.strays = append(r.strays, strings.TrimSuffix(e.Output, "\n"))
+	case "pass", "fail", "skip":
+		r.results[name] = e.Action
 	}
 }
 
+func isPackage(name string) bool { return strings.HasSuffix(name, ".") }
+
+// names are those of all tests and packages with a result, sorted.
+func (r *run) names(results ...string) (names []string) {
+	for name, result := range r.results {
+		if slices.Contains(results, result) {
+			names = append(names, name)
+		}
+	}
+	sort.Strings(names)
+	return names
+}
+
 // count counts tests without subtests, so that each check counts once.
-func count(results map[string]string) (passed, failed int) {
+func (r *run) count() (passed, failed int) {
 	parents := map[string]bool{}
-	for name := range results {
+	for name := range r.results {
 		if i := strings.LastIndex(name, "/"); i > strings.LastIndex(name, ".Test") {
 			parents[name[:i]] = true
 		}
 	}
-	for name, result := range results {
-		if strings.HasSuffix(name, ".") || (parents[name] && result == "pass") {
-			continue
-		}
-		switch result {
-		case "pass":
-			passed++
-		case "fail":
+	for name, result := range r.results {
+		switch {
+		case isPackage(name):
+		case result == "fail":
 			failed++
+		case result == "pass" && !parents[name]:
+			passed++
 		}
 	}
 	return passed, failed
 }
 
-// coverage prints a line per case and returns how many have no passing test.
-func coverage(results map[string]string) (missing int) {
+// complaints are the reasons not to believe in a run none of whose tests has failed.
+func (r *run) complaints(chosen string) (texts []string) {
+	if r.err != nil {
+		texts = append(texts, fmt.Sprintf("the output of go test cannot be read: %v", r.err))
+	}
+	for _, name := range r.names("") {
+		texts = append(texts, fmt.Sprintf("%s has no end", name))
+	}
+	for _, name := range r.names("fail") {
+		if isPackage(name) && !r.has(name, "fail") {
+			texts = append(texts, fmt.Sprintf("package %s failed, and none of its tests", strings.TrimSuffix(name, ".")))
+		}
+	}
+	if chosen != "" {
+		return append(texts, r.unmatched(chosen)...)
+	}
+	if len(r.results) == 0 {
+		texts = append(texts, "no test ran")
+	}
+	for name := range r.results {
+		if isPackage(name) && !r.has(name, "pass", "fail") {
+			texts = append(texts, fmt.Sprintf("no test of package %s ran", strings.TrimSuffix(name, ".")))
+		}
+	}
+	return texts
+}
+
+// has tells whether a package has a test with such a result.
+func (r *run) has(name string, results ...string) bool {
+	return slices.ContainsFunc(r.names(results...), func(test string) bool {
+		return test != name && strings.HasPrefix(test, name)
+	})
+}
+
+// unmatched complains about each alternative of a choice of tests, as for -run, that has chosen no test.
+func (r *run) unmatched(chosen string) (texts []string) {
+	for _, alternative := range alternatives(chosen) {
+		pattern, err := regexp.Compile(alternative)
+		if err != nil {
+			texts = append(texts, err.Error())
+			continue
+		}
+		matches := func(name string) bool {
+			test := name[strings.LastIndex(name, ".")+1:]
+			test, _, _ = strings.Cut(test, "/")
+			return pattern.MatchString(test)
+		}
+		if !slices.ContainsFunc(r.names("pass", "fail"), func(name string) bool { return !isPackage(name) && matches(name) }) {
+			texts = append(texts, fmt.Sprintf("no test ran that -run %s chooses", alternative))
+		}
+	}
+	return texts
+}
+
+// alternatives are the parts of a regular expression between bars that stand in no parentheses, each up to the slash
+// behind which subtests are chosen.
+func alternatives(chosen string) (parts []string) {
+	depth, from := 0, 0
+	for i := 0; i <= len(chosen); i++ {
+		switch {
+		case i == len(chosen) || (chosen[i] == '|' && depth == 0):
+			part, _, _ := strings.Cut(chosen[from:i], "/")
+			parts = append(parts, part)
+			from = i + 1
+		case chosen[i] == '(':
+			depth++
+		case chosen[i] == ')':
+			depth--
+		}
+	}
+	return parts
+}
+
+var caseID = regexp.MustCompile(`/([ACGHIMRST]-\d\d)`)
+
+// coverage prints a line per case and complains about those that no test has covered; one that was skipped has not.
+func (r *run) coverage(cases string, output io.Writer) (texts []string) {
 	tests := map[string][]string{}
-	for name, result := range results {
+	ran := map[string]bool{}
+	for name, result := range r.results {
 		for _, match := range caseID.FindAllStringSubmatch(name, 1) {
-			id := match[1]
-			short := name[strings.LastIndex(name, ".Test")+1:]
-			tests[id] = append(tests[id], short+" "+result)
+			tests[match[1]] = append(tests[match[1]], name[strings.LastIndex(name, ".Test")+1:]+" "+result)
+			ran[match[1]] = ran[match[1]] || result == "pass" || result == "fail"
 		}
 	}
-	if len(os.Args) < 2 {
-		return 0
-	}
-	file, err := os.ReadFile(os.Args[1])
-	if err != nil {
-		fmt.Println(err)
-		return 1
-	}
-	for _, line := range strings.Split(strings.TrimSpace(string(file)), "\n") {
+	for _, line := range strings.Split(strings.TrimSpace(cases), "\n") {
 		id, text, _ := strings.Cut(line, " ")
-		list := tests[id]
-		sort.Strings(list)
-		if len(list) == 0 {
-			list = []string{"NO TEST"}
-			missing++
+		if !ran[id] {
+			texts = append(texts, fmt.Sprintf("no test has covered case %s %s", id, text))
 		}
-		fmt.Printf("case %s %-60.60s %s\n", id, text, strings.Join(list, ", "))
+		sort.Strings(tests[id])
+		fmt.Fprintf(output, "case %s %-60.60s %s\n", id, text, strings.Join(tests[id], ", "))
 	}
-	return missing
+	return texts
+}
+
+// report writes all of it, failures last, where a reader of a long log looks first; it returns whether all is well.
+func (r *run) report(cases, chosen string, output io.Writer) bool {
+	complaints := r.complaints(chosen)
+	if cases != "" {
+		complaints = append(complaints, r.coverage(cases, output)...)
+	}
+	for _, name := range r.names("skip") {
+		fmt.Fprintf(output, "--- SKIP: %s\n%s", name, strings.Join(r.outputs[name], ""))
+	}
+	for _, stray := range r.strays {
+		fmt.Fprintln(output, stray)
+	}
+	for _, name := range append(r.names("fail"), r.names("")...) {
+		fmt.Fprintf(output, "--- FAIL: %s\n%s", name, strings.Join(r.outputs[name], ""))
+	}
+	for _, text := range complaints {
+		fmt.Fprintf(output, "report: %s\n", text)
+	}
+	passed, failed := r.count()
+	failed += len(complaints)
+	fmt.Fprintf(output, "%d passed, %d failed\n", passed, failed)
+	return failed == 0
+}
+
+func main() {
+	casesFile := flag.String("cases", "", "each of its lines begins with the name of a case that must be covered")
+	chosen := flag.String("run", "", "how tests were chosen, as for go test")
+	flag.Parse()
+	cases, err := []byte{}, error(nil)
+	if *casesFile != "" {
+		cases, err = os.ReadFile(*casesFile)
+	}
+	r := read(os.Stdin)
+	if err != nil {
+		r.err = err
+	}
+	if !r.report(string(cases), *chosen, os.Stdout) {
+		os.Exit(1)
+	}
 }
