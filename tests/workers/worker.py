@@ -135,6 +135,16 @@ def sleep(job):
     return str(os.getpid())
 
 
+@task("py:meet")
+def meet(job):
+    """Until so many processes are in it at the same time."""
+    wanted = job.json()
+    with open(os.path.join(wanted["at"], str(os.getpid())), "w"):
+        pass
+    while len(os.listdir(wanted["at"])) < wanted["processes"]:
+        time.sleep(0.01)
+
+
 def say(data):
     os.write(int(os.environ["ASYNQ_WORKER_FD"]), data)
     time.sleep(60)

@@ -72,7 +72,7 @@ routes:
   - {type: "signal", command: {shell: 'kill -SEGV $$'}}
   - {type: "missing", command: {argv: [/no/such/program]}}
   - {type: "late", command: {argv: [sleep, "60"], timeout: 300ms}}
-  - {type: "stubborn", command: {shell: 'trap "" TERM; sleep 60', timeout: 300ms, grace: 300ms}}
+  - {type: "stubborn", command: {shell: 'trap "" TERM; sleep 60', timeout: 5s, grace: 300ms}} # the shell must have come to its trap
   - {type: "deaf", command: {argv: ["true"]}}
   - {type: "greedy", command: {argv: [dd, if=/dev/zero, of=/dev/null, bs=200M, count=1], process: {limits: {memory: 50MB}}}}
   - {type: "busy", command: {shell: 'while :; do :; done', process: {limits: {cpu: 1s}}}}
@@ -96,7 +96,7 @@ routes:
 		{"signal", "signal", "", "", "killed by signal 11 (Segmentation fault)"},
 		{"missing", "missing", "", "", "command: cannot run it: No such file or directory"},
 		{"late", "late", "", "", "no end within 0.3 s, killed by signal 15 (Terminated)"},
-		{"stubborn", "stubborn", "", "", "no end within 0.3 s, killed by signal 9 (Killed)"},
+		{"stubborn", "stubborn", "", "", "no end within 5 s, killed by signal 9 (Killed)"},
 		{"deaf", "deaf", strings.Repeat("much", 1<<20), "", ""},
 		{"greedy", "greedy", "", "", "exit status 1: dd: memory exhausted"},
 		{"busy", "busy", "", "", "killed by signal "},

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -399,13 +400,14 @@ func TestScale(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
 	s := startTarget(t)
-	d := StartDaemon(t, `
-redis: `+r.URI()+`
+	config := `
+redis: ` + r.URI() + `
 concurrency: 5
 queues: {default: 2, empty: 1}
 scale: {interval: 1s, window: 5s, drain: 5s, most: 7, cool_down: 2s}
-routes: [{type: t, http: {url: "`+s.URL+`/sleep/200"}}]
-`)
+routes: [{type: t, http: {url: "` + s.URL + `/sleep/200"}}]
+`
+	d := StartDaemon(t, config)
 	scale := func() M {
 		t.Helper()
 		var got M
@@ -420,6 +422,14 @@ routes: [{type: t, http: {url: "`+s.URL+`/sleep/200"}}]
 		got := scale()
 		return got["workers_wanted"] == 1.0 && got["workers"] == 1.0 && got["concurrency"] == 5.0
 	})
+	other := StartDaemon(t, config)
+	Eventually(t, 30*time.Second, "the other worker to be counted", func() bool { return scale()["workers"] == 2.0 })
+	other.Signal(syscall.SIGTSTP)
+	Eventually(t, 30*time.Second, "it to count no more, as it takes no tasks", func() bool { return scale()["workers"] == 1.0 })
+	if servers := r.Int("ZCARD", "asynq:servers"); servers != 2 {
+		t.Errorf("it has gone, instead of being stopped: %d servers", servers)
+	}
+	other.End()
 	for i := range 400 {
 		enqueue(t, r, fmt.Sprint("task-", i), "t", "")
 	}

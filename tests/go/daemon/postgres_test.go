@@ -97,9 +97,10 @@ func TestMigrate(t *testing.T) {
 	d := StartDaemon(t, postgresConfig(r, p, stateDir(t), `- {type: "t", command: {argv: [cat]}}`))
 	enqueueAs(t, r, "before", "t", "")
 	d.Attempt("before", 1)
-	if problem, status := readiness(t, d, "postgresql"); status != 503 || !strings.Contains(problem, "asynqd migrate") {
-		t.Errorf("/readyz without tables: %d, %s", status, problem)
-	}
+	Eventually(t, 30*time.Second, "/readyz to ask for the tables", func() bool {
+		problem, status := readiness(t, d, "postgresql")
+		return status == 503 && strings.Contains(problem, "asynqd migrate")
+	})
 	if len(d.Find("`asynqd migrate` makes them")) != 1 {
 		t.Errorf("the log does not tell what to do: %s", d.Text())
 	}
@@ -468,15 +469,15 @@ func TestJobs(t *testing.T) {
 	p.Exec("UPDATE jobs SET enabled = true WHERE name = 'off'")
 	Eventually(t, 10*time.Second, "a job that was enabled", func() bool { return count(id("off")) == 1 })
 
+	every := id("every")
 	p.Exec("DELETE FROM jobs WHERE name = 'every'")
-	time.Sleep(1500 * time.Millisecond)
-	before := p.Int("SELECT count(*) FROM executions WHERE type = 't'")
-	time.Sleep(2500 * time.Millisecond)
-	if after := p.Int("SELECT count(*) FROM executions WHERE type = 't'"); after != before {
-		t.Errorf("a job that was deleted goes on: %d rows, then %d", before, after)
-	}
 	p.Exec("INSERT INTO jobs (name, type, schedule) VALUES ('steady', 'steady', '@every 1s')")
 	Eventually(t, 10*time.Second, "its tasks", func() bool { return count(id("steady")) >= 2 })
+	before, others := count(every), count(id("steady"))
+	Eventually(t, 30*time.Second, "more of them", func() bool { return count(id("steady")) >= others+3 })
+	if after := count(every); after != before {
+		t.Errorf("a job that was deleted goes on: %d rows, then %d", before, after)
+	}
 	steady := id("steady")
 	p.Stop()
 	time.Sleep(3 * time.Second)

@@ -61,7 +61,9 @@ func TestReload(t *testing.T) {
 	run("second", "t", "other", "POST /hello")
 	run("third", "t", "third", "POST /hello")
 	enqueueAs(t, r, "left", "t", "")
-	time.Sleep(time.Second)
+	for i := range 20 { // enqueued later, and run: the server has looked for tasks often enough to have found that one
+		run(fmt.Sprint("later-", i), "t", []string{"other", "third"}[i%2], "POST /hello")
+	}
 	if r.Int("LLEN", QueueKey("default", "pending")) != 1 {
 		t.Error("a queue that has gone is still served")
 	}
@@ -82,22 +84,25 @@ func TestReload(t *testing.T) {
 		t.Error("attempts are still logged")
 	}
 
-	// The schedule.
+	// The schedule: while another one ticks, that which has gone does not.
 	takeOver(t, d, base+cat+"schedule: {file: "+schedule+"}\n")
-	ticks := func() (count int) {
+	ticks := func(kind string) (count int) {
 		for _, line := range d.Attempts("") {
-			if line["type"] == "ticked" {
+			if line["type"] == kind {
 				count++
 			}
 		}
 		return count
 	}
-	Eventually(t, 20*time.Second, "ticks", func() bool { return ticks() >= 2 })
-	takeOver(t, d, base+cat)
-	time.Sleep(1500 * time.Millisecond)
-	before := ticks()
-	time.Sleep(2500 * time.Millisecond)
-	if after := ticks(); after != before {
+	Eventually(t, 20*time.Second, "ticks", func() bool { return ticks("ticked") >= 2 })
+	if err := os.WriteFile(schedule+".other", []byte("entries: [{spec: '@every 1s', type: other}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	takeOver(t, d, base+cat+"schedule: {file: "+schedule+".other}\n")
+	Eventually(t, 20*time.Second, "other ticks", func() bool { return ticks("other") >= 2 })
+	before, others := ticks("ticked"), ticks("other")
+	Eventually(t, 30*time.Second, "more other ticks", func() bool { return ticks("other") >= others+3 })
+	if after := ticks("ticked"); after != before {
 		t.Errorf("a schedule that has gone goes on: %d, %d", before, after)
 	}
 

@@ -192,6 +192,33 @@ func TestWorkerCancel(t *testing.T) {
 	}
 }
 
+// TestWorkerPoolSize: a pool has as many processes as it shall, each with a task at the same time as the others, and no more.
+func TestWorkerPoolSize(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	d := StartDaemon(t, pools(t, r, ", size: 3"))
+	at := filepath.Join(d.Dir, "met")
+	if err := os.Mkdir(at, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		enqueue(t, r, fmt.Sprint("meet-", i), "py:meet", `{"at": "`+at+`", "processes": 3}`, asynq.Timeout(2*time.Minute))
+	}
+	Eventually(t, time.Minute, "three tasks to be run at once", func() bool { return len(d.Attempts("")) == 3 })
+	for _, line := range d.Attempts("") {
+		if line["outcome"] != "completed" {
+			t.Errorf("%v", line)
+		}
+	}
+	for i := range 30 {
+		enqueue(t, r, fmt.Sprint("more-", i), "py:meet", `{"at": "`+at+`", "processes": 3}`)
+	}
+	Eventually(t, time.Minute, "more tasks", func() bool { return len(d.Attempts("")) == 33 })
+	if met, err := os.ReadDir(at); len(met) != 3 {
+		t.Errorf("%d processes have run tasks (%v)", len(met), err)
+	}
+}
+
 // TestWorkerNeighbours: what runs in the same process as a task that had to be killed runs again, and has not failed.
 func TestWorkerNeighbours(t *testing.T) {
 	t.Parallel()

@@ -262,14 +262,19 @@ func TestAggregation(t *testing.T) {
 	group := func(name, payload string) Task {
 		return Task{Type: "t", Payload: P(payload), Own: Options{Group: P(name)}}
 	}
+	together := func(peer *Peer, count int) { // in one step: however slow the machine is, no grace period ends between two
+		var tasks []Task
+		for i := range count {
+			tasks = append(tasks, group("g", fmt.Sprint(i)))
+		}
+		peer.Must("batch", BatchForC(tasks))
+	}
 	t.Run("G-13", func(t *testing.T) {
 		Servers(t, func(t *testing.T, kind string) {
 			r := StartRedis(t)
-			e := NewCEnqueuer(t, r)
+			peer := StartPeer(t, r.URI())
 			StartServer(t, kind, r, ServerOptions{Aggregates: true, Grace: time.Second})
-			for i := range 3 {
-				enqueueOK(t, e, group("g", fmt.Sprint(i)))
-			}
+			together(peer, 3)
 			Eventually(t, 20*time.Second, "one completed task", func() bool { return r.Int("ZCARD", QueueKey(groupQueue, "completed")) == 1 })
 			equal(t, "sums", fmt.Sprint(sums(t, r)), "map[g:[[0 1 2]]]")
 			equal(t, "tasks", len(r.Strings("KEYS", TaskKey(groupQueue, "*"))), 1)
@@ -282,9 +287,7 @@ func TestAggregation(t *testing.T) {
 			r := StartRedis(t)
 			e := NewCEnqueuer(t, r)
 			StartServer(t, kind, r, ServerOptions{Aggregates: true, Grace: 2 * time.Second, MaxDelay: 4 * time.Second, MaxSize: 5})
-			for i := range 12 {
-				enqueueOK(t, e, group("g", fmt.Sprint(i)))
-			}
+			together(StartPeer(t, r.URI()), 12)
 			stop := time.Now().Add(30 * time.Second)
 			for i := 0; len(sums(t, r)["busy"]) == 0 && time.Now().Before(stop); i++ { // the grace period never ends
 				enqueueOK(t, e, group("busy", fmt.Sprint(i)))

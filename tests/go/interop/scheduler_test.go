@@ -185,12 +185,17 @@ func TestSchedulerLooksAlike(t *testing.T) {
 		{ProcessAt: &at}, {ProcessIn: P(5 * time.Second)}, {Retention: P(24 * time.Hour)}, {Group: P("g 1")}, {},
 	}
 	for _, zone := range []string{"", "Asia/Tokyo"} {
+		location, err := time.LoadLocation(zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hour := time.Now().In(location).Add(6 * time.Hour).Hour() // all of them stay in the future
 		lists := map[string][]string{}
 		for _, kind := range []string{"go", "c-independent", "c-elected"} {
 			r := StartRedis(t)
 			s := NewScheduler(t, kind, r, SchedulerOptions{Heartbeat: time.Second, Zone: zone})
 			for i := range calls {
-				register(t, s, Entry{Spec: fmt.Sprintf("%d 3 * * *", i), Task: Task{Type: fmt.Sprint("type ", i), Payload: P("p"), Call: &calls[i]}})
+				register(t, s, Entry{Spec: fmt.Sprintf("%d %d * * *", i, hour), Task: Task{Type: fmt.Sprint("type ", i), Payload: P("p"), Call: &calls[i]}})
 			}
 			start(t, s)
 			Eventually(t, 20*time.Second, "the entries", func() bool {

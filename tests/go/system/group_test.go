@@ -25,12 +25,12 @@ func TestGroupLostReplies(t *testing.T) {
 	StartCServer(t, proxy.URI(), ServerOptions{Aggregates: true, Grace: time.Second, MaxSize: 7, LedgerPath: filepath.Join(r.Dir, "ledger")})
 	client := asynq.NewClient(r.Opt())
 	defer client.Close()
+	proxy.LoseOneIn(20) // first, as a slow machine aggregates while it enqueues
 	for i := range total {
 		if _, err := client.Enqueue(asynq.NewTask("t", []byte(fmt.Sprint(i))), asynq.Group(fmt.Sprint("group ", i%groups))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	proxy.LoseOneIn(20)
 	Eventually(t, 100*time.Second, "all groups to be aggregated", func() bool {
 		return len(r.Strings("KEYS", QueueKey("default", "g:*"))) == 0
 	})
