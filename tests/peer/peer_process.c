@@ -1,5 +1,4 @@
 /* The peer as a process: what the machine grants it, and what it has used. */
-#define _GNU_SOURCE /* pthread_setattr_default_np */
 #include "peer.h"
 
 #include <pthread.h>
