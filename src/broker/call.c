@@ -93,7 +93,7 @@ void broker_add_due(redis_args *args, int64_t at_ms)
     if (at_ms % MS_PER_SECOND == 0)
         snprintf(text, sizeof text, "%" PRId64, at_ms / MS_PER_SECOND);
     else
-        snprintf(text, sizeof text, "%s%" PRId64 ".%03" PRId64, at_ms < 0 ? "-" : "", llabs(at_ms / MS_PER_SECOND),
+        snprintf(text, sizeof text, "%s%lld.%03lld", at_ms < 0 ? "-" : "", llabs(at_ms / MS_PER_SECOND),
                  llabs(at_ms % MS_PER_SECOND));
     redis_args_add_copy(args, bytes_of(text));
 }
