@@ -350,6 +350,9 @@ ASYNQ_API ASYNQ_MUST_CHECK int asynq_server_handle(asynq_server *server, const a
  * Starts the server's threads and returns. Redis need not be reachable: the server begins when it is. Returns 0, or
  * ASYNQ_E_STATE (running or stopped already), ASYNQ_E_CLOSED (was shut down), ASYNQ_E_INVALID (no route),
  * ASYNQ_E_NO_MEMORY, ASYNQ_E_SYSTEM. Thread: any.
+ *
+ * A process may fork before this call. After it, the server is the parent's: in a child, calls that can fail return
+ * ASYNQ_E_STATE at once, the others do nothing, and asynq_server_status() is "closed".
  */
 ASYNQ_API ASYNQ_MUST_CHECK int asynq_server_start(asynq_server *server, asynq_error *error);
 

@@ -83,8 +83,8 @@ int broker_check_results(const redis_value *reply, size_t count, asynq_error *er
     for (size_t i = 0; is_whole && i < count; i++)
         is_whole = reply->elements[i].type == REDIS_INTEGER;
     return is_whole ? ASYNQ_OK
-                    : error_set(error, ASYNQ_E_REDIS, "the reply does not have the %zu results that our script gives",
-                                count);
+                    : error_set(error, ASYNQ_E_MALFORMED,
+                                "the reply does not have the %zu results that our script gives", count);
 }
 
 void broker_add_due(redis_args *args, int64_t at_ms)

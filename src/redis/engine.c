@@ -2,6 +2,7 @@
 #include "redis/engine.h"
 
 #include "base/error.h"
+#include "base/process.h"
 #include "base/thread.h"
 
 #include <stdatomic.h>
@@ -117,8 +118,5 @@ bool engine_is_own_thread(const engine *e)
 
 int engine_check_process(const engine *e, const char *what, asynq_error *error)
 {
-    pid_t pid = e->pid;
-    if (!pid || pid == getpid())
-        return ASYNQ_OK;
-    return error_set(error, ASYNQ_E_STATE, "this %s was used before a fork; make a new one in the child", what);
+    return process_check(e->pid, what, error);
 }

@@ -17,20 +17,6 @@ bool held_lease_has_ended(const held_lease *lease)
     return clock_steady_ms() >= lease->ends_at_ms;
 }
 
-void slot_take(asynq_job *job)
-{
-    job->holds_slot = true;
-    job->queue->server->slots_free--;
-}
-
-void slot_free(asynq_job *job)
-{
-    if (!job->holds_slot)
-        return;
-    job->holds_slot = false;
-    job->queue->server->slots_free++;
-}
-
 /* ---- who hears of it ---- */
 
 static void attempt_tell_start(asynq_job *job)
@@ -70,7 +56,7 @@ const char *asynq_attempt_end_name(asynq_attempt_end end)
     return (size_t)end < sizeof end_names / sizeof *end_names ? end_names[end] : "?";
 }
 
-static void attempt_returned(asynq_server *server, asynq_job *job);
+static void attempt_returned(asynq_job *job);
 
 /* ---- beginning ---- */
 
@@ -86,24 +72,14 @@ static void deadline_reached(void *arg)
         attempt_give_up(job, "context deadline exceeded");
 }
 
-/* Enters the job into the queue's books. False: out of memory. */
 static bool attempt_register(served_queue *queue, asynq_job *job, const held_lease *lease)
 {
-    job->queue = queue;
-    job->tag = lease->score.tag;
-    job->lease_ends_at_ms = lease->ends_at_ms;
+    if (!books_enter(queue, job, lease))
+        return false;
     if (held_lease_has_ended(lease)) /* nobody may have taken the task yet; the fence knows */
         job->lease_ends_at_ms = clock_steady_ms() + LATE_REQUEUE_MS;
-    job->number = ++queue->last_number;
-    job->state = JOB_RUNNING;
-    HASH_ADD_KEYPTR(hh, queue->jobs, job->id, job->id_length, job);
-    if (!HASH_HAS(job))
-        return false;
-    DL_APPEND(queue->running, job);
-    DL_APPEND2(queue->by_age, job, age_prev, age_next);
-    DL_APPEND2(queue->to_renew, job, renew_prev, renew_next);
-    queue->server->running_count++;
     loop_timer_init(queue->server->loop, &job->deadline_timer, deadline_reached, job);
+    job_move(job, JOB_RUNNING);
     return true;
 }
 
@@ -113,7 +89,7 @@ static void attempt_run_on_loop(asynq_job *job)
     (void)job_begin(job);
     int outcome = mux_run(job->queue->server->mux, job->route, job);
     if (outcome != ASYNQ_LATER && job_claim(job, outcome))
-        attempt_returned(job->queue->server, job);
+        attempt_returned(job);
 }
 
 /* The handler is called after this turn's decisions. False: there is no thread, and the job has gone back. */
@@ -177,12 +153,10 @@ static bool attempt_supersede(asynq_job *known)
 {
     if (known->state == JOB_SETTLING)
         return false;
-    if (known->state == JOB_UNSETTLED && known->settle_unknown) {
-        DL_DELETE(known->queue->unsettled, known);
+    if (known->state == JOB_UNSETTLED && known->settle_unknown)
         attempt_forget(known);
-    } else {
+    else
         attempt_lease_lost(known, "it was leased anew");
-    }
     return true;
 }
 
@@ -227,8 +201,7 @@ void attempt_begin(served_queue *queue, leased_task task, const held_lease *leas
         outcome_archive_malformed(queue, task.id, task.message, error.text, lease->score, "");
         return;
     }
-    asynq_job *known = NULL;
-    HASH_FIND(hh, queue->jobs, task.id.data, task.id.length, known);
+    asynq_job *known = books_find(queue, task.id);
     if (known && known->tag == lease->score.tag) { /* the attempt that we have is that of this lease */
         if (job)
             job_unref(job);
@@ -255,88 +228,51 @@ void attempt_begin(served_queue *queue, leased_task task, const held_lease *leas
 
 /* ---- ending ---- */
 
-/* From RUNNING to UNSETTLED or, without anything to write, GONE. */
-static void attempt_leave_running(asynq_job *job)
-{
-    served_queue *queue = job->queue;
-    loop_timer_cancel(&job->deadline_timer);
-    DL_DELETE(queue->running, job);
-    queue->server->running_count--;
-    if (job->recorded)
-        heartbeat_ended(queue->server, job);
-    if (!job->holds_thread)
-        slot_free(job);
-    limit_leave(job);
-}
-
 void attempt_forget(asynq_job *job)
 {
-    served_queue *queue = job->queue;
     attempt_tell_end(job, ASYNQ_ATTEMPT_LOST, "the server has lost the task", 0);
-    job->state = JOB_GONE;
-    HASH_DEL(queue->jobs, job);
-    if (!job->settle_score[0]) {
-        DL_DELETE2(queue->by_age, job, age_prev, age_next);
-        DL_DELETE2(queue->to_renew, job, renew_prev, renew_next);
-    }
-    job_unref(job);
+    job_move(job, JOB_GONE);
 }
 
 void attempt_give_up(asynq_job *job, const char *reason)
 {
     job_cancel(job);
-    attempt_leave_running(job);
     outcome_decide(job, ASYNQ_FAILED, reason);
-}
-
-void attempt_put_off(asynq_job *job, int64_t pause_ms, const char *reason)
-{
-    attempt_leave_running(job);
-    outcome_put_off(job, pause_ms, reason);
 }
 
 void attempt_lease_lost(asynq_job *job, const char *reason)
 {
     asynq_server *server = job->queue->server;
-    log_warn(&server->log, "task %s (%s) of queue \"%s\" is not ours any more: %s", job->id, job->type,
-             job->queue->name, reason);
+    log_warn(&server->log, "task %s (%s) of queue \"%s\": lease lost: %s", job->id, job->type, job->queue->name,
+             reason);
     server->stats.leases_lost++;
     if (job->state == JOB_RUNNING) {
         job_cancel(job);
         if (server->options.on_error)
             server->options.on_error(job, "asynq: task lease expired", server->options.arg);
         attempt_tell_end(job, ASYNQ_ATTEMPT_LOST, reason, 0);
-        attempt_leave_running(job);
-        attempt_forget(job);
-    } else if (job->state == JOB_UNSETTLED) {
-        DL_DELETE(job->queue->unsettled, job);
-        attempt_forget(job);
     }
+    if (job->state != JOB_SETTLING)
+        attempt_forget(job);
 }
 
 void attempt_requeue(asynq_job *job)
 {
     job_cancel(job);
-    attempt_leave_running(job);
     attempt_tell_end(job, ASYNQ_ATTEMPT_GIVEN_BACK, "given back unfinished", 0);
     job->way = SETTLE_REQUEUE;
-    settle_add(job);
+    job_move(job, JOB_UNSETTLED);
 }
 
-static void attempt_returned(asynq_server *server, asynq_job *job)
+static void attempt_returned(asynq_job *job)
 {
     limit_give_back(job);
+    job->holds_thread = false;
     if (job->state == JOB_RUNNING) {
-        job->holds_thread = false;
         job->result_is_ours = true;
-        attempt_leave_running(job);
         outcome_decide(job, job->outcome, job->error_text.data ? job->error_text.data : "");
-    } else { /* it was given up before; only its thread comes back now */
-        job->holds_thread = false;
-        if (job->holds_slot) {
-            job->holds_slot = false;
-            server->slots_free++;
-        }
+    } else {
+        slot_free(job); /* it was given up before; only its thread comes back now */
     }
     job_unref(job); /* the handler's */
 }
@@ -346,7 +282,7 @@ void attempt_take_returned(void *arg)
     asynq_server *server = arg;
     for (asynq_job *job = job_port_take(server->port); job;) {
         asynq_job *next = job->port_next;
-        attempt_returned(server, job);
+        attempt_returned(job);
         job = next;
     }
 }

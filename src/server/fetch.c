@@ -129,9 +129,10 @@ static void fetch_replied(void *arg, int status, const asynq_error *error, const
     if (status) {
         queue_complain(queue, "take tasks", error);
         queue->may_have_tasks = false; /* this queue rests a moment; the others go on */
-        loop_timer_set(&queue->rest, server->options.task_check_interval_ms);
+        loop_timer_set(&queue->rest, error_pause_next_ms(server, &queue->fetch_pause));
         return;
     }
+    error_pause_end(&queue->fetch_pause);
     fetch_take_tasks(queue, reply);
 }
 
@@ -171,36 +172,53 @@ void fetch_pump(asynq_server *server)
 
 /* ---- a lease whose reply was lost ---- */
 
+static void read_back(served_queue *queue);
+
+/* A lease may be lost for good only when Redis has said what it took; every error is tried again until it is too late.
+ */
+static void read_back_failed(served_queue *queue, const asynq_error *error)
+{
+    asynq_server *server = queue->server;
+    queue_complain(queue, "read a lease back whose reply was lost", error);
+    loop_timer_set(&queue->rest, error_pause_next_ms(server, &queue->fetch_pause));
+}
+
 static void read_back_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     served_queue *queue = arg;
-    if (status == ASYNQ_E_UNAVAILABLE || status == ASYNQ_E_OUTCOME_UNKNOWN)
-        return; /* again with the next connection */
-    queue->lease_unknown = false;
+    queue->lease_in_flight = false;
     if (status) {
-        queue_complain(queue, "take tasks", error);
+        read_back_failed(queue, error);
         return;
     }
-    size_t count = broker_read_back_count(reply), found = 0;
-    for (size_t i = 0; i < count; i++) {
-        leased_task task = broker_read_back_task(reply, i);
-        asynq_job *known = NULL;
-        HASH_FIND(hh, queue->jobs, task.id.data, task.id.length, known);
-        if (known && known->tag == queue->lease.score.tag)
-            continue; /* an older lease of ours with the same tag */
-        attempt_begin(queue, task, &queue->lease);
-        found++;
-    }
+    error_pause_end(&queue->fetch_pause);
+    queue->lease_unknown = false;
+    size_t count = broker_read_back_count(reply);
+    for (size_t i = 0; i < count; i++)
+        attempt_begin(queue, broker_read_back_task(reply, i), &queue->lease);
     log_info(&queue->server->log, "queue \"%s\": a lease whose reply was lost had taken %zu tasks; they run now",
-             queue->name, found);
+             queue->name, count);
+}
+
+static void read_back(served_queue *queue)
+{
+    asynq_server *server = queue->server;
+    if (!queue->lease_unknown || queue->lease_in_flight || !redis_conn_is_ready(server->work))
+        return; /* the next connection, or the end of the pause, tries again */
+    queue->lease_in_flight =
+        broker_read_back(server->work, &queue->keys, queue->lease.score, read_back_replied, queue) == 0;
+    if (!queue->lease_in_flight)
+        loop_timer_set(&queue->rest, error_pause_next_ms(server, &queue->fetch_pause));
 }
 
 void fetch_reconnected(asynq_server *server)
 {
-    for (size_t i = 0; i < server->queue_count; i++) {
-        served_queue *queue = server->queues[i];
-        /* If it cannot be sent now, the connection is about to go, and the next one tries again. */
-        if (queue->lease_unknown)
-            (void)!broker_read_back(server->work, &queue->keys, queue->lease.score, read_back_replied, queue);
-    }
+    for (size_t i = 0; i < server->queue_count; i++)
+        read_back(server->queues[i]);
+}
+
+void fetch_rested(served_queue *queue)
+{
+    queue->may_have_tasks = true;
+    read_back(queue);
 }

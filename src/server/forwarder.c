@@ -7,7 +7,6 @@
 #include "base/clock.h"
 
 enum {
-    FORWARD_AGAIN_MS = 1000,
     FORWARD_FAR_MS = 3600 * 1000,
     NOTHING_DUE = -1 /* as due time */
 };
@@ -70,9 +69,10 @@ static void due_forwarded(void *arg, int status, const asynq_error *error, const
     due->in_flight = false;
     if (status) {
         queue_complain(due->queue, "move tasks that are due", error);
-        loop_timer_set(&due->timer, FORWARD_AGAIN_MS);
+        loop_timer_set(&due->timer, error_pause_next_ms(server, &due->pause));
         return;
     }
+    error_pause_end(&due->pause);
     due_report_dropped(due, broker_forward_dropped(reply));
     double next_due;
     due_expect(due, broker_upkeep_next(reply, &next_due) ? next_due : NOTHING_DUE);
@@ -89,7 +89,7 @@ static void due_look(due_source *due)
         broker_forward(server->work, &due->queue->keys, due->key, loop_now_ns(server->loop), due_forwarded, due) == 0)
         due->in_flight = true;
     else
-        loop_timer_set(&due->timer, FORWARD_AGAIN_MS);
+        loop_timer_set(&due->timer, error_pause_next_ms(server, &due->pause));
 }
 
 static void due_timer_fired(void *arg)

@@ -27,10 +27,9 @@ static void renew_replied(void *arg, int status, const asynq_error *error, const
 static void renew_form_chunk(served_queue *queue)
 {
     uint64_t sweep = queue->server->renew_sweep;
-    while (queue->renewing_count < BROKER_CHUNK_TASKS && queue->to_renew && queue->to_renew->renewed_in != sweep) {
-        asynq_job *job = queue->to_renew;
-        DL_DELETE2(queue->to_renew, job, renew_prev, renew_next);
-        DL_APPEND2(queue->to_renew, job, renew_prev, renew_next);
+    while (queue->renewing_count < BROKER_CHUNK_TASKS && queue->books.to_renew &&
+           queue->books.to_renew->renewed_in != sweep) {
+        asynq_job *job = books_rotate_renewals(queue);
         job->renewed_in = sweep;
         if (job->lease_ends_at_ms < loop_steady_ms(queue->server->loop))
             continue; /* too late: lease_check_fired deals with it */
@@ -92,7 +91,7 @@ static void lease_check_fired(void *arg)
     int64_t now_ms = loop_steady_ms(server->loop);
     for (size_t i = 0; i < server->queue_count; i++) {
         served_queue *queue = server->queues[i];
-        asynq_job *lists[] = {queue->running, queue->unsettled};
+        asynq_job *lists[] = {queue->books.running, queue->books.unsettled};
         for (int j = 0; j < 2; j++) {
             asynq_job *job, *next;
             DL_FOREACH_SAFE(lists[j], job, next)
@@ -210,7 +209,7 @@ static bool beat_collect(asynq_server *server, beat_parts *parts, bool rewrite)
         parts->ended[i] = bytes_of(server->ended_ids[i]);
     for (size_t i = 0; i < server->queue_count; i++) {
         asynq_job *job;
-        DL_FOREACH(server->queues[i]->running, job)
+        DL_FOREACH(server->queues[i]->books.running, job)
             if (rewrite || !job->recorded)
                 job->recorded = beat_add_worker(parts, job);
     }

@@ -9,6 +9,7 @@
 #include "broker/broker.h"
 #include "event/timer.h"
 #include "event/waker.h"
+#include "server/error_pause.h"
 #include "wire/task_message.h"
 
 #include <asynq/server.h>
@@ -21,17 +22,25 @@ struct served_queue;
 struct route_limit;
 
 /* Where a job of a limited route is; see limit.c. */
-typedef enum job_token { TOKEN_NONE, TOKEN_WAITING, TOKEN_ASKED, TOKEN_HELD } job_token;
+typedef enum job_token { TOKEN_NONE, TOKEN_WAITING, TOKEN_ASKED, TOKEN_HELD, TOKEN_BACK } job_token;
 
 /* Whether the handler may begin, or has begun: its thread and the loop decide it once. */
 typedef enum job_beginning { JOB_MAY_BEGIN, JOB_HAS_BEGUN, JOB_IS_WITHDRAWN } job_beginning;
 
+/* Changed by job_move() only, see books.h. */
 typedef enum job_state {
-    JOB_RUNNING,   /* the handler works on it; in queue->running */
-    JOB_UNSETTLED, /* the outcome is decided and waits to be written; in queue->unsettled */
-    JOB_SETTLING,  /* the outcome is with Redis; in queue->settling */
+    JOB_FRESH,     /* its fate is open; in no list of a state */
+    JOB_RUNNING,   /* the handler works on it, or it waits for a token */
+    JOB_UNSETTLED, /* the outcome is decided and waits to be written */
+    JOB_SETTLING,  /* the outcome is with Redis */
     JOB_GONE       /* no longer ours: written, lost or given up; in no list */
 } job_state;
+
+/* A lease as long as it may be ours. */
+typedef struct held_lease {
+    lease_score score;
+    int64_t ends_at_ms; /* steady clock */
+} held_lease;
 
 struct asynq_job {
     _Atomic int refs;
@@ -64,7 +73,7 @@ struct asynq_job {
     struct asynq_job *port_next;
 
     /* The loop's. */
-    UT_hash_handle hh; /* in queue->jobs by id, unless GONE */
+    UT_hash_handle hh; /* in the books by id, unless GONE */
     struct served_queue *queue;
     job_state state;
     uint32_t tag;             /* fence of the lease */
@@ -77,8 +86,8 @@ struct asynq_job {
     uint64_t renewed_in; /* the sweep that looked at it last */
     loop_timer deadline_timer;
     struct asynq_job *prev, *next;             /* list of its state */
-    struct asynq_job *age_prev, *age_next;     /* queue->by_age, oldest first */
-    struct asynq_job *renew_prev, *renew_next; /* queue->to_renew */
+    struct asynq_job *age_prev, *age_next;     /* books.by_age */
+    struct asynq_job *renew_prev, *renew_next; /* books.to_renew */
 
     /* limit.c */
     struct route_limit *limit;
@@ -94,10 +103,11 @@ struct asynq_job {
     buf settled_message;
     int64_t settle_at_ms;       /* Unix ms */
     int64_t settle_again_at_ms; /* steady clock: not before, after an error */
-    bool settle_unknown;        /* sent before with unknown outcome */
-    bool result_is_ours;        /* the handler has handed the result over; else it may still be writing it */
-    bool settle_alone;          /* an error may be its fault: only with its like */
-    char settle_score[48];      /* not empty: recovered from a lease of somebody else with this score */
+    error_pause settle_pause;
+    bool settle_unknown;   /* sent before with unknown outcome */
+    bool result_is_ours;   /* the handler has handed the result over; else it may still be writing it */
+    bool settle_alone;     /* an error may be its fault: only with its like */
+    char settle_score[48]; /* not empty: recovered from a lease of somebody else with this score */
 };
 
 /*

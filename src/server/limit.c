@@ -36,6 +36,7 @@ enum {
     PACE_SAMPLE_MOST_MS = 5000
 };
 
+/* The lists of jobs, by what they have to do with tokens. */
 typedef struct route_limit {
     UT_hash_handle hh;
     asynq_server *server;
@@ -44,8 +45,10 @@ typedef struct route_limit {
     asynq_job *waiting, *asked, *held, *back;
     size_t waiting_count, back_sent;
     bool in_flight;
-    bool is_full; /* as far as we know, all tokens are taken */
+    bool is_full;    /* as far as we know, all tokens are taken */
+    bool is_resting; /* after an error, until it asks again */
     bool must_prolong;
+    error_pause pause;
     loop_timer ask, prolong;
 
     double pace_ms; /* between two tokens that were had */
@@ -97,24 +100,44 @@ static int64_t back_in_ms(route_limit *limit)
 
 /* ---- jobs come and go ---- */
 
-/* Behind the others or, after it has asked in vain, before them. */
-static void enter_waiting(asynq_job *job, bool first)
+/* The list in which a job stands; NULL: none. */
+static asynq_job **token_list(route_limit *limit, job_token token)
 {
-    route_limit *limit = job->limit;
-    slot_free(job);
-    job->token = TOKEN_WAITING;
-    limit->waiting_count++;
-    if (first)
-        DL_PREPEND2(limit->waiting, job, token_prev, token_next);
-    else
-        DL_APPEND2(limit->waiting, job, token_prev, token_next);
+    switch (token) {
+    case TOKEN_WAITING:
+        return &limit->waiting;
+    case TOKEN_ASKED:
+        return &limit->asked;
+    case TOKEN_HELD:
+        return &limit->held;
+    case TOKEN_BACK:
+        return &limit->back;
+    case TOKEN_NONE:
+        break;
+    }
+    return NULL;
 }
 
-static void leave_waiting(asynq_job *job)
+/*
+ * The only place where a job changes what it has to do with tokens; lists, counts and slots go with it. A job that
+ * waits takes no slot. One that has asked in vain waits before the others.
+ */
+static void token_move(asynq_job *job, job_token to)
 {
-    job->token = TOKEN_NONE;
-    DL_DELETE2(job->limit->waiting, job, token_prev, token_next);
-    job->limit->waiting_count--;
+    route_limit *limit = job->limit;
+    asynq_job **before = token_list(limit, job->token), **after = token_list(limit, to);
+    if (before)
+        DL_DELETE2(*before, job, token_prev, token_next);
+    if (after && job->token == TOKEN_ASKED && to == TOKEN_WAITING)
+        DL_PREPEND2(*after, job, token_prev, token_next);
+    else if (after)
+        DL_APPEND2(*after, job, token_prev, token_next);
+    limit->waiting_count += (to == TOKEN_WAITING) - (job->token == TOKEN_WAITING);
+    job->token = to;
+    if (to == TOKEN_WAITING)
+        slot_free(job);
+    else if (to == TOKEN_ASKED)
+        slot_take(job);
 }
 
 /* Among the retries, without a failed attempt. */
@@ -124,14 +147,15 @@ static void put_off(asynq_job *job, int64_t pause_ms)
     buf text;
     buf_init(&text, 0);
     buf_append_format(&text, "waits for one of %d tokens of the semaphore \"%s\"", limit->most, limit->scope);
-    attempt_put_off(job, pause_ms, text.data ? text.data : "");
+    outcome_put_off(job, pause_ms, text.data ? text.data : "");
     buf_clear(&text);
 }
 
 /* What is to be done is done by the pump in this turn. */
 static void ask_fired(void *arg)
 {
-    ((route_limit *)arg)->is_full = false;
+    route_limit *limit = arg;
+    limit->is_full = limit->is_resting = false;
 }
 
 static void prolong_fired(void *arg)
@@ -175,32 +199,29 @@ void limit_enter(asynq_job *job)
         return;
     }
     job->waiting_since_ms = loop_steady_ms(server->loop);
-    enter_waiting(job, false);
+    token_move(job, TOKEN_WAITING);
 }
 
 void limit_leave(asynq_job *job)
 {
     if (job->token == TOKEN_WAITING)
-        leave_waiting(job);
+        token_move(job, TOKEN_NONE);
 }
 
 void limit_give_back(asynq_job *job)
 {
-    route_limit *limit = job->limit;
     if (job->token != TOKEN_HELD)
         return;
-    DL_DELETE2(limit->held, job, token_prev, token_next);
     /* If the task is not ours any more, another attempt at it may have a token under the same name. */
     job->token_score = job->state == JOB_RUNNING ? SEMAPHORE_ANY : job->token_until_s;
-    job->token = TOKEN_NONE;
-    DL_APPEND2(limit->back, job, token_prev, token_next);
+    token_move(job, TOKEN_BACK);
     job_ref(job);
 }
 
 static void forget_back(route_limit *limit)
 {
     asynq_job *job = limit->back;
-    DL_DELETE2(limit->back, job, token_prev, token_next);
+    token_move(job, TOKEN_NONE);
     job_unref(job);
 }
 
@@ -209,9 +230,8 @@ static void forget_back(route_limit *limit)
 static void granted(asynq_job *job)
 {
     asynq_server *server = job->queue->server;
-    job->token = TOKEN_HELD;
+    token_move(job, TOKEN_HELD);
     job->token_unsure = false;
-    DL_APPEND2(job->limit->held, job, token_prev, token_next);
     if (job->state == JOB_RUNNING && server->fetching) {
         attempt_start(job);
         return;
@@ -223,41 +243,60 @@ static void granted(asynq_job *job)
 
 static void refused(asynq_job *job, bool is_unsure)
 {
-    job->token = TOKEN_NONE;
     job->token_unsure |= is_unsure;
-    if (job->state == JOB_RUNNING)
-        enter_waiting(job, true);
+    token_move(job, job->state == JOB_RUNNING ? TOKEN_WAITING : TOKEN_NONE);
+}
+
+/* Those that got no token wait again; from the last to the first, so that they wait in their old order. */
+static size_t sort_answers(route_limit *limit, const redis_value *reply, int status, asynq_job **taken)
+{
+    size_t had = 0, count;
+    asynq_job *job, *before;
+    bool is_unsure = status == ASYNQ_E_OUTCOME_UNKNOWN || status == ASYNQ_E_MALFORMED;
+    DL_COUNT2(limit->asked, job, count, token_next);
+    for (job = limit->asked ? limit->asked->token_prev : NULL; job; job = before) {
+        before = job == limit->asked ? NULL : job->token_prev;
+        if (!status && broker_token_taken(reply, --count)) {
+            taken[had++] = job;
+            continue;
+        }
+        limit->is_full = true;
+        refused(job, is_unsure);
+        job_unref(job);
+    }
+    return had;
+}
+
+static void rest_after_error(route_limit *limit, const asynq_error *error)
+{
+    asynq_server *server = limit->server;
+    unsigned skipped;
+    if (!is_lost_connection(error) && log_limit_pass(&server->complaint, &skipped))
+        log_error(&server->log, "semaphore \"%s\": cannot ask for tokens: %s", limit->scope, error->text);
+    limit->is_resting = true;
+    loop_timer_set(&limit->ask, error_pause_next_ms(server, &limit->pause));
 }
 
 static void replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     route_limit *limit = arg;
-    asynq_job *job, *before;
-    unsigned skipped;
-    size_t had = 0, count = 0;
+    asynq_error odd;
+    size_t asked;
+    const asynq_job *job;
+    asynq_job *taken[CALL_TOKENS];
+    DL_COUNT2(limit->asked, job, asked, token_next);
+    if (!status && (status = broker_check_results(reply, asked + 1, &odd)))
+        error = &odd;
     limit->in_flight = false;
-    if (status && !is_lost_connection(error) && log_limit_pass(&limit->server->complaint, &skipped))
-        log_error(&limit->server->log, "semaphore \"%s\": cannot ask for tokens: %s", limit->scope, error->text);
+    limit->is_full = status != 0;
+    if (status)
+        rest_after_error(limit, error);
+    else
+        error_pause_end(&limit->pause);
     for (; !status && limit->back_sent; limit->back_sent--)
         forget_back(limit);
     limit->back_sent = 0;
-    limit->is_full = status != 0;
-    DL_COUNT2(limit->asked, job, count, token_next);
-    /* From the last to the first, so that those refused wait in their old order. */
-    asynq_job *last = limit->asked ? limit->asked->token_prev : NULL;
-    asynq_job *taken[CALL_TOKENS];
-    for (job = last; job; job = before) {
-        before = job == limit->asked ? NULL : job->token_prev;
-        DL_DELETE2(limit->asked, job, token_prev, token_next);
-        bool is_had = !status && broker_token_taken(reply, --count);
-        if (is_had) {
-            taken[had++] = job;
-            continue;
-        }
-        limit->is_full = true;
-        refused(job, status == ASYNQ_E_OUTCOME_UNKNOWN);
-        job_unref(job);
-    }
+    size_t had = sort_answers(limit, reply, status, taken);
     if (had)
         pace_measure(limit, had);
     while (had) {
@@ -309,11 +348,8 @@ static size_t collect_wanted(route_limit *limit, semaphore_token *tokens, int64_
             attempt_give_up(job, "context deadline exceeded");
             continue;
         }
-        leave_waiting(job);
-        slot_take(job);
+        token_move(job, TOKEN_ASKED);
         job_ref(job);
-        job->token = TOKEN_ASKED;
-        DL_APPEND2(limit->asked, job, token_prev, token_next);
         job->token_until_s = hold_until_s(job, floor_div(now_ns, NS_PER_SECOND));
         tokens[count++] =
             (semaphore_token){.holder = job_id(job), .until_s = job->token_until_s, .again = job->token_unsure};
@@ -372,12 +408,13 @@ static void pump(route_limit *limit)
         attempt_requeue(limit->waiting->token_prev); /* the newest first, so that the oldest is the next to run */
     while (!limit->in_flight && limit->back && limit->back->token_until_s < now_s)
         forget_back(limit); /* it is over by itself */
-    if (!limit->in_flight && redis_conn_is_ready(server->work))
+    if (!limit->in_flight && !limit->is_resting && redis_conn_is_ready(server->work))
         call(limit);
     put_off_some(limit);
     if (!limit->waiting && !limit->asked)
         limit->had_at_ms = 0;
-    set_timer(&limit->ask, limit->waiting, (int64_t)at_most(at_least(limit->pace_ms, ASK_LEAST_MS), ASK_MOST_MS));
+    set_timer(&limit->ask, limit->waiting || limit->is_resting,
+              (int64_t)at_most(at_least(limit->pace_ms, ASK_LEAST_MS), ASK_MOST_MS));
     set_timer(&limit->prolong, limit->held, PROLONG_EVERY_S * MS_PER_SECOND);
 }
 

@@ -41,7 +41,7 @@ static void settle_without_message(asynq_job *job, int outcome)
         attempt_tell_end(job, ASYNQ_ATTEMPT_COMPLETED, "", 0);
     else
         attempt_tell_end(job, ASYNQ_ATTEMPT_GIVEN_BACK, "out of memory", 0);
-    settle_add(job);
+    job_move(job, JOB_UNSETTLED);
 }
 
 static bool decide_success(asynq_job *job, int64_t now_ns)
@@ -138,7 +138,7 @@ void outcome_decide(asynq_job *job, int outcome, const char *given)
     }
     if (is_written) {
         tell_end(job, outcome, error);
-        settle_add(job);
+        job_move(job, JOB_UNSETTLED);
     } else {
         settle_without_message(job, outcome);
     }
@@ -148,7 +148,7 @@ void outcome_put_off(asynq_job *job, int64_t pause_ms, const char *reason)
 {
     job->settle_at_ms = after_pause(pause_ms, clock_now_ns());
     if (decide_again(job, reason))
-        settle_add(job);
+        job_move(job, JOB_UNSETTLED);
     else
         settle_without_message(job, ASYNQ_SNOOZED);
 }
@@ -157,29 +157,19 @@ void outcome_archive_malformed(served_queue *queue, bytes id, bytes found, const
                                const char *exact_score)
 {
     asynq_server *server = queue->server;
-    asynq_job *known = NULL;
-    HASH_FIND(hh, queue->jobs, id.data, id.length, known);
-    asynq_job *job = known ? NULL : job_new_malformed(server->port, id, queue->keys.queue, found);
+    asynq_job *job = books_find(queue, id) ? NULL : job_new_malformed(server->port, id, queue->keys.queue, found);
     if (!job)
         return; /* out of memory, or under way already: the recoverer meets it again */
-    job->queue = queue;
-    job->tag = lease.tag;
-    job->lease_ends_at_ms = loop_steady_ms(server->loop) + BROKER_LEASE_S * MS_PER_SECOND;
+    held_lease held = {lease, loop_steady_ms(server->loop) + BROKER_LEASE_S * MS_PER_SECOND};
     snprintf(job->settle_score, sizeof job->settle_score, "%s", exact_score);
-    job->number = ++queue->last_number;
-    HASH_ADD_KEYPTR(hh, queue->jobs, job->id, job->id_length, job);
-    if (!HASH_HAS(job)) {
+    if (!books_enter(queue, job, &held)) {
         job_unref(job); /* out of memory: the next look finds it again */
         return;
-    }
-    if (!job->settle_score[0]) {
-        DL_APPEND2(queue->by_age, job, age_prev, age_next);
-        DL_APPEND2(queue->to_renew, job, renew_prev, renew_next);
     }
     char text[300];
     snprintf(text, sizeof text, "cannot decode the task's message (it is the payload now): %s", reason);
     if (decide_failure(job, false, text, clock_now_ns()))
-        settle_add(job);
+        job_move(job, JOB_UNSETTLED);
     else
         attempt_forget(job);
 }

@@ -25,11 +25,9 @@ static void recover_expired(served_queue *queue);
 static void recover_one(served_queue *queue, const expired_lease *expired)
 {
     asynq_server *server = queue->server;
-    asynq_job *known = NULL;
-    HASH_FIND(hh, queue->jobs, expired->id.data, expired->id.length, known);
     char score[48];
     snprintf(score, sizeof score, "%.*s", BYTES_ARGS(expired->score));
-    if (known) {
+    if (books_find(queue, expired->id)) {
         queue->expired_skipped++;
         return;
     }
@@ -50,11 +48,10 @@ static void recover_one(served_queue *queue, const expired_lease *expired)
             job_unref(job);
         return;
     }
-    job->queue = queue;
-    job->lease_ends_at_ms = loop_steady_ms(server->loop) + BROKER_LEASE_S * MS_PER_SECOND; /* to write it in */
+    /* So long we try to write its outcome. */
+    held_lease held = {.ends_at_ms = loop_steady_ms(server->loop) + BROKER_LEASE_S * MS_PER_SECOND};
     memcpy(job->settle_score, score, sizeof score);
-    HASH_ADD_KEYPTR(hh, queue->jobs, job->id, job->id_length, job);
-    if (!HASH_HAS(job)) {
+    if (!books_enter(queue, job, &held)) {
         job_unref(job); /* out of memory: the next look finds it again */
         return;
     }

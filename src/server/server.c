@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/option_struct.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "base/thread.h"
 #include "server/aggregation.h"
@@ -409,8 +410,8 @@ static void server_take_down(asynq_server *server)
 {
     for (size_t i = 0; server->loop && i < server->queue_count; i++) {
         served_queue *queue = server->queues[i];
-        while (queue->jobs)
-            attempt_forget(queue->jobs);
+        while (queue->books.jobs)
+            attempt_forget(queue->books.jobs);
         groups_clear(queue);
         while (queue->renewing_count)
             job_unref(queue->renewing[--queue->renewing_count]);
@@ -460,6 +461,7 @@ static int server_start_locked(asynq_server *server, asynq_error *error)
     int status = server->queue_count ? ASYNQ_OK : asynq_server_queue(server, "default", 1, error);
     if (status)
         return status;
+    server->pid = getpid();
     status = server_build(server);
     if (status)
         error_set(error, status, "cannot start the server: %s", asynq_status_text(status));
@@ -473,6 +475,8 @@ static int server_start_locked(asynq_server *server, asynq_error *error)
 int asynq_server_start(asynq_server *server, asynq_error *error)
 {
     error_clear(error);
+    if (process_check(server->pid, "server", error))
+        return ASYNQ_E_STATE;
     pthread_mutex_lock(&server->lock);
     bool was_new = server->status == SERVER_NEW;
     int status = server_start_locked(server, error);
@@ -496,6 +500,8 @@ int asynq_server_set_concurrency(asynq_server *server, int concurrency, asynq_er
     error_clear(error);
     if (concurrency < 0)
         return error_set(error, ASYNQ_E_INVALID, "concurrency is %d; it can be 0 or more", concurrency);
+    if (process_check(server->pid, "server", error))
+        return ASYNQ_E_STATE;
     pthread_mutex_lock(&server->lock);
     server->concurrency = concurrency;
     if (server->status == SERVER_ACTIVE)
@@ -507,6 +513,8 @@ int asynq_server_set_concurrency(asynq_server *server, int concurrency, asynq_er
 void asynq_server_stop(asynq_server *server)
 {
     struct timespec until = thread_wait_end(STOP_WAIT_MS);
+    if (process_check(server->pid, "server", NULL))
+        return;
     pthread_mutex_lock(&server->lock);
     if (server->status == SERVER_ACTIVE) {
         server->status = SERVER_STOPPED;
@@ -523,6 +531,8 @@ void asynq_server_stop(asynq_server *server)
 
 void asynq_server_shutdown(asynq_server *server)
 {
+    if (process_check(server->pid, "server", NULL))
+        return;
     pthread_mutex_lock(&server->lock);
     bool is_running = server->status == SERVER_ACTIVE || server->status == SERVER_STOPPED;
     if (is_running) {
@@ -535,13 +545,14 @@ void asynq_server_shutdown(asynq_server *server)
         return;
     pthread_join(server->thread, NULL);
     server_take_down(server);
+    server->pid = 0;
     log_info(&server->log, "server ended");
 }
 
 void asynq_server_free(asynq_server *server)
 {
-    if (!server)
-        return;
+    if (!server || process_check(server->pid, "server", NULL))
+        return; /* in a child: the memory is all that it has of the server, and goes with the process */
     asynq_server_shutdown(server);
     server_destroy(server);
 }
@@ -554,6 +565,8 @@ const char *server_status_name(server_status status)
 
 const char *asynq_server_status(const asynq_server *server)
 {
+    if (process_check(server->pid, "server", NULL))
+        return server_status_name(SERVER_CLOSED);
     asynq_server *unlocked = (asynq_server *)(uintptr_t)server;
     pthread_mutex_lock(&unlocked->lock);
     const char *name = server_status_name(server->status);

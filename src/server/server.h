@@ -12,6 +12,7 @@
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
 
+#include "server/books.h"
 #include "server/job.h"
 #include "server/key_watch.h"
 #include "server/mux.h"
@@ -19,6 +20,7 @@
 #include "wire/identity.h"
 
 #include <pthread.h>
+#include <sys/types.h>
 
 typedef enum server_status { SERVER_NEW, SERVER_ACTIVE, SERVER_STOPPED, SERVER_CLOSED } server_status;
 
@@ -39,16 +41,11 @@ typedef struct due_source {
     double next_due;          /* Unix s, as last seen; below 0: no task */
     unsigned fruitless_wakes; /* messages in a row after which the next task was the same */
     loop_timer timer;         /* the next task is due, or it is time to look again */
+    error_pause pause;
     bool in_flight;
 } due_source;
 
 enum { DUE_SOURCES = 2, ORPHANS_MOST = 256 };
-
-/* A lease as long as it may be ours. */
-typedef struct held_lease {
-    lease_score score;
-    int64_t ends_at_ms; /* steady clock */
-} held_lease;
 
 /* Ids seen active without a lease; those seen again at the next look are adopted. */
 typedef struct orphan_list {
@@ -64,12 +61,7 @@ typedef struct served_queue {
     char *name;
     int priority;
 
-    asynq_job *jobs;      /* uthash by id: all that are not GONE */
-    asynq_job *running;   /* JOB_RUNNING */
-    asynq_job *unsettled; /* JOB_UNSETTLED, in the order in which they are to be written */
-    asynq_job *by_age;    /* all of ours that are in the active list, oldest first */
-    asynq_job *to_renew;  /* the same; the next to be renewed first */
-    uint64_t last_number;
+    job_books books;
 
     /* fetch.c */
     bool may_have_tasks; /* false while watched, paused or resting */
@@ -79,6 +71,7 @@ typedef struct served_queue {
     size_t mean_message_size; /* bytes, of the last tasks taken */
     held_lease lease;         /* of the call under way, or of the one whose outcome is unknown */
     bool lease_unknown;
+    error_pause fetch_pause;
 
     /* parking.c */
     queue_role role;
@@ -95,8 +88,6 @@ typedef struct served_queue {
     due_source due[DUE_SOURCES];
 
     /* settle.c */
-    asynq_job *settling[BROKER_CHUNK_TASKS];
-    size_t settling_count;
     loop_timer settle_again;
 
     /* heartbeat.c */
@@ -128,6 +119,8 @@ struct asynq_server {
     served_queue **queues;
     size_t queue_count;
     identity process;
+
+    _Atomic pid_t pid; /* of the process that started it, until it was shut down */
 
     /* Shared with callers, under the lock. */
     pthread_mutex_t lock;
@@ -219,6 +212,8 @@ void queue_complain(served_queue *queue, const char *what, const asynq_error *er
 void fetch_pump(asynq_server *server);
 /* The connection came back: leases whose reply was lost are read back first. */
 void fetch_reconnected(asynq_server *server);
+/* The pause of a queue after an error is over. */
+void fetch_rested(served_queue *queue);
 int64_t server_random_below(asynq_server *server, int64_t limit);
 
 /* ---- watch.c: when to look into a queue ---- */
@@ -262,8 +257,6 @@ bool held_lease_has_ended(const held_lease *lease);
 void attempt_begin(served_queue *queue, leased_task task, const held_lease *lease);
 /* Ends a running job whose handler has not returned, with a text. Its handler may run on. */
 void attempt_give_up(asynq_job *job, const char *reason);
-/* The job has not begun and is tried again later. */
-void attempt_put_off(asynq_job *job, int64_t pause_ms, const char *reason);
 /* The lease is lost: nothing may be written any more. */
 void attempt_lease_lost(asynq_job *job, const char *reason);
 /* Gives a job back unfinished: at shutdown, or when no thread can be had. */
@@ -274,9 +267,6 @@ void attempt_take_returned(void *server);
 /* What has become of it is decided; on_end hears of it once. */
 void attempt_tell_end(asynq_job *job, asynq_attempt_end end, const char *error, int64_t next_at_ms);
 
-/* One of `concurrency`; a job has at most one. */
-void slot_take(asynq_job *job);
-void slot_free(asynq_job *job);
 /* Runs a job that nothing holds up any more. */
 void attempt_start(asynq_job *job);
 
@@ -314,7 +304,6 @@ void outcome_archive_malformed(served_queue *queue, bytes id, bytes found, const
 int64_t retry_pause_ms(asynq_job *job, const char *error);
 
 /* ---- settle.c ---- */
-void settle_add(asynq_job *job);
 void settle_pump(served_queue *queue);
 /* Attempts that have ended and whose outcome Redis has not acknowledged. */
 size_t settle_backlog(const asynq_server *server);

@@ -10,35 +10,26 @@
 #include <stdio.h>
 #include <utlist.h>
 
-enum { SETTLE_ERROR_PAUSE_MS = 1000 };
-
-void settle_add(asynq_job *job)
-{
-    job->state = JOB_UNSETTLED;
-    job->settle_again_at_ms = 0;
-    DL_APPEND(job->queue->unsettled, job);
-}
-
 size_t settle_backlog(const asynq_server *server)
 {
     size_t jobs = 0;
     for (size_t i = 0; i < server->queue_count; i++)
-        jobs += HASH_COUNT(server->queues[i]->jobs);
+        jobs += HASH_COUNT(server->queues[i]->books.jobs);
     return jobs - server->running_count;
 }
 
 bool settle_is_idle(const served_queue *queue)
 {
-    return !queue->unsettled && !queue->settling_count;
+    return !queue->books.unsettled && !queue->books.settling;
 }
 
 /* The older half of what we hold is nearer to the tail of the active list, where the oldest stand. */
 static bool is_nearer_tail(const asynq_job *job)
 {
-    const asynq_job *oldest = job->queue->by_age;
+    const asynq_job *oldest = job->queue->books.by_age;
     if (job->settle_score[0])
         return true;
-    return job->number - oldest->number < (job->queue->last_number - oldest->number) / 2;
+    return job->number - oldest->number < (job->queue->books.last_number - oldest->number) / 2;
 }
 
 static settle_item item_of(asynq_job *job)
@@ -56,26 +47,30 @@ static settle_item item_of(asynq_job *job)
     };
 }
 
+/* After an error, only with its like. */
+static bool settle_fits(const job_books *books, const asynq_job *job)
+{
+    const asynq_job *first = books->settling;
+    return !first || (first->settle_alone == job->settle_alone && (!job->settle_alone || first->way == job->way));
+}
+
 /* Takes the next chunk out of the unsettled list. */
 static void settle_form_chunk(served_queue *queue)
 {
+    job_books *books = &queue->books;
     int64_t now_ms = loop_steady_ms(queue->server->loop);
     size_t size = 0;
     asynq_job *job, *next;
-    DL_FOREACH_SAFE(queue->unsettled, job, next) {
-        if (queue->settling_count == BROKER_CHUNK_TASKS || (size && size > BROKER_CHUNK_BYTES))
+    DL_FOREACH_SAFE(books->unsettled, job, next) {
+        if (books->settling_count == BROKER_CHUNK_TASKS || (size && size > BROKER_CHUNK_BYTES))
             break;
         if (job->lease_ends_at_ms < now_ms) {
             attempt_lease_lost(job, "its lease ended before the outcome could be written");
             continue;
         }
-        bool fits_alone = !queue->settling_count || (queue->settling[0]->settle_alone == job->settle_alone &&
-                                                     (!job->settle_alone || queue->settling[0]->way == job->way));
-        if (job->settle_again_at_ms > now_ms || !fits_alone)
+        if (job->settle_again_at_ms > now_ms || !settle_fits(books, job))
             continue;
-        DL_DELETE(queue->unsettled, job);
-        job->state = JOB_SETTLING;
-        queue->settling[queue->settling_count++] = job;
+        job_move(job, JOB_SETTLING);
         size += job->settled_message.length + (job->result_is_ours ? job->result.length : 0);
     }
 }
@@ -83,10 +78,19 @@ static void settle_form_chunk(served_queue *queue)
 /* Back to the head of the unsettled list, in the same order. */
 static void settle_put_back(served_queue *queue)
 {
-    while (queue->settling_count) {
-        asynq_job *job = queue->settling[--queue->settling_count];
-        job->state = JOB_UNSETTLED;
-        DL_PREPEND(queue->unsettled, job);
+    while (queue->books.settling)
+        job_move(queue->books.settling->prev, JOB_UNSETTLED); /* utlist: the head's prev is the tail */
+}
+
+/* The jobs under way are tried again after a pause that grows with each error. */
+static void settle_put_off(served_queue *queue)
+{
+    asynq_server *server = queue->server;
+    int64_t pause_ms = error_pause_next_ms(server, &queue->books.settling->settle_pause);
+    asynq_job *job;
+    DL_FOREACH(queue->books.settling, job) {
+        job->settle_pause = queue->books.settling->settle_pause;
+        job->settle_again_at_ms = loop_steady_ms(server->loop) + pause_ms;
     }
 }
 
@@ -103,62 +107,78 @@ static void settle_acknowledged(asynq_job *job, int result)
     attempt_forget(job);
 }
 
+static void settle_refused(served_queue *queue, const asynq_error *error)
+{
+    asynq_job *first = queue->books.settling, *job;
+    unsigned skipped;
+    if (log_limit_pass(&queue->complaint, &skipped))
+        log_error(&queue->server->log, "queue \"%s\": outcomes of %zu tasks cannot be written, first task %s: %s",
+                  queue->name, queue->books.settling_count, first->id, error->text);
+    /* The first time each kind goes separately at once, so that one bad key does not hold up the others. */
+    if (first->settle_alone)
+        settle_put_off(queue);
+    DL_FOREACH(first, job)
+        job->settle_alone = true;
+}
+
 static void settle_failed(served_queue *queue, int status, const asynq_error *error)
 {
-    asynq_server *server = queue->server;
-    bool is_unknown = status == ASYNQ_E_OUTCOME_UNKNOWN;
-    bool is_refused = status != ASYNQ_E_UNAVAILABLE && !is_unknown;
-    unsigned skipped;
-    if (is_refused && log_limit_pass(&queue->complaint, &skipped))
-        log_error(&server->log, "queue \"%s\": outcomes of %zu tasks cannot be written, first task %s: %s", queue->name,
-                  queue->settling_count, queue->settling[0]->id, error->text);
-    for (size_t i = 0; i < queue->settling_count; i++) {
-        asynq_job *job = queue->settling[i];
-        job->settle_unknown |= is_unknown;
-        if (!is_refused)
-            continue;
-        /* The first time each kind goes separately at once, so that one bad key does not hold up the others. */
-        job->settle_again_at_ms = job->settle_alone ? loop_steady_ms(server->loop) + SETTLE_ERROR_PAUSE_MS : 0;
-        job->settle_alone = true;
-    }
+    asynq_job *job;
+    bool may_have_run = status == ASYNQ_E_OUTCOME_UNKNOWN || status == ASYNQ_E_MALFORMED;
+    DL_FOREACH(queue->books.settling, job)
+        job->settle_unknown |= may_have_run;
+    if (status != ASYNQ_E_UNAVAILABLE && status != ASYNQ_E_OUTCOME_UNKNOWN)
+        settle_refused(queue, error);
+    else if (redis_conn_is_ready(queue->server->work)) /* Redis cannot do it now; else the next connection does it */
+        settle_put_off(queue);
     settle_put_back(queue);
-    loop_timer_set(&queue->settle_again, SETTLE_ERROR_PAUSE_MS);
 }
 
 static void settle_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     served_queue *queue = arg;
+    job_books *books = &queue->books;
     asynq_error odd;
-    if (!status && broker_check_results(reply, queue->settling_count, &odd)) {
-        for (size_t i = 0; i < queue->settling_count; i++)
-            queue->settling[i]->settle_unknown = true;
-        settle_failed(queue, odd.code, &odd);
-        return;
-    }
+    if (!status && (status = broker_check_results(reply, books->settling_count, &odd)))
+        error = &odd;
     if (status) {
         settle_failed(queue, status, error);
         return;
     }
-    size_t count = queue->settling_count;
-    queue->settling_count = 0;
-    for (size_t i = 0; i < count; i++)
-        settle_acknowledged(queue->settling[i], broker_result_at(reply, i));
+    for (size_t i = 0; books->settling; i++)
+        settle_acknowledged(books->settling, broker_result_at(reply, i));
+}
+
+/* When the first of those that wait after an error is to be tried again. */
+static void settle_wait(served_queue *queue)
+{
+    int64_t now_ms = loop_steady_ms(queue->server->loop), again_at_ms = INT64_MAX;
+    asynq_job *job;
+    DL_FOREACH(queue->books.unsettled, job)
+        if (job->settle_again_at_ms < again_at_ms)
+            again_at_ms = job->settle_again_at_ms;
+    if (queue->books.unsettled)
+        loop_timer_set(&queue->settle_again, again_at_ms - now_ms);
 }
 
 void settle_pump(served_queue *queue)
 {
     asynq_server *server = queue->server;
-    if (queue->settling_count || !queue->unsettled || !redis_conn_is_ready(server->work))
+    job_books *books = &queue->books;
+    if (books->settling || !books->unsettled || !redis_conn_is_ready(server->work))
         return;
     settle_form_chunk(queue);
-    if (!queue->settling_count)
+    if (!books->settling) {
+        settle_wait(queue);
         return;
+    }
     settle_item items[BROKER_CHUNK_TASKS];
-    for (size_t i = 0; i < queue->settling_count; i++)
-        items[i] = item_of(queue->settling[i]);
-    int64_t now_ns = loop_now_ns(server->loop);
-    if (broker_settle(server->work, &queue->keys, items, queue->settling_count, now_ns, settle_replied, queue)) {
+    size_t count = 0;
+    asynq_job *job;
+    DL_FOREACH(books->settling, job)
+        items[count++] = item_of(job);
+    if (broker_settle(server->work, &queue->keys, items, count, loop_now_ns(server->loop), settle_replied, queue)) {
+        settle_put_off(queue);
         settle_put_back(queue);
-        loop_timer_set(&queue->settle_again, SETTLE_ERROR_PAUSE_MS);
     }
 }

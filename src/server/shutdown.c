@@ -22,8 +22,8 @@ static void give_back_running(asynq_server *server)
 {
     for (size_t i = 0; i < server->queue_count; i++) {
         served_queue *queue = server->queues[i];
-        while (queue->running) {
-            asynq_job *newest = queue->running->prev; /* utlist: the head's prev is the tail */
+        while (queue->books.running) {
+            asynq_job *newest = queue->books.running->prev; /* utlist: the head's prev is the tail */
             log_warn(&server->log, "task %s (%s) of queue \"%s\" did not end in time and goes back to its queue",
                      newest->id, newest->type, queue->name);
             attempt_requeue(newest);
@@ -33,7 +33,7 @@ static void give_back_running(asynq_server *server)
 
 static void append_left(buf *text, const served_queue *queue)
 {
-    size_t tasks = HASH_COUNT(queue->jobs);
+    size_t tasks = HASH_COUNT(queue->books.jobs);
     if (tasks)
         buf_append_format(text, "%s%zu tasks of queue \"%s\"", text->length ? ", " : "", tasks, queue->name);
     if (queue->lease_in_flight || queue->lease_unknown)

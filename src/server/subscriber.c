@@ -126,8 +126,7 @@ static void subscriber_down(void *arg, const asynq_error *error)
 static void cancel(asynq_server *server, bytes id)
 {
     for (size_t i = 0; i < server->queue_count; i++) {
-        asynq_job *job = NULL;
-        HASH_FIND(hh, server->queues[i]->jobs, id.data, id.length, job);
+        asynq_job *job = books_find(server->queues[i], id);
         if (job && job->state == JOB_RUNNING)
             attempt_give_up(job, "context canceled");
     }

@@ -13,8 +13,7 @@ enum {
 
 static void look_again(void *arg)
 {
-    served_queue *queue = arg;
-    queue->may_have_tasks = true;
+    fetch_rested(arg);
 }
 
 static void queue_changed(void *arg)

@@ -77,9 +77,9 @@ void queue_keys_clear(queue_keys *keys);
 bytes global_key_name(global_key key);
 
 /*
- * The part of a key that a Redis Cluster chooses the slot by: the text between its first braces, or all of it where there
- * are none. Keys of one queue have the same; nothing between the braces counts as a tag, too, though Redis hashes all of
- * such a key (the queue's name then begins with "}", which only a Redis without Cluster can serve).
+ * The part of a key that a Redis Cluster chooses the slot by: the text between its first braces, or all of it where
+ * there are none. Keys of one queue have the same; nothing between the braces counts as a tag, too, though Redis hashes
+ * all of such a key (the queue's name then begins with "}", which only a Redis without Cluster can serve).
  */
 bytes key_slot_tag(bytes key);
 

@@ -48,6 +48,9 @@ extern const peer_row peer_server_rows[];
 extern const peer_row peer_inspect_rows[];
 /* Schedules (peer_schedule.c). */
 extern const peer_row peer_schedule_rows[];
+/* {"answered": n}: in how many of so many children of this process `in_child` returned true, within ten seconds. */
+json_t *peer_fork(int children, bool (*in_child)(void));
+
 /* The process itself (peer_process.c). */
 extern const peer_row peer_process_rows[];
 /* Records (peer_wire.c). */

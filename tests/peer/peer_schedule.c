@@ -201,6 +201,25 @@ static json_t *scheduler_free(json_t *arguments)
     return peer_status(0, NULL);
 }
 
+/* What a child of fork() does with the scheduler of its parent. */
+static bool use_inherited(void)
+{
+    asynq_error error = {0};
+    const asynq_periodic entry = {.spec = "@every 1h", .task = {.type = "t"}};
+    bool is_told = asynq_scheduler_register(scheduler, &entry, NULL, &error) == ASYNQ_E_STATE && error.text[0];
+    is_told &= asynq_scheduler_unregister(scheduler, "none", &error) == ASYNQ_E_STATE;
+    is_told &= asynq_scheduler_start(scheduler, &error) == ASYNQ_E_STATE;
+    is_told &= asynq_scheduler_sync(scheduler, &error) == ASYNQ_E_STATE;
+    asynq_scheduler_shutdown(scheduler);
+    asynq_scheduler_free(scheduler);
+    return is_told;
+}
+
+static json_t *scheduler_fork(json_t *arguments)
+{
+    return peer_fork((int)json_integer_value(json_object_get(arguments, "children")), use_inherited);
+}
+
 const peer_row peer_schedule_rows[] = {
     {"cron.next", cron_next},
     {"scheduler.new", scheduler_new},
@@ -209,6 +228,7 @@ const peer_row peer_schedule_rows[] = {
     {"scheduler.provide", scheduler_provide},
     {"scheduler.sync", scheduler_sync},
     {"scheduler.unregister", scheduler_unregister},
+    {"scheduler.fork", scheduler_fork},
     {"scheduler.notes", scheduler_notes},
     {"scheduler.shutdown", scheduler_shutdown},
     {"scheduler.free", scheduler_free},

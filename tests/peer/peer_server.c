@@ -442,6 +442,26 @@ static json_t *take_notes(json_t *arguments)
     return answer;
 }
 
+/* What a child of fork() does with the server of its parent. */
+static bool use_inherited(void)
+{
+    asynq_error error = {0};
+    asynq_server_stats stats = {0};
+    bool is_told = asynq_server_set_concurrency(server, 3, &error) == ASYNQ_E_STATE && error.text[0];
+    is_told &= asynq_server_start(server, &error) == ASYNQ_E_STATE;
+    is_told &= strcmp(asynq_server_status(server), "closed") == 0;
+    asynq_server_get_stats(server, &stats);
+    asynq_server_stop(server);
+    asynq_server_shutdown(server);
+    asynq_server_free(server);
+    return is_told;
+}
+
+static json_t *fork_children(json_t *arguments)
+{
+    return peer_fork((int)json_integer_value(json_object_get(arguments, "children")), use_inherited);
+}
+
 /* ---- a semaphore ---- */
 
 static asynq_semaphore *semaphore;
@@ -508,6 +528,7 @@ const peer_row peer_server_rows[] = {
     {"server.stop", stop},
     {"server.set_concurrency", set_concurrency},
     {"server.shutdown", shut_down},
+    {"server.fork", fork_children},
     {"notes", take_notes},
     {"server.free", free_server},
     {"server.end", end_servers},

@@ -240,3 +240,27 @@ func TestRedisRestart(t *testing.T) {
 	waitEmpty(t, r, 10*time.Second)
 	equal(t, "runs", len(Starts(s.Ledger())), 400)
 }
+
+// TestReadBackIsTriedAgain: the reply to a lease is lost, and when the server asks what it took, Redis refuses for a while.
+// The tasks are not given up for that.
+func TestReadBackIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	proxy := StartProxy(t, r, ScriptNames(t))
+	server := StartCServer(t, proxy.URI(), ServerOptions{Concurrency: 5, LedgerPath: filepath.Join(r.Dir, "ledger")})
+	notes := notesOf(server)
+	waitTracked(t, r)
+	proxy.LoseOneIn(1)
+	peer := StartPeer(t, r.URI())
+	peer.Must("load", M{"prefix": "n", "payload": "{}", "count": 3, "threads": 1})
+	Eventually(t, 20*time.Second, "the lease", func() bool { return r.Int("LLEN", QueueKey("default", "active")) > 0 })
+	taken := r.Int("LLEN", QueueKey("default", "active"))
+	r.Do("ACL", "SETUSER", "default", "-zrangebyscore")
+	proxy.LoseOneIn(0)
+	Eventually(t, 20*time.Second, "Redis to refuse", func() bool { return containsPrefix(notes(), `log queue "default": cannot `) })
+	r.Do("ACL", "SETUSER", "default", "+zrangebyscore")
+	Eventually(t, 25*time.Second, fmt.Sprintf("all tasks, of which %d were taken", taken), func() bool { return tasksLeft(r) == 0 })
+	equal(t, "starts", len(Starts(server.Ledger())), 3)
+	equal(t, "failed", r.Text("GET", QueueKey("default", "failed")), "")
+	IsWell(t, r)
+}

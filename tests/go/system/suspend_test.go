@@ -72,3 +72,26 @@ func TestDaemonizedServer(t *testing.T) {
 	want := fmt.Sprintf("asynq:servers:{%s:%d:%s}", servers[0].Host, servers[0].PID, servers[0].ID)
 	equal(t, "its key", strings.Join(keys, " "), want)
 }
+
+// TestForkedChildren: children of a process that runs a server or a scheduler get their answers at once, and harm neither;
+// also those that were forked while other threads had locks.
+func TestForkedChildren(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	t.Run("server", func(t *testing.T) {
+		server := StartCServer(t, r.URI(), ServerOptions{Concurrency: 4, LedgerPath: filepath.Join(r.Dir, "ledger")})
+		peer := StartPeer(t, r.URI())
+		peer.Must("load", M{"prefix": "before", "payload": `{"sleep_ms":1}`, "count": 2000, "threads": 1})
+		equal(t, "children that got their answers", Number(server.Must("server.fork", M{"children": 50}), "answered"), 50)
+		peer.Must("load", M{"prefix": "after", "payload": "{}", "count": 10, "threads": 1})
+		waitEmpty(t, r, 60*time.Second)
+		equal(t, "tasks run", len(Starts(server.Ledger())), 2010)
+	})
+	t.Run("scheduler", func(t *testing.T) {
+		peer := StartPeer(t, r.URI())
+		peer.Must("scheduler.new", nil)
+		peer.Must("scheduler.start", nil)
+		equal(t, "children that got their answers", Number(peer.Must("scheduler.fork", M{"children": 50}), "answered"), 50)
+		peer.Must("scheduler.shutdown", nil)
+	})
+}
