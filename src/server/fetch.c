@@ -9,6 +9,7 @@
 #include "base/clock.h"
 
 enum {
+    FETCH_DRAWS = 6,                                /* in one round, about */
     FETCH_AHEAD_SLOTS = BROKER_CHUNK_TASKS / 2,     /* a smaller lease costs Redis more per task */
     FETCH_AHEAD_BACKLOG = 2 * BROKER_CHUNK_TASKS,   /* outcomes come first */
     FETCH_LARGEST_BACKLOG = 16 * BROKER_CHUNK_TASKS /* beyond the slots: what a crash now would make run again */
@@ -63,13 +64,21 @@ static served_queue *first_queue(asynq_server *server)
     return NULL;
 }
 
+/*
+ * Each draw gives a queue several slots, so that with many queues there are fewer leases, and each of them costs Redis
+ * less per task. Over the rounds a queue gets its share all the same.
+ */
 static void plan_weighted(asynq_server *server)
 {
-    for (int slots = server->slots_free; slots > 0; slots--) {
+    size_t per_draw = (size_t)server->slots_free / FETCH_DRAWS + 1, given;
+    for (size_t slots = (size_t)server->slots_free; slots > 0; slots -= given) {
         served_queue *queue = draw_queue(server);
         if (!queue)
             break;
-        queue->planned++;
+        size_t room = chunk_limit(queue) - queue->planned; /* above 0, or it were not drawn */
+        given = per_draw < slots ? per_draw : slots;
+        given = given < room ? given : room;
+        queue->planned += given;
     }
 }
 
