@@ -3,5 +3,6 @@
 -- KEYS: list of servers
 -- ARGV: name of the record, end of its life (Unix s)
 -- Result: servers alive
+-- Bound: one record
 redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
 return redis.call('ZCOUNT', KEYS[1], redis.call('TIME')[1], '+inf')

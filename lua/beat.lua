@@ -3,6 +3,7 @@
 -- KEYS: the server's record, its workers' record
 -- ARGV: content of the server's record, life of the records (s), channel that wakes the server
 -- Result: workers in the record, Redis's time (s, us)
+-- Bound: one server
 --
 -- The empty message on the server's own channel shows it that its subscriber connection works. The lists in which user
 -- interfaces find the records, and the roles in queues, stand in other slots of a cluster: see announce and take-role.

@@ -6,6 +6,7 @@
 --       then for each key: kind, name, type it must have ("": any), its longest life (s; "0": it may stay for ever)
 -- Kinds: "plain"; "counter" (a number); "lock"; "group"; and "listed" (a set that `aggregation sets` or `groups` names)
 -- Result: for each key what is wrong ("": nothing), details, what was done ("")
+-- Bound: 32 keys
 local groups, staged, quarantine = KEYS[1], KEYS[2], KEYS[3]
 local key_prefix, task_prefix, group_prefix, quarantined_prefix = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local now, now_ns, quarantine_life, mends = ARGV[5], ARGV[6], ARGV[7], ARGV[8] == '1'
@@ -47,7 +48,12 @@ local function check_group(key)
         return
     end
     local x = string.rep('%x', 4)
-    local is_set = string.find(name, ':' .. x .. x .. ('%-' .. x):rep(4) .. x .. x .. '$')
+    local id = ':' .. x .. x .. ('%-' .. x):rep(4) .. x .. x
+    local is_set = string.find(name, id .. '$') or string.find(name, id .. '%-back$')
+    if string.find(name, id .. '%-done$') then
+        local done = mends and ask('ZADD', staged, 9999999999, key) and 'to be deleted'
+        return 'stale-aggregation-set', 'its aggregation is finished', done
+    end
     if is_set then
         local done = mends and ask('ZADD', staged, now, key) and 'to be taken back into its group'
         return 'stale-aggregation-set', 'no aggregation knows it', done

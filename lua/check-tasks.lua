@@ -7,6 +7,7 @@
 --       "1" if its message is unreadable, that message, its group as the message says, end of its retention (s; ""),
 --       "1" to search lists for it that its state does not name, which takes long
 -- Result: for each task what is wrong ("": nothing), where it stands, its state (""), what was done ("")
+-- Bound: 16 tasks; the lists of the queue are searched for each, so the caller gives fewer the longer they are
 --
 -- A key of the wrong type holds nothing here; check-keys is for that. No task is ever deleted.
 local pending, active, lease = KEYS[1], KEYS[2], KEYS[3]

@@ -3,6 +3,7 @@
 -- KEYS: active, lease
 -- ARGV: prefix of the queue's task keys, id
 -- Result: 1 (dropped), 0 (it has a message by now)
+-- Bound: one task; the active list is searched from its old end
 local task = ARGV[1] .. ARGV[2]
 if type(redis.pcall('HGET', task, 'msg')) == 'string' then
     return 0

@@ -7,6 +7,7 @@
 --       "1" if all tasks are pending and without lock, then for each task: id, message;
 --       otherwise for each task: id, message, kind (p, s, g), score (s), lock ("" for none), life of the lock (s), group
 -- Result: for each task 1 (created), 0 (the id exists), -1 (another task holds the lock)
+-- Bound: one batch: 64 tasks and 256 kB
 --
 -- All tests come before the first write; an id that exists takes no lock. Containers are written before hashes, so
 -- that a container of the wrong type stops the script before anything changed. Most tasks are simply pending: for them

@@ -3,6 +3,7 @@
 -- KEYS: completed
 -- ARGV: prefix of the queue's task keys, now (s), most
 -- Result: number deleted, score of the next task to expire ("" when there is none)
+-- Bound: the tasks asked for (1,000)
 --@include sure-now
 local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', sure_now(ARGV[2]), 'LIMIT', 0, ARGV[3])
 if #ids > 0 then

@@ -1,16 +1,24 @@
 -- Lists tasks whose lease ended long ago. Changes nothing.
 --
 -- KEYS: lease
--- ARGV: prefix of the queue's task keys, now (s), how long ago (s), first, most
+-- ARGV: prefix of the queue's task keys, now (s), how long ago (s), first, most, bytes of messages
+--       after which to stop
 -- Result: id, score and message (nil if there is none) of each
+-- Bound: 64 leases, and one message beyond the bytes asked for
 --@include sure-now
 local result = {}
+local bytes, most_bytes = 0, tonumber(ARGV[6])
 local cutoff = sure_now(ARGV[2]) - ARGV[3]
 local found = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', cutoff, 'WITHSCORES', 'LIMIT', ARGV[4], ARGV[5])
 for i = 1, #found, 2 do
     result[#result + 1] = found[i]
     result[#result + 1] = found[i + 1]
     local message = redis.pcall('HGET', ARGV[1] .. found[i], 'msg')
-    result[#result + 1] = type(message) == 'string' and message
+    message = type(message) == 'string' and message
+    result[#result + 1] = message
+    bytes = bytes + #(message or '')
+    if bytes >= most_bytes then
+        break
+    end
 end
 return result

@@ -5,8 +5,10 @@
 -- ARGV: prefix of the queue's task keys, prefix of its group keys, now (s), now (ns), then of the task: id, message, kind
 --       (p, s, g), score (s), lock ("" for none), life of the lock (s), group
 -- Result: 1 (enqueued, or there was no task), 0 (the id exists), -1 (another task holds the lock), 2 (taken back)
+-- Bound: up to 200 tasks are deleted here; a larger set is only marked as done, and clear-set deletes it
 --
 --@include new-task
+--@include done-set
 local set, sets = KEYS[1], KEYS[2]
 local task_prefix, group_prefix = ARGV[1], ARGV[2]
 
@@ -19,9 +21,14 @@ if #KEYS > 2 then
         return result
     end
 end
-for _, member in ipairs(redis.call('ZRANGE', set, 0, -1)) do
-    redis.call('DEL', task_prefix .. member)
+if redis.call('ZCARD', set) > 200 then
+    redis.call('RENAME', set, set .. done_suffix)
+    redis.call('ZADD', sets, done_score, set .. done_suffix)
+else
+    for _, member in ipairs(redis.call('ZRANGE', set, 0, -1)) do
+        redis.call('DEL', task_prefix .. member)
+    end
+    redis.call('DEL', set)
 end
-redis.call('DEL', set)
 redis.call('ZREM', sets, set)
 return 1

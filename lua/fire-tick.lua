@@ -7,6 +7,7 @@
 -- Result: Redis's time (ms), last tick before this call, and
 --         1 (enqueued), 0 (the id exists), -1 (another task holds the lock), all three of which end the tick;
 --         2 (the tick is over), 3 (another scheduler holds the entry)
+-- Bound: one task
 --
 --@include new-task
 local record = KEYS[1]

@@ -3,6 +3,7 @@
 -- KEYS: source, pending, groups
 -- ARGV: prefix of the queue's task keys, prefix of its group keys, now (s, may have a fraction), now (whole s), now (ns), most
 -- Result: number moved, score of the next task in the source ("" when it is empty), ids that had no task
+-- Bound: 64 tasks
 local source, pending, groups = KEYS[1], KEYS[2], KEYS[3]
 local task_prefix, group_prefix = ARGV[1], ARGV[2]
 local due, now, now_ns, most = ARGV[3], ARGV[4], ARGV[5], ARGV[6]

@@ -6,6 +6,7 @@
 --       then for each entry: the last tick that the scheduler knows of (Unix s; 0: none)
 -- Result: Redis's time (ms), then for each entry: its last tick, 1 if the scheduler holds it now (otherwise 0), and the
 --         task of the last tick, and what came of it
+-- Bound: 256 entries
 --
 -- The last tick of an entry that nobody knew of is now. One that Redis has forgotten is taken from the scheduler.
 local id, hold, life = ARGV[1], tonumber(ARGV[2]), ARGV[3]

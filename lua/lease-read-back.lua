@@ -3,6 +3,7 @@
 -- KEYS: lease
 -- ARGV: prefix of the queue's task keys, score of that lease
 -- Result: id and message of each task, oldest first
+-- Bound: the tasks of one lease (64)
 local result = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[2], ARGV[2])) do
     result[#result + 1] = id

@@ -4,6 +4,7 @@
 -- ARGV: prefix of the queue's task keys, n, score of the lease (s, with the tag of this call as fraction),
 --       prefix of the channels that wake servers ("": no server is parked), name of the queue
 -- Result: tasks still pending (-1: the queue is paused), then id, message and pending_since of each task taken
+-- Bound: the tasks asked for (64), or the bytes that the caller expects of them
 --
 -- An id without a message is dropped (its message answers nil): nobody could ever run it. The first write is a
 -- removal, so that a full Redis still drains; before it, keys of a wrong type stop the script.

@@ -2,6 +2,7 @@
 --
 -- KEYS: watchers, parked, pending
 -- ARGV: id of the server, prefix of the channels that wake servers, name of the queue
+-- Bound: one server
 --@include wake
 local watchers, parked, pending = KEYS[1], KEYS[2], KEYS[3]
 redis.call('ZREM', parked, ARGV[1])

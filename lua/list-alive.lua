@@ -3,6 +3,7 @@
 -- KEYS: list of records (servers, workers or schedulers)
 -- ARGV: now (s)
 -- Result: names of the records
+-- Bound: the records of a fleet
 --@include sure-now
 local now = sure_now(ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 1)

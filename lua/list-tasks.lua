@@ -7,6 +7,7 @@
 --       directly before the first rank, the last one last (a set: one)
 -- Result: rank of the first task, then for each task id, score ("" in a list), msg, result, pending_since, end of its
 --         lease (nil where absent)
+-- Bound: 100 tasks, 1,200 places around the last one, and the bytes that the caller expects of them
 local container, lease = KEYS[1], KEYS[2]
 local first, count = tonumber(ARGV[3]), tonumber(ARGV[4])
 local last_score, last_id = ARGV[6], ARGV[#ARGV]

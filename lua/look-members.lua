@@ -6,6 +6,7 @@
 --       stood directly before
 -- Result: where to go on ("0": that was all), then for each task (or only the suspects) its id, and 1 if it has no
 --         message, another state, or another group
+-- Bound: 100 members, 1,200 places of a list around the last one
 local container = KEYS[1]
 local task_prefix, group_prefix, state, from, count = ARGV[1], ARGV[2], ARGV[4], ARGV[5], tonumber(ARGV[6])
 

@@ -4,6 +4,7 @@
 -- ARGV: prefix of the queue's task keys, prefix of its group keys, ids
 -- Result: for each task 0 (it has gone), 1 (yes), 2 (it seems not), 3 (it should stand in a list, which takes long to
 --         search), and its message (nil: none)
+-- Bound: the ids given (64)
 local lease = KEYS[1]
 local task_prefix, group_prefix = ARGV[1], ARGV[2]
 local sets = { scheduled = KEYS[2], retry = KEYS[3], archived = KEYS[4], completed = KEYS[5] }

@@ -3,6 +3,7 @@
 -- KEYS: active, lease
 -- ARGV: first and last place to look at
 -- Result: places looked at, then ids without lease
+-- Bound: 64 places
 local ids = redis.call('LRANGE', KEYS[1], ARGV[1], ARGV[2])
 local result = { #ids }
 for _, id in ipairs(ids) do

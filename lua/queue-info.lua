@@ -5,6 +5,7 @@
 -- ARGV: prefix of the queue's task keys
 -- Result: sizes of the first seven in their order, 1 if paused, processed, failed, processed today, failed today,
 --         pending_since of the task that is next to run (nil: unknown, or no task)
+-- Bound: one element of each container
 local result = {}
 for i = 1, 2 do
     result[i] = redis.call('LLEN', KEYS[i])

@@ -5,6 +5,7 @@
 -- ARGV: prefix of the queue's task keys, prefix of its group keys, tasks to look at per container, groups to look at,
 --       number of tasks in groups
 -- Result: bytes
+-- Bound: 20 tasks of each container, and of 5 groups
 local sample = tonumber(ARGV[3])
 
 local function memory_of(key)

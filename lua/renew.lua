@@ -3,6 +3,7 @@
 -- KEYS: lease
 -- ARGV: groups: tag of the lease, new score, n, then n ids
 -- Result: for each task 1 (renewed), 0 (no lease), -1 (the lease belongs to somebody else)
+-- Bound: 64 leases
 --@include tag
 local results, renewed = {}, {}
 local at = 1

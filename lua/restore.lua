@@ -4,6 +4,7 @@
 -- ARGV: id, type of the container ("list" or "zset"), its score there, state, msg, result ("": none),
 --       pending since (ns), group ("": none)
 -- Result: 1 (done), 0 (the id exists)
+-- Bound: one task
 local id, state, group = ARGV[1], ARGV[4], ARGV[8]
 if redis.call('EXISTS', KEYS[1]) == 1 then
     return 0

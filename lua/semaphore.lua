@@ -7,6 +7,7 @@
 --       n, then n times: holder, new time                                  to be prolonged
 --       n, then n times: holder, time, 1 if it may have asked before       to be taken
 -- Result: number given back, then for each that is to be taken 1 or 0 (there is none left)
+-- Bound: the tokens that there are, and the holders given (64)
 local semaphore = KEYS[1]
 local most = tonumber(ARGV[1])
 local results, at = { 0 }, 3

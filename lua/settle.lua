@@ -14,6 +14,8 @@
 --         requeue   id, result
 --       An empty lock or result means none. The fence is the tag of the lease, or the whole score with "=" in front.
 -- Result: for each task 1 (done), 0 (not active, or without lease), -1 (the lease belongs to somebody else)
+-- Bound: 64 tasks, 8 times as many places from an end of the active list, and for those that stand elsewhere all of it;
+--        512 archived tasks that go
 --
 -- What fails its tests is left exactly as it was. The first write of the script is a removal: a full Redis drains; and
 -- before it, keys of a wrong type stop the script. Tasks that are simply done are most of the work, so what only the

@@ -8,6 +8,7 @@
 --   3  it watches, and another watcher (the one with the lowest id) does the upkeep
 --   0  it is parked, to be woken when there is more to do than others take
 --   2  neither: tasks wait, and it should look
+-- Bound: the watchers of a queue (2), and parked servers that are gone
 local watchers, parked, pending = KEYS[1], KEYS[2], KEYS[3]
 local id, channel_prefix = ARGV[1], ARGV[2]
 local most_watchers, life = tonumber(ARGV[3]), tonumber(ARGV[4])

@@ -4,6 +4,7 @@
 -- ARGV: id
 -- Result: nil if there is no such task, otherwise state, score in the container of that state or in the lease set, msg,
 --         result, pending_since (nil where absent)
+-- Bound: one task
 local fields = redis.call('HMGET', KEYS[1], 'state', 'msg', 'result', 'pending_since')
 if redis.call('EXISTS', KEYS[1]) == 0 then
     return false

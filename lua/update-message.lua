@@ -3,6 +3,7 @@
 -- KEYS: the task
 -- ARGV: message as it was read, new message
 -- Result: 1 (done), 0 (there is no such task), -1 (it is not scheduled), -2 (it has changed)
+-- Bound: one task
 local fields = redis.call('HMGET', KEYS[1], 'state', 'msg')
 if not fields[1] then
     return 0

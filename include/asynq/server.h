@@ -303,7 +303,7 @@ typedef struct asynq_server_options {
     int64_t task_check_interval_ms;         /* polling where Redis cannot notify us; default 1 s */
     int64_t delayed_task_check_interval_ms; /* the same for scheduled tasks and retries; default 5 s */
     int64_t janitor_interval_ms;            /* deletion of completed tasks; default 8 s */
-    int janitor_batch_size;                 /* default 100 */
+    int janitor_batch_size;                 /* in one step; default 100, at most 1,000 */
 
     /*
      * Groups of this server's queues. A group is due when no task has joined it for the grace period, when its oldest
@@ -312,7 +312,7 @@ typedef struct asynq_server_options {
     asynq_aggregator aggregate;    /* default: none, and groups wait for a server that has one */
     int64_t group_grace_period_ms; /* default 1 min; at least 1 s */
     int64_t group_max_delay_ms;    /* default: none */
-    int group_max_size;            /* also of one aggregation; default: no limit */
+    int group_max_size;            /* also of one aggregation; default 10,000 */
 
     /*
      * From so many live servers on, only two idle ones per queue are told of new tasks and do the upkeep; the others

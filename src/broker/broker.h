@@ -206,9 +206,9 @@ expired_lease broker_expired_at(const redis_value *reply, size_t index);
 /* Active ids without lease among places [first, last] of the active list. reply: places looked at, then ids. */
 ASYNQ_MUST_CHECK int broker_list_orphans(redis_conn *conn, const queue_keys *keys, int64_t first, int64_t last,
                                          broker_cb cb, void *arg);
-/* Gives ids without lease one that ended at `second`. */
-ASYNQ_MUST_CHECK int broker_adopt(redis_conn *conn, const queue_keys *keys, int64_t second, const bytes *ids,
-                                  size_t count, broker_cb cb, void *arg);
+/* Gives an id without lease one that ended at `second`. `place`: about where it stands in the active list. */
+ASYNQ_MUST_CHECK int broker_adopt(redis_conn *conn, const queue_keys *keys, int64_t second, int64_t place, bytes id,
+                                  broker_cb cb, void *arg);
 /* Removes an active id that has no message. */
 ASYNQ_MUST_CHECK int broker_drop_active(redis_conn *conn, const queue_keys *keys, bytes id, broker_cb cb, void *arg);
 

@@ -13,6 +13,41 @@ void group_append_set_name(buf *out, const queue_keys *keys, bytes group, bytes 
     buf_append(out, set_id.data, set_id.length);
 }
 
+int broker_look_groups(redis_conn *conn, const queue_keys *keys, bytes cursor, const group_limits *limits, broker_cb cb,
+                       void *arg)
+{
+    redis_args *args = redis_conn_script_args(conn, SCRIPT_LOOK_GROUPS, 1);
+    redis_args_add(args, keys->key[QUEUE_KEY_GROUPS]);
+    redis_args_add(args, keys->key[QUEUE_KEY_GROUP]);
+    redis_args_add(args, cursor);
+    redis_args_add_integer(args, BROKER_LOOK_GROUPS);
+    redis_args_add_integer(args, limits->grace_s);
+    redis_args_add_integer(args, limits->max_delay_s);
+    redis_args_add_integer(args, limits->max_size);
+    return broker_call(conn, args, cb, arg);
+}
+
+size_t broker_looked_groups(const redis_value *reply)
+{
+    return reply->count ? (reply->count - 1) / 2 : 0;
+}
+
+due_group broker_looked_group(const redis_value *reply, size_t index)
+{
+    return (due_group){redis_value_at(reply, 1 + 2 * index)->text,
+                       redis_value_integer(redis_value_at(reply, 2 + 2 * index))};
+}
+
+bytes broker_group_cursor(const redis_value *reply)
+{
+    return reply->count ? redis_value_at(reply, 0)->text : bytes_of("0");
+}
+
+bool broker_group_cursor_ends(const redis_value *reply)
+{
+    return bytes_equal(broker_group_cursor(reply), bytes_of("0"));
+}
+
 int broker_take_group(redis_conn *conn, const queue_keys *keys, bytes group, bytes set, const group_limits *limits,
                       int64_t now_ns, broker_cb cb, void *arg)
 {
@@ -34,7 +69,7 @@ int broker_take_group(redis_conn *conn, const queue_keys *keys, bytes group, byt
 taken_group broker_taken_group(const redis_value *reply)
 {
     return (taken_group){redis_value_integer(redis_value_at(reply, 0)), redis_value_integer(redis_value_at(reply, 1)),
-                         redis_value_integer(redis_value_at(reply, 2))};
+                         redis_value_integer(redis_value_at(reply, 2)), broker_result_at(reply, 3) == 1};
 }
 
 int broker_read_set(redis_conn *conn, const queue_keys *keys, bytes set, int64_t first, int64_t last, broker_cb cb,
@@ -45,6 +80,7 @@ int broker_read_set(redis_conn *conn, const queue_keys *keys, bytes set, int64_t
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
     redis_args_add_integer(args, first);
     redis_args_add_integer(args, last);
+    redis_args_add_integer(args, BROKER_CHUNK_BYTES);
     return broker_call(conn, args, cb, arg);
 }
 
@@ -92,5 +128,28 @@ int broker_reclaim_sets(redis_conn *conn, const queue_keys *keys, int64_t now_ns
     redis_args_add(args, keys->key[QUEUE_KEY_GROUP]);
     redis_args_add_integer(args, floor_div(now_ns, NS_PER_SECOND));
     redis_args_add_integer(args, BROKER_RECLAIM_SETS);
+    return broker_call(conn, args, cb, arg);
+}
+
+bool broker_reclaim_goes_on(const redis_value *reply)
+{
+    return broker_result_at(reply, 0) == 1;
+}
+
+size_t broker_reclaimed_count(const redis_value *reply)
+{
+    return reply->count ? reply->count - 1 : 0;
+}
+
+bytes broker_reclaimed_set(const redis_value *reply, size_t index)
+{
+    return redis_value_at(reply, index + 1)->text;
+}
+
+int broker_clear_set(redis_conn *conn, const queue_keys *keys, broker_cb cb, void *arg)
+{
+    redis_args *args = redis_conn_script_args(conn, SCRIPT_CLEAR_SET, 1);
+    redis_args_add(args, keys->key[QUEUE_KEY_AGGREGATION_SETS]);
+    redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
     return broker_call(conn, args, cb, arg);
 }

@@ -2,6 +2,8 @@
  * Groups of tasks and their aggregation (spec 7.5). A group's tasks are moved into a set of their own, which the list
  * of aggregation sets names with the time until which the one who took it may work on it; then it goes back.
  *
+ * A finished set with many tasks is renamed and cleared in steps.
+ *
  *   g:<group> --take, when it is time--> g:<group>:<set id> --finish--> one new task, and these are deleted
  *      ^                                        |
  *      +------------- reclaim, when its time is over
@@ -15,7 +17,8 @@
 
 enum {
     BROKER_AGGREGATION_S = 120, /* to work on a set */
-    BROKER_RECLAIM_SETS = 16    /* in one call */
+    BROKER_RECLAIM_SETS = 16,   /* in one call */
+    BROKER_LOOK_GROUPS = 100    /* the same */
 };
 
 /* When a group is aggregated; whole seconds, as in Asynq. */
@@ -28,13 +31,28 @@ typedef struct group_limits {
 /* Appends the name of a set. `set_id` has no colon. */
 void group_append_set_name(buf *out, const queue_keys *keys, bytes group, bytes set_id);
 
+/* A part of the groups, and when they are due. reply: broker_looked_...(), broker_group_cursor(). */
+ASYNQ_MUST_CHECK int broker_look_groups(redis_conn *conn, const queue_keys *keys, bytes cursor,
+                                        const group_limits *limits, broker_cb cb, void *arg);
+
+typedef struct due_group {
+    bytes name;
+    int64_t due_s; /* if no other task joins; 0: at once */
+} due_group;
+
+size_t broker_looked_groups(const redis_value *reply);
+due_group broker_looked_group(const redis_value *reply, size_t index);
+bytes broker_group_cursor(const redis_value *reply);
+bool broker_group_cursor_ends(const redis_value *reply); /* that was all */
+
 /* Moves a group's tasks into a new set if it is time. reply: broker_taken_group(). */
 ASYNQ_MUST_CHECK int broker_take_group(redis_conn *conn, const queue_keys *keys, bytes group, bytes set,
                                        const group_limits *limits, int64_t now_ns, broker_cb cb, void *arg);
 
 typedef struct taken_group {
     int64_t taken, left;
-    int64_t due_s; /* when it will be time for those left if no other joins; 0: at once */
+    int64_t due_s;   /* when it will be time for those left if no other joins; 0: at once */
+    bool wants_more; /* the set is not complete: call again with the same set */
 } taken_group;
 
 taken_group broker_taken_group(const redis_value *reply);
@@ -56,8 +74,14 @@ enum { SET_TAKEN_BACK = 2 }; /* beside the values of enqueue_result */
 ASYNQ_MUST_CHECK int broker_finish_set(redis_conn *conn, const queue_keys *keys, bytes set, const enqueue_item *item,
                                        int64_t now_ns, broker_cb cb, void *arg);
 
-/* Takes back sets whose time is over. reply: their names. */
+/* Deletes a part of the tasks of sets that were finished and are large. reply: 1 if there is more to do. */
+ASYNQ_MUST_CHECK int broker_clear_set(redis_conn *conn, const queue_keys *keys, broker_cb cb, void *arg);
+
+/* Takes back sets whose time is over, or a part of one. reply: broker_reclaim...(). */
 ASYNQ_MUST_CHECK int broker_reclaim_sets(redis_conn *conn, const queue_keys *keys, int64_t now_ns, broker_cb cb,
                                          void *arg);
+bool broker_reclaim_goes_on(const redis_value *reply); /* there is more to do */
+size_t broker_reclaimed_count(const redis_value *reply);
+bytes broker_reclaimed_set(const redis_value *reply, size_t index); /* its name */
 
 #endif

@@ -189,6 +189,10 @@ int broker_steer(redis_conn *conn, const queue_keys *keys, const steer_call *cal
     redis_args_add_integer(args, BROKER_ARCHIVE_MOST);
     if (call->ids) {
         redis_args_add_text(args, "ids");
+        if (call->near < 0)
+            redis_args_add_text(args, "");
+        else
+            redis_args_add_integer(args, call->near);
         for (size_t i = 0; i < call->count; i++)
             redis_args_add(args, call->ids[i]);
     } else {
@@ -197,6 +201,26 @@ int broker_steer(redis_conn *conn, const queue_keys *keys, const steer_call *cal
         redis_args_add_integer(args, (int64_t)call->count);
     }
     return broker_call(conn, args, cb, arg);
+}
+
+int broker_find_pending(redis_conn *conn, const queue_keys *keys, bytes id, int64_t first, broker_cb cb, void *arg)
+{
+    redis_args *args = redis_conn_script_args(conn, SCRIPT_FIND_PENDING, 1);
+    redis_args_add(args, keys->key[QUEUE_KEY_PENDING]);
+    redis_args_add(args, id);
+    redis_args_add_integer(args, first);
+    redis_args_add_integer(args, BROKER_FIND_PLACES);
+    return broker_call(conn, args, cb, arg);
+}
+
+int64_t broker_pending_count(const redis_value *reply)
+{
+    return redis_value_integer(redis_value_at(reply, 0));
+}
+
+int64_t broker_found_rank(const redis_value *reply)
+{
+    return redis_value_integer(redis_value_at(reply, 1));
 }
 
 int broker_update_message(redis_conn *conn, const queue_keys *keys, bytes id, bytes before, bytes after, broker_cb cb,

@@ -10,6 +10,7 @@
 #include <asynq/inspector.h>
 
 enum {
+    BROKER_FIND_PLACES = 2000,
     BROKER_STEER_TASKS = 64,         /* in one script: about half a millisecond of Redis */
     BROKER_MEMORY_SAMPLE_TASKS = 20, /* as Asynq does */
     BROKER_MEMORY_SAMPLE_GROUPS = 5
@@ -94,13 +95,15 @@ typedef enum steer_result {
     STEER_PENDING_ALREADY = -2,
     STEER_ARCHIVED_ALREADY = -3,
     STEER_MISPLACED = -4, /* it does not stand where its state says */
-    STEER_BAD_STATE = -5
+    STEER_BAD_STATE = -5,
+    STEER_TO_BE_SOUGHT = -6 /* it is pending, and nobody knows where: broker_find_pending() tells */
 } steer_result;
 
 typedef struct steer_call {
     asynq_action action;
     int64_t now_ns;
     const bytes *ids; /* these tasks; or NULL: */
+    int64_t near;     /* if they are pending: about the rank of the first; below 0: unknown */
     size_t count;     /* so many, at most BROKER_STEER_TASKS, */
     task_place place; /* of those that stand here, oldest or lowest score first, */
     size_t skip;      /* passing over so many */
@@ -109,6 +112,12 @@ typedef struct steer_call {
 /* reply: tasks that were dropped from a full archive, then a steer_result for each task. */
 ASYNQ_MUST_CHECK int broker_steer(redis_conn *conn, const queue_keys *keys, const steer_call *call, broker_cb cb,
                                   void *arg);
+
+/* Searches BROKER_FIND_PLACES places of the pending tasks from a rank on. reply: see below. */
+ASYNQ_MUST_CHECK int broker_find_pending(redis_conn *conn, const queue_keys *keys, bytes id, int64_t first,
+                                         broker_cb cb, void *arg);
+int64_t broker_pending_count(const redis_value *reply);
+int64_t broker_found_rank(const redis_value *reply); /* below 0: it is not there */
 
 typedef enum update_result {
     UPDATE_OK = 1,

@@ -61,6 +61,7 @@ int broker_list_expired(redis_conn *conn, const queue_keys *keys, int64_t now_ns
     redis_args_add_integer(args, BROKER_RECOVERY_ALLOWANCE_S);
     redis_args_add_integer(args, (int64_t)skip);
     redis_args_add_integer(args, BROKER_CHUNK_TASKS);
+    redis_args_add_integer(args, BROKER_CHUNK_BYTES);
     return broker_call(conn, args, cb, arg);
 }
 
@@ -85,15 +86,15 @@ int broker_list_orphans(redis_conn *conn, const queue_keys *keys, int64_t first,
     return broker_call(conn, args, cb, arg);
 }
 
-int broker_adopt(redis_conn *conn, const queue_keys *keys, int64_t second, const bytes *ids, size_t count, broker_cb cb,
+int broker_adopt(redis_conn *conn, const queue_keys *keys, int64_t second, int64_t place, bytes id, broker_cb cb,
                  void *arg)
 {
     redis_args *args = redis_conn_script_args(conn, SCRIPT_ADOPT, 2);
     redis_args_add(args, keys->key[QUEUE_KEY_ACTIVE]);
     redis_args_add(args, keys->key[QUEUE_KEY_LEASE]);
     redis_args_add_integer(args, second);
-    for (size_t i = 0; i < count; i++)
-        redis_args_add(args, ids[i]);
+    redis_args_add_integer(args, place);
+    redis_args_add(args, id);
     return broker_call(conn, args, cb, arg);
 }
 

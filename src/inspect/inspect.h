@@ -96,6 +96,7 @@ typedef struct walk {
     buf group_key;
     task_place place;
     asynq_state state;
+    int64_t rank; /* of the chunk that is visited, as it was read */
     int64_t most; /* tasks to ask for next, by the size of their messages */
 } walk;
 

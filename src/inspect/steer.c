@@ -28,6 +28,47 @@ static int steer(asynq_inspector *inspector, const queue_keys *keys, steer_call 
 
 /* ---- one task ---- */
 
+/* The rank of a pending task, found piece by piece; below 0: it is not there. New tasks shift it a little meanwhile. */
+static int find_pending(asynq_inspector *inspector, const queue_keys *keys, bytes id, int64_t *rank, asynq_error *error)
+{
+    int64_t total = 1;
+    *rank = -1;
+    for (int64_t first = 0; first < total && *rank < 0; first += BROKER_FIND_PLACES) {
+        inspect_call call = inspect_begin(inspector, INSPECT_READ, error);
+        while (inspect_again(&call))
+            call.sent = broker_find_pending(inspector->conn, keys, id, first, inspect_replied, inspector);
+        if (call.status)
+            return call.status;
+        total = broker_pending_count(call.reply);
+        *rank = broker_found_rank(call.reply);
+    }
+    return ASYNQ_OK;
+}
+
+/* Acts on one task, which is searched if it is pending in a long queue. `*result` is a steer_result. */
+static int steer_one(asynq_inspector *inspector, const queue_keys *keys, asynq_action action, bytes id, int *result,
+                     asynq_error *error)
+{
+    enum { SEARCHES_MAX = 3 };
+    steer_call what = {.action = action, .ids = &id, .near = -1, .count = 1};
+    for (int searches = 0;; searches++) {
+        const redis_value *reply;
+        int status = steer(inspector, keys, &what, &reply, error);
+        if (status)
+            return status;
+        *result = broker_result_at(reply, 1);
+        if (*result != STEER_TO_BE_SOUGHT || searches == SEARCHES_MAX)
+            return ASYNQ_OK;
+        status = find_pending(inspector, keys, id, &what.near, error);
+        if (status)
+            return status;
+        if (what.near < 0)
+            *result = STEER_MISPLACED;
+        if (what.near < 0)
+            return ASYNQ_OK;
+    }
+}
+
 static int explain(int result, const char *id, asynq_error *error)
 {
     switch (result) {
@@ -42,6 +83,7 @@ static int explain(int result, const char *id, asynq_error *error)
     case STEER_ARCHIVED_ALREADY:
         return error_set(error, ASYNQ_E_STATE, "task \"%.150s\" is already archived", id);
     case STEER_MISPLACED:
+    case STEER_TO_BE_SOUGHT:
         return error_set(error, ASYNQ_E_STATE,
                          "task \"%.100s\" does not stand where its state says: it is being aggregated or moved at this "
                          "moment, or broken",
@@ -60,12 +102,10 @@ int asynq_inspector_act(asynq_inspector *inspector, asynq_action action, const c
         status = inspect_queue_keys(inspector, &keys, queue, error);
     if (status)
         return status;
-    const redis_value *reply;
-    const bytes ids[] = {bytes_of(id)};
-    steer_call what = {.action = action, .ids = ids, .count = 1};
-    status = steer(inspector, &keys, &what, &reply, error);
+    int result;
+    status = steer_one(inspector, &keys, action, bytes_of(id), &result, error);
     if (!status)
-        status = explain(broker_result_at(reply, 1), id, error);
+        status = explain(result, id, error);
     queue_keys_clear(&keys);
     return status;
 }
@@ -133,6 +173,40 @@ static int act_on_all(bulk *b, asynq_error *error)
     return ASYNQ_OK;
 }
 
+/* Those of a call that stand elsewhere in `pending` by now, one by one. `removed` counts what is done. */
+static int act_on_moved(bulk *b, const steer_call *what, const int *results, size_t *removed, asynq_error *error)
+{
+    for (size_t i = 0; i < what->count; i++) {
+        int result = results[i];
+        if (result != STEER_TO_BE_SOUGHT)
+            continue;
+        int status = steer_one(b->walk.inspector, &b->walk.keys, b->action, what->ids[i], &result, error);
+        if (status)
+            return status;
+        if (result == STEER_OK) {
+            ++*removed;
+            b->result->done++;
+            b->result->failed--; /* as the first try was counted */
+        }
+    }
+    return ASYNQ_OK;
+}
+
+/* The ids of one call, which stand about where the walk is. */
+static int act_on_ids(bulk *b, steer_call *what, size_t *removed, asynq_error *error)
+{
+    int results[BROKER_STEER_TASKS];
+    const redis_value *reply;
+    what->near = b->walk.rank - (int64_t)*removed;
+    int status = steer_and_rest(b, what, &reply, error);
+    if (status)
+        return status;
+    for (size_t i = 0; i < what->count; i++)
+        results[i] = broker_result_at(reply, i + 1);
+    *removed += bulk_count(b, reply);
+    return act_on_moved(b, what, results, removed, error);
+}
+
 static walk_answer act_on_chunk(void *arg, const asynq_task_info *tasks, size_t count, asynq_error *error)
 {
     bulk *b = arg;
@@ -143,12 +217,9 @@ static walk_answer act_on_chunk(void *arg, const asynq_task_info *tasks, size_t 
         for (; at < count && what.count < BROKER_STEER_TASKS; at++)
             if (walk_accepts(&b->walk, &tasks[at]))
                 ids[what.count++] = bytes_of(tasks[at].id);
-        const redis_value *reply;
         if (!what.count)
             break;
-        answer.status = steer_and_rest(b, &what, &reply, error);
-        if (!answer.status)
-            answer.removed += bulk_count(b, reply);
+        answer.status = act_on_ids(b, &what, &answer.removed, error);
     }
     return answer;
 }

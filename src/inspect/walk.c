@@ -237,6 +237,7 @@ static int walk_step(walk *w, walk_position *at, arena *chunk, walk_cb visit, vo
     const asynq_task_info *tasks = walk_convert(w, reply, chunk);
     if (!tasks || !position_behind(at, reply))
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    w->rank = at->rank - (int64_t)count;
     walk_answer answer = visit(arg, tasks, count, error);
     at->rank -= (int64_t)answer.removed; /* what is behind has moved up */
     *more = !answer.status && !answer.stop && walk_go_on(w, count);

@@ -170,12 +170,12 @@ static void page_read(void *arg, int status, const asynq_error *error, const red
     aggregation->size = status ? aggregation->size : broker_set_size(reply);
     for (size_t i = 0; i < count && !status; i++)
         status = add_task(aggregation, broker_set_task(reply, i));
-    aggregation->read += BROKER_CHUNK_TASKS;
+    aggregation->read += (int64_t)count;
     if (status)
         give_up(aggregation, error ? error->text : asynq_status_text(status));
     else if (!aggregation->size)
         aggregation_end(aggregation); /* it was not formed, or was taken back */
-    else if (aggregation->read < aggregation->size)
+    else if (count && aggregation->read < aggregation->size)
         read_on(aggregation);
     else
         aggregator_run(aggregation->queue->server->aggregator, aggregation);
@@ -215,6 +215,7 @@ static void set_finished(void *arg, int status, const asynq_error *error, const 
     } else if (result != SET_TAKEN_BACK && result != ENQUEUE_CREATED) {
         give_up(aggregation, asynq_status_text(broker_enqueue_status(result)));
     } else {
+        sets_clear(aggregation->queue);
         aggregation_end(aggregation);
     }
 }

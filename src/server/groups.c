@@ -1,7 +1,15 @@
 /*
  * When groups are aggregated. Each known group has a time at which it is due if no task joins it; then a script looks,
- * and either forms a set or says when it will be due. The list of groups is watched for new ones. Only where a group
- * can be due by its size, which no clock tells, all are looked at in each period, as Go does.
+ * and either forms a set or says when it will be due. Which groups there are, and when they are due, is read page by
+ * page: when the number of groups changes, and where a group can be due by its size, which no clock tells, in each
+ * period. The more groups there are, the longer the list rests between two readings.
+ *
+ *   list read --> known: due later --its time--> due: waits for its turn --> a script looks --> aggregation.c
+ *                   ^                                                          |
+ *                   +----------------------------------------------------------+ it is not yet time
+ *
+ * One server of a queue does that, the one that does the upkeep. As that one may have no aggregator, the others look
+ * too, the less often the more of them there are, and leave what is due alone for a second.
  */
 #include "server/server.h"
 
@@ -9,19 +17,26 @@
 #include "base/clock.h"
 #include "server/aggregation.h"
 
+#include <utlist.h>
+
 enum {
-    GROUPS_PERIOD_MS = 7000,   /* at most, between two looks at the list */
-    GROUPS_REST_MS = 100,      /* before the list is read again */
-    GROUPS_AGAIN_MS = 1000,    /* after a failure */
-    GROUPS_OFF_DUTY_MS = 1000, /* servers that leave the upkeep to others come later */
-    AGGREGATIONS_MOST = 8      /* of a server at once */
+    GROUPS_PERIOD_MS = 7000,       /* at most, between two looks at the list, but for its rest */
+    GROUPS_REST_MS = 100,          /* before the list is read again, */
+    GROUPS_REST_PER_THOUSAND = 50, /* and for each 1,000 groups in it: reading them takes about 1.5 ms of Redis */
+    GROUPS_REST_MAX_MS = 60000,    /* also of those who leave the upkeep to others */
+    GROUPS_AGAIN_MS = 1000,        /* after a failure */
+    GROUPS_OFF_DUTY_MS = 1000,     /* servers that leave the upkeep to others come later */
+    GROUPS_KNOWN_MAX = 128 * 1024, /* others are found again by the next reading; of those that are due twice as many */
+    AGGREGATIONS_MAX = 8           /* of a server at once */
 };
 
 struct known_group {
-    UT_hash_handle hh; /* by name */
-    int64_t due_ms;    /* wall clock */
-    bool seen;         /* when the list was read last */
-    bool asked;        /* a script looks at it */
+    UT_hash_handle hh;        /* by name */
+    known_group *prev, *next; /* in groups_due */
+    int64_t due_ms;           /* wall clock */
+    unsigned seen;            /* the reading of the list that found it last */
+    bool is_due;              /* stands in groups_due */
+    bool asked;               /* a script looks at it */
     char name[];
 };
 
@@ -46,27 +61,49 @@ static group_limits limits_of(const asynq_server_options *options)
 
 static void group_forget(served_queue *queue, known_group *group)
 {
+    if (group->is_due)
+        DL_DELETE(queue->groups_due, group);
     HASH_DEL(queue->groups, group);
     mem_free(group);
 }
 
 /* ---- looking at a group ---- */
 
+static void group_set_due(served_queue *queue, known_group *group, int64_t due_ms)
+{
+    group->due_ms = due_ms;
+    if (due_ms < queue->groups_next_ms)
+        queue->groups_next_ms = due_ms;
+}
+
+/* A set that has not all of its tasks yet gets more of them. False: nothing was sent. */
+static bool group_take_more(asynq_aggregation *aggregation);
+
+/* What stays behind of the group is looked at anew. */
+static void group_after_look(const asynq_aggregation *aggregation, int status, taken_group taken)
+{
+    served_queue *queue = aggregation->queue;
+    known_group *group;
+    HASH_FIND_STR(queue->groups, aggregation->group, group);
+    if (!group)
+        return;
+    group->asked = false;
+    if (!status && !taken.left)
+        group_forget(queue, group);
+    else
+        group_set_due(queue, group, status ? now_ms(queue) + GROUPS_AGAIN_MS : taken.due_s * MS_PER_SECOND);
+}
+
 static void group_looked_at(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     asynq_aggregation *aggregation = arg;
     served_queue *queue = aggregation->queue;
     taken_group taken = status ? (taken_group){0} : broker_taken_group(reply);
-    known_group *group;
-    HASH_FIND_STR(queue->groups, aggregation->group, group);
     if (status)
         queue_complain(queue, "look at a group", error);
-    if (group) {
-        group->asked = false;
-        group->due_ms = status ? now_ms(queue) + GROUPS_AGAIN_MS : taken.due_s * MS_PER_SECOND;
-    }
-    if (group && !status && !taken.left)
-        group_forget(queue, group);
+    if (taken.wants_more && group_take_more(aggregation))
+        return;
+    group_after_look(aggregation, status, taken);
     if (status == ASYNQ_E_OUTCOME_UNKNOWN) {
         aggregation_lost(aggregation);
     } else if (taken.taken) {
@@ -77,22 +114,45 @@ static void group_looked_at(void *arg, int status, const asynq_error *error, con
     }
 }
 
-static bool group_look(served_queue *queue, known_group *group)
+static bool group_take_more(asynq_aggregation *aggregation)
 {
+    served_queue *queue = aggregation->queue;
     asynq_server *server = queue->server;
     group_limits limits = limits_of(&server->options);
+    return broker_take_group(server->work, &queue->keys, bytes_of(aggregation->group),
+                             (bytes){aggregation->set.data, aggregation->set.length}, &limits,
+                             loop_now_ns(server->loop), group_looked_at, aggregation) == 0;
+}
+
+static bool group_look(served_queue *queue, known_group *group)
+{
     asynq_aggregation *aggregation = aggregation_new(queue, group->name);
     if (!aggregation)
         return false;
-    if (broker_take_group(server->work, &queue->keys, bytes_of(group->name),
-                          (bytes){aggregation->set.data, aggregation->set.length}, &limits, loop_now_ns(server->loop),
-                          group_looked_at, aggregation)) {
+    if (!group_take_more(aggregation)) {
         aggregation_free(aggregation);
         return false;
     }
     group->asked = true;
-    server->aggregations++;
+    queue->server->aggregations++;
     return true;
+}
+
+/* Puts what is due by now into the line, and finds out when the next one is. */
+static void groups_collect(served_queue *queue)
+{
+    int64_t late_ms = parking_skips_upkeep(queue) ? GROUPS_OFF_DUTY_MS : 0, now = now_ms(queue);
+    queue->groups_next_ms = now + GROUPS_PERIOD_MS;
+    for (known_group *group = queue->groups; group; group = group->hh.next) {
+        if (group->asked || group->is_due)
+            continue;
+        if (group->due_ms + late_ms > now) {
+            group_set_due(queue, group, group->due_ms);
+            continue;
+        }
+        group->is_due = true;
+        DL_APPEND(queue->groups_due, group);
+    }
 }
 
 /* Looks at what is due, and sets the timer for what comes next. */
@@ -101,19 +161,19 @@ static void groups_pump(served_queue *queue)
     asynq_server *server = queue->server;
     if (!is_at_work(server))
         return;
-    int64_t late_ms = parking_skips_upkeep(queue) ? GROUPS_OFF_DUTY_MS : 0, wait_ms = GROUPS_PERIOD_MS;
-    for (known_group *group = queue->groups; group; group = group->hh.next) {
-        int64_t own_ms = group->due_ms + late_ms - now_ms(queue);
-        if (group->asked)
-            continue;
-        if (own_ms <= 0 && server->aggregations >= AGGREGATIONS_MOST)
-            return; /* the end of one comes back here */
-        if (own_ms <= 0 && group_look(queue, group))
-            continue;
-        own_ms = own_ms <= 0 ? GROUPS_AGAIN_MS : own_ms;
-        wait_ms = own_ms < wait_ms ? own_ms : wait_ms;
+    if (now_ms(queue) >= queue->groups_next_ms)
+        groups_collect(queue);
+    while (queue->groups_due && server->aggregations < AGGREGATIONS_MAX) {
+        known_group *group = queue->groups_due;
+        DL_DELETE(queue->groups_due, group);
+        group->is_due = false;
+        if (!group_look(queue, group))
+            group_set_due(queue, group, now_ms(queue) + GROUPS_AGAIN_MS);
     }
-    loop_timer_set(&queue->group_timer, wait_ms);
+    int64_t wait_ms = queue->groups_next_ms - now_ms(queue);
+    if (parking_skips_upkeep(queue) && wait_ms < GROUPS_OFF_DUTY_MS)
+        wait_ms = GROUPS_OFF_DUTY_MS;
+    loop_timer_set(&queue->group_timer, wait_ms > 0 ? wait_ms : 0);
 }
 
 static void group_timer_fired(void *arg)
@@ -126,52 +186,113 @@ void groups_ended(served_queue *queue)
     asynq_server *server = queue->server;
     server->aggregations--;
     for (size_t i = 0; i < server->queue_count; i++)
-        loop_timer_set(&server->queues[i]->group_timer, 0);
+        if (server->queues[i]->groups_due)
+            loop_timer_set(&server->queues[i]->group_timer, 0);
 }
 
 /* ---- the list of groups ---- */
 
-static void group_found(served_queue *queue, bytes name)
+static known_group *group_add(served_queue *queue, bytes name, int64_t due_ms)
 {
-    known_group *group;
-    HASH_FIND(hh, queue->groups, name.data, name.length, group);
-    if (!group) {
-        group = mem_calloc(1, sizeof *group + name.length + 1);
-        if (!group)
-            return; /* it is found again */
-        memcpy(group->name, name.data, name.length);
-        HASH_ADD_KEYPTR(hh, queue->groups, group->name, name.length, group);
-        if (!HASH_HAS(group)) {
-            mem_free(group);
-            return;
-        }
-    }
-    group->seen = true;
+    bool is_due = due_ms <= now_ms(queue);
+    if (HASH_COUNT(queue->groups) >= (is_due ? 2 * GROUPS_KNOWN_MAX : GROUPS_KNOWN_MAX))
+        return NULL;
+    known_group *group = mem_calloc(1, sizeof *group + name.length + 1);
+    if (!group)
+        return NULL; /* it is found again */
+    memcpy(group->name, name.data, name.length);
+    HASH_ADD_KEYPTR(hh, queue->groups, group->name, name.length, group);
+    if (HASH_HAS(group))
+        return group;
+    mem_free(group);
+    return NULL;
 }
 
-static void list_value(void *arg, const redis_value *value)
+static void group_found(served_queue *queue, bytes name, int64_t due_ms)
 {
-    served_queue *queue = arg;
-    known_group *group, *next;
-    if (value->type != REDIS_ARRAY)
+    known_group *group;
+    if (memchr(name.data, '\0', name.length))
         return;
-    for (group = queue->groups; group; group = group->hh.next)
-        group->seen = false;
-    for (size_t i = 0; i < value->count; i++)
-        if (!memchr(value->elements[i].text.data, '\0', value->elements[i].text.length))
-            group_found(queue, value->elements[i].text);
+    HASH_FIND(hh, queue->groups, name.data, name.length, group);
+    if (!group)
+        group = group_add(queue, name, due_ms);
+    if (!group)
+        return;
+    group->seen = queue->groups_reading;
+    if (!group->asked && !group->is_due)
+        group_set_due(queue, group, due_ms);
+}
+
+static void list_page_read(void *arg, int status, const asynq_error *error, const redis_value *reply);
+
+static void list_read_page(served_queue *queue, bytes cursor)
+{
+    asynq_server *server = queue->server;
+    group_limits limits = limits_of(&server->options);
+    queue->groups_listing = is_at_work(server) &&
+                            broker_look_groups(server->work, &queue->keys, cursor, &limits, list_page_read, queue) == 0;
+}
+
+/* What the whole list does not have any more is forgotten. */
+static void list_read_whole(served_queue *queue)
+{
+    known_group *group, *next;
     HASH_ITER(hh, queue->groups, group, next) {
-        if (!group->seen && !group->asked)
+        if (group->seen != queue->groups_reading && !group->asked)
             group_forget(queue, group);
     }
+}
+
+static void list_page_read(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    served_queue *queue = arg;
+    queue->groups_listing = false;
+    if (status) {
+        queue_complain(queue, "read the list of groups", error);
+        return;
+    }
+    size_t count = broker_looked_groups(reply);
+    for (size_t i = 0; i < count; i++) {
+        due_group found = broker_looked_group(reply, i);
+        group_found(queue, found.name, found.due_s * MS_PER_SECOND);
+    }
+    queue->groups_listed += (int64_t)count;
     loop_timer_set(&queue->group_timer, 0);
+    if (broker_group_cursor_ends(reply))
+        list_read_whole(queue);
+    else
+        list_read_page(queue, broker_group_cursor(reply));
+}
+
+static void list_read(served_queue *queue)
+{
+    if (queue->groups_listing)
+        return;
+    queue->groups_reading++;
+    queue->groups_listed = 0;
+    list_read_page(queue, bytes_of("0"));
+}
+
+/* The longer the list, the longer its rest; those who leave the upkeep to others share one reading. */
+static int64_t list_rest_ms(const served_queue *queue, int64_t least_ms)
+{
+    int64_t rest_ms = least_ms + queue->groups_listed * GROUPS_REST_PER_THOUSAND / 1000;
+    if (parking_skips_upkeep(queue) && queue->server->servers_alive > 1)
+        rest_ms *= queue->server->servers_alive;
+    return rest_ms < GROUPS_REST_MAX_MS ? rest_ms : GROUPS_REST_MAX_MS;
+}
+
+static void list_size(void *arg, const redis_value *value)
+{
+    if (redis_value_integer(value) > 0)
+        list_read(arg);
 }
 
 static void list_changed(void *arg)
 {
     served_queue *queue = arg;
     if (is_at_work(queue->server))
-        loop_timer_set(&queue->group_list_timer, GROUPS_REST_MS);
+        loop_timer_set(&queue->group_list_timer, list_rest_ms(queue, GROUPS_REST_MS));
 }
 
 static int64_t period_ms(const asynq_server *server)
@@ -180,37 +301,19 @@ static int64_t period_ms(const asynq_server *server)
     return grace_ms < GROUPS_PERIOD_MS ? grace_ms : GROUPS_PERIOD_MS;
 }
 
-static void list_replied(void *arg, const redis_result *result)
-{
-    if (result->outcome == REDIS_REPLIED && result->reply->type == REDIS_ARRAY)
-        list_value(arg, result->reply);
-}
-
-static void list_read(served_queue *queue)
-{
-    redis_args *args = redis_conn_args(queue->server->work);
-    redis_args_add_text(args, "SMEMBERS");
-    redis_args_add(args, queue->keys.key[QUEUE_KEY_GROUPS]);
-    (void)!redis_conn_command(queue->server->work, args, list_replied, queue); /* or in the next period */
-}
-
-/* Reads the list and watches it; without notification, in each period. */
+/* Watches the list, and reads it when it is not empty; where nothing tells, in each period. */
 static void group_list_fired(void *arg)
 {
     served_queue *queue = arg;
     asynq_server *server = queue->server;
-    loop_timer_set(&queue->group_list_timer, period_ms(server));
+    loop_timer_set(&queue->group_list_timer, list_rest_ms(queue, period_ms(server)));
     if (!is_at_work(server))
         return;
-    if (server->tracking)
-        key_watch_arm(&queue->group_watch, server->work);
-    else
+    bool is_watched = queue->group_watch.state == WATCH_ARMED;
+    if (!server->tracking || parking_skips_upkeep(queue) || (is_watched && queue->groups_listed))
         list_read(queue);
-    if (!server->options.group_max_size)
-        return;
-    for (known_group *group = queue->groups; group; group = group->hh.next)
-        group->due_ms = 0;
-    groups_pump(queue);
+    else
+        key_watch_arm(&queue->group_watch, server->work);
 }
 
 void groups_init(served_queue *queue)
@@ -219,8 +322,8 @@ void groups_init(served_queue *queue)
     loop_timer_init(queue->server->loop, &queue->group_list_timer, group_list_fired, queue);
     queue->group_watch = (key_watch){
         .key = queue->keys.key[QUEUE_KEY_GROUPS],
-        .read = {"SMEMBERS", "KEY"},
-        .value = list_value,
+        .read = {"SCARD", "KEY"},
+        .value = list_size,
         .changed = list_changed,
         .arg = queue,
     };

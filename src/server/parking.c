@@ -189,6 +189,7 @@ static void parking_switch(asynq_server *server, bool on)
 
 void parking_fleet_counted(asynq_server *server, int64_t servers_alive)
 {
+    server->servers_alive = servers_alive;
     int64_t from = server->options.park_from;
     bool on = from > 0 && server->can_be_woken &&
               servers_alive >= (server->parking ? from - 1 : from); /* not to and fro at the limit */

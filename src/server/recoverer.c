@@ -10,9 +10,11 @@
 #include "broker/group.h"
 
 #include <stdio.h>
+#include <utlist.h>
 
 enum {
     RECOVERY_PERIOD_MS = 5000,
+    RECOVERY_MORE_MS = 20,
     ORPHAN_SCAN_EVERY = 3 /* periods */
 };
 
@@ -43,7 +45,8 @@ static void recover_one(served_queue *queue, const expired_lease *expired)
     if (!job || !job_set_id(job, expired->id)) {
         if (error.code == ASYNQ_E_MALFORMED)
             outcome_archive_malformed(queue, expired->id, expired->message, error.text, (lease_score){0}, score);
-        queue->expired_skipped++;
+        else
+            queue->expired_skipped++;
         if (job)
             job_unref(job);
         return;
@@ -73,11 +76,9 @@ static void expired_listed(void *arg, int status, const asynq_error *error, cons
         expired_lease expired = broker_expired_at(reply, i);
         recover_one(queue, &expired);
     }
-    /* More may be waiting; those of this chunk are being settled and stay in the set until then. */
-    if (count == BROKER_CHUNK_TASKS) {
-        queue->expired_skipped += count;
-        recover_expired(queue);
-    }
+    queue->expired_more = count > 0;
+    if (queue->expired_more && !loop_timer_is_set(&queue->server->recovery_more))
+        loop_timer_set(&queue->server->recovery_more, RECOVERY_MORE_MS);
 }
 
 static void recover_expired(served_queue *queue)
@@ -87,6 +88,39 @@ static void recover_expired(served_queue *queue)
         return;
     queue->recovering = broker_list_expired(server->work, &queue->keys, loop_now_ns(server->loop),
                                             queue->expired_skipped, expired_listed, queue) == 0;
+}
+
+static bool recovers_any(const served_queue *queue)
+{
+    const asynq_job *job;
+    DL_FOREACH(queue->unsettled, job)
+        if (*job->settle_score)
+            return true;
+    for (size_t i = 0; i < queue->settling_count; i++)
+        if (*queue->settling[i]->settle_score)
+            return true;
+    return false;
+}
+
+/*
+ * The next chunk of ended leases, when those of the one before are settled: until then they stay in the set, and we
+ * hold no more of them than a chunk.
+ */
+static void recovery_goes_on(void *arg)
+{
+    asynq_server *server = arg;
+    bool goes_on = false;
+    for (size_t i = 0; i < server->queue_count; i++) {
+        served_queue *queue = server->queues[i];
+        bool is_busy = queue->expired_more && recovers_any(queue);
+        if (queue->expired_more && !is_busy) {
+            queue->expired_more = false;
+            recover_expired(queue);
+        }
+        goes_on |= is_busy;
+    }
+    if (goes_on)
+        loop_timer_set(&server->recovery_more, RECOVERY_MORE_MS);
 }
 
 /* ---- active without lease ---- */
@@ -122,7 +156,8 @@ static void orphan_seen(served_queue *queue, bytes id)
     int64_t long_ago = floor_div(loop_now_ns(server->loop), NS_PER_SECOND) - BROKER_RECOVERY_ALLOWANCE_S - 1;
     log_warn(&server->log, "queue \"%s\": task %.*s is active without a lease; it is recovered", queue->name,
              BYTES_ARGS(id));
-    (void)!broker_adopt(server->work, &queue->keys, long_ago, &id, 1, NULL, NULL); /* or at the next look */
+    (void)!broker_adopt(server->work, &queue->keys, long_ago, queue->orphan_scan_at, id, NULL,
+                        NULL); /* or at the next look */
 }
 
 static void orphan_scan_go_on(served_queue *queue);
@@ -175,11 +210,11 @@ static void sets_reclaimed(void *arg, int status, const asynq_error *error, cons
         queue_complain(queue, "take groups back from a lost aggregation", error);
         return;
     }
-    for (size_t i = 0; i < reply->count; i++)
+    for (size_t i = 0; i < broker_reclaimed_count(reply); i++)
         log_info(&queue->server->log,
                  "queue \"%s\": aggregation %.*s was not finished; its tasks are back in the group", queue->name,
-                 BYTES_ARGS(reply->elements[i].text));
-    if (reply->count == BROKER_RECLAIM_SETS)
+                 BYTES_ARGS(broker_reclaimed_set(reply, i)));
+    if (broker_reclaim_goes_on(reply))
         reclaim_sets(queue);
 }
 
@@ -192,6 +227,24 @@ static void reclaim_sets(served_queue *queue)
     queue->reclaiming = broker_reclaim_sets(server->work, &queue->keys, now_ns, sets_reclaimed, queue) == 0;
 }
 
+static void sets_cleared(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    served_queue *queue = arg;
+    queue->clearing = false;
+    if (status)
+        queue_complain(queue, "delete the tasks of a finished aggregation", error);
+    else if (redis_value_integer(reply) == 1)
+        sets_clear(queue);
+}
+
+void sets_clear(served_queue *queue)
+{
+    asynq_server *server = queue->server;
+    if (queue->clearing || server->phase >= SHUTDOWN_CLEARING || !redis_conn_is_ready(server->work))
+        return;
+    queue->clearing = broker_clear_set(server->work, &queue->keys, sets_cleared, queue) == 0;
+}
+
 /* ---- the timer ---- */
 
 static void recovery_fired(void *arg)
@@ -201,9 +254,11 @@ static void recovery_fired(void *arg)
     for (size_t i = 0; i < server->queue_count; i++) {
         if (parking_skips_upkeep(server->queues[i]))
             continue;
-        server->queues[i]->expired_skipped = 0;
+        if (!server->queues[i]->expired_more)
+            server->queues[i]->expired_skipped = 0;
         recover_expired(server->queues[i]);
         reclaim_sets(server->queues[i]);
+        sets_clear(server->queues[i]);
         if (server->recovery_rounds % ORPHAN_SCAN_EVERY == 1)
             orphan_scan_start(server->queues[i]);
     }
@@ -215,6 +270,7 @@ void recoverer_start(asynq_server *server)
     for (size_t i = 0; i < server->queue_count; i++)
         server->queues[i]->orphan_scan_at = -1;
     loop_timer_init(server->loop, &server->recovery, recovery_fired, server);
+    loop_timer_init(server->loop, &server->recovery_more, recovery_goes_on, server);
 }
 
 void recoverer_look(asynq_server *server)
@@ -225,6 +281,7 @@ void recoverer_look(asynq_server *server)
 void recoverer_stop(asynq_server *server)
 {
     loop_timer_cancel(&server->recovery);
+    loop_timer_cancel(&server->recovery_more);
     for (size_t i = 0; i < server->queue_count; i++) {
         orphans_clear(&server->queues[i]->orphans_before);
         orphans_clear(&server->queues[i]->orphans_now);

@@ -15,7 +15,12 @@
 #include <unistd.h>
 #include <uuid/uuid.h>
 
-enum { SERVER_DEFAULT_PARK_FROM = 5, STOP_WAIT_MS = 1000 };
+enum {
+    SERVER_DEFAULT_PARK_FROM = 5,
+    SERVER_DEFAULT_GROUP_SIZE = 10000,
+    SERVER_JANITOR_MAX = 1000,
+    STOP_WAIT_MS = 1000
+};
 
 #define SERVER_DEFAULT_URI "redis://127.0.0.1:6379"
 
@@ -55,6 +60,8 @@ static int server_fill_defaults(asynq_server_options *options, asynq_error *erro
         return error_set(error, ASYNQ_E_INVALID, "group_grace_period_ms cannot be less than a second");
     if (options->group_max_size < 0)
         return error_set(error, ASYNQ_E_INVALID, "group_max_size is negative");
+    if (options->group_max_size == 0)
+        options->group_max_size = SERVER_DEFAULT_GROUP_SIZE;
     if (options->concurrency < 1)
         options->concurrency = (int)sysconf(_SC_NPROCESSORS_ONLN);
     if (options->concurrency < 1)
@@ -63,6 +70,8 @@ static int server_fill_defaults(asynq_server_options *options, asynq_error *erro
         options->park_from = SERVER_DEFAULT_PARK_FROM;
     if (options->janitor_batch_size < 1)
         options->janitor_batch_size = 100;
+    if (options->janitor_batch_size > SERVER_JANITOR_MAX)
+        options->janitor_batch_size = SERVER_JANITOR_MAX;
     if (!options->redis)
         options->redis = SERVER_DEFAULT_URI;
     return ASYNQ_OK;

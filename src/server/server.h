@@ -96,13 +96,18 @@ typedef struct served_queue {
     int64_t renewed_until_ms; /* steady clock */
 
     /* recoverer.c */
-    bool recovering, reclaiming;
+    bool recovering, reclaiming, clearing;
+    bool expired_more;      /* the last look found some */
     size_t expired_skipped; /* expired leases that could not be dealt with in this pass */
     int64_t orphan_scan_at; /* next place of the active list; below 0: no scan */
     orphan_list orphans_before, orphans_now;
 
     /* groups.c */
-    known_group *groups;
+    known_group *groups, *groups_due; /* all; those whose time has come, in their order */
+    int64_t groups_next_ms;           /* the next of the others is due; wall clock */
+    unsigned groups_reading;          /* of the list, which is under way or was the last */
+    bool groups_listing;
+    int64_t groups_listed; /* by it */
     key_watch group_watch;
     loop_timer group_timer, group_list_timer;
 
@@ -166,13 +171,14 @@ struct asynq_server {
     bool heard;        /* the subscriber got a message since the last look */
 
     /* parking.c */
-    bool parking;      /* the fleet is large enough */
-    bool can_be_woken; /* subscribed to our own channel */
-    buf wake_channel;  /* its name */
+    bool parking;          /* the fleet is large enough */
+    int64_t servers_alive; /* as the last beat told */
+    bool can_be_woken;     /* subscribed to our own channel */
+    buf wake_channel;      /* its name */
 
-    loop_timer poll, due_poll, safety_poll;     /* watch.c, forwarder.c */
-    loop_timer beat, lease_check;               /* heartbeat.c */
-    loop_timer recovery, janitor, health, ping; /* their files; ping: subscriber.c */
+    loop_timer poll, due_poll, safety_poll;                    /* watch.c, forwarder.c */
+    loop_timer beat, lease_check;                              /* heartbeat.c */
+    loop_timer recovery, recovery_more, janitor, health, ping; /* their files; ping: subscriber.c */
     int64_t started_at_ns;
     uint64_t renew_sweep;
     unsigned recovery_rounds;
@@ -326,6 +332,8 @@ void forwarder_rest(served_queue *queue);    /* no timers any more, until the ne
 void recoverer_start(asynq_server *server);
 void recoverer_look(asynq_server *server); /* now */
 void recoverer_stop(asynq_server *server);
+/* Deletes what is left of large sets whose aggregation is finished. */
+void sets_clear(served_queue *queue);
 
 void janitor_start(asynq_server *server);
 void janitor_stop(asynq_server *server);
