@@ -2,6 +2,7 @@
 #include "redis/uri.h"
 
 #include "base/alloc.h"
+#include "base/bytes.h"
 #include "base/error.h"
 
 #include <ctype.h>
@@ -70,7 +71,19 @@ static int set_part(char **part, const char *from, const char *to, const char *w
     return error_set_code(error, ASYNQ_E_NO_MEMORY);
 }
 
-static int parse_number(const char *from, const char *to, long most, const char *what, asynq_error *error, int *number)
+static int refuse_number(const redis_uri *uri, bytes found, long max, const char *what, asynq_error *error)
+{
+    if (uri->has_secret)
+        return error_set(error, ASYNQ_E_INVALID,
+                         "Redis URI: the %s is not a number from 0 to %ld; in a password write / as %%2F, ? as %%3F, # "
+                         "as %%23 and @ as %%40",
+                         what, max);
+    return error_set(error, ASYNQ_E_INVALID, "Redis URI: %s \"%.*s\" is not a number from 0 to %ld", what,
+                     BYTES_ARGS(found), max);
+}
+
+static int parse_number(const redis_uri *uri, const char *from, const char *to, long max, const char *what, int *number,
+                        asynq_error *error)
 {
     char digits[16] = "";
     size_t length = (size_t)(to - from);
@@ -80,9 +93,8 @@ static int parse_number(const char *from, const char *to, long most, const char 
     for (size_t i = 0; fits && i < length; i++)
         fits = isdigit((unsigned char)digits[i]);
     long value = fits ? strtol(digits, NULL, 10) : -1;
-    if (value < 0 || value > most)
-        return error_set(error, ASYNQ_E_INVALID, "Redis URI: %s \"%.*s\" is not a number from 0 to %ld", what,
-                         (int)length, from, most);
+    if (value < 0 || value > max)
+        return refuse_number(uri, (bytes){from, length}, max, what, error);
     *number = (int)value;
     return ASYNQ_OK;
 }
@@ -109,7 +121,9 @@ static int parse_host(redis_uri *uri, const char *from, const char *to, asynq_er
         host_end = memchr(from, ']', (size_t)(to - from));
         if (!host_end)
             return error_set(error, ASYNQ_E_INVALID, "Redis URI: \"[\" without \"]\" in the host");
-        if (host_end + 1 < to && host_end[1] == ':')
+        if (host_end + 1 < to && host_end[1] != ':')
+            return error_set(error, ASYNQ_E_INVALID, "Redis URI: behind \"]\" comes \":\" and the port, or nothing");
+        if (host_end + 1 < to)
             port = host_end + 2;
         from++;
     } else {
@@ -124,7 +138,7 @@ static int parse_host(redis_uri *uri, const char *from, const char *to, asynq_er
     uri->port = REDIS_DEFAULT_PORT;
     int status = set_part(&uri->host, from, host_end, "host", error);
     if (!status && port)
-        status = parse_number(port, to, 65535, "port", error, &uri->port);
+        status = parse_number(uri, port, to, 65535, "port", &uri->port, error);
     return status;
 }
 
@@ -133,7 +147,25 @@ static int parse_database_path(redis_uri *uri, const char *from, const char *to,
     const char *slash = memchr(from, '/', (size_t)(to - from)); /* further segments are ignored, as in Go */
     if (slash)
         to = slash;
-    return from == to ? ASYNQ_OK : parse_number(from, to, INT_MAX, "database", error, &uri->database);
+    return from == to ? ASYNQ_OK : parse_number(uri, from, to, INT_MAX, "database", &uri->database, error);
+}
+
+static int parse_verify(redis_uri *uri, const char *from, const char *to, asynq_error *error)
+{
+    bytes value = {from, (size_t)(to - from)};
+    uri->tls_insecure = bytes_equal(value, bytes_of("off"));
+    if (uri->tls_insecure || bytes_equal(value, bytes_of("on")))
+        return ASYNQ_OK;
+    return error_set(error, ASYNQ_E_INVALID, "Redis URI: verify is neither \"on\" nor \"off\"");
+}
+
+static int refuse_parameter(const redis_uri *uri, bytes name, asynq_error *error)
+{
+    static const char known[] = "known are db, ca_file, cert_file, key_file, server_name, verify";
+    if (uri->has_secret)
+        return error_set(error, ASYNQ_E_INVALID,
+                         "Redis URI: unknown parameter behind \"?\"; %s; in a password write ? as %%3F", known);
+    return error_set(error, ASYNQ_E_INVALID, "Redis URI: unknown parameter \"%.*s\"; %s", BYTES_ARGS(name), known);
 }
 
 static int parse_parameter(redis_uri *uri, const char *from, const char *to, asynq_error *error)
@@ -154,15 +186,10 @@ static int parse_parameter(redis_uri *uri, const char *from, const char *to, asy
         if (strlen(texts[i].name) == name_length && memcmp(texts[i].name, from, name_length) == 0)
             return set_part(texts[i].part, value, to, texts[i].name, error);
     if (name_length == 2 && memcmp(from, "db", 2) == 0)
-        return parse_number(value, to, INT_MAX, "database", error, &uri->database);
-    if (name_length == 6 && memcmp(from, "verify", 6) == 0) {
-        uri->tls_insecure = to - value == 3 && memcmp(value, "off", 3) == 0;
-        return ASYNQ_OK;
-    }
-    return error_set(error, ASYNQ_E_INVALID,
-                     "Redis URI: unknown parameter \"%.*s\"; known are db, ca_file, cert_file, key_file, server_name, "
-                     "verify",
-                     (int)name_length, from);
+        return parse_number(uri, value, to, INT_MAX, "database", &uri->database, error);
+    if (name_length == 6 && memcmp(from, "verify", 6) == 0)
+        return parse_verify(uri, value, to, error);
+    return refuse_parameter(uri, (bytes){from, name_length}, error);
 }
 
 static int parse_query(redis_uri *uri, const char *from, asynq_error *error)
@@ -222,6 +249,16 @@ static int parse_behind_scheme(redis_uri *uri, const uri_scheme *scheme, const c
     return status;
 }
 
+/* What stands there may be more than a scheme, as in "user:password@redis://host". */
+static int refuse_scheme(bytes found, asynq_error *error)
+{
+    static const char use[] = "use redis, rediss, unix or redis-socket";
+    for (size_t i = 0; i < found.length; i++)
+        if (!isalpha((unsigned char)found.data[i]) && !strchr("+-.", found.data[i]))
+            return error_set(error, ASYNQ_E_INVALID, "unsupported uri scheme: %s", use);
+    return error_set(error, ASYNQ_E_INVALID, "unsupported uri scheme: \"%.*s\"; %s", BYTES_ARGS(found), use);
+}
+
 int redis_uri_parse(redis_uri *uri, const char *text, asynq_error *error)
 {
     *uri = (redis_uri){0};
@@ -233,10 +270,9 @@ int redis_uri_parse(redis_uri *uri, const char *text, asynq_error *error)
         return error_set(error, ASYNQ_E_INVALID,
                          "Redis URI has no scheme; write for example redis://127.0.0.1:6379 or unix:///run/redis.sock");
     if (!scheme)
-        return error_set(error, ASYNQ_E_INVALID,
-                         "unsupported uri scheme: \"%.*s\"; use redis, rediss, unix or redis-socket",
-                         (int)(colon - text), text);
+        return refuse_scheme((bytes){text, (size_t)(colon - text)}, error);
     uri->tls = scheme->tls;
+    uri->has_secret = strchr(colon, '@') || strstr(colon, "%40");
     int status = parse_behind_scheme(uri, scheme, colon + 3, error);
     if (!status && !uri->tls_cert_file != !uri->tls_key_file)
         status = error_set(error, ASYNQ_E_INVALID, "Redis URI: cert_file and key_file go together");

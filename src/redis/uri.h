@@ -4,7 +4,8 @@
  *   redis://[[user]:password@]host[:port][/db]       rediss://  the same over TLS
  *   unix:///path[?db=n]    redis-socket://[[user]:password@]/path[?db=n]
  *
- * Query parameters for TLS: ca_file, cert_file, key_file, server_name, verify=off. Parts may be percent-encoded.
+ * Query parameters for TLS: ca_file, cert_file, key_file, server_name, verify=on or off. Parts may be percent-encoded;
+ * in a password "/", "?", "#" and "@" should be.
  * Go ignores a user name here; we use it, because ACL users are common by now.
  */
 #ifndef REDIS_URI_H
@@ -22,6 +23,7 @@ typedef struct redis_uri {
     int database;
     bool tls;
     bool tls_insecure; /* do not verify the server */
+    bool has_secret;   /* a password may stand anywhere in the text: errors quote nothing of it */
     char *tls_ca_file;
     char *tls_cert_file;
     char *tls_key_file;

@@ -2,6 +2,8 @@
 
 #include "redis/uri.h"
 
+#include <string.h>
+
 static redis_uri parsed;
 
 static void parse(const char *text)
@@ -59,6 +61,13 @@ START_TEST(mistakes)
                                  "redis://a%0@h",
                                  "redis://:%zz@h",
                                  "redis://:a%00b@h",
+                                 "redis://[::1]6380",
+                                 "rediss://h?verify=banana",
+                                 "rediss://h?verify=of",
+                                 "rediss://h?verify=false",
+                                 "rediss://h?verify=OFF",
+                                 "rediss://h?verify=",
+                                 "rediss://h?verify",
                                  "ftp://h"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         asynq_error error = {0};
@@ -68,8 +77,32 @@ START_TEST(mistakes)
 }
 END_TEST
 
+/* Characters that end a part of the URI stand unescaped in a password; each piece of it holds an "x" and a digit. */
+START_TEST(no_piece_of_a_password_is_told)
+{
+    const char *const texts[] = {"redis://bob:x1?x2@host",   "redis://bob:x1#x2@host:port", "redis://bob:1?x2@host",
+                                 "redis://bob:1?x2=x3@host", "redis://bob:x1/x2@host/x3",   "redis://bob:x1@host:x2@y",
+                                 "redis://:x1@host/x2",      "redis://:x1@host:x2",         "redis://:x1@host?x2=x3",
+                                 "redis://x1@host",          "redis://bob:x1?x2&x3#x4@h:1", "unix://bob:x1@relative/x2",
+                                 "redis-socket://:x1?x2@/p", "redis://bob:x1%zz@host",      "bob:x1@redis://host",
+                                 "redis://bob:x1?x2%40host", "rediss://b:1?verify=x2@host", "redis://bob:x1]x2[@[::1",
+                                 "redis://bob:1/x2?db=x3@h", "redis://bob:x1?@host",        "redis://bob:[x1]x2?x3@h",
+                                 "http://bob:x1@host",       "redis://bob:1/2?x3@h",        "x1:x2://bob@host"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        asynq_error error = {0};
+        if (redis_uri_parse(&parsed, texts[i], &error) == 0)
+            redis_uri_clear(&parsed); /* it is understood as it was meant */
+        for (const char *at = error.text; (at = strchr(at, 'x')); at++)
+            ck_assert_msg(at[1] < '1' || at[1] > '9', "%s: %s", texts[i], error.text);
+    }
+    parse("rediss://h?verify=on");
+    ck_assert(!parsed.tls_insecure);
+    redis_uri_clear(&parsed);
+}
+END_TEST
+
 Suite *suite_uri(void)
 {
-    const TTest *const list[] = {forms, mistakes, NULL};
+    const TTest *const list[] = {forms, mistakes, no_piece_of_a_password_is_told, NULL};
     return suite_of("uri", list);
 }
