@@ -2,7 +2,7 @@
 --
 -- KEYS: active, lease, pending, completed, retry, archived, processed, failed, processed today, failed today
 -- ARGV: prefix of the queue's task keys, now (s), expiry of today's counters (Unix s),
---       how long archived tasks are kept (s), most archived tasks to keep,
+--       how long archived tasks are kept (s), most archived tasks to keep, now (ns),
 --       then groups. A group is: way, fence, end of the active list to search (1 head, -1 tail), n,
 --       and n times what the way takes:
 --         done      id
@@ -22,12 +22,12 @@
 -- others need is not even defined for them: a chunk costs half as much as with a function for each step.
 local active, lease = KEYS[1], KEYS[2]
 local task_prefix, now, counters_expire = ARGV[1], ARGV[2], ARGV[3]
-local archive_life, archive_most = ARGV[4], tonumber(ARGV[5])
+local archive_life, archive_most, now_ns = ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local width = { done = 1, unlock = 2, complete = 5, retry = 4, again = 4, archive = 3, requeue = 2 }
 
 -- The groups, and the ids of all tasks one after the other.
 local groups, ids = {}, {}
-local at = 6
+local at = 7
 while at <= #ARGV do
     local group = { way = ARGV[at], fence = ARGV[at + 1], from_end = ARGV[at + 2], first = #ids + 1, at = at + 4 }
     group.last = #ids + tonumber(ARGV[at + 3])
@@ -201,6 +201,7 @@ local function settle_otherwise()
         requeue = function(id, place)
             redis.call('RPUSH', KEYS[3], id)
             write(id, 'pending', nil, ARGV[place + 1])
+            redis.call('HSET', task_prefix .. id, 'pending_since', now_ns)
         end,
     }
 

@@ -78,6 +78,7 @@ int broker_settle(redis_conn *conn, const queue_keys *keys, const settle_item *i
     redis_args_add_integer(args, now + BROKER_COUNTERS_LIFE_S);
     redis_args_add_integer(args, BROKER_ARCHIVE_LIFE_S);
     redis_args_add_integer(args, BROKER_ARCHIVE_MOST);
+    redis_args_add_integer(args, now_ns);
     for (size_t i = 0; i < count;) {
         size_t end = i + 1;
         while (end < count && same_group(&items[i], &items[end]))
