@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/saturate.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -396,6 +397,7 @@ int64_t asynq_cron_next_ms(const asynq_cron *cron, int64_t after_ms)
     if (cron->at_s)
         next_s = cron->at_s > after_s ? cron->at_s : ASYNQ_NONE;
     else
-        next_s = cron->every_s ? after_s + cron->every_s : next_match(cron, after_s + 1);
-    return next_s == ASYNQ_NONE ? ASYNQ_NONE : next_s * MS_PER_SECOND;
+        next_s = cron->every_s ? saturating_add(after_s, cron->every_s) : next_match(cron, after_s + 1);
+    bool is_time = next_s != ASYNQ_NONE && next_s <= INT64_MAX / MS_PER_SECOND;
+    return is_time ? ms_of_seconds(next_s) : ASYNQ_NONE;
 }

@@ -216,10 +216,19 @@ static bool beat_collect(asynq_server *server, beat_parts *parts, bool rewrite)
     return true;
 }
 
+/*
+ * By how much our clock is ahead of Redis's, at least: Redis read it some time between our call and its answer, either
+ * of which may have waited behind a large payload.
+ */
+static int64_t clock_ahead_ms(int64_t sent_ms, int64_t redis_ms, int64_t answered_ms)
+{
+    return redis_ms < sent_ms ? sent_ms - redis_ms : redis_ms > answered_ms ? answered_ms - redis_ms : 0;
+}
+
 static void compare_clocks(asynq_server *server, int64_t redis_ms)
 {
     unsigned skipped;
-    int64_t ahead_ms = clock_now_ns() / NS_PER_MS - redis_ms;
+    int64_t ahead_ms = clock_ahead_ms(server->beat_sent_at_ms, redis_ms, clock_now_ns() / NS_PER_MS);
     if ((ahead_ms > CLOCK_DIFFERENCE_MOST_MS || ahead_ms < -CLOCK_DIFFERENCE_MOST_MS) &&
         log_limit_pass(&server->clock_complaint, &skipped))
         log_warn(&server->log,
@@ -272,6 +281,7 @@ static void heartbeat_records(asynq_server *server)
             .life_s = BEAT_LIFE_S,
             .server_id = bytes_of(server->process.id),
         };
+        server->beat_sent_at_ms = clock_now_ns() / NS_PER_MS;
         server->beat_in_flight = broker_beat(server->work, &beat, beat_replied, server) == 0;
         server->record_is_unsure = !server->beat_in_flight;
         parking_beat(server);

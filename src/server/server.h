@@ -186,6 +186,7 @@ struct asynq_server {
     size_t recorded_count; /* workers in the record as far as we know */
     bool record_is_unsure; /* rewrite it */
     bool beat_in_flight;
+    int64_t beat_sent_at_ms; /* Unix time */
     char **ended_ids; /* recorded workers that ended since the last beat */
     size_t ended_count, ended_capacity;
     log_limit clock_complaint, complaint;

@@ -153,8 +153,23 @@ START_TEST(zones)
 }
 END_TEST
 
+/* Far beyond any time there is nothing due, and nothing overflows. */
+START_TEST(the_ends_of_time)
+{
+    const char *const specs[] = {"* * * * *", "@every 1h", "@every 2562047h", "@at 2026-01-02T15:04:05Z"};
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
+        asynq_cron *cron = asynq_cron_new(specs[i], "Asia/Tokyo", NULL);
+        ck_assert_ptr_nonnull(cron);
+        ck_assert_int_eq(asynq_cron_next_ms(cron, INT64_MAX), ASYNQ_NONE);
+        (void)asynq_cron_next_ms(cron, INT64_MIN);
+        (void)asynq_cron_next_ms(cron, INT64_MIN + 1);
+        asynq_cron_free(cron);
+    }
+}
+END_TEST
+
 Suite *suite_cron(void)
 {
-    const TTest *const tests[] = {fields, descriptors, summer_time, mistakes, zones, NULL};
+    const TTest *const tests[] = {fields, descriptors, summer_time, mistakes, zones, the_ends_of_time, NULL};
     return suite_of("cron", tests);
 }
