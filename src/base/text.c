@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <glib.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,26 @@ bool text_is_blank(const char *text, size_t length)
     return true;
 }
 
+/* What Go's strconv.IsPrint says: letters, marks, numbers, punctuation, symbols, and of all spaces the one of ASCII. */
+static bool is_printable(uint32_t c)
+{
+    if (c < 0x7f)
+        return c >= ' ';
+    switch (g_unichar_type(c)) {
+    case G_UNICODE_CONTROL:
+    case G_UNICODE_FORMAT:
+    case G_UNICODE_UNASSIGNED:
+    case G_UNICODE_PRIVATE_USE:
+    case G_UNICODE_SURROGATE:
+    case G_UNICODE_LINE_SEPARATOR:
+    case G_UNICODE_PARAGRAPH_SEPARATOR:
+    case G_UNICODE_SPACE_SEPARATOR:
+        return false;
+    default:
+        return true;
+    }
+}
+
 static void append_escaped(buf *out, const char *text, size_t length, uint32_t c)
 {
     static const char names[] = "abtnvfr"; /* for 7 to 13 */
@@ -94,8 +115,8 @@ static void append_escaped(buf *out, const char *text, size_t length, uint32_t c
         buf_append_format(out, "\\%c", names[c - 7]);
     else if (c < 0x20 || c == 0x7f)
         buf_append_format(out, "\\x%02x", (unsigned)c);
-    else if ((c >= 0x80 && c < 0xa0) || c == 0xad || (is_space(c) && c != ' '))
-        buf_append_format(out, "\\u%04x", (unsigned)c);
+    else if (!is_printable(c))
+        buf_append_format(out, c < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)c);
     else
         buf_append(out, text, length);
 }

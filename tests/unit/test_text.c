@@ -39,6 +39,15 @@ START_TEST(quoted)
     text_append_quoted(&out, text, sizeof text - 1);
     ck_assert_str_eq(out.data, "\"a\\\"b\\\\\\a\\n\\x01\\x7f\\xff\xc3\xa4\\u00a0\"");
     buf_clear(&out);
+    /* As Go's %q: what has no width, no look or another direction is written by its number. */
+    const char unseen[] = "\u200b\u202e\ue000\ufeff\u3000\u2028\u00ad\U000e0001\U0010ffff\u0378";
+    text_append_quoted(&out, unseen, sizeof unseen - 1);
+    ck_assert_str_eq(out.data, "\"\\u200b\\u202e\\ue000\\ufeff\\u3000\\u2028\\u00ad\\U000e0001\\U0010ffff\\u0378\"");
+    buf_clear(&out);
+    const char seen[] = "\u00e9\u65e5\u0301\u20ac\U0001f600\ufffd";
+    text_append_quoted(&out, seen, sizeof seen - 1);
+    ck_assert_str_eq(out.data, "\"\u00e9\u65e5\u0301\u20ac\U0001f600\ufffd\"");
+    buf_clear(&out);
 }
 END_TEST
 

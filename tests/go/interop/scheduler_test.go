@@ -180,7 +180,7 @@ func TestSchedulerLooksAlike(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2030, 2, 3, 4, 5, 6, 0, time.UTC)
 	calls := []Options{
-		{Queue: P("lo\"w)")}, {MaxRetry: P(0)}, {MaxRetry: P(7)}, {ID: P("x\ty")}, {Timeout: P(90 * time.Minute)},
+		{Queue: P("lo\"w)")}, {Queue: P("\u200b\u202e\ue000é日\U000e0001")}, {MaxRetry: P(0)}, {MaxRetry: P(7)}, {ID: P("x\ty")}, {Timeout: P(90 * time.Minute)},
 		{Timeout: P(1500 * time.Millisecond)}, {Timeout: P(250 * time.Millisecond)}, {Deadline: &at}, {Unique: P(time.Second)},
 		{ProcessAt: &at}, {ProcessIn: P(5 * time.Second)}, {Retention: P(24 * time.Hour)}, {Group: P("g 1")}, {},
 	}
