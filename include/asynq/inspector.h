@@ -207,7 +207,7 @@ typedef struct asynq_task_filter {
     const char *payload; /* a part of the payload */
     int64_t from_ms;     /* its time as of asynq_task_info: next_process_at_ms if it is due some day, else since_ms */
     int64_t until_ms;    /* before this */
-} asynq_task_filter;
+} asynq_task_filter;     /* a task of which the time is not known meets no condition on it */
 
 #define ASYNQ_TASK_FILTER_INIT .size = sizeof(asynq_task_filter)
 
@@ -216,6 +216,7 @@ typedef struct asynq_walk_options {
     const asynq_task_filter *filter; /* NULL: all */
     asynq_progress_cb progress;      /* NULL: nobody is told */
     void *progress_arg;
+    int64_t *passed_over; /* NULL, or becomes how many met the filter but for their time, which is not known */
 } asynq_walk_options;
 
 #define ASYNQ_WALK_OPTIONS_INIT .size = sizeof(asynq_walk_options)

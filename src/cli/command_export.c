@@ -33,11 +33,17 @@ static bool export_task(const asynq_task_info *task, void *arg)
 static int export_set(exporter *e, const asynq_task_set *set)
 {
     asynq_error error;
-    int status = asynq_inspector_each(
-        e->cli->inspector, set,
-        &(asynq_walk_options){.filter = &e->filter, .progress = cli_show_progress, .progress_arg = &e->progress},
-        export_task, e, &error);
+    int64_t passed_over = 0;
+    int status = asynq_inspector_each(e->cli->inspector, set,
+                                      &(asynq_walk_options){.filter = &e->filter,
+                                                            .progress = cli_show_progress,
+                                                            .progress_arg = &e->progress,
+                                                            .passed_over = &passed_over},
+                                      export_task, e, &error);
     cli_end_progress(&e->progress);
+    if (passed_over)
+        cli_complain(CLI_OK, "%" PRId64 " %s tasks are passed over, as it is not known since when they are there",
+                     passed_over, asynq_state_name(set->state));
     return status ? cli_fail(&error) : e->status;
 }
 

@@ -125,16 +125,19 @@ static bool agreed(const cli_run *cli, asynq_action action, const asynq_task_set
     return true;
 }
 
-static int tell(const cli_run *cli, asynq_action action, const asynq_act_result *result)
+static int tell(const cli_run *cli, asynq_action action, const asynq_act_result *result, int64_t passed_over)
 {
     if (cli->as_json)
-        return cli_print_json(json_pack("{sI sI sI}", words[action].done, (json_int_t)result->done, "dropped",
-                                        (json_int_t)result->dropped, "failed", (json_int_t)result->failed));
+        return cli_print_json(json_pack("{sI sI sI sI}", words[action].done, (json_int_t)result->done, "dropped",
+                                        (json_int_t)result->dropped, "failed", (json_int_t)result->failed,
+                                        "passed_over", (json_int_t)passed_over));
     printf("%" PRId64 " tasks %s", result->done, words[action].done);
     if (result->dropped)
         printf(", %" PRId64 " deleted because an archive keeps %d", result->dropped, ARCHIVE_KEEPS);
     if (result->failed)
         printf(", %" PRId64 " could not be", result->failed);
+    if (passed_over)
+        printf(", %" PRId64 " passed over, as it is not known since when they are there", passed_over);
     putchar('\n');
     return CLI_OK;
 }
@@ -146,6 +149,7 @@ static int act_all(cli_run *cli, asynq_action action)
     asynq_queue_info info;
     asynq_task_set set = cli_set_of(cli);
     asynq_task_filter filter = cli_filter_of(cli);
+    int64_t passed_over = 0;
     cli_progress progress = {.what = words[action].doing};
     if (asynq_inspector_queue(cli->inspector, set.queue, &info, &error))
         return cli_fail(&error);
@@ -154,11 +158,12 @@ static int act_all(cli_run *cli, asynq_action action)
     int status = asynq_inspector_act_all(cli->inspector, action, &set,
                                          &(asynq_walk_options){.filter = has_filter(cli) ? &filter : NULL,
                                                                .progress = cli_show_progress,
-                                                               .progress_arg = &progress},
+                                                               .progress_arg = &progress,
+                                                               .passed_over = &passed_over},
                                          &result, &error);
     cli_end_progress(&progress);
     if (!status || result.done)
-        tell(cli, action, &result);
+        tell(cli, action, &result, passed_over);
     if (status)
         return cli_fail(&error);
     return cli_is_interrupted() ? cli_complain(CLI_INTERRUPTED, "stopped before the end") : CLI_OK;

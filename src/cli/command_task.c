@@ -137,7 +137,7 @@ typedef struct search {
     cli_progress progress;
     cli_table *table; /* not yet printed; NULL: none */
     int rows;
-    int64_t found, limit;
+    int64_t found, limit, passed_over;
     int status;
 } search;
 
@@ -173,10 +173,12 @@ int run_task_find(cli_run *cli)
     asynq_task_set set = cli_set_of(cli);
     asynq_task_filter filter = cli_filter_of(cli);
     search s = {.cli = cli, .state = set.state, .progress.what = "searching", .limit = cli_number(cli, "limit")};
-    int status = asynq_inspector_each(
-        cli->inspector, &set,
-        &(asynq_walk_options){.filter = &filter, .progress = cli_show_progress, .progress_arg = &s.progress},
-        take_found, &s, &error);
+    int status = asynq_inspector_each(cli->inspector, &set,
+                                      &(asynq_walk_options){.filter = &filter,
+                                                            .progress = cli_show_progress,
+                                                            .progress_arg = &s.progress,
+                                                            .passed_over = &s.passed_over},
+                                      take_found, &s, &error);
     print_rows(&s);
     if (status)
         return cli_fail(&error);
@@ -184,6 +186,8 @@ int run_task_find(cli_run *cli)
         return cli_complain(CLI_INTERRUPTED, "stopped; %" PRId64 " tasks found so far", s.found);
     if (!cli->as_json)
         fprintf(stderr, "%" PRId64 " tasks found\n", s.found);
+    if (s.passed_over)
+        fprintf(stderr, "%" PRId64 " tasks passed over, as it is not known since when they are there\n", s.passed_over);
     return s.status;
 }
 

@@ -23,7 +23,7 @@ static bool read_calendar(const char *text, int64_t *at_ms)
     const char *rest = strptime(text, "%Y-%m-%d", &parts);
     if (rest && (*rest == 'T' || *rest == ' '))
         rest = strptime(rest + 1, "%H:%M:%S", &parts);
-    if (!rest || *rest)
+    if (!rest || *rest || !clock_is_real_time(&parts))
         return false;
     *at_ms = (int64_t)mktime(&parts) * MS_PER_SECOND;
     return true;

@@ -109,7 +109,8 @@ void walk_end(walk *w);
 ASYNQ_MUST_CHECK int walk_count(walk *w, asynq_error *error);
 /* So many more were passed by. False: the caller wants to stop. */
 bool walk_go_on(walk *w, size_t passed);
-bool walk_accepts(const walk *w, const asynq_task_info *task);
+/* Whether the task meets the filter. Counts those that are passed over because their time is not known. */
+bool walk_accepts(walk *w, const asynq_task_info *task);
 
 /* What a visitor of a chunk did. */
 typedef struct walk_answer {

@@ -29,6 +29,8 @@ int walk_begin(walk *w, asynq_inspector *inspector, const asynq_task_set *set, c
 {
     *w = (walk){.inspector = inspector, .state = set->state, .most = WALK_FIRST_TASKS};
     int status = walk_import(w, options, error);
+    if (!status && w->options.passed_over)
+        *w->options.passed_over = 0;
     if (!status)
         status = inspect_queue_keys(inspector, &w->keys, set->queue, error);
     if (status)
@@ -69,16 +71,34 @@ static bool contains(const void *text, size_t length, const char *part)
     return memmem(text, length, part, strlen(part)) != NULL;
 }
 
-bool walk_accepts(const walk *w, const asynq_task_info *task)
+static bool texts_match(const asynq_task_filter *filter, const asynq_task_info *task)
 {
-    const asynq_task_filter *filter = &w->filter;
-    bool has_due_time = task->state == ASYNQ_STATE_SCHEDULED || task->state == ASYNQ_STATE_RETRY;
-    int64_t at_ms = has_due_time ? task->next_process_at_ms : task->since_ms;
     return (!filter->type || fnmatch(filter->type, task->type, 0) == 0) &&
            (!filter->id || fnmatch(filter->id, task->id, 0) == 0) &&
            (!filter->error || contains(task->last_error, strlen(task->last_error), filter->error)) &&
-           (!filter->payload || contains(task->payload, task->payload_length, filter->payload)) &&
-           (!filter->from_ms || at_ms >= filter->from_ms) && (!filter->until_ms || at_ms < filter->until_ms);
+           (!filter->payload || contains(task->payload, task->payload_length, filter->payload));
+}
+
+/* 0: not known, for instance of a task that Go gave back to its queue. It may be old or new, so it is neither. */
+static int64_t time_of(const asynq_task_info *task)
+{
+    bool has_due_time = task->state == ASYNQ_STATE_SCHEDULED || task->state == ASYNQ_STATE_RETRY;
+    int64_t at_ms = has_due_time ? task->next_process_at_ms : task->since_ms;
+    return at_ms > 0 ? at_ms : 0;
+}
+
+bool walk_accepts(walk *w, const asynq_task_info *task)
+{
+    const asynq_task_filter *filter = &w->filter;
+    int64_t at_ms = time_of(task);
+    if (!texts_match(filter, task))
+        return false;
+    if (!at_ms && (filter->from_ms || filter->until_ms)) {
+        if (w->options.passed_over)
+            ++*w->options.passed_over;
+        return false;
+    }
+    return (!filter->from_ms || at_ms >= filter->from_ms) && (!filter->until_ms || at_ms < filter->until_ms);
 }
 
 /* ---- reading ---- */
@@ -262,7 +282,7 @@ int walk_each(walk *w, walk_cb visit, void *arg, asynq_error *error)
 }
 
 typedef struct visitor {
-    const walk *walk;
+    walk *walk;
     asynq_task_cb visit;
     void *arg;
 } visitor;
