@@ -51,6 +51,26 @@ void clock_utc_date(int64_t at_ns, char *text)
     strftime(text, 11, "%Y-%m-%d", &parts);
 }
 
+bool clock_is_real_time(const struct tm *parts)
+{
+    struct tm same = *parts;
+    timegm(&same); /* moves 30 February into March, and second 60 into the next minute */
+    return same.tm_year == parts->tm_year && same.tm_mon == parts->tm_mon && same.tm_mday == parts->tm_mday &&
+           same.tm_hour == parts->tm_hour && same.tm_min == parts->tm_min && same.tm_sec == parts->tm_sec;
+}
+
+/* Reads ".5" at *rest and moves behind it; upwards, as a moment must not come early. False: no digit follows. */
+static bool read_fraction(const char **rest, int64_t *ms)
+{
+    const char *digits = *rest + 1;
+    size_t count = strspn(digits, "0123456789");
+    for (size_t i = 0; i < 3; i++)
+        *ms = 10 * *ms + (i < count ? digits[i] - '0' : 0);
+    *ms += count > 3 && strspn(digits + 3, "0") < count - 3;
+    *rest = digits + count;
+    return count > 0;
+}
+
 bool clock_read_time(const char *text, int64_t *at_ms)
 {
     struct tm parts = {0};
@@ -60,11 +80,7 @@ bool clock_read_time(const char *text, int64_t *at_ms)
         rest = strptime(rest + 1, "%H:%M:%S", &parts);
     else
         return false;
-    if (rest && *rest == '.') {
-        ms = (int64_t)(strtod(rest, NULL) * MS_PER_SECOND);
-        rest += 1 + strspn(rest + 1, "0123456789");
-    }
-    if (!rest)
+    if (!rest || !clock_is_real_time(&parts) || (*rest == '.' && !read_fraction(&rest, &ms)))
         return false;
     bool is_utc = strcmp(rest, "Z") == 0 || strcmp(rest, "z") == 0;
     if (!is_utc && *rest != '+' && *rest != '-')
