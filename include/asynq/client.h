@@ -106,10 +106,10 @@ typedef struct asynq_task_options {
 #define ASYNQ_TASK_OPTIONS_INIT .size = sizeof(asynq_task_options)
 
 typedef struct asynq_task {
-    size_t size;         /* 0, or by ASYNQ_TASK_INIT */
-    const char *type;    /* chooses the handler; not blank */
-    const void *payload; /* any bytes; NULL: no payload, which differs from an empty one only for unique_ms */
-    size_t payload_length;
+    size_t size;           /* 0, or by ASYNQ_TASK_INIT */
+    const char *type;      /* chooses the handler; not blank */
+    const void *payload;   /* any bytes; NULL: no payload, which differs from an empty one only for unique_ms */
+    size_t payload_length; /* at most 511 MB */
     asynq_task_options options;
 } asynq_task;
 

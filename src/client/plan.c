@@ -251,6 +251,19 @@ static int plan_store(task_plan *plan, task_message *message, const asynq_task *
     return status == ASYNQ_E_MALFORMED ? (error ? error->code = ASYNQ_E_INVALID : ASYNQ_E_INVALID) : status;
 }
 
+/* Redis takes arguments of up to 512 MB; a client that sends more loses its connection. */
+#define PLAN_MAX_PAYLOAD (((size_t)512 << 20) - ((size_t)1 << 20))
+
+static int check_payload(const asynq_task *task, asynq_error *error)
+{
+    if (!task->payload && task->payload_length)
+        return error_set(error, ASYNQ_E_INVALID, "payload is NULL but payload_length is %zu", task->payload_length);
+    if (task->payload_length > PLAN_MAX_PAYLOAD)
+        return error_set(error, ASYNQ_E_INVALID, "the payload has %zu bytes; at most %zu fit into Redis",
+                         task->payload_length, PLAN_MAX_PAYLOAD);
+    return ASYNQ_OK;
+}
+
 int task_plan_make(task_plan *plan, const asynq_task *task, const asynq_task_options *overrides, int64_t now_ns,
                    asynq_error *error)
 {
@@ -263,8 +276,8 @@ int task_plan_make(task_plan *plan, const asynq_task *task, const asynq_task_opt
     int status = check_names(task->type, &options, error);
     if (!status)
         status = check_numbers(&options, now_ns, error);
-    if (!status && !task->payload && task->payload_length)
-        status = error_set(error, ASYNQ_E_INVALID, "payload is NULL but payload_length is %zu", task->payload_length);
+    if (!status)
+        status = check_payload(task, error);
     if (status)
         return status;
 

@@ -42,6 +42,17 @@ START_TEST(refusals)
 }
 END_TEST
 
+/* It is refused before it is read: Redis would close the connection, and the client send it again. */
+START_TEST(more_than_redis_takes)
+{
+    task_plan plan;
+    asynq_error error = {0};
+    asynq_task task = {.type = "t", .payload = "", .payload_length = (size_t)600 << 20};
+    ck_assert_int_eq(task_plan_make(&plan, &task, NULL, now_ns, &error), ASYNQ_E_INVALID);
+    ck_assert_ptr_nonnull(strstr(error.text, "629145600 bytes"));
+}
+END_TEST
+
 START_TEST(no_limit_at_all)
 {
     task_plan plan;
@@ -132,8 +143,9 @@ END_TEST
 
 Suite *suite_plan(void)
 {
-    const TTest *const list[] = {
-        refusals, no_limit_at_all, none_overrides, later_than_now, durations_are_never_rounded_down, the_ends_of_time,
-        NULL};
+    const TTest *const list[] = {refusals,         more_than_redis_takes,
+                                 no_limit_at_all,  none_overrides,
+                                 later_than_now,   durations_are_never_rounded_down,
+                                 the_ends_of_time, NULL};
     return suite_of("plan", list);
 }
