@@ -92,13 +92,11 @@ static void recover_expired(served_queue *queue)
 
 static bool recovers_any(const served_queue *queue)
 {
-    const asynq_job *job;
-    DL_FOREACH(queue->unsettled, job)
-        if (*job->settle_score)
-            return true;
-    for (size_t i = 0; i < queue->settling_count; i++)
-        if (*queue->settling[i]->settle_score)
-            return true;
+    const asynq_job *lists[] = {queue->books.unsettled, queue->books.settling}, *job;
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        DL_FOREACH(lists[i], job)
+            if (*job->settle_score)
+                return true;
     return false;
 }
 
