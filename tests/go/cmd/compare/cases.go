@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log"
+	"math"
 	"time"
 )
 
@@ -97,9 +98,11 @@ func (b *bench) measure(worker *process, count int, redisBefore, workerBefore fl
 	}
 }
 
-// workBesideHeld has one side run short tasks while others stay active.
+// workBesideHeld has one side run short tasks while others stay active: all of those, or with less than a tenth of the
+// tasks, ten times that share.
 func (b *bench) workBesideHeld(side string, held, goTasks, c int) metrics {
 	count := b.count(side, goTasks, c)
+	held = int(math.Ceil(float64(held) * min(1, 10**scale)))
 	b.redis.do("FLUSHALL")
 	worker := start(side, b.uri, settings{"tasks": count, "held": held, "concurrency": held + 100})
 	worker.hear("ready")
@@ -148,11 +151,10 @@ func orDefault(queues any) any {
 func (b *bench) finish(worker *process, m metrics, count, held int) {
 	worker.say("release")
 	var left []any
-	for range 400 {
+	for end := time.Now().Add(*patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if left = b.tasksLeft(); len(left) == 0 {
 			break
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 	worker.say("end")
 	worker.hear("result")
