@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "server/groups.h"
 #include "server/server.h"
 #include "wire/record.h"
 #include "wire/task_id.h"
@@ -254,10 +255,35 @@ void aggregation_resume_all(asynq_server *server)
     }
 }
 
-void aggregation_take_returned(void *arg)
+static void aggregation_take_returned(void *arg)
 {
     asynq_server *server = arg;
     asynq_aggregation *aggregation;
     while ((aggregation = aggregator_take(server->aggregator)))
         aggregation_finish(aggregation);
+}
+
+int aggregation_start(asynq_server *server)
+{
+    server->aggregated.fd = -1;
+    if (!server->options.aggregate)
+        return ASYNQ_OK;
+    int status = loop_waker_init(server->loop, &server->aggregated, aggregation_take_returned, server);
+    if (status)
+        return status;
+    server->aggregator = aggregator_new(&server->options, &server->aggregated);
+    return server->aggregator ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
+}
+
+void aggregation_stop(asynq_server *server)
+{
+    while (server->unfinished) {
+        asynq_aggregation *aggregation = server->unfinished;
+        server->unfinished = aggregation->next;
+        aggregation_free(aggregation);
+    }
+    aggregator_close(server->aggregator);
+    server->aggregator = NULL;
+    if (server->aggregated.cb) /* else it was never made */
+        loop_waker_clear(&server->aggregated);
 }

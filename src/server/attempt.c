@@ -1,9 +1,12 @@
 /* The life of a job in this server, from lease to outcome. */
-#include "server/server.h"
+#include "server/attempt.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/saturate.h"
+#include "server/limit.h"
+#include "server/outcome.h"
+#include "server/server.h"
 
 #include <utlist.h>
 
@@ -277,7 +280,7 @@ static void attempt_returned(asynq_job *job)
     job_unref(job); /* the handler's */
 }
 
-void attempt_take_returned(void *arg)
+static void attempt_take_returned(void *arg)
 {
     asynq_server *server = arg;
     for (asynq_job *job = job_port_take(server->port); job;) {
@@ -285,4 +288,34 @@ void attempt_take_returned(void *arg)
         attempt_returned(job);
         job = next;
     }
+}
+
+/* ---- all of them ---- */
+
+int jobs_start(asynq_server *server)
+{
+    server->returns.fd = -1;
+    int status = loop_waker_init(server->loop, &server->returns, attempt_take_returned, server);
+    if (status)
+        return status;
+    server->port = job_port_new(&server->returns);
+    server->pool = job_pool_new(server->slots, server->mux, server->own_mux);
+    if (server->pool)
+        server->own_mux = NULL; /* the pool's now */
+    return server->port && server->pool ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
+}
+
+void jobs_stop(asynq_server *server)
+{
+    for (size_t i = 0; i < server->queue_count; i++)
+        while (server->queues[i]->books.jobs)
+            attempt_forget(server->queues[i]->books.jobs);
+    if (server->port)
+        job_port_close(server->port);
+    job_port_unref(server->port);
+    server->port = NULL;
+    job_pool_shutdown(server->pool);
+    server->pool = NULL;
+    if (server->returns.cb) /* else it was never made */
+        loop_waker_clear(&server->returns);
 }

@@ -1,6 +1,7 @@
 /* See books.h. */
 #include "server/books.h"
 
+#include "server/limit.h"
 #include "server/server.h"
 
 #include <utlist.h>

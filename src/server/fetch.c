@@ -7,6 +7,8 @@
 #include "server/server.h"
 
 #include "base/clock.h"
+#include "server/attempt.h"
+#include "server/settle.h"
 
 enum {
     FETCH_DRAWS = 6,                                /* in one round, about */
@@ -32,13 +34,13 @@ int64_t server_random_below(asynq_server *server, int64_t limit)
 /* So many tasks that a script answers with about BROKER_CHUNK_BYTES. */
 static size_t chunk_limit(const served_queue *queue)
 {
-    size_t by_size = BROKER_CHUNK_BYTES / (queue->mean_message_size + 1);
+    size_t by_size = BROKER_CHUNK_BYTES / (queue->fetch.mean_message_size + 1);
     return by_size < 1 ? 1 : by_size < BROKER_CHUNK_TASKS ? by_size : BROKER_CHUNK_TASKS;
 }
 
 static bool can_take(const served_queue *queue)
 {
-    return queue->may_have_tasks && !queue->lease_unknown && queue->planned < chunk_limit(queue);
+    return queue->fetch.may_have_tasks && !queue->fetch.lease_unknown && queue->fetch.planned < chunk_limit(queue);
 }
 
 /* A draw in which each queue that can take has a chance in proportion to its priority. NULL: none can. */
@@ -59,8 +61,8 @@ static served_queue *draw_queue(asynq_server *server)
 static served_queue *first_queue(asynq_server *server)
 {
     for (size_t i = 0; i < server->queue_count; i++)
-        if (server->queues[i]->may_have_tasks || server->queues[i]->lease_unknown)
-            return server->queues[i]->lease_unknown ? NULL : server->queues[i];
+        if (server->queues[i]->fetch.may_have_tasks || server->queues[i]->fetch.lease_unknown)
+            return server->queues[i]->fetch.lease_unknown ? NULL : server->queues[i];
     return NULL;
 }
 
@@ -75,10 +77,10 @@ static void plan_weighted(asynq_server *server)
         served_queue *queue = draw_queue(server);
         if (!queue)
             break;
-        size_t room = chunk_limit(queue) - queue->planned; /* above 0, or it were not drawn */
+        size_t room = chunk_limit(queue) - queue->fetch.planned; /* above 0, or it were not drawn */
         given = per_draw < slots ? per_draw : slots;
         given = given < room ? given : room;
-        queue->planned += given;
+        queue->fetch.planned += given;
     }
 }
 
@@ -87,16 +89,16 @@ static void plan_strict(asynq_server *server)
     served_queue *queue = first_queue(server);
     size_t slots = (size_t)server->slots_free;
     if (queue)
-        queue->planned = slots < chunk_limit(queue) ? slots : chunk_limit(queue);
+        queue->fetch.planned = slots < chunk_limit(queue) ? slots : chunk_limit(queue);
 }
 
 /* Before the tasks begin: their handlers may take a while, and Redis can work meanwhile. */
 static void fetch_ahead(asynq_server *server)
 {
-    if (server->leases_in_flight || server->slots_free < FETCH_AHEAD_SLOTS ||
+    if (server->fetch.leases_in_flight || server->slots_free < FETCH_AHEAD_SLOTS ||
         settle_backlog(server) > FETCH_AHEAD_BACKLOG)
         return;
-    fetch_pump(server);
+    fetch_turn(server);
     redis_conn_flush(server->work);
 }
 
@@ -104,13 +106,13 @@ static void fetch_take_tasks(served_queue *queue, const redis_value *reply)
 {
     int count = (int)broker_lease_count(reply);
     int64_t waiting = broker_lease_waiting(reply);
-    held_lease lease = queue->lease;
+    held_lease lease = queue->fetch.lease;
     if (count && held_lease_has_ended(&lease))
         log_warn(&queue->server->log, "queue \"%s\": a lease was answered after its end; its %d tasks go back",
                  queue->name, count);
     for (int i = 0; i < count; i++) {
         size_t size = broker_lease_task(reply, (size_t)i).message.length;
-        queue->mean_message_size = (7 * queue->mean_message_size + size) / 8;
+        queue->fetch.mean_message_size = (7 * queue->fetch.mean_message_size + size) / 8;
     }
     queue->server->slots_free -= count; /* attempt_begin takes them one by one */
     if (waiting > 0)
@@ -123,25 +125,25 @@ static void fetch_take_tasks(served_queue *queue, const redis_value *reply)
     else if (waiting == 0)
         watch_queue_empty(queue, count > 0);
     else
-        queue->fruitless_wakes = 0;
+        queue->watch.fruitless_wakes = 0;
 }
 
 static void fetch_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     served_queue *queue = arg;
     asynq_server *server = queue->server;
-    queue->lease_in_flight = false;
-    server->leases_in_flight--;
-    server->slots_free += (int)queue->lease_asked;
+    queue->fetch.lease_in_flight = false;
+    server->fetch.leases_in_flight--;
+    server->slots_free += (int)queue->fetch.lease_asked;
     if (status == ASYNQ_E_OUTCOME_UNKNOWN)
-        queue->lease_unknown = true;
+        queue->fetch.lease_unknown = true;
     if (status) {
         queue_complain(queue, "take tasks", error);
-        queue->may_have_tasks = false; /* this queue rests a moment; the others go on */
-        loop_timer_set(&queue->rest, error_pause_next_ms(server, &queue->fetch_pause));
+        queue->fetch.may_have_tasks = false; /* this queue rests a moment; the others go on */
+        loop_timer_set(&queue->watch.rest, error_pause_next_ms(server, &queue->fetch.pause));
         return;
     }
-    error_pause_end(&queue->fetch_pause);
+    error_pause_end(&queue->fetch.pause);
     fetch_take_tasks(queue, reply);
 }
 
@@ -150,33 +152,47 @@ static void fetch_send(served_queue *queue, size_t count)
     asynq_server *server = queue->server;
     /* From the clocks themselves: in a socket's callback the turn's time is that of before the wait, which may have
      * been a suspension of the process, and the lease would end before it begins. */
-    queue->lease = (held_lease){
+    queue->fetch.lease = (held_lease){
         .score.second = floor_div(clock_now_ns(), NS_PER_SECOND) + BROKER_LEASE_S,
-        .score.tag = lease_tag(server->number, ++server->lease_calls),
+        .score.tag = lease_tag(server->fetch.number, ++server->fetch.lease_calls),
         .ends_at_ms = clock_steady_ms() + BROKER_LEASE_S * MS_PER_SECOND,
     };
-    queue->lease_asked = count;
-    if (broker_lease(server->work, &queue->keys, count, queue->lease.score, server->parking, fetch_replied, queue))
+    queue->fetch.lease_asked = count;
+    if (broker_lease(server->work, &queue->keys, count, queue->fetch.lease.score, server->parking.is_on, fetch_replied,
+                     queue))
         return; /* out of memory or not connected: the next turn or the next connection tries again */
-    queue->lease_in_flight = true;
-    server->leases_in_flight++;
+    queue->fetch.lease_in_flight = true;
+    server->fetch.leases_in_flight++;
     server->slots_free -= (int)count;
 }
 
-void fetch_pump(asynq_server *server)
+void fetch_turn(asynq_server *server)
 {
-    if (!server->fetching || !server->number || server->leases_in_flight || server->slots_free <= 0 ||
+    if (!server->fetching || !server->fetch.number || server->fetch.leases_in_flight || server->slots_free <= 0 ||
         !redis_conn_is_ready(server->work) || settle_backlog(server) > FETCH_LARGEST_BACKLOG)
         return;
     for (size_t i = 0; i < server->queue_count; i++)
-        server->queues[i]->planned = 0;
+        server->queues[i]->fetch.planned = 0;
     if (server->options.strict_priority)
         plan_strict(server);
     else
         plan_weighted(server);
     for (size_t i = 0; i < server->queue_count; i++)
-        if (server->queues[i]->planned)
-            fetch_send(server->queues[i], server->queues[i]->planned);
+        if (server->queues[i]->fetch.planned)
+            fetch_send(server->queues[i], server->queues[i]->fetch.planned);
+}
+
+/* ---- the number of the server ---- */
+
+static void number_taken(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    (void)error;
+    asynq_server *server = arg;
+    if (status == ASYNQ_E_UNAVAILABLE || status == ASYNQ_E_OUTCOME_UNKNOWN)
+        return; /* the next connection asks again */
+    /* Where the key may not be written, chance is good enough: a clash matters only for a stale settle. */
+    int64_t number = status ? server_random_below(server, LEASE_SERVER_MOST) : redis_value_integer(reply);
+    server->fetch.number = (uint32_t)(number % LEASE_SERVER_MOST) + LEASE_SERVER_MOST; /* never 0; the tag cuts it */
 }
 
 /* ---- a lease whose reply was lost ---- */
@@ -189,22 +205,22 @@ static void read_back_failed(served_queue *queue, const asynq_error *error)
 {
     asynq_server *server = queue->server;
     queue_complain(queue, "read a lease back whose reply was lost", error);
-    loop_timer_set(&queue->rest, error_pause_next_ms(server, &queue->fetch_pause));
+    loop_timer_set(&queue->watch.rest, error_pause_next_ms(server, &queue->fetch.pause));
 }
 
 static void read_back_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     served_queue *queue = arg;
-    queue->lease_in_flight = false;
+    queue->fetch.lease_in_flight = false;
     if (status) {
         read_back_failed(queue, error);
         return;
     }
-    error_pause_end(&queue->fetch_pause);
-    queue->lease_unknown = false;
+    error_pause_end(&queue->fetch.pause);
+    queue->fetch.lease_unknown = false;
     size_t count = broker_read_back_count(reply);
     for (size_t i = 0; i < count; i++)
-        attempt_begin(queue, broker_read_back_task(reply, i), &queue->lease);
+        attempt_begin(queue, broker_read_back_task(reply, i), &queue->fetch.lease);
     log_info(&queue->server->log, "queue \"%s\": a lease whose reply was lost had taken %zu tasks; they run now",
              queue->name, count);
 }
@@ -212,22 +228,24 @@ static void read_back_replied(void *arg, int status, const asynq_error *error, c
 static void read_back(served_queue *queue)
 {
     asynq_server *server = queue->server;
-    if (!queue->lease_unknown || queue->lease_in_flight || !redis_conn_is_ready(server->work))
+    if (!queue->fetch.lease_unknown || queue->fetch.lease_in_flight || !redis_conn_is_ready(server->work))
         return; /* the next connection, or the end of the pause, tries again */
-    queue->lease_in_flight =
-        broker_read_back(server->work, &queue->keys, queue->lease.score, read_back_replied, queue) == 0;
-    if (!queue->lease_in_flight)
-        loop_timer_set(&queue->rest, error_pause_next_ms(server, &queue->fetch_pause));
+    queue->fetch.lease_in_flight =
+        broker_read_back(server->work, &queue->keys, queue->fetch.lease.score, read_back_replied, queue) == 0;
+    if (!queue->fetch.lease_in_flight)
+        loop_timer_set(&queue->watch.rest, error_pause_next_ms(server, &queue->fetch.pause));
 }
 
-void fetch_reconnected(asynq_server *server)
+void fetch_ready(asynq_server *server)
 {
+    if (!server->fetch.number && broker_take_server_number(server->work, number_taken, server))
+        redis_conn_reset(server->work, "out of memory");
     for (size_t i = 0; i < server->queue_count; i++)
         read_back(server->queues[i]);
 }
 
 void fetch_rested(served_queue *queue)
 {
-    queue->may_have_tasks = true;
+    queue->fetch.may_have_tasks = true;
     read_back(queue);
 }

@@ -28,7 +28,7 @@ static void due_expect(due_source *due, double next_due)
     asynq_server *server = due->queue->server;
     due->fruitless_wakes = next_due == due->next_due ? due->fruitless_wakes : 0;
     due->next_due = next_due;
-    if (due->queue->off_duty)
+    if (due->queue->parking.off_duty)
         return;
     due_set_timer(due, server->tracking ? FORWARD_FAR_MS : server->options.delayed_task_check_interval_ms);
 }
@@ -53,7 +53,7 @@ static void due_changed(void *arg)
     due_source *due = arg;
     asynq_server *server = due->queue->server;
     due->fruitless_wakes++;
-    if (due->in_flight || !server->tracking || due->queue->off_duty)
+    if (due->in_flight || !server->tracking || due->queue->parking.off_duty)
         return; /* a script under way arms when it is done */
     int64_t rest_ms = watch_rest_ms(due->fruitless_wakes);
     if (rest_ms)
@@ -76,14 +76,14 @@ static void due_forwarded(void *arg, int status, const asynq_error *error, const
     due_report_dropped(due, broker_forward_dropped(reply));
     double next_due;
     due_expect(due, broker_upkeep_next(reply, &next_due) ? next_due : NOTHING_DUE);
-    if (server->tracking && !due->queue->off_duty) /* its reply tells of what came in between */
+    if (server->tracking && !due->queue->parking.off_duty) /* its reply tells of what came in between */
         key_watch_arm(&due->watch, server->work);
 }
 
 static void due_look(due_source *due)
 {
     asynq_server *server = due->queue->server;
-    if (due->in_flight || server->phase || due->queue->off_duty)
+    if (due->in_flight || server->phase || due->queue->parking.off_duty)
         return;
     if (redis_conn_is_ready(server->work) &&
         broker_forward(server->work, &due->queue->keys, due->key, loop_now_ns(server->loop), due_forwarded, due) == 0)
@@ -97,7 +97,7 @@ static void due_timer_fired(void *arg)
     due_look(arg);
 }
 
-void forwarder_init(served_queue *queue)
+static void forwarder_init(served_queue *queue)
 {
     static const queue_key sources[DUE_SOURCES] = {QUEUE_KEY_SCHEDULED, QUEUE_KEY_RETRY};
     for (int i = 0; i < DUE_SOURCES; i++) {
@@ -132,4 +132,17 @@ void forwarder_look(asynq_server *server)
 {
     for (size_t i = 0; i < server->queue_count; i++)
         forwarder_look_at(server->queues[i]);
+}
+
+int forwarder_start(asynq_server *server)
+{
+    for (size_t i = 0; i < server->queue_count; i++)
+        forwarder_init(server->queues[i]);
+    return ASYNQ_OK;
+}
+
+void forwarder_stop(asynq_server *server)
+{
+    for (size_t i = 0; i < server->queue_count; i++)
+        forwarder_rest(server->queues[i]);
 }

@@ -11,11 +11,12 @@
  * One server of a queue does that, the one that does the upkeep. As that one may have no aggregator, the others look
  * too, the less often the more of them there are, and leave what is due alone for a second.
  */
-#include "server/server.h"
+#include "server/groups.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "server/aggregation.h"
+#include "server/server.h"
 
 #include <utlist.h>
 
@@ -62,8 +63,8 @@ static group_limits limits_of(const asynq_server_options *options)
 static void group_forget(served_queue *queue, known_group *group)
 {
     if (group->is_due)
-        DL_DELETE(queue->groups_due, group);
-    HASH_DEL(queue->groups, group);
+        DL_DELETE(queue->groups.due, group);
+    HASH_DEL(queue->groups.known, group);
     mem_free(group);
 }
 
@@ -72,8 +73,8 @@ static void group_forget(served_queue *queue, known_group *group)
 static void group_set_due(served_queue *queue, known_group *group, int64_t due_ms)
 {
     group->due_ms = due_ms;
-    if (due_ms < queue->groups_next_ms)
-        queue->groups_next_ms = due_ms;
+    if (due_ms < queue->groups.next_ms)
+        queue->groups.next_ms = due_ms;
 }
 
 /* A set that has not all of its tasks yet gets more of them. False: nothing was sent. */
@@ -84,7 +85,7 @@ static void group_after_look(const asynq_aggregation *aggregation, int status, t
 {
     served_queue *queue = aggregation->queue;
     known_group *group;
-    HASH_FIND_STR(queue->groups, aggregation->group, group);
+    HASH_FIND_STR(queue->groups.known, aggregation->group, group);
     if (!group)
         return;
     group->asked = false;
@@ -142,8 +143,8 @@ static bool group_look(served_queue *queue, known_group *group)
 static void groups_collect(served_queue *queue)
 {
     int64_t late_ms = parking_skips_upkeep(queue) ? GROUPS_OFF_DUTY_MS : 0, now = now_ms(queue);
-    queue->groups_next_ms = now + GROUPS_PERIOD_MS;
-    for (known_group *group = queue->groups; group; group = group->hh.next) {
+    queue->groups.next_ms = now + GROUPS_PERIOD_MS;
+    for (known_group *group = queue->groups.known; group; group = group->hh.next) {
         if (group->asked || group->is_due)
             continue;
         if (group->due_ms + late_ms > now) {
@@ -151,7 +152,7 @@ static void groups_collect(served_queue *queue)
             continue;
         }
         group->is_due = true;
-        DL_APPEND(queue->groups_due, group);
+        DL_APPEND(queue->groups.due, group);
     }
 }
 
@@ -161,19 +162,19 @@ static void groups_pump(served_queue *queue)
     asynq_server *server = queue->server;
     if (!is_at_work(server))
         return;
-    if (now_ms(queue) >= queue->groups_next_ms)
+    if (now_ms(queue) >= queue->groups.next_ms)
         groups_collect(queue);
-    while (queue->groups_due && server->aggregations < AGGREGATIONS_MAX) {
-        known_group *group = queue->groups_due;
-        DL_DELETE(queue->groups_due, group);
+    while (queue->groups.due && server->aggregations < AGGREGATIONS_MAX) {
+        known_group *group = queue->groups.due;
+        DL_DELETE(queue->groups.due, group);
         group->is_due = false;
         if (!group_look(queue, group))
             group_set_due(queue, group, now_ms(queue) + GROUPS_AGAIN_MS);
     }
-    int64_t wait_ms = queue->groups_next_ms - now_ms(queue);
+    int64_t wait_ms = queue->groups.next_ms - now_ms(queue);
     if (parking_skips_upkeep(queue) && wait_ms < GROUPS_OFF_DUTY_MS)
         wait_ms = GROUPS_OFF_DUTY_MS;
-    loop_timer_set(&queue->group_timer, wait_ms > 0 ? wait_ms : 0);
+    loop_timer_set(&queue->groups.timer, wait_ms > 0 ? wait_ms : 0);
 }
 
 static void group_timer_fired(void *arg)
@@ -186,8 +187,8 @@ void groups_ended(served_queue *queue)
     asynq_server *server = queue->server;
     server->aggregations--;
     for (size_t i = 0; i < server->queue_count; i++)
-        if (server->queues[i]->groups_due)
-            loop_timer_set(&server->queues[i]->group_timer, 0);
+        if (server->queues[i]->groups.due)
+            loop_timer_set(&server->queues[i]->groups.timer, 0);
 }
 
 /* ---- the list of groups ---- */
@@ -195,13 +196,13 @@ void groups_ended(served_queue *queue)
 static known_group *group_add(served_queue *queue, bytes name, int64_t due_ms)
 {
     bool is_due = due_ms <= now_ms(queue);
-    if (HASH_COUNT(queue->groups) >= (is_due ? 2 * GROUPS_KNOWN_MAX : GROUPS_KNOWN_MAX))
+    if (HASH_COUNT(queue->groups.known) >= (is_due ? 2 * GROUPS_KNOWN_MAX : GROUPS_KNOWN_MAX))
         return NULL;
     known_group *group = mem_calloc(1, sizeof *group + name.length + 1);
     if (!group)
         return NULL; /* it is found again */
     memcpy(group->name, name.data, name.length);
-    HASH_ADD_KEYPTR(hh, queue->groups, group->name, name.length, group);
+    HASH_ADD_KEYPTR(hh, queue->groups.known, group->name, name.length, group);
     if (HASH_HAS(group))
         return group;
     mem_free(group);
@@ -213,12 +214,12 @@ static void group_found(served_queue *queue, bytes name, int64_t due_ms)
     known_group *group;
     if (memchr(name.data, '\0', name.length))
         return;
-    HASH_FIND(hh, queue->groups, name.data, name.length, group);
+    HASH_FIND(hh, queue->groups.known, name.data, name.length, group);
     if (!group)
         group = group_add(queue, name, due_ms);
     if (!group)
         return;
-    group->seen = queue->groups_reading;
+    group->seen = queue->groups.reading;
     if (!group->asked && !group->is_due)
         group_set_due(queue, group, due_ms);
 }
@@ -229,7 +230,7 @@ static void list_read_page(served_queue *queue, bytes cursor)
 {
     asynq_server *server = queue->server;
     group_limits limits = limits_of(&server->options);
-    queue->groups_listing = is_at_work(server) &&
+    queue->groups.listing = is_at_work(server) &&
                             broker_look_groups(server->work, &queue->keys, cursor, &limits, list_page_read, queue) == 0;
 }
 
@@ -237,8 +238,8 @@ static void list_read_page(served_queue *queue, bytes cursor)
 static void list_read_whole(served_queue *queue)
 {
     known_group *group, *next;
-    HASH_ITER(hh, queue->groups, group, next) {
-        if (group->seen != queue->groups_reading && !group->asked)
+    HASH_ITER(hh, queue->groups.known, group, next) {
+        if (group->seen != queue->groups.reading && !group->asked)
             group_forget(queue, group);
     }
 }
@@ -246,7 +247,7 @@ static void list_read_whole(served_queue *queue)
 static void list_page_read(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     served_queue *queue = arg;
-    queue->groups_listing = false;
+    queue->groups.listing = false;
     if (status) {
         queue_complain(queue, "read the list of groups", error);
         return;
@@ -256,8 +257,8 @@ static void list_page_read(void *arg, int status, const asynq_error *error, cons
         due_group found = broker_looked_group(reply, i);
         group_found(queue, found.name, found.due_s * MS_PER_SECOND);
     }
-    queue->groups_listed += (int64_t)count;
-    loop_timer_set(&queue->group_timer, 0);
+    queue->groups.listed += (int64_t)count;
+    loop_timer_set(&queue->groups.timer, 0);
     if (broker_group_cursor_ends(reply))
         list_read_whole(queue);
     else
@@ -266,19 +267,19 @@ static void list_page_read(void *arg, int status, const asynq_error *error, cons
 
 static void list_read(served_queue *queue)
 {
-    if (queue->groups_listing)
+    if (queue->groups.listing)
         return;
-    queue->groups_reading++;
-    queue->groups_listed = 0;
+    queue->groups.reading++;
+    queue->groups.listed = 0;
     list_read_page(queue, bytes_of("0"));
 }
 
 /* The longer the list, the longer its rest; those who leave the upkeep to others share one reading. */
 static int64_t list_rest_ms(const served_queue *queue, int64_t least_ms)
 {
-    int64_t rest_ms = least_ms + queue->groups_listed * GROUPS_REST_PER_THOUSAND / 1000;
-    if (parking_skips_upkeep(queue) && queue->server->servers_alive > 1)
-        rest_ms *= queue->server->servers_alive;
+    int64_t rest_ms = least_ms + queue->groups.listed * GROUPS_REST_PER_THOUSAND / 1000;
+    if (parking_skips_upkeep(queue) && queue->server->parking.servers_alive > 1)
+        rest_ms *= queue->server->parking.servers_alive;
     return rest_ms < GROUPS_REST_MAX_MS ? rest_ms : GROUPS_REST_MAX_MS;
 }
 
@@ -292,7 +293,7 @@ static void list_changed(void *arg)
 {
     served_queue *queue = arg;
     if (is_at_work(queue->server))
-        loop_timer_set(&queue->group_list_timer, list_rest_ms(queue, GROUPS_REST_MS));
+        loop_timer_set(&queue->groups.list_timer, list_rest_ms(queue, GROUPS_REST_MS));
 }
 
 static int64_t period_ms(const asynq_server *server)
@@ -306,21 +307,21 @@ static void group_list_fired(void *arg)
 {
     served_queue *queue = arg;
     asynq_server *server = queue->server;
-    loop_timer_set(&queue->group_list_timer, list_rest_ms(queue, period_ms(server)));
+    loop_timer_set(&queue->groups.list_timer, list_rest_ms(queue, period_ms(server)));
     if (!is_at_work(server))
         return;
-    bool is_watched = queue->group_watch.state == WATCH_ARMED;
-    if (!server->tracking || parking_skips_upkeep(queue) || (is_watched && queue->groups_listed))
+    bool is_watched = queue->groups.watch.state == WATCH_ARMED;
+    if (!server->tracking || parking_skips_upkeep(queue) || (is_watched && queue->groups.listed))
         list_read(queue);
     else
-        key_watch_arm(&queue->group_watch, server->work);
+        key_watch_arm(&queue->groups.watch, server->work);
 }
 
-void groups_init(served_queue *queue)
+static void groups_init(served_queue *queue)
 {
-    loop_timer_init(queue->server->loop, &queue->group_timer, group_timer_fired, queue);
-    loop_timer_init(queue->server->loop, &queue->group_list_timer, group_list_fired, queue);
-    queue->group_watch = (key_watch){
+    loop_timer_init(queue->server->loop, &queue->groups.timer, group_timer_fired, queue);
+    loop_timer_init(queue->server->loop, &queue->groups.list_timer, group_list_fired, queue);
+    queue->groups.watch = (key_watch){
         .key = queue->keys.key[QUEUE_KEY_GROUPS],
         .read = {"SCARD", "KEY"},
         .value = list_size,
@@ -331,15 +332,28 @@ void groups_init(served_queue *queue)
 
 void groups_look(served_queue *queue)
 {
-    key_watch_lost(&queue->group_watch);
+    key_watch_lost(&queue->groups.watch);
     if (queue->server->options.aggregate)
-        loop_timer_set(&queue->group_list_timer, 0);
+        loop_timer_set(&queue->groups.list_timer, 0);
 }
 
-void groups_clear(served_queue *queue)
+static void groups_clear(served_queue *queue)
 {
     known_group *group, *next;
-    HASH_ITER(hh, queue->groups, group, next) {
+    HASH_ITER(hh, queue->groups.known, group, next) {
         group_forget(queue, group);
     }
+}
+
+int groups_start(asynq_server *server)
+{
+    for (size_t i = 0; i < server->queue_count; i++)
+        groups_init(server->queues[i]);
+    return ASYNQ_OK;
+}
+
+void groups_stop(asynq_server *server)
+{
+    for (size_t i = 0; i < server->queue_count; i++)
+        groups_clear(server->queues[i]);
 }

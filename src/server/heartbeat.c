@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "server/attempt.h"
 #include "wire/server_info.h"
 
 #include <stdio.h>
@@ -26,35 +27,35 @@ static void renew_replied(void *arg, int status, const asynq_error *error, const
 /* Takes the next jobs of this sweep from the head of the list and moves them to its tail. */
 static void renew_form_chunk(served_queue *queue)
 {
-    uint64_t sweep = queue->server->renew_sweep;
-    while (queue->renewing_count < BROKER_CHUNK_TASKS && queue->books.to_renew &&
+    uint64_t sweep = queue->server->heartbeat.renew_sweep;
+    while (queue->renewal.count < BROKER_CHUNK_TASKS && queue->books.to_renew &&
            queue->books.to_renew->renewed_in != sweep) {
         asynq_job *job = books_rotate_renewals(queue);
         job->renewed_in = sweep;
         if (job->lease_ends_at_ms < loop_steady_ms(queue->server->loop))
             continue; /* too late: lease_check_fired deals with it */
         job_ref(job);
-        queue->renewing[queue->renewing_count++] = job;
+        queue->renewal.jobs[queue->renewal.count++] = job;
     }
 }
 
 static void renew_pump(served_queue *queue)
 {
     asynq_server *server = queue->server;
-    if (queue->renewing_count || !redis_conn_is_ready(server->work))
+    if (queue->renewal.count || !redis_conn_is_ready(server->work))
         return;
     renew_form_chunk(queue);
-    if (!queue->renewing_count)
+    if (!queue->renewal.count)
         return;
     renew_item items[BROKER_CHUNK_TASKS];
-    for (size_t i = 0; i < queue->renewing_count; i++)
-        items[i] = (renew_item){job_id(queue->renewing[i]), queue->renewing[i]->tag};
-    queue->renewed_until_ms = loop_steady_ms(server->loop) + BROKER_LEASE_S * MS_PER_SECOND;
+    for (size_t i = 0; i < queue->renewal.count; i++)
+        items[i] = (renew_item){job_id(queue->renewal.jobs[i]), queue->renewal.jobs[i]->tag};
+    queue->renewal.until_ms = loop_steady_ms(server->loop) + BROKER_LEASE_S * MS_PER_SECOND;
     int64_t second = floor_div(loop_now_ns(server->loop), NS_PER_SECOND) + BROKER_LEASE_S;
-    if (!broker_renew(server->work, &queue->keys, items, queue->renewing_count, second, renew_replied, queue))
+    if (!broker_renew(server->work, &queue->keys, items, queue->renewal.count, second, renew_replied, queue))
         return;
-    while (queue->renewing_count)
-        job_unref(queue->renewing[--queue->renewing_count]);
+    while (queue->renewal.count)
+        job_unref(queue->renewal.jobs[--queue->renewal.count]);
 }
 
 static void renewed(asynq_job *job, int64_t until_ms, int result)
@@ -70,14 +71,14 @@ static void renew_replied(void *arg, int status, const asynq_error *error, const
 {
     served_queue *queue = arg;
     asynq_error odd;
-    size_t count = queue->renewing_count;
-    queue->renewing_count = 0;
+    size_t count = queue->renewal.count;
+    queue->renewal.count = 0;
     if (!status && (status = broker_check_results(reply, count, &odd)))
         error = &odd;
     for (size_t i = 0; i < count; i++) {
         if (!status)
-            renewed(queue->renewing[i], queue->renewed_until_ms, broker_result_at(reply, i));
-        job_unref(queue->renewing[i]);
+            renewed(queue->renewal.jobs[i], queue->renewal.until_ms, broker_result_at(reply, i));
+        job_unref(queue->renewal.jobs[i]);
     }
     if (!status)
         renew_pump(queue);
@@ -98,38 +99,38 @@ static void lease_check_fired(void *arg)
                 if (job->lease_ends_at_ms < now_ms)
                     attempt_lease_lost(job, "its lease could not be renewed in time");
         }
-        if (queue->lease_unknown && queue->lease.ends_at_ms + UNKNOWN_LEASE_MORE_MS < now_ms)
-            queue->lease_unknown = false; /* whatever it took belongs to the recoverers now */
+        if (queue->fetch.lease_unknown && queue->fetch.lease.ends_at_ms + UNKNOWN_LEASE_MORE_MS < now_ms)
+            queue->fetch.lease_unknown = false; /* whatever it took belongs to the recoverers now */
     }
-    loop_timer_set(&server->lease_check, LEASE_CHECK_PERIOD_MS);
+    loop_timer_set(&server->heartbeat.lease_check, LEASE_CHECK_PERIOD_MS);
 }
 
 /* ---- records ---- */
 
 static void ended_clear(asynq_server *server)
 {
-    while (server->ended_count)
-        mem_free(server->ended_ids[--server->ended_count]);
+    while (server->heartbeat.ended_count)
+        mem_free(server->heartbeat.ended_ids[--server->heartbeat.ended_count]);
 }
 
 void heartbeat_ended(asynq_server *server, asynq_job *job)
 {
     job->recorded = false;
-    if (server->ended_count == server->ended_capacity) {
-        size_t capacity = server->ended_capacity ? 2 * server->ended_capacity : 64;
-        char **ids = mem_realloc(server->ended_ids, capacity * sizeof *ids);
+    if (server->heartbeat.ended_count == server->heartbeat.ended_capacity) {
+        size_t capacity = server->heartbeat.ended_capacity ? 2 * server->heartbeat.ended_capacity : 64;
+        char **ids = mem_realloc(server->heartbeat.ended_ids, capacity * sizeof *ids);
         if (!ids) {
-            server->record_is_unsure = true;
+            server->heartbeat.record_is_unsure = true;
             return;
         }
-        server->ended_ids = ids;
-        server->ended_capacity = capacity;
+        server->heartbeat.ended_ids = ids;
+        server->heartbeat.ended_capacity = capacity;
     }
     char *copy = mem_dup(job->id, job->id_length);
     if (copy)
-        server->ended_ids[server->ended_count++] = copy;
+        server->heartbeat.ended_ids[server->heartbeat.ended_count++] = copy;
     else
-        server->record_is_unsure = true;
+        server->heartbeat.record_is_unsure = true;
 }
 
 static void encode_server(asynq_server *server, server_status status, buf *out)
@@ -148,7 +149,7 @@ static void encode_server(asynq_server *server, server_status status, buf *out)
         .queue_count = server->queue_count,
         .strict_priority = server->options.strict_priority,
         .status = bytes_of(server_status_name(status)),
-        .start_time = record_time_of_ns(server->started_at_ns),
+        .start_time = record_time_of_ns(server->heartbeat.started_at_ns),
         .active_worker_count = (int32_t)server->running_count,
     };
     if (!queues || server_info_encode(&info, out, NULL))
@@ -202,11 +203,11 @@ static bool beat_collect(asynq_server *server, beat_parts *parts, bool rewrite)
     *parts = (beat_parts){0};
     arena_init(&parts->memory, 0);
     parts->started = arena_alloc(&parts->memory, (2 * server->running_count + 1) * sizeof *parts->started);
-    parts->ended = arena_alloc(&parts->memory, (server->ended_count + 1) * sizeof *parts->ended);
+    parts->ended = arena_alloc(&parts->memory, (server->heartbeat.ended_count + 1) * sizeof *parts->ended);
     if (!parts->started || !parts->ended)
         return false;
-    for (size_t i = 0; i < server->ended_count; i++)
-        parts->ended[i] = bytes_of(server->ended_ids[i]);
+    for (size_t i = 0; i < server->heartbeat.ended_count; i++)
+        parts->ended[i] = bytes_of(server->heartbeat.ended_ids[i]);
     for (size_t i = 0; i < server->queue_count; i++) {
         asynq_job *job;
         DL_FOREACH(server->queues[i]->books.running, job)
@@ -228,9 +229,9 @@ static int64_t clock_ahead_ms(int64_t sent_ms, int64_t redis_ms, int64_t answere
 static void compare_clocks(asynq_server *server, int64_t redis_ms)
 {
     unsigned skipped;
-    int64_t ahead_ms = clock_ahead_ms(server->beat_sent_at_ms, redis_ms, clock_now_ns() / NS_PER_MS);
+    int64_t ahead_ms = clock_ahead_ms(server->heartbeat.sent_at_ms, redis_ms, clock_now_ns() / NS_PER_MS);
     if ((ahead_ms > CLOCK_DIFFERENCE_MOST_MS || ahead_ms < -CLOCK_DIFFERENCE_MOST_MS) &&
-        log_limit_pass(&server->clock_complaint, &skipped))
+        log_limit_pass(&server->heartbeat.clock_complaint, &skipped))
         log_warn(&server->log,
                  "the clocks of this machine and of Redis's differ by %.1f s; tasks may start early or "
                  "late, and leases may end too soon",
@@ -241,17 +242,17 @@ static void beat_replied(void *arg, int status, const asynq_error *error, const 
 {
     asynq_server *server = arg;
     unsigned skipped;
-    server->beat_in_flight = false;
+    server->heartbeat.in_flight = false;
     if (status) {
-        server->record_is_unsure = true;
+        server->heartbeat.record_is_unsure = true;
         if (!is_lost_connection(error) && log_limit_pass(&server->complaint, &skipped))
             log_error(&server->log, "cannot write the server's record: %s", error->text);
         return;
     }
     server->stats.last_beat_ms = clock_now_ns() / NS_PER_MS;
     /* The record may have run out meanwhile, for example because the process was suspended. */
-    if (reply->workers_recorded != (int64_t)server->recorded_count)
-        server->record_is_unsure = true;
+    if (reply->workers_recorded != (int64_t)server->heartbeat.recorded_count)
+        server->heartbeat.record_is_unsure = true;
     compare_clocks(server, reply->redis_ms);
     parking_fleet_counted(server, reply->servers_alive);
 }
@@ -265,25 +266,26 @@ static void heartbeat_records(asynq_server *server)
     buf info;
     buf_init(&info, 0);
     encode_server(server, status, &info);
-    bool rewrite = server->record_is_unsure;
+    bool rewrite = server->heartbeat.record_is_unsure;
     if (beat_collect(server, &parts, rewrite) && !buf_failed(&info)) {
-        server->recorded_count =
-            rewrite ? parts.started_count : server->recorded_count + parts.started_count - server->ended_count;
+        server->heartbeat.recorded_count =
+            rewrite ? parts.started_count
+                    : server->heartbeat.recorded_count + parts.started_count - server->heartbeat.ended_count;
         server_beat beat = {
             .identity = identity_text(&server->process),
             .server_info = {info.data, info.length},
             .started = parts.started,
             .started_count = parts.started_count,
             .ended = parts.ended,
-            .ended_count = rewrite ? 0 : server->ended_count,
+            .ended_count = rewrite ? 0 : server->heartbeat.ended_count,
             .rewrite = rewrite,
             .now_ns = loop_now_ns(server->loop),
             .life_s = BEAT_LIFE_S,
             .server_id = bytes_of(server->process.id),
         };
-        server->beat_sent_at_ms = clock_now_ns() / NS_PER_MS;
-        server->beat_in_flight = broker_beat(server->work, &beat, beat_replied, server) == 0;
-        server->record_is_unsure = !server->beat_in_flight;
+        server->heartbeat.sent_at_ms = clock_now_ns() / NS_PER_MS;
+        server->heartbeat.in_flight = broker_beat(server->work, &beat, beat_replied, server) == 0;
+        server->heartbeat.record_is_unsure = !server->heartbeat.in_flight;
         parking_beat(server);
         ended_clear(server);
     }
@@ -293,13 +295,13 @@ static void heartbeat_records(asynq_server *server)
 
 static void beat(asynq_server *server, int64_t next_ms)
 {
-    loop_timer_set(&server->beat, next_ms);
+    loop_timer_set(&server->heartbeat.beat, next_ms);
     if (!redis_conn_is_ready(server->work) || server->phase >= SHUTDOWN_CLEARING)
         return;
-    server->renew_sweep++;
+    server->heartbeat.renew_sweep++;
     for (size_t i = 0; i < server->queue_count; i++)
         renew_pump(server->queues[i]);
-    if (!server->beat_in_flight) /* else Redis is slow, and the record is about to be written */
+    if (!server->heartbeat.in_flight) /* else Redis is slow, and the record is about to be written */
         heartbeat_records(server);
 }
 
@@ -308,28 +310,38 @@ static void beat_fired(void *arg)
     beat(arg, BEAT_PERIOD_MS);
 }
 
-void heartbeat_now(asynq_server *server)
+void heartbeat_ready(asynq_server *server)
 {
     /* A fleet that starts, or finds Redis again, at the same moment does not beat at the same moment for ever. */
     beat(server, BEAT_PERIOD_MS / 2 + server_random_below(server, BEAT_PERIOD_MS / 2));
 }
 
-void heartbeat_start(asynq_server *server)
+int heartbeat_start(asynq_server *server)
 {
-    server->clock_complaint.period_ms = 600000;
+    server->heartbeat.clock_complaint.period_ms = 600000;
     server->complaint.period_ms = 3000;
-    server->record_is_unsure = true;
-    loop_timer_init(server->loop, &server->beat, beat_fired, server);
-    loop_timer_init(server->loop, &server->lease_check, lease_check_fired, server);
-    loop_timer_set(&server->lease_check, LEASE_CHECK_PERIOD_MS);
+    server->heartbeat.record_is_unsure = true;
+    loop_timer_init(server->loop, &server->heartbeat.beat, beat_fired, server);
+    loop_timer_init(server->loop, &server->heartbeat.lease_check, lease_check_fired, server);
+    loop_timer_set(&server->heartbeat.lease_check, LEASE_CHECK_PERIOD_MS);
+    server->heartbeat.started_at_ns = clock_now_ns();
+    return ASYNQ_OK;
+}
+
+void heartbeat_lost(asynq_server *server)
+{
+    server->heartbeat.record_is_unsure = true;
 }
 
 void heartbeat_stop(asynq_server *server)
 {
-    loop_timer_cancel(&server->beat);
-    loop_timer_cancel(&server->lease_check);
+    for (size_t i = 0; i < server->queue_count; i++)
+        while (server->queues[i]->renewal.count)
+            job_unref(server->queues[i]->renewal.jobs[--server->queues[i]->renewal.count]);
+    loop_timer_cancel(&server->heartbeat.beat);
+    loop_timer_cancel(&server->heartbeat.lease_check);
     ended_clear(server);
-    mem_free(server->ended_ids);
-    server->ended_ids = NULL;
-    server->ended_capacity = 0;
+    mem_free(server->heartbeat.ended_ids);
+    server->heartbeat.ended_ids = NULL;
+    server->heartbeat.ended_capacity = 0;
 }

@@ -1,6 +1,8 @@
 /* Deletes completed tasks whose retention is over, in bounded steps. */
 #include "server/server.h"
 
+#include "server/recoverer.h"
+
 static void janitor_sweep(served_queue *queue);
 
 static void janitor_swept(void *arg, int status, const asynq_error *error, const redis_value *reply)
@@ -33,10 +35,11 @@ static void janitor_fired(void *arg)
     loop_timer_set(&server->janitor, server->options.janitor_interval_ms);
 }
 
-void janitor_start(asynq_server *server)
+int janitor_start(asynq_server *server)
 {
     loop_timer_init(server->loop, &server->janitor, janitor_fired, server);
     loop_timer_set(&server->janitor, server->options.janitor_interval_ms);
+    return ASYNQ_OK;
 }
 
 void janitor_stop(asynq_server *server)

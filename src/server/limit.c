@@ -14,11 +14,14 @@
  * A token is held until the deadline of the attempt in Go. Ours are held for some seconds and prolonged, so that those
  * of a dead server are free when its leases are.
  */
-#include "broker/semaphore.h"
-#include "server/server.h"
+#include "server/limit.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "broker/semaphore.h"
+#include "server/attempt.h"
+#include "server/outcome.h"
+#include "server/server.h"
 
 #include <utlist.h>
 
@@ -103,19 +106,13 @@ static int64_t back_in_ms(route_limit *limit)
 /* The list in which a job stands; NULL: none. */
 static asynq_job **token_list(route_limit *limit, job_token token)
 {
-    switch (token) {
-    case TOKEN_WAITING:
-        return &limit->waiting;
-    case TOKEN_ASKED:
-        return &limit->asked;
-    case TOKEN_HELD:
-        return &limit->held;
-    case TOKEN_BACK:
-        return &limit->back;
-    case TOKEN_NONE:
-        break;
-    }
-    return NULL;
+    asynq_job **const lists[] = {
+        [TOKEN_WAITING] = &limit->waiting,
+        [TOKEN_ASKED] = &limit->asked,
+        [TOKEN_HELD] = &limit->held,
+        [TOKEN_BACK] = &limit->back,
+    };
+    return lists[token];
 }
 
 /*
@@ -273,6 +270,8 @@ static void rest_after_error(route_limit *limit, const asynq_error *error)
     unsigned skipped;
     if (!is_lost_connection(error) && log_limit_pass(&server->complaint, &skipped))
         log_error(&server->log, "semaphore \"%s\": cannot ask for tokens: %s", limit->scope, error->text);
+    if (!redis_conn_is_ready(server->work))
+        return; /* the next connection asks again */
     limit->is_resting = true;
     loop_timer_set(&limit->ask, error_pause_next_ms(server, &limit->pause));
 }
@@ -418,13 +417,13 @@ static void pump(route_limit *limit)
     set_timer(&limit->prolong, limit->held, PROLONG_EVERY_S * MS_PER_SECOND);
 }
 
-void limits_pump(asynq_server *server)
+void limit_turn(asynq_server *server)
 {
     for (route_limit *limit = server->limits; limit; limit = limit->hh.next)
         pump(limit);
 }
 
-bool limits_are_busy(const asynq_server *server)
+bool limit_is_busy(const asynq_server *server)
 {
     for (const route_limit *limit = server->limits; limit; limit = limit->hh.next)
         if (limit->back || limit->in_flight)
@@ -432,7 +431,7 @@ bool limits_are_busy(const asynq_server *server)
     return false;
 }
 
-void limits_clear(asynq_server *server)
+void limit_stop(asynq_server *server)
 {
     route_limit *limit, *next;
     HASH_ITER(hh, server->limits, limit, next) {

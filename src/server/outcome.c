@@ -1,8 +1,10 @@
 /* What becomes of a task after an attempt (spec 8.4), and the message that is written then. */
-#include "server/server.h"
+#include "server/outcome.h"
 
 #include "base/clock.h"
 #include "base/saturate.h"
+#include "server/attempt.h"
+#include "server/server.h"
 
 #include <stdio.h>
 #include <utlist.h>

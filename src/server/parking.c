@@ -18,21 +18,21 @@
 
 static void leave_duty(served_queue *queue)
 {
-    queue->off_duty = true;
+    queue->parking.off_duty = true;
     forwarder_rest(queue);
 }
 
 static void take_duty(served_queue *queue)
 {
-    if (!queue->off_duty)
+    if (!queue->parking.off_duty)
         return;
-    queue->off_duty = false;
+    queue->parking.off_duty = false;
     forwarder_look_at(queue);
 }
 
 bool parking_skips_upkeep(const served_queue *queue)
 {
-    return queue->off_duty || queue->role == ROLE_DEPUTY;
+    return queue->parking.off_duty || queue->parking.role == ROLE_DEPUTY;
 }
 
 static bool is_watching(queue_role role)
@@ -42,36 +42,36 @@ static bool is_watching(queue_role role)
 
 static void role_take(served_queue *queue, queue_role role)
 {
-    if (queue->woken)
+    if (queue->parking.woken)
         role = ROLE_NONE;
-    queue->woken = false;
-    queue->role = role;
+    queue->parking.woken = false;
+    queue->parking.role = role;
     if (role == ROLE_PARKED) {
         leave_duty(queue);
     } else if (is_watching(role)) {
         take_duty(queue);
         watch_pending(queue);
     } else {
-        queue->may_have_tasks = true;
+        queue->fetch.may_have_tasks = true;
     }
 }
 
 void parking_ask(served_queue *queue)
 {
-    queue->may_have_tasks = false;
-    if (is_watching(queue->role))
+    queue->fetch.may_have_tasks = false;
+    if (is_watching(queue->parking.role))
         watch_pending(queue);
     else
-        queue->role_wanted = true;
+        queue->parking.role_wanted = true;
 }
 
 static void role_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     served_queue *queue = arg;
-    queue->role_in_flight = false;
-    if (!queue->role_asked)
+    queue->parking.role_in_flight = false;
+    if (!queue->parking.role_asked)
         return; /* it has left meanwhile */
-    queue->role_asked = false;
+    queue->parking.role_asked = false;
     if (status) {
         queue_complain(queue, "take a role among idle servers", error);
         watch_pending(queue);
@@ -82,9 +82,9 @@ static void role_replied(void *arg, int status, const asynq_error *error, const 
 
 void parking_forget(served_queue *queue)
 {
-    queue->role = ROLE_NONE;
-    queue->role_wanted = queue->role_asked = queue->woken = false;
-    queue->may_have_tasks = true;
+    queue->parking.role = ROLE_NONE;
+    queue->parking.role_wanted = queue->parking.role_asked = queue->parking.woken = false;
+    queue->fetch.may_have_tasks = true;
 }
 
 /* If it cannot be sent, the entry ages out. */
@@ -98,7 +98,7 @@ static void leave_all(asynq_server *server)
 {
     for (size_t i = 0; i < server->queue_count; i++) {
         served_queue *queue = server->queues[i];
-        if (queue->role == ROLE_NONE && !queue->role_asked && !queue->role_wanted)
+        if (queue->parking.role == ROLE_NONE && !queue->parking.role_asked && !queue->parking.role_wanted)
             continue;
         parking_forget(queue);
         role_leave(queue);
@@ -108,26 +108,26 @@ static void leave_all(asynq_server *server)
 /* Slots that a lease under way may fill do not count as taken yet. */
 static bool can_take_tasks(const asynq_server *server)
 {
-    return server->fetching && (server->slots_free > 0 || server->leases_in_flight);
+    return server->fetching && (server->slots_free > 0 || server->fetch.leases_in_flight);
 }
 
 static void role_ask(served_queue *queue)
 {
     asynq_server *server = queue->server;
-    queue->role_wanted = false;
+    queue->parking.role_wanted = false;
     /* If it cannot be sent, the next connection, or the safety poll, looks again. */
-    queue->role_asked = queue->role_in_flight =
+    queue->parking.role_asked = queue->parking.role_in_flight =
         broker_take_role(server->work, bytes_of(server->process.id), &queue->keys, role_replied, queue) == 0;
 }
 
-void parking_pump(asynq_server *server)
+void parking_turn(asynq_server *server)
 {
     if (!can_take_tasks(server))
         leave_all(server);
     if (!server->fetching || !redis_conn_is_ready(server->work))
         return;
     for (size_t i = 0; i < server->queue_count; i++)
-        if (server->queues[i]->role_wanted && !server->queues[i]->role_in_flight)
+        if (server->queues[i]->parking.role_wanted && !server->queues[i]->parking.role_in_flight)
             role_ask(server->queues[i]);
 }
 
@@ -137,13 +137,13 @@ void parking_woken(asynq_server *server, bytes name)
         served_queue *queue = server->queues[i];
         if (!bytes_equal(queue->keys.queue, name))
             continue;
-        if (queue->role_asked) {
-            queue->woken = true;
+        if (queue->parking.role_asked) {
+            queue->parking.woken = true;
             return;
         }
-        if (queue->role == ROLE_PARKED)
-            queue->role = ROLE_NONE;
-        queue->may_have_tasks = true;
+        if (queue->parking.role == ROLE_PARKED)
+            queue->parking.role = ROLE_NONE;
+        queue->fetch.may_have_tasks = true;
         if (!can_take_tasks(server))
             role_leave(queue); /* pass it on */
         return;
@@ -157,7 +157,7 @@ static void role_kept(void *arg, int status, const asynq_error *error, const red
     served_queue *queue = arg;
     if (status)
         queue_complain(queue, "keep a role among idle servers", error);
-    else if (queue->role != ROLE_NONE && queue->role != broker_role(reply))
+    else if (queue->parking.role != ROLE_NONE && queue->parking.role != broker_role(reply))
         role_take(queue, broker_role(reply));
 }
 
@@ -165,7 +165,7 @@ void parking_beat(asynq_server *server)
 {
     for (size_t i = 0; i < server->queue_count; i++) {
         served_queue *queue = server->queues[i];
-        if (queue->role == ROLE_NONE)
+        if (queue->parking.role == ROLE_NONE)
             take_duty(queue); /* it has been busy for a while */
         else                  /* if it cannot be sent, the next beat does it */
             (void)!broker_take_role(server->work, bytes_of(server->process.id), &queue->keys, role_kept, queue);
@@ -174,11 +174,11 @@ void parking_beat(asynq_server *server)
 
 static void parking_switch(asynq_server *server, bool on)
 {
-    server->parking = on;
+    server->parking.is_on = on;
     for (size_t i = 0; i < server->queue_count; i++) {
         served_queue *queue = server->queues[i];
-        if (on && server->tracking && !queue->may_have_tasks && !loop_timer_is_set(&queue->rest))
-            queue->role_wanted = true;
+        if (on && server->tracking && !queue->fetch.may_have_tasks && !loop_timer_is_set(&queue->watch.rest))
+            queue->parking.role_wanted = true;
     }
     if (on)
         return;
@@ -189,23 +189,24 @@ static void parking_switch(asynq_server *server, bool on)
 
 void parking_fleet_counted(asynq_server *server, int64_t servers_alive)
 {
-    server->servers_alive = servers_alive;
+    server->parking.servers_alive = servers_alive;
     int64_t from = server->options.park_from;
-    bool on = from > 0 && server->can_be_woken &&
-              servers_alive >= (server->parking ? from - 1 : from); /* not to and fro at the limit */
-    if (on != server->parking)
+    bool on = from > 0 && server->parking.can_be_woken &&
+              servers_alive >= (server->parking.is_on ? from - 1 : from); /* not to and fro at the limit */
+    if (on != server->parking.is_on)
         parking_switch(server, on);
 }
 
 /* ---- life ---- */
 
-void parking_init(asynq_server *server)
+int parking_start(asynq_server *server)
 {
     for (size_t i = 0; i < server->queue_count; i++)
-        server->queues[i]->role = ROLE_NONE;
+        server->queues[i]->parking.role = ROLE_NONE;
+    return ASYNQ_OK;
 }
 
-void parking_clear(asynq_server *server)
+void parking_stop(asynq_server *server)
 {
-    buf_clear(&server->wake_channel);
+    buf_clear(&server->parking.wake_channel);
 }

@@ -3,11 +3,13 @@
  * tasks without any lease. The first are retried or archived as Go does it; the others are given an ended lease when
  * they were seen without one twice, and then are like the first. And sets of tasks whose aggregation was not finished.
  */
-#include "server/server.h"
+#include "server/recoverer.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "broker/group.h"
+#include "server/outcome.h"
+#include "server/server.h"
 
 #include <stdio.h>
 #include <utlist.h>
@@ -30,14 +32,14 @@ static void recover_one(served_queue *queue, const expired_lease *expired)
     char score[48];
     snprintf(score, sizeof score, "%.*s", BYTES_ARGS(expired->score));
     if (books_find(queue, expired->id)) {
-        queue->expired_skipped++;
+        queue->recovery.expired_skipped++;
         return;
     }
     if (!expired->message.data) {
         log_warn(&server->log, "queue \"%s\": dropped active id %.*s, which had no task behind it", queue->name,
                  BYTES_ARGS(expired->id));
         if (broker_drop_active(server->work, &queue->keys, expired->id, NULL, NULL))
-            queue->expired_skipped++;
+            queue->recovery.expired_skipped++;
         return;
     }
     asynq_error error = {0};
@@ -46,7 +48,7 @@ static void recover_one(served_queue *queue, const expired_lease *expired)
         if (error.code == ASYNQ_E_MALFORMED)
             outcome_archive_malformed(queue, expired->id, expired->message, error.text, (lease_score){0}, score);
         else
-            queue->expired_skipped++;
+            queue->recovery.expired_skipped++;
         if (job)
             job_unref(job);
         return;
@@ -66,7 +68,7 @@ static void recover_one(served_queue *queue, const expired_lease *expired)
 static void expired_listed(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     served_queue *queue = arg;
-    queue->recovering = false;
+    queue->recovery.recovering = false;
     if (status) {
         queue_complain(queue, "look for lost tasks", error);
         return;
@@ -76,18 +78,18 @@ static void expired_listed(void *arg, int status, const asynq_error *error, cons
         expired_lease expired = broker_expired_at(reply, i);
         recover_one(queue, &expired);
     }
-    queue->expired_more = count > 0;
-    if (queue->expired_more && !loop_timer_is_set(&queue->server->recovery_more))
-        loop_timer_set(&queue->server->recovery_more, RECOVERY_MORE_MS);
+    queue->recovery.expired_more = count > 0;
+    if (queue->recovery.expired_more && !loop_timer_is_set(&queue->server->recovery.more))
+        loop_timer_set(&queue->server->recovery.more, RECOVERY_MORE_MS);
 }
 
 static void recover_expired(served_queue *queue)
 {
     asynq_server *server = queue->server;
-    if (queue->recovering || server->phase || !redis_conn_is_ready(server->work))
+    if (queue->recovery.recovering || server->phase || !redis_conn_is_ready(server->work))
         return;
-    queue->recovering = broker_list_expired(server->work, &queue->keys, loop_now_ns(server->loop),
-                                            queue->expired_skipped, expired_listed, queue) == 0;
+    queue->recovery.recovering = broker_list_expired(server->work, &queue->keys, loop_now_ns(server->loop),
+                                                     queue->recovery.expired_skipped, expired_listed, queue) == 0;
 }
 
 static bool recovers_any(const served_queue *queue)
@@ -110,15 +112,15 @@ static void recovery_goes_on(void *arg)
     bool goes_on = false;
     for (size_t i = 0; i < server->queue_count; i++) {
         served_queue *queue = server->queues[i];
-        bool is_busy = queue->expired_more && recovers_any(queue);
-        if (queue->expired_more && !is_busy) {
-            queue->expired_more = false;
+        bool is_busy = queue->recovery.expired_more && recovers_any(queue);
+        if (queue->recovery.expired_more && !is_busy) {
+            queue->recovery.expired_more = false;
             recover_expired(queue);
         }
         goes_on |= is_busy;
     }
     if (goes_on)
-        loop_timer_set(&server->recovery_more, RECOVERY_MORE_MS);
+        loop_timer_set(&server->recovery.more, RECOVERY_MORE_MS);
 }
 
 /* ---- active without lease ---- */
@@ -147,14 +149,14 @@ static void orphans_add(orphan_list *list, bytes id)
 static void orphan_seen(served_queue *queue, bytes id)
 {
     asynq_server *server = queue->server;
-    if (!orphans_contain(&queue->orphans_before, id)) {
-        orphans_add(&queue->orphans_now, id);
+    if (!orphans_contain(&queue->recovery.orphans_before, id)) {
+        orphans_add(&queue->recovery.orphans_now, id);
         return;
     }
     int64_t long_ago = floor_div(loop_now_ns(server->loop), NS_PER_SECOND) - BROKER_RECOVERY_ALLOWANCE_S - 1;
     log_warn(&server->log, "queue \"%s\": task %.*s is active without a lease; it is recovered", queue->name,
              BYTES_ARGS(id));
-    (void)!broker_adopt(server->work, &queue->keys, long_ago, queue->orphan_scan_at, id, NULL,
+    (void)!broker_adopt(server->work, &queue->keys, long_ago, queue->recovery.orphan_scan_at, id, NULL,
                         NULL); /* or at the next look */
 }
 
@@ -168,31 +170,31 @@ static void orphans_listed(void *arg, int status, const asynq_error *error, cons
     for (size_t i = 1; !status && i < reply->count; i++)
         orphan_seen(queue, reply->elements[i].text);
     if (looked_at == BROKER_CHUNK_TASKS) {
-        queue->orphan_scan_at += BROKER_CHUNK_TASKS;
+        queue->recovery.orphan_scan_at += BROKER_CHUNK_TASKS;
         orphan_scan_go_on(queue);
         return;
     }
-    queue->orphan_scan_at = -1;
-    orphans_clear(&queue->orphans_before);
-    queue->orphans_before = queue->orphans_now;
-    queue->orphans_now.count = 0;
+    queue->recovery.orphan_scan_at = -1;
+    orphans_clear(&queue->recovery.orphans_before);
+    queue->recovery.orphans_before = queue->recovery.orphans_now;
+    queue->recovery.orphans_now.count = 0;
 }
 
 static void orphan_scan_go_on(served_queue *queue)
 {
     asynq_server *server = queue->server;
-    int64_t first = queue->orphan_scan_at;
+    int64_t first = queue->recovery.orphan_scan_at;
     if (server->phase || !redis_conn_is_ready(server->work) ||
         broker_list_orphans(server->work, &queue->keys, first, first + BROKER_CHUNK_TASKS - 1, orphans_listed, queue))
-        queue->orphan_scan_at = -1;
+        queue->recovery.orphan_scan_at = -1;
 }
 
 static void orphan_scan_start(served_queue *queue)
 {
-    if (queue->orphan_scan_at >= 0)
+    if (queue->recovery.orphan_scan_at >= 0)
         return;
-    orphans_clear(&queue->orphans_now);
-    queue->orphan_scan_at = 0;
+    orphans_clear(&queue->recovery.orphans_now);
+    queue->recovery.orphan_scan_at = 0;
     orphan_scan_go_on(queue);
 }
 
@@ -203,7 +205,7 @@ static void reclaim_sets(served_queue *queue);
 static void sets_reclaimed(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     served_queue *queue = arg;
-    queue->reclaiming = false;
+    queue->recovery.reclaiming = false;
     if (status) {
         queue_complain(queue, "take groups back from a lost aggregation", error);
         return;
@@ -219,16 +221,16 @@ static void sets_reclaimed(void *arg, int status, const asynq_error *error, cons
 static void reclaim_sets(served_queue *queue)
 {
     asynq_server *server = queue->server;
-    if (queue->reclaiming || server->phase || !redis_conn_is_ready(server->work))
+    if (queue->recovery.reclaiming || server->phase || !redis_conn_is_ready(server->work))
         return;
     int64_t now_ns = loop_now_ns(server->loop);
-    queue->reclaiming = broker_reclaim_sets(server->work, &queue->keys, now_ns, sets_reclaimed, queue) == 0;
+    queue->recovery.reclaiming = broker_reclaim_sets(server->work, &queue->keys, now_ns, sets_reclaimed, queue) == 0;
 }
 
 static void sets_cleared(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     served_queue *queue = arg;
-    queue->clearing = false;
+    queue->recovery.clearing = false;
     if (status)
         queue_complain(queue, "delete the tasks of a finished aggregation", error);
     else if (redis_value_integer(reply) == 1)
@@ -238,9 +240,9 @@ static void sets_cleared(void *arg, int status, const asynq_error *error, const 
 void sets_clear(served_queue *queue)
 {
     asynq_server *server = queue->server;
-    if (queue->clearing || server->phase >= SHUTDOWN_CLEARING || !redis_conn_is_ready(server->work))
+    if (queue->recovery.clearing || server->phase >= SHUTDOWN_CLEARING || !redis_conn_is_ready(server->work))
         return;
-    queue->clearing = broker_clear_set(server->work, &queue->keys, sets_cleared, queue) == 0;
+    queue->recovery.clearing = broker_clear_set(server->work, &queue->keys, sets_cleared, queue) == 0;
 }
 
 /* ---- the timer ---- */
@@ -248,40 +250,41 @@ void sets_clear(served_queue *queue)
 static void recovery_fired(void *arg)
 {
     asynq_server *server = arg;
-    server->recovery_rounds++;
+    server->recovery.rounds++;
     for (size_t i = 0; i < server->queue_count; i++) {
         if (parking_skips_upkeep(server->queues[i]))
             continue;
-        if (!server->queues[i]->expired_more)
-            server->queues[i]->expired_skipped = 0;
+        if (!server->queues[i]->recovery.expired_more)
+            server->queues[i]->recovery.expired_skipped = 0;
         recover_expired(server->queues[i]);
         reclaim_sets(server->queues[i]);
         sets_clear(server->queues[i]);
-        if (server->recovery_rounds % ORPHAN_SCAN_EVERY == 1)
+        if (server->recovery.rounds % ORPHAN_SCAN_EVERY == 1)
             orphan_scan_start(server->queues[i]);
     }
-    loop_timer_set(&server->recovery, RECOVERY_PERIOD_MS / 2 + server_random_below(server, RECOVERY_PERIOD_MS));
+    loop_timer_set(&server->recovery.timer, RECOVERY_PERIOD_MS / 2 + server_random_below(server, RECOVERY_PERIOD_MS));
 }
 
-void recoverer_start(asynq_server *server)
+int recoverer_start(asynq_server *server)
 {
     for (size_t i = 0; i < server->queue_count; i++)
-        server->queues[i]->orphan_scan_at = -1;
-    loop_timer_init(server->loop, &server->recovery, recovery_fired, server);
-    loop_timer_init(server->loop, &server->recovery_more, recovery_goes_on, server);
+        server->queues[i]->recovery.orphan_scan_at = -1;
+    loop_timer_init(server->loop, &server->recovery.timer, recovery_fired, server);
+    loop_timer_init(server->loop, &server->recovery.more, recovery_goes_on, server);
+    return ASYNQ_OK;
 }
 
 void recoverer_look(asynq_server *server)
 {
-    loop_timer_set(&server->recovery, 0);
+    loop_timer_set(&server->recovery.timer, 0);
 }
 
 void recoverer_stop(asynq_server *server)
 {
-    loop_timer_cancel(&server->recovery);
-    loop_timer_cancel(&server->recovery_more);
+    loop_timer_cancel(&server->recovery.timer);
+    loop_timer_cancel(&server->recovery.more);
     for (size_t i = 0; i < server->queue_count; i++) {
-        orphans_clear(&server->queues[i]->orphans_before);
-        orphans_clear(&server->queues[i]->orphans_now);
+        orphans_clear(&server->queues[i]->recovery.orphans_before);
+        orphans_clear(&server->queues[i]->recovery.orphans_now);
     }
 }

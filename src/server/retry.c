@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/saturate.h"
+#include "server/outcome.h"
 
 #define DEFAULT_MOST_MS ASYNQ_HOURS(1)
 

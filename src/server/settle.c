@@ -3,9 +3,11 @@
  * outcome is written again until Redis has acknowledged it or the lease has ended: then the task belongs to whoever
  * recovers it.
  */
-#include "server/server.h"
+#include "server/settle.h"
 
 #include "base/clock.h"
+#include "server/attempt.h"
+#include "server/server.h"
 
 #include <stdio.h>
 #include <utlist.h>
@@ -161,7 +163,7 @@ static void settle_wait(served_queue *queue)
         loop_timer_set(&queue->settle_again, again_at_ms - now_ms);
 }
 
-void settle_pump(served_queue *queue)
+static void settle_pump(served_queue *queue)
 {
     asynq_server *server = queue->server;
     job_books *books = &queue->books;
@@ -181,4 +183,22 @@ void settle_pump(served_queue *queue)
         settle_put_off(queue);
         settle_put_back(queue);
     }
+}
+
+void settle_turn(asynq_server *server)
+{
+    for (size_t i = 0; i < server->queue_count; i++)
+        settle_pump(server->queues[i]);
+}
+
+static void settle_again_fired(void *arg)
+{
+    (void)arg; /* the turn settles */
+}
+
+int settle_start(asynq_server *server)
+{
+    for (size_t i = 0; i < server->queue_count; i++)
+        loop_timer_init(server->loop, &server->queues[i]->settle_again, settle_again_fired, NULL);
+    return ASYNQ_OK;
 }

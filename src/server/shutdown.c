@@ -9,6 +9,11 @@
  */
 #include "server/server.h"
 
+#include "server/attempt.h"
+#include "server/limit.h"
+#include "server/recoverer.h"
+#include "server/settle.h"
+
 #include <utlist.h>
 
 enum {
@@ -36,7 +41,7 @@ static void append_left(buf *text, const served_queue *queue)
     size_t tasks = HASH_COUNT(queue->books.jobs);
     if (tasks)
         buf_append_format(text, "%s%zu tasks of queue \"%s\"", text->length ? ", " : "", tasks, queue->name);
-    if (queue->lease_in_flight || queue->lease_unknown)
+    if (queue->fetch.lease_in_flight || queue->fetch.lease_unknown)
         buf_append_format(text, "%swhat a lease without an answer took from queue \"%s\"", text->length ? ", " : "",
                           queue->name);
 }
@@ -62,12 +67,12 @@ static void limit_reached(void *arg)
     asynq_server *server = arg;
     if (server->phase == SHUTDOWN_CLEARING) {
         server->phase = SHUTDOWN_DONE;
-    } else if (server->time_is_up) {
+    } else if (server->shutdown.time_is_up) {
         leave_to_recovery(server);
     } else {
-        server->time_is_up = true; /* aggregations are given up: their tasks go back to their groups */
+        server->shutdown.time_is_up = true; /* aggregations are given up: their tasks go back to their groups */
         give_back_running(server);
-        loop_timer_set(&server->shutdown_limit, SHUTDOWN_LAST_MS);
+        loop_timer_set(&server->shutdown.limit, SHUTDOWN_LAST_MS);
     }
 }
 
@@ -79,24 +84,24 @@ void shutdown_begin(asynq_server *server)
         return;
     server->phase = SHUTDOWN_JOBS_RUN;
     server->fetching = false;
-    loop_timer_init(server->loop, &server->shutdown_limit, limit_reached, server);
-    loop_timer_set(&server->shutdown_limit, server->options.shutdown_timeout_ms);
-    server->shutdown_ends_at_ms = loop_steady_ms(server->loop) + server->options.shutdown_timeout_ms + SHUTDOWN_LAST_MS;
+    loop_timer_init(server->loop, &server->shutdown.limit, limit_reached, server);
+    loop_timer_set(&server->shutdown.limit, server->options.shutdown_timeout_ms);
+    server->shutdown.ends_at_ms = loop_steady_ms(server->loop) + server->options.shutdown_timeout_ms + SHUTDOWN_LAST_MS;
     log_info(&server->log, "shutting down; %zu tasks are running", server->running_count);
 }
 
 static bool jobs_run(const asynq_server *server)
 {
-    bool aggregates = server->aggregations && !server->time_is_up;
-    return server->running_count || server->leases_in_flight || aggregates;
+    bool aggregates = server->aggregations && !server->shutdown.time_is_up;
+    return server->running_count || server->fetch.leases_in_flight || aggregates;
 }
 
 static bool outcomes_wait(const asynq_server *server)
 {
     for (size_t i = 0; i < server->queue_count; i++)
-        if (!settle_is_idle(server->queues[i]) || server->queues[i]->lease_unknown)
+        if (!settle_is_idle(server->queues[i]) || server->queues[i]->fetch.lease_unknown)
             return true;
-    return limits_are_busy(server);
+    return limit_is_busy(server);
 }
 
 static void records_cleared(void *arg, int status, const asynq_error *error, const redis_value *reply)
@@ -106,14 +111,14 @@ static void records_cleared(void *arg, int status, const asynq_error *error, con
     (void)reply;
     asynq_server *server = arg;
     server->phase = SHUTDOWN_DONE;
-    loop_timer_set(&server->shutdown_limit, 0);
+    loop_timer_set(&server->shutdown.limit, 0);
 }
 
 static void clear_records(asynq_server *server)
 {
     server->phase = SHUTDOWN_CLEARING;
-    int64_t left_ms = server->shutdown_ends_at_ms - loop_steady_ms(server->loop);
-    loop_timer_set(&server->shutdown_limit, left_ms < SHUTDOWN_CLEAR_MS ? left_ms : SHUTDOWN_CLEAR_MS);
+    int64_t left_ms = server->shutdown.ends_at_ms - loop_steady_ms(server->loop);
+    loop_timer_set(&server->shutdown.limit, left_ms < SHUTDOWN_CLEAR_MS ? left_ms : SHUTDOWN_CLEAR_MS);
     bytes own = identity_text(&server->process);
     if (broker_clear_server(server->work, own, records_cleared, server))
         server->phase = SHUTDOWN_DONE;
@@ -122,19 +127,21 @@ static void clear_records(asynq_server *server)
 static void finish(asynq_server *server)
 {
     server->tracking = false; /* nothing is to be watched when pending commands end with the connections */
-    loop_timer_cancel(&server->shutdown_limit);
-    recoverer_stop(server);
-    janitor_stop(server);
-    heartbeat_stop(server);
-    threads_stop(server);
-    subscriber_stop(server);
+    redis_conn_free(server->subscriber.conn);
     redis_conn_free(server->work);
-    server->work = NULL;
+    server->subscriber.conn = server->work = NULL;
     loop_stop(server->loop);
 }
 
-void shutdown_advance(asynq_server *server)
+void shutdown_stop(asynq_server *server)
 {
+    loop_timer_cancel(&server->shutdown.limit);
+}
+
+void shutdown_turn(asynq_server *server)
+{
+    if (!server->phase)
+        return;
     if (server->phase == SHUTDOWN_JOBS_RUN && !jobs_run(server))
         server->phase = SHUTDOWN_SETTLING;
     if (server->phase == SHUTDOWN_SETTLING && !outcomes_wait(server))

@@ -7,6 +7,8 @@
  */
 #include "server/server.h"
 
+#include "server/attempt.h"
+
 enum { PING_PERIOD_MS = 6000 }; /* a little more than a beat */
 
 static const char invalidate_channel[] = "__redis__:invalidate";
@@ -14,10 +16,10 @@ static const char invalidate_channel[] = "__redis__:invalidate";
 static void refuse(asynq_server *server, const char *reason)
 {
     server->tracking = false;
-    if (!server->tracking_refused)
+    if (!server->subscriber.tracking_refused)
         log_warn(&server->log, "Redis does not notify us of new tasks (%s); queues are polled every %d ms instead",
                  reason, (int)server->options.task_check_interval_ms);
-    server->tracking_refused = true;
+    server->subscriber.tracking_refused = true;
 }
 
 static void tracking_replied(void *arg, const redis_result *result)
@@ -30,26 +32,27 @@ static void tracking_replied(void *arg, const redis_result *result)
         refuse(server, error.text);
         return;
     }
-    if (strcmp(redis_conn_run_id(server->work), redis_conn_run_id(server->subscriber)) != 0) {
-        redis_conn_reset(server->subscriber, "it is connected to another Redis than the work connection");
+    if (strcmp(redis_conn_run_id(server->work), redis_conn_run_id(server->subscriber.conn)) != 0) {
+        redis_conn_reset(server->subscriber.conn, "it is connected to another Redis than the work connection");
         return;
     }
     server->tracking = true;
-    server->tracking_refused = false;
+    server->subscriber.tracking_refused = false;
     watch_all_lost(server);
 }
 
 /* Both connections report here; the last one to become ready does it. */
-void subscriber_enable_tracking(asynq_server *server)
+static void subscriber_enable_tracking(asynq_server *server)
 {
     server->tracking = false;
-    if (!redis_conn_is_ready(server->work) || !redis_conn_is_ready(server->subscriber) || server->subscriptions < 1)
+    if (!redis_conn_is_ready(server->work) || !redis_conn_is_ready(server->subscriber.conn) ||
+        server->subscriber.subscriptions < 1)
         return;
     redis_args *args = redis_conn_args(server->work);
     const char *words[] = {"CLIENT", "TRACKING", "ON", "REDIRECT"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         redis_args_add_text(args, words[i]);
-    redis_args_add_integer(args, redis_conn_client_id(server->subscriber));
+    redis_args_add_integer(args, redis_conn_client_id(server->subscriber.conn));
     redis_args_add_text(args, "OPTIN");
     (void)!redis_conn_command(server->work, args, tracking_replied, server); /* fails only when the connection goes */
 }
@@ -64,7 +67,7 @@ static void invalidations_subscribed(void *arg, const redis_result *result)
         refuse(server, error.text);
         return;
     }
-    server->subscriptions++;
+    server->subscriber.subscriptions++;
     subscriber_enable_tracking(server);
 }
 
@@ -78,44 +81,46 @@ static void cancellations_subscribed(void *arg, const redis_result *result)
 
 static int subscribe(asynq_server *server, bytes channel, redis_result_cb cb)
 {
-    redis_args *args = redis_conn_args(server->subscriber);
+    redis_args *args = redis_conn_args(server->subscriber.conn);
     redis_args_add_text(args, "SUBSCRIBE");
     redis_args_add(args, channel);
-    return redis_conn_command(server->subscriber, args, cb, server);
+    return redis_conn_command(server->subscriber.conn, args, cb, server);
 }
 
 static void wake_subscribed(void *arg, const redis_result *result)
 {
     asynq_server *server = arg;
     asynq_error error;
-    server->can_be_woken = result->outcome == REDIS_REPLIED && redis_result_check(result, &error) == 0;
+    server->parking.can_be_woken = result->outcome == REDIS_REPLIED && redis_result_check(result, &error) == 0;
 }
 
 static int subscribe_wake(asynq_server *server)
 {
-    buf_clear(&server->wake_channel);
-    buf_append(&server->wake_channel, global_key_name(GLOBAL_KEY_WAKE).data, global_key_name(GLOBAL_KEY_WAKE).length);
-    buf_append_text(&server->wake_channel, server->process.id);
-    if (buf_failed(&server->wake_channel))
+    buf_clear(&server->parking.wake_channel);
+    buf_append(&server->parking.wake_channel, global_key_name(GLOBAL_KEY_WAKE).data,
+               global_key_name(GLOBAL_KEY_WAKE).length);
+    buf_append_text(&server->parking.wake_channel, server->process.id);
+    if (buf_failed(&server->parking.wake_channel))
         return ASYNQ_E_NO_MEMORY;
-    return subscribe(server, (bytes){server->wake_channel.data, server->wake_channel.length}, wake_subscribed);
+    return subscribe(server, (bytes){server->parking.wake_channel.data, server->parking.wake_channel.length},
+                     wake_subscribed);
 }
 
-static void subscriber_ready(void *arg)
+static void subscriber_connected(void *arg)
 {
     asynq_server *server = arg;
-    server->subscriptions = 0;
+    server->subscriber.subscriptions = 0;
     if (subscribe_wake(server) || subscribe(server, global_key_name(GLOBAL_KEY_CANCEL), cancellations_subscribed) ||
         subscribe(server, bytes_of(invalidate_channel), invalidations_subscribed))
-        redis_conn_reset(server->subscriber, "cannot subscribe");
+        redis_conn_reset(server->subscriber.conn, "cannot subscribe");
 }
 
 static void subscriber_down(void *arg, const asynq_error *error)
 {
     (void)error;
     asynq_server *server = arg;
-    server->subscriptions = 0;
-    server->can_be_woken = false;
+    server->subscriber.subscriptions = 0;
+    server->parking.can_be_woken = false;
     if (!server->tracking)
         return;
     server->tracking = false; /* the work connection is not told, so messages may be lost from now on */
@@ -136,10 +141,11 @@ static void subscriber_message(void *arg, const redis_value *message)
 {
     asynq_server *server = arg;
     const redis_value *channel = &message->elements[1], *content = &message->elements[2];
-    server->heard = true;
+    server->subscriber.heard = true;
     if (bytes_equal(channel->text, global_key_name(GLOBAL_KEY_CANCEL)))
         cancel(server, content->text);
-    else if (bytes_equal(channel->text, (bytes){server->wake_channel.data, server->wake_channel.length}))
+    else if (bytes_equal(channel->text,
+                         (bytes){server->parking.wake_channel.data, server->parking.wake_channel.length}))
         parking_woken(server, content->text);
     else if (content->type == REDIS_ARRAY)
         for (size_t i = 0; i < content->count; i++)
@@ -152,30 +158,42 @@ static void ping_fired(void *arg)
 {
     asynq_server *server = arg;
     /* Each beat publishes to us. Without that: the connection gives itself up when nothing answers for long. */
-    if (!server->heard && redis_conn_is_ready(server->subscriber))
-        (void)!redis_conn_commandf(server->subscriber, NULL, NULL, 1, "PING");
-    server->heard = false;
-    loop_timer_set(&server->ping, PING_PERIOD_MS);
+    if (!server->subscriber.heard && redis_conn_is_ready(server->subscriber.conn))
+        (void)!redis_conn_commandf(server->subscriber.conn, NULL, NULL, 1, "PING");
+    server->subscriber.heard = false;
+    loop_timer_set(&server->subscriber.ping, PING_PERIOD_MS);
 }
 
 int subscriber_start(asynq_server *server)
 {
-    loop_timer_init(server->loop, &server->ping, ping_fired, server);
-    loop_timer_set(&server->ping, PING_PERIOD_MS);
-    server->subscriber = redis_conn_new(&(redis_conn_options){
+    loop_timer_init(server->loop, &server->subscriber.ping, ping_fired, server);
+    loop_timer_set(&server->subscriber.ping, PING_PERIOD_MS);
+    server->subscriber.conn = redis_conn_new(&(redis_conn_options){
         .loop = server->loop,
         .uri = &server->uri,
         .log = &server->log,
         .name = "asynq-subscriber",
         .without_scripts = true,
-        .events = {.ready = subscriber_ready, .down = subscriber_down, .message = subscriber_message, .arg = server},
+        .events =
+            {.ready = subscriber_connected, .down = subscriber_down, .message = subscriber_message, .arg = server},
     });
-    return server->subscriber ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
+    return server->subscriber.conn ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
+}
+
+void subscriber_ready(asynq_server *server)
+{
+    if (!server->tracking)
+        subscriber_enable_tracking(server);
+}
+
+void subscriber_lost(asynq_server *server)
+{
+    server->tracking = false;
 }
 
 void subscriber_stop(asynq_server *server)
 {
-    loop_timer_cancel(&server->ping);
-    redis_conn_free(server->subscriber);
-    server->subscriber = NULL;
+    loop_timer_cancel(&server->subscriber.ping);
+    redis_conn_free(server->subscriber.conn);
+    server->subscriber.conn = NULL;
 }

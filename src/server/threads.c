@@ -12,7 +12,8 @@ enum { THREADS_FIRST_PAUSE_MS = 1000, THREADS_LONGEST_PAUSE_MS = 30000 };
 static int slots_allowed(const asynq_server *server)
 {
     int threads = job_pool_threads(server->pool);
-    return server->lacks_threads && threads < server->slots_wanted ? threads : server->slots_wanted;
+    return server->threads.are_lacking && threads < server->threads.slots_wanted ? threads
+                                                                                 : server->threads.slots_wanted;
 }
 
 static void slots_follow(asynq_server *server)
@@ -22,54 +23,62 @@ static void slots_follow(asynq_server *server)
         return;
     server->slots_free += slots - server->slots;
     server->slots = slots;
-    server->record_is_unsure = true;
+    server->heartbeat.record_is_unsure = true;
 }
 
 static void threads_try_again(void *arg)
 {
     asynq_server *server = arg;
     int threads = job_pool_fill(server->pool);
-    server->lacks_threads = threads < server->slots_wanted;
-    if (server->lacks_threads) {
-        server->threads_pause_ms =
-            backoff_next_ms(server->threads_pause_ms, THREADS_FIRST_PAUSE_MS, THREADS_LONGEST_PAUSE_MS);
-        loop_timer_set(&server->threads_again, server->threads_pause_ms);
+    server->threads.are_lacking = threads < server->threads.slots_wanted;
+    if (server->threads.are_lacking) {
+        server->threads.pause_ms =
+            backoff_next_ms(server->threads.pause_ms, THREADS_FIRST_PAUSE_MS, THREADS_LONGEST_PAUSE_MS);
+        loop_timer_set(&server->threads.again, server->threads.pause_ms);
     } else {
-        log_info(&server->log, "all worker threads could be started: %d tasks at a time again", server->slots_wanted);
-        server->threads_pause_ms = 0;
+        log_info(&server->log, "all worker threads could be started: %d tasks at a time again",
+                 server->threads.slots_wanted);
+        server->threads.pause_ms = 0;
     }
     slots_follow(server);
 }
 
 void slots_set(asynq_server *server, int wanted)
 {
-    if (wanted == server->slots_wanted)
+    if (wanted == server->threads.slots_wanted)
         return;
-    server->slots_wanted = wanted;
+    server->threads.slots_wanted = wanted;
     job_pool_resize(server->pool, wanted);
     slots_follow(server);
 }
 
 void threads_lack(asynq_server *server)
 {
-    if (server->lacks_threads)
+    if (server->threads.are_lacking)
         return;
-    server->lacks_threads = true;
+    server->threads.are_lacking = true;
     slots_follow(server);
     log_error(&server->log,
               "no more worker threads can be started: %d tasks at a time instead of %d; tasks without a thread go back "
               "to their queues; is a limit of processes reached (ulimit -u, pids.max)?",
-              server->slots, server->slots_wanted);
-    server->threads_pause_ms = THREADS_FIRST_PAUSE_MS;
-    loop_timer_set(&server->threads_again, server->threads_pause_ms);
+              server->slots, server->threads.slots_wanted);
+    server->threads.pause_ms = THREADS_FIRST_PAUSE_MS;
+    loop_timer_set(&server->threads.again, server->threads.pause_ms);
 }
 
-void threads_start(asynq_server *server)
+int threads_start(asynq_server *server)
 {
-    loop_timer_init(server->loop, &server->threads_again, threads_try_again, server);
+    server->slots = server->threads.slots_wanted = server->slots_free = server->concurrency;
+    loop_timer_init(server->loop, &server->threads.again, threads_try_again, server);
+    return ASYNQ_OK;
+}
+
+void threads_turn(asynq_server *server)
+{
+    job_pool_flush(server->pool);
 }
 
 void threads_stop(asynq_server *server)
 {
-    loop_timer_cancel(&server->threads_again);
+    loop_timer_cancel(&server->threads.again);
 }

@@ -4,6 +4,8 @@
  */
 #include "server/server.h"
 
+#include "server/groups.h"
+
 enum {
     SAFETY_POLL_MS = 15000,
     FRUITLESS_MOST = 8, /* wake-ups without need to rest */
@@ -19,8 +21,8 @@ static void look_again(void *arg)
 static void queue_changed(void *arg)
 {
     served_queue *queue = arg;
-    queue->fruitless_wakes++;
-    queue->may_have_tasks = true;
+    queue->watch.fruitless_wakes++;
+    queue->fetch.may_have_tasks = true;
 }
 
 static void pending_value(void *arg, const redis_value *value)
@@ -35,18 +37,18 @@ static void paused_value(void *arg, const redis_value *value)
         look_again(arg);
 }
 
-void watch_init(served_queue *queue)
+static void watch_init(served_queue *queue)
 {
-    queue->may_have_tasks = true;
-    loop_timer_init(queue->server->loop, &queue->rest, look_again, queue);
-    queue->pending_watch = (key_watch){
+    queue->fetch.may_have_tasks = true;
+    loop_timer_init(queue->server->loop, &queue->watch.rest, look_again, queue);
+    queue->watch.pending = (key_watch){
         .key = queue->keys.key[QUEUE_KEY_PENDING],
         .read = {"LLEN", "KEY"},
         .value = pending_value,
         .changed = queue_changed,
         .arg = queue,
     };
-    queue->paused_watch = (key_watch){
+    queue->watch.paused = (key_watch){
         .key = queue->keys.key[QUEUE_KEY_PAUSED],
         .read = {"EXISTS", "KEY"},
         .value = paused_value,
@@ -58,14 +60,14 @@ void watch_init(served_queue *queue)
 /* Without notification the queue waits for the poll timer. */
 static void watch_by(served_queue *queue, key_watch *watch)
 {
-    queue->may_have_tasks = false;
+    queue->fetch.may_have_tasks = false;
     if (queue->server->tracking)
         key_watch_arm(watch, queue->server->work);
 }
 
 void watch_pending(served_queue *queue)
 {
-    watch_by(queue, &queue->pending_watch);
+    watch_by(queue, &queue->watch.pending);
 }
 
 int64_t watch_rest_ms(unsigned fruitless_wakes)
@@ -80,15 +82,15 @@ int64_t watch_rest_ms(unsigned fruitless_wakes)
 void watch_queue_empty(served_queue *queue, bool found_any)
 {
     if (found_any)
-        queue->fruitless_wakes = 0;
-    int64_t rest_ms = watch_rest_ms(queue->fruitless_wakes);
+        queue->watch.fruitless_wakes = 0;
+    int64_t rest_ms = watch_rest_ms(queue->watch.fruitless_wakes);
     if (queue->server->tracking && rest_ms) {
-        queue->may_have_tasks = false;
-        queue->fruitless_wakes++;
-        loop_timer_set(&queue->rest, rest_ms);
+        queue->fetch.may_have_tasks = false;
+        queue->watch.fruitless_wakes++;
+        loop_timer_set(&queue->watch.rest, rest_ms);
         return;
     }
-    if (queue->server->tracking && queue->server->parking)
+    if (queue->server->tracking && queue->server->parking.is_on)
         parking_ask(queue);
     else
         watch_pending(queue);
@@ -96,17 +98,17 @@ void watch_queue_empty(served_queue *queue, bool found_any)
 
 void watch_queue_paused(served_queue *queue)
 {
-    watch_by(queue, &queue->paused_watch);
+    watch_by(queue, &queue->watch.paused);
 }
 
 void watch_all_lost(asynq_server *server)
 {
     for (size_t i = 0; i < server->queue_count; i++) {
         served_queue *queue = server->queues[i];
-        key_watch_lost(&queue->pending_watch);
-        key_watch_lost(&queue->paused_watch);
-        queue->fruitless_wakes = 0;
-        queue->off_duty = false;
+        key_watch_lost(&queue->watch.pending);
+        key_watch_lost(&queue->watch.paused);
+        queue->watch.fruitless_wakes = 0;
+        queue->parking.off_duty = false;
         parking_forget(queue);
     }
     for (size_t i = 0; i < server->queue_count; i++)
@@ -121,8 +123,8 @@ void watch_message(asynq_server *server, bytes key)
 {
     for (size_t i = 0; i < server->queue_count; i++) {
         served_queue *queue = server->queues[i];
-        key_watch *watches[] = {&queue->pending_watch, &queue->paused_watch, &queue->due[0].watch, &queue->due[1].watch,
-                                &queue->group_watch};
+        key_watch *watches[] = {&queue->watch.pending, &queue->watch.paused, &queue->due[0].watch, &queue->due[1].watch,
+                                &queue->groups.watch};
         for (size_t j = 0; j < sizeof watches / sizeof *watches; j++)
             if (bytes_equal(watches[j]->key, key)) {
                 key_watch_message(watches[j]);
@@ -134,7 +136,7 @@ void watch_message(asynq_server *server, bytes key)
 static void wake_all(asynq_server *server)
 {
     for (size_t i = 0; i < server->queue_count; i++)
-        server->queues[i]->may_have_tasks = true;
+        server->queues[i]->fetch.may_have_tasks = true;
 }
 
 static int64_t jittered_ms(asynq_server *server, int64_t ms)
@@ -147,7 +149,7 @@ static void poll_fired(void *arg)
     asynq_server *server = arg;
     if (!server->tracking)
         wake_all(server);
-    loop_timer_set(&server->poll, jittered_ms(server, server->options.task_check_interval_ms));
+    loop_timer_set(&server->polling.poll, jittered_ms(server, server->options.task_check_interval_ms));
 }
 
 static void safety_poll_fired(void *arg)
@@ -157,16 +159,27 @@ static void safety_poll_fired(void *arg)
         served_queue *queue = server->queues[i];
         if (parking_skips_upkeep(queue))
             continue;
-        queue->may_have_tasks = true;
+        queue->fetch.may_have_tasks = true;
         forwarder_look_at(queue);
     }
-    loop_timer_set(&server->safety_poll, jittered_ms(server, SAFETY_POLL_MS));
+    loop_timer_set(&server->polling.safety_poll, jittered_ms(server, SAFETY_POLL_MS));
 }
 
-void watch_start_polling(asynq_server *server)
+int watch_start(asynq_server *server)
 {
-    loop_timer_init(server->loop, &server->poll, poll_fired, server);
-    loop_timer_init(server->loop, &server->safety_poll, safety_poll_fired, server);
+    for (size_t i = 0; i < server->queue_count; i++)
+        watch_init(server->queues[i]);
+    loop_timer_init(server->loop, &server->polling.poll, poll_fired, server);
+    loop_timer_init(server->loop, &server->polling.safety_poll, safety_poll_fired, server);
     poll_fired(server);
-    loop_timer_set(&server->safety_poll, jittered_ms(server, SAFETY_POLL_MS));
+    loop_timer_set(&server->polling.safety_poll, jittered_ms(server, SAFETY_POLL_MS));
+    return ASYNQ_OK;
+}
+
+void watch_stop(asynq_server *server)
+{
+    loop_timer_cancel(&server->polling.poll);
+    loop_timer_cancel(&server->polling.safety_poll);
+    for (size_t i = 0; i < server->queue_count; i++)
+        loop_timer_cancel(&server->queues[i]->watch.rest);
 }

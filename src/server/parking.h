@@ -1,0 +1,44 @@
+/* Roles of idle servers: parking.c. */
+#ifndef SERVER_PARKING_H
+#define SERVER_PARKING_H
+
+#include "base/buf.h"
+#include "broker/broker.h"
+
+struct asynq_server;
+struct served_queue;
+
+/* Of a queue. */
+typedef struct queue_parking {
+    queue_role role;
+    bool role_wanted, role_asked;
+    bool role_in_flight; /* an answer is due; if it is not asked any more, it has left meanwhile */
+    bool woken;          /* while the role was asked for */
+    bool off_duty;       /* parked: others keep the timers and do the upkeep */
+} queue_parking;
+
+/* Of the server. */
+typedef struct server_parking {
+    bool is_on;            /* the fleet is large enough */
+    int64_t servers_alive; /* as the last beat told */
+    bool can_be_woken;     /* subscribed to our own channel */
+    buf wake_channel;      /* its name */
+} server_parking;
+
+int parking_start(struct asynq_server *server);
+void parking_stop(struct asynq_server *server);
+/* An empty queue: be a watcher, or park. */
+void parking_ask(struct served_queue *queue);
+/* In each turn: asks, or leaves when no task can be taken. */
+void parking_turn(struct asynq_server *server);
+/* What Redis has of us is gone or unknown: look into the queue. */
+void parking_forget(struct served_queue *queue);
+/* A message on our own channel, with the name of the queue. */
+void parking_woken(struct asynq_server *server, bytes queue);
+/* True if another server does the upkeep of the queue. */
+bool parking_skips_upkeep(const struct served_queue *queue);
+/* With each beat: keeps the roles that it has; and what the beat told of the fleet. */
+void parking_beat(struct asynq_server *server);
+void parking_fleet_counted(struct asynq_server *server, int64_t servers_alive);
+
+#endif

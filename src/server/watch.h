@@ -1,0 +1,36 @@
+/* When to look into a queue: watch.c. */
+#ifndef SERVER_WATCH_H
+#define SERVER_WATCH_H
+
+#include "server/key_watch.h"
+
+struct asynq_server;
+struct served_queue;
+
+typedef struct queue_watch {
+    key_watch pending, paused;
+    unsigned fruitless_wakes; /* in a row */
+    loop_timer rest;
+} queue_watch;
+
+typedef struct server_polling {
+    loop_timer poll, safety_poll;
+} server_polling;
+
+/*
+ * Wake-ups in a row that found nothing new: other servers were faster, or Redis's tracking table is full and answers
+ * every watch at once. After a few of them one rests before watching again, longer each time. 0: no need to rest.
+ */
+int64_t watch_rest_ms(unsigned fruitless_wakes);
+int watch_start(struct asynq_server *server);
+void watch_stop(struct asynq_server *server);
+/* Be told of new tasks in an empty queue. */
+void watch_pending(struct served_queue *queue);
+/* A lease found nothing, or left nothing. */
+void watch_queue_empty(struct served_queue *queue, bool found_any);
+void watch_queue_paused(struct served_queue *queue);
+/* Messages may have been lost: look into every queue. */
+void watch_all_lost(struct asynq_server *server);
+void watch_message(struct asynq_server *server, bytes key);
+
+#endif
