@@ -103,9 +103,6 @@ typedef void (*broker_cb)(void *arg, int status, const asynq_error *error, const
 ASYNQ_MUST_CHECK int broker_enqueue(redis_conn *conn, const queue_keys *keys, const enqueue_batch *batch, broker_cb cb,
                                     void *arg);
 
-/* Makes a queue known to user interfaces; must be sent before the first task. `cb` may be NULL. */
-ASYNQ_MUST_CHECK int broker_publish_queue(redis_conn *conn, bytes queue, broker_cb cb, void *arg);
-
 /* ---- lease ---- */
 
 typedef struct leased_task {

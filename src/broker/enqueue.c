@@ -82,12 +82,3 @@ int broker_enqueue(redis_conn *conn, const queue_keys *keys, const enqueue_batch
     }
     return broker_call(conn, args, cb, arg);
 }
-
-int broker_publish_queue(redis_conn *conn, bytes queue, broker_cb cb, void *arg)
-{
-    redis_args *args = redis_conn_args(conn);
-    redis_args_add_text(args, "SADD");
-    redis_args_add(args, global_key_name(GLOBAL_KEY_QUEUES));
-    redis_args_add(args, queue);
-    return broker_call(conn, args, cb, arg);
-}

@@ -8,9 +8,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* The queue's name is registered again this often, because another process may have removed it (quirk Q-09). */
-enum { LANE_PUBLISH_PERIOD_MS = 5000 };
-
 lane_task *lane_task_new(void)
 {
     return mem_calloc(1, sizeof(lane_task));
@@ -38,6 +35,8 @@ void lane_task_finish(lane_task *task, int status, const char *text)
     lane_task_free(task);
 }
 
+static void lane_published(void *arg, int status, const asynq_error *error);
+
 lane *lane_new(lane_context *context, bytes queue)
 {
     lane *l = mem_calloc(1, sizeof *l);
@@ -49,6 +48,7 @@ lane *lane_new(lane_context *context, bytes queue)
     }
     l->context = context;
     l->end = &l->first;
+    l->publication = (queue_publication){.told = lane_published, .arg = l};
     for (int i = 0; i < LANE_CHUNKS; i++)
         l->chunks[i].lane = l;
     return l;
@@ -65,7 +65,7 @@ bool lane_is_idle(const lane *l)
     for (int i = 0; i < LANE_CHUNKS; i++)
         if (l->chunks[i].count || l->chunks[i].in_flight)
             return false;
-    return !l->first;
+    return !l->first && !l->publication.in_flight;
 }
 
 void lane_add(lane *l, lane_task *task)
@@ -146,15 +146,18 @@ static void chunk_replied(void *arg, int status, const asynq_error *error, const
     lane_pump(l);
 }
 
-static int lane_publish(lane *l)
+/* The queue's name is known, or cannot be made so. */
+static void lane_published(void *arg, int status, const asynq_error *error)
 {
-    int64_t now_ms = loop_steady_ms(l->context->loop);
-    if (l->published_at_ms && now_ms - l->published_at_ms < LANE_PUBLISH_PERIOD_MS)
-        return ASYNQ_OK;
-    int status = broker_publish_queue(l->context->conn, l->keys.queue, NULL, NULL);
-    if (!status)
-        l->published_at_ms = now_ms;
-    return status;
+    lane *l = arg;
+    if (!status) {
+        lane_pump(l);
+    } else if (status == ASYNQ_E_UNAVAILABLE || status == ASYNQ_E_OUTCOME_UNKNOWN) {
+        l->context->last_error = *error;
+        l->context->retry_soon(l->context->arg);
+    } else {
+        lane_fail(l, status, error->text);
+    }
 }
 
 /* False: nothing more can be sent now. */
@@ -174,7 +177,9 @@ static bool chunk_send(lane_chunk *chunk)
         .place = (int)(chunk - l->chunks),
         .is_repeat = chunk->is_repeat,
     };
-    int status = lane_publish(l);
+    int status = queue_publish(&l->publication, context->conn, l->keys.queue, loop_steady_ms(context->loop));
+    if (status == QUEUE_PUBLISHING)
+        return false;
     if (!status)
         status = broker_enqueue(context->conn, &l->keys, &batch, chunk_replied, chunk);
     chunk->in_flight = !status;

@@ -13,6 +13,7 @@
 #define CLIENT_LANE_H
 
 #include "base/hash.h"
+#include "broker/publish.h"
 #include "client/plan.h"
 #include "redis/engine.h"
 
@@ -64,7 +65,7 @@ typedef struct lane {
     lane_task *first, **end; /* waiting */
     size_t waiting, waiting_bytes;
     lane_chunk chunks[LANE_CHUNKS];
-    int64_t published_at_ms; /* steady clock; 0: not yet */
+    queue_publication publication;
     int64_t used_at_ms;
 } lane;
 

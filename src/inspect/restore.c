@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/saturate.h"
 #include "base/text.h"
+#include "broker/publish.h"
 #include "wire/task_message.h"
 
 static int encode_with_headers(const asynq_task_info *task, arena *scratch, buf *out, asynq_error *error)

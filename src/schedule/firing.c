@@ -7,10 +7,7 @@
 
 #include <inttypes.h>
 
-enum {
-    LOOK_AGAIN_MS = 60000, /* at the clock, if no tick comes earlier */
-    PUBLISH_AGAIN_MS = 5000
-};
+enum { LOOK_AGAIN_MS = 60000 }; /* at the clock, if no tick comes earlier */
 
 /* The clock by which ticks come, Unix ms. Not the loop's, which may be older than the answer that we are looking at. */
 static int64_t scheduler_now_ms(const asynq_scheduler *scheduler)
@@ -137,14 +134,32 @@ static void tick_replied(void *arg, int status, const asynq_error *error, const 
         scheduler_advance_stop(scheduler);
 }
 
-/* User interfaces know a queue by its name in a set, which others may have removed. */
-static void publish_queue(asynq_scheduler *scheduler, scheduler_queue *queue)
+/* What is due is fired now, or the next entry tells why it cannot be. */
+static void queue_told(void *arg, int status, const asynq_error *error)
 {
-    int64_t now_ms = loop_steady_ms(scheduler->loop);
-    if (queue->published_at_ms && now_ms - queue->published_at_ms < PUBLISH_AGAIN_MS)
-        return;
-    if (!broker_publish_queue(scheduler->conn, queue->keys.queue, NULL, NULL))
-        queue->published_at_ms = now_ms;
+    scheduler_queue *queue = arg;
+    asynq_scheduler *scheduler = queue->owner;
+    queue->publish_error = status ? *error : (asynq_error){0};
+    if (!scheduler->stopping)
+        loop_timer_set(&scheduler->due, 0);
+}
+
+void firing_init_queue(asynq_scheduler *scheduler, scheduler_queue *queue)
+{
+    queue->owner = scheduler;
+    queue->publication = (queue_publication){.told = queue_told, .arg = queue};
+}
+
+/* QUEUE_PUBLISHED, QUEUE_PUBLISHING or a status with its text. What cannot be sent is told by the tick. */
+static int publish_queue(asynq_scheduler *scheduler, scheduler_queue *queue, asynq_error *error)
+{
+    int status = queue->publish_error.code;
+    *error = queue->publish_error;
+    queue->publish_error = (asynq_error){0};
+    if (status || !redis_conn_is_ready(scheduler->conn))
+        return status;
+    status = queue_publish(&queue->publication, scheduler->conn, queue->keys.queue, loop_steady_ms(scheduler->loop));
+    return status < 0 ? error_set_code(error, status) : status;
 }
 
 static int send_tick(asynq_scheduler *scheduler, schedule_entry *entry, int64_t now_ns)
@@ -152,7 +167,6 @@ static int send_tick(asynq_scheduler *scheduler, schedule_entry *entry, int64_t 
     scheduler_queue *queue = entry->queue;
     if (!redis_conn_is_ready(scheduler->conn))
         return ASYNQ_E_UNAVAILABLE;
-    publish_queue(scheduler, queue);
     const enqueue_item *item = &entry->plan.item;
     if (scheduler->options.independent)
         return broker_enqueue(scheduler->conn, &queue->keys,
@@ -172,11 +186,15 @@ static int64_t entry_fire(asynq_scheduler *scheduler, schedule_entry *entry)
     asynq_error error;
     int64_t now_ns = clock_now_ns();
     bool is_independent = scheduler->options.independent;
+    int status = publish_queue(scheduler, entry->queue, &error);
+    if (status == QUEUE_PUBLISHING)
+        return -1;
     if (scheduler->options.pre_enqueue)
         scheduler->options.pre_enqueue(entry->id, &entry->periodic, entry->next_s * MS_PER_SECOND,
                                        scheduler->options.arg);
     entry->firing_tick_s = entry->next_s;
-    int status = schedule_entry_plan(entry, entry->next_s, !is_independent, now_ns, &error);
+    if (!status)
+        status = schedule_entry_plan(entry, entry->next_s, !is_independent, now_ns, &error);
     if (!status) {
         status = send_tick(scheduler, entry, now_ns);
         error_set_code(&error, status);

@@ -48,6 +48,7 @@ static scheduler_queue *scheduler_find_queue(asynq_scheduler *scheduler, bytes n
         mem_free(queue);
         return NULL;
     }
+    firing_init_queue(scheduler, queue);
     LL_PREPEND(scheduler->queues, queue);
     return queue;
 }
@@ -112,7 +113,7 @@ static void scheduler_ready(void *arg)
     if (scheduler->stopping)
         return;
     for (scheduler_queue *queue = scheduler->queues; queue; queue = queue->next)
-        queue->published_at_ms = 0;
+        queue_publish_anew(&queue->publication);
     loop_timer_set(&scheduler->hold, 0);
     showing_soon(scheduler);
 }

@@ -13,6 +13,7 @@
 #define SCHEDULE_SCHEDULER_H
 
 #include "base/log.h"
+#include "broker/publish.h"
 #include "event/timer.h"
 #include "redis/engine.h"
 #include "schedule/entry.h"
@@ -26,9 +27,11 @@ typedef enum scheduler_status { SCHEDULER_NEW, SCHEDULER_ACTIVE, SCHEDULER_CLOSE
 
 typedef struct scheduler_queue {
     struct scheduler_queue *next;
+    struct asynq_scheduler *owner;
     queue_keys keys;
     schedule_entry *entries;
-    int64_t published_at_ms; /* steady clock; 0: not yet */
+    queue_publication publication;
+    asynq_error publish_error; /* of the last attempt; to be told by the next entry that is due */
 } scheduler_queue;
 
 struct asynq_scheduler {
@@ -79,6 +82,7 @@ void scheduler_advance_stop(asynq_scheduler *scheduler);
 /* ---- firing.c ---- */
 /* Enqueues what is due, and sets the timer for what comes next. */
 void firing_pump(void *scheduler);
+void firing_init_queue(asynq_scheduler *scheduler, scheduler_queue *queue);
 /* Finds the next tick. Returns how long it is until it must be enqueued, in ms; below 0: never. */
 int64_t firing_choose(asynq_scheduler *scheduler, schedule_entry *entry);
 /* The tick that was under way is over, by us. */

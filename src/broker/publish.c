@@ -1,0 +1,49 @@
+/* See publish.h. */
+#include "broker/publish.h"
+
+#include "base/error.h"
+#include "broker/call.h"
+
+/* The name is registered again this often, because another process may have removed it (quirk Q-09). */
+enum { PUBLISH_PERIOD_MS = 5000 };
+
+static void publish_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    (void)reply;
+    queue_publication *publication = arg;
+    asynq_error own = {0};
+    publication->in_flight = false;
+    publication->done_at_ms = status ? 0 : publication->sent_at_ms;
+    if (status)
+        error_set(&own, status, "the queue's name cannot be added to %s, where others find it: %.300s",
+                  global_key_name(GLOBAL_KEY_QUEUES).data, error->text);
+    publication->told(publication->arg, status, status ? &own : NULL);
+}
+
+int broker_publish_queue(redis_conn *conn, bytes queue, broker_cb cb, void *arg)
+{
+    redis_args *args = redis_conn_args(conn);
+    redis_args_add_text(args, "SADD");
+    redis_args_add(args, global_key_name(GLOBAL_KEY_QUEUES));
+    redis_args_add(args, queue);
+    return broker_call(conn, args, cb, arg);
+}
+
+int queue_publish(queue_publication *publication, redis_conn *conn, bytes queue, int64_t now_ms)
+{
+    if (publication->in_flight)
+        return QUEUE_PUBLISHING;
+    if (publication->done_at_ms && now_ms - publication->done_at_ms < PUBLISH_PERIOD_MS)
+        return QUEUE_PUBLISHED;
+    int status = broker_publish_queue(conn, queue, publish_replied, publication);
+    if (status)
+        return status;
+    publication->in_flight = true;
+    publication->sent_at_ms = now_ms;
+    return QUEUE_PUBLISHING;
+}
+
+void queue_publish_anew(queue_publication *publication)
+{
+    publication->done_at_ms = 0;
+}
