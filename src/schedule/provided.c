@@ -136,10 +136,10 @@ int asynq_scheduler_sync(asynq_scheduler *scheduler, asynq_error *error)
     error_clear(error);
     asynq_error own_error;
     const asynq_scheduler_options *options = &scheduler->options;
-    if (!options->provide)
-        return error_set(error, ASYNQ_E_INVALID, "the scheduler has no provider and no file");
     if (engine_check_process(&scheduler->engine, "scheduler", error))
         return ASYNQ_E_STATE;
+    if (!options->provide)
+        return error_set(error, ASYNQ_E_INVALID, "the scheduler has no provider and no file");
     error = error ? error : &own_error;
     asynq_periodic_list list = {
         .zone = scheduler->zone, .is_independent = options->independent, .log = &scheduler->log};

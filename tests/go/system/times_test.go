@@ -73,7 +73,7 @@ func TestNotBeforeItsTime(t *testing.T) {
 	s := StartCServer(t, r.URI(), ServerOptions{LedgerPath: filepath.Join(r.Dir, "ledger")})
 	e := NewCEnqueuer(t, r)
 	due := map[string]time.Time{}
-	for i, ahead := range []int{150, 450, 750, 950, 1250, 1650} {
+	for i, ahead := range []int{3150, 3450, 3750, 3950, 4250, 4650} {
 		at := time.Now().Add(time.Duration(ahead) * time.Millisecond)
 		options := Options{ID: P(fmt.Sprint("t", i)), ProcessAt: &at}
 		if i%2 == 1 {
