@@ -40,7 +40,8 @@ static const char *read_part(const char *text, const unit *units, int64_t *sum)
             double total = (double)*sum + number * (double)units->worth;
             if (total > 9e15)
                 return NULL;
-            *sum = (int64_t)(total + 0.5);
+            *sum = (int64_t)total;
+            *sum += total - (double)*sum > 1e-6; /* never less than was written, but for inexact fractions */
             return at + length;
         }
     return NULL;
