@@ -65,6 +65,14 @@ static inline int64_t seconds_up_of_ms(int64_t ms)
     return ceil_div(ms, MS_PER_SECOND);
 }
 
+/* Of a duration that somebody wrote; a millionth of a ms is taken for the inexactness of binary fractions. */
+static inline int64_t ms_up_of_seconds(double seconds)
+{
+    double ms = seconds * (double)MS_PER_SECOND;
+    int64_t whole = saturating_int(ms);
+    return whole < INT64_MAX && ms - (double)whole > 1e-6 ? whole + 1 : whole;
+}
+
 /* Of a score in Redis, which is seconds and may have a fraction; to the nearest ms, as binary fractions are not exact.
  */
 static inline int64_t ms_of_score(double seconds)

@@ -59,6 +59,9 @@ typedef struct cli_command {
 
 extern const cli_command cli_commands[]; /* ends with a verb of NULL */
 
+/* Completes the flags that are made from other tables. Call it once, before the commands are looked at. */
+void cli_commands_prepare(void);
+
 /* "task ls". Lives until the next call. */
 const char *cli_command_name(const cli_command *command);
 /* The commands of a noun one after the other: the one behind `after`, or the first (NULL). NULL: that was all. */

@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 
 #include "base/buf.h"
+#include "client/task_option.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -29,20 +30,15 @@ static int read_payload(const char *text, buf *payload)
 
 static asynq_task_options options_of(const cli_run *cli)
 {
-    asynq_task_options options = {
-        .queue = cli_text(cli, "queue"),
-        .id = cli_text(cli, "id"),
-        .max_retry = cli_number(cli, "retry"),
-        .timeout_ms = cli_number(cli, "run-timeout"),
-        .deadline_ms = cli_number(cli, "deadline"),
-        .unique_ms = cli_number(cli, "unique"),
-        .process_at_ms = cli_number(cli, "at"),
-        .process_in_ms = cli_number(cli, "in"),
-        .retention_ms = cli_number(cli, "retention"),
-        .group = cli_text(cli, "group"),
-    };
-    if (cli_given(cli, "retry") && !options.max_retry)
-        options.max_retry = ASYNQ_NONE;
+    asynq_task_options options = {0};
+    for (const task_option *row = task_options; row < task_options + TASK_OPTIONS; row++) {
+        if (!cli_given(cli, row->flag))
+            continue;
+        if (row->kind == TASK_OPTION_TEXT)
+            task_option_set_text(row, &options, cli_text(cli, row->flag));
+        else
+            task_option_set_number(row, &options, cli_number(cli, row->flag));
+    }
     return options;
 }
 

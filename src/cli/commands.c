@@ -1,6 +1,8 @@
 /* The table of commands. */
 #include "cli/commands.h"
 
+#include "client/task_option.h"
+
 #include <string.h>
 
 const cli_flag cli_global_flags[] = {
@@ -67,21 +69,10 @@ static const cli_flag flags_update[] = {
     FLAG_QUEUE, {"payload", 'l', CLI_TEXT, "TEXT", NULL, "the new payload", true}, {0}};
 static const cli_flag flags_wait[] = {
     FLAG_QUEUE, {"for", '\0', CLI_DURATION, "TIME", "1m", "give up after this time", false}, {0}};
-static const cli_flag flags_enqueue[] = {
+static cli_flag flags_enqueue[2 + TASK_OPTIONS + 1] = {
     {"type", 't', CLI_TEXT, "TYPE", NULL, "chooses the handler", true},
     {"payload", 'l', CLI_TEXT, "TEXT", NULL, "the payload; \"-\" reads standard input", true},
-    FLAG_QUEUE,
-    {"id", 'i', CLI_TEXT, "ID", "random", "the id", false},
-    {"retry", 'r', CLI_NUMBER, "N", "25", "retries after the first attempt", false},
-    {"run-timeout", '\0', CLI_DURATION, "TIME", "30m", "of one attempt", false},
-    {"deadline", '\0', CLI_TIME, "TIME", NULL, "no attempt runs after it", false},
-    {"unique", '\0', CLI_DURATION, "TIME", NULL, "no second task of equal type, payload and queue for so long", false},
-    {"at", '\0', CLI_TIME, "TIME", NULL, "run it then", false},
-    {"in", '\0', CLI_DURATION, "TIME", NULL, "run it after this time", false},
-    {"retention", '\0', CLI_DURATION, "TIME", NULL, "keep it for so long when it is done", false},
-    {"group", 'g', CLI_TEXT, "GROUP", NULL, "collect it in a group", false},
-    {0},
-};
+}; /* and the options of the task: cli_commands_prepare() */
 static const cli_flag flags_events[] = {FLAG_PAGE, {0}};
 static const cli_flag flags_queue[] = {FLAG_QUEUE, {0}};
 
@@ -232,4 +223,19 @@ const cli_command *cli_next_noun(const cli_command *after)
         if (command->noun && cli_next_of(command->noun, NULL) == command)
             return command;
     return NULL;
+}
+
+void cli_commands_prepare(void)
+{
+    static const cli_kind kinds[] = {
+        [TASK_OPTION_TEXT] = CLI_TEXT,
+        [TASK_OPTION_COUNT] = CLI_NUMBER,
+        [TASK_OPTION_DURATION] = CLI_DURATION,
+        [TASK_OPTION_MOMENT] = CLI_TIME,
+    };
+    for (size_t i = 0; i < TASK_OPTIONS; i++) {
+        const task_option *row = &task_options[i];
+        flags_enqueue[2 + i] =
+            (cli_flag){row->flag, row->letter, kinds[row->kind], row->value, row->preset, row->help, false};
+    }
 }

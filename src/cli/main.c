@@ -34,6 +34,7 @@ int main(int argc, char **argv)
     static cli_run cli;
     setlocale(LC_CTYPE, "");
     look_at_terminal(&cli);
+    cli_commands_prepare();
     int status = cli_parse(&cli, argc, argv);
     if (status)
         return status;

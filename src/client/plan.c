@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/saturate.h"
-#include "base/text.h"
+#include "client/task_option.h"
 #include "wire/task_id.h"
 #include "wire/task_message.h"
 
@@ -16,86 +16,17 @@ enum { DEFAULT_MAX_RETRY = 25, DEFAULT_TIMEOUT_S = 1800 };
 /* What ASYNQ_NONE stores as timeout: 100 years. Go reads 0 as "30 minutes" when there is no deadline either. */
 #define NO_TIMEOUT_S INT64_C(3153600000)
 
-/* Go saturates durations at this many seconds. */
-#define LONGEST_DURATION_S INT64_C(9223372036)
+/* Go saturates the life of a lock at this many seconds. */
+#define LOCK_LIFE_MAX_S INT64_C(9223372036)
 
 /* The last millisecond of the year 9999, the last that RFC 3339 can write. */
 #define LAST_PROCESS_AT_MS INT64_C(253402300799999)
 
 static const char default_queue[] = "default";
 
-/* Per-call options over the task's own, field by field. Headers are merged later. */
-static asynq_task_options merge_options(const asynq_task_options *own, const asynq_task_options *over)
-{
-    asynq_task_options merged = *own;
-    if (!over)
-        return merged;
-#define OVERRIDE(field)                                                                                                \
-    if (over->field)                                                                                                   \
-    merged.field = over->field
-    OVERRIDE(queue);
-    OVERRIDE(id);
-    OVERRIDE(max_retry);
-    OVERRIDE(timeout_ms);
-    OVERRIDE(deadline_ms);
-    OVERRIDE(unique_ms);
-    OVERRIDE(retention_ms);
-    OVERRIDE(group);
-#undef OVERRIDE
-    if (over->process_at_ms || over->process_in_ms) { /* either one replaces both */
-        merged.process_at_ms = over->process_at_ms;
-        merged.process_in_ms = over->process_in_ms;
-    }
-    return merged;
-}
-
-static int check_name(const char *what, const char *blank_text, const char *name, size_t most, asynq_error *error)
-{
-    size_t length = strlen(name);
-    if (text_is_blank(name, length))
-        return error_set(error, ASYNQ_E_INVALID, "%s", blank_text);
-    if (length > most)
-        return error_set(error, ASYNQ_E_INVALID, "%s has %zu bytes; at most %zu are allowed", what, length, most);
-    if (!text_is_utf8(name, length))
-        return error_set(error, ASYNQ_E_INVALID, "%s is not valid UTF-8", what);
-    return ASYNQ_OK;
-}
-
-static int check_names(const char *type, const asynq_task_options *options, asynq_error *error)
-{
-    int status = type ? check_name("task typename", "task typename cannot be empty", type, ASYNQ_NAME_MOST, error)
-                      : error_set(error, ASYNQ_E_INVALID, "task typename cannot be empty");
-    if (!status)
-        status = check_name("queue name", "queue name must contain one or more characters", options->queue,
-                            ASYNQ_NAME_MOST, error);
-    if (!status && options->id)
-        status = check_name("task ID", "task ID cannot be empty", options->id, ASYNQ_ID_MOST, error);
-    if (!status && options->group)
-        status = check_name("group key", "group key cannot be empty", options->group, ASYNQ_NAME_MOST, error);
-    return status;
-}
-
 static int64_t or_zero(int64_t value)
 {
     return value == ASYNQ_NONE ? 0 : value;
-}
-
-/* What is stored in whole seconds would mean something else below zero: a task that is over before it begins. */
-static int check_not_negative(const asynq_task_options *options, asynq_error *error)
-{
-    const struct {
-        const char *name;
-        int64_t ms;
-    } numbers[] = {
-        {"timeout_ms", options->timeout_ms},
-        {"deadline_ms", options->deadline_ms},
-        {"retention_ms", options->retention_ms},
-    };
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        if (or_zero(numbers[i].ms) < 0)
-            return error_set(error, ASYNQ_E_INVALID, "%s is %" PRId64 "; it cannot be negative (ASYNQ_NONE is none)",
-                             numbers[i].name, numbers[i].ms);
-    return ASYNQ_OK;
 }
 
 static int check_process_time(const asynq_task_options *options, int64_t now_ns, asynq_error *error)
@@ -109,29 +40,30 @@ static int check_process_time(const asynq_task_options *options, int64_t now_ns,
     return ASYNQ_OK;
 }
 
-static int check_numbers(const asynq_task_options *options, int64_t now_ns, asynq_error *error)
+/* Redis takes arguments of up to 512 MB; a client that sends more loses its connection. */
+#define PLAN_MAX_PAYLOAD (((size_t)512 << 20) - ((size_t)1 << 20))
+
+static int check_payload(const asynq_task *task, asynq_error *error)
 {
-    const struct {
-        const char *name;
-        int64_t ms;
-    } durations[] = {
-        {"timeout_ms", options->timeout_ms},
-        {"retention_ms", options->retention_ms},
-        {"unique_ms", options->unique_ms},
-        {"process_in_ms", options->process_in_ms},
-    };
-    for (size_t i = 0; i < sizeof durations / sizeof *durations; i++)
-        if (or_zero(durations[i].ms) / MS_PER_SECOND > LONGEST_DURATION_S)
-            return error_set(error, ASYNQ_E_INVALID,
-                             "%s is %" PRId64 "; Asynq can hold durations of at most %" PRId64 " s (292 years)",
-                             durations[i].name, durations[i].ms, LONGEST_DURATION_S);
-    if (options->unique_ms && options->unique_ms != ASYNQ_NONE && options->unique_ms < MS_PER_SECOND)
-        return error_set(error, ASYNQ_E_INVALID, "Unique TTL cannot be less than 1s");
-    if (options->max_retry > INT32_MAX)
-        return error_set(error, ASYNQ_E_INVALID, "max_retry is %" PRId64 "; at most %" PRId32 " can be stored",
-                         options->max_retry, INT32_MAX);
-    int status = check_not_negative(options, error);
-    return status ? status : check_process_time(options, now_ns, error);
+    if (!task->payload && task->payload_length)
+        return error_set(error, ASYNQ_E_INVALID, "payload is NULL but payload_length is %zu", task->payload_length);
+    if (task->payload_length > PLAN_MAX_PAYLOAD)
+        return error_set(error, ASYNQ_E_INVALID, "the payload has %zu bytes; at most %zu fit into Redis",
+                         task->payload_length, PLAN_MAX_PAYLOAD);
+    return ASYNQ_OK;
+}
+
+/* What each option says, and what they say together. The name of the queue is there. */
+static int check_task(const asynq_task *task, const asynq_task_options *options, int64_t now_ns, asynq_error *error)
+{
+    static const char blank[] = "task typename cannot be empty";
+    int status = task->type ? task_name_check("task typename", blank, task->type, ASYNQ_NAME_MOST, error)
+                            : error_set(error, ASYNQ_E_INVALID, "%s", blank);
+    if (!status)
+        status = task_options_check(options, error);
+    if (!status)
+        status = check_process_time(options, now_ns, error);
+    return status ? status : check_payload(task, error);
 }
 
 /* Spec 6.4, step 3; but Go cuts seconds off, so that its timeout below a second is none. */
@@ -183,7 +115,7 @@ static int64_t lock_life_s(int64_t unique_ms, int64_t at_ms, int64_t now_ns)
 {
     int64_t ahead_ms = at_ms ? at_ms - ceil_div(now_ns, NS_PER_MS) : 0;
     int64_t life_s = seconds_up_of_ms(saturating_add(unique_ms, ahead_ms));
-    return life_s < LONGEST_DURATION_S ? life_s : LONGEST_DURATION_S;
+    return life_s < LOCK_LIFE_MAX_S ? life_s : LOCK_LIFE_MAX_S;
 }
 
 /* Spec 6.4, step 6: a future process time wins over a group. */
@@ -250,34 +182,16 @@ static int plan_store(task_plan *plan, task_message *message, const asynq_task *
     buf_clear(&lock);
     return status == ASYNQ_E_MALFORMED ? (error ? error->code = ASYNQ_E_INVALID : ASYNQ_E_INVALID) : status;
 }
-
-/* Redis takes arguments of up to 512 MB; a client that sends more loses its connection. */
-#define PLAN_MAX_PAYLOAD (((size_t)512 << 20) - ((size_t)1 << 20))
-
-static int check_payload(const asynq_task *task, asynq_error *error)
-{
-    if (!task->payload && task->payload_length)
-        return error_set(error, ASYNQ_E_INVALID, "payload is NULL but payload_length is %zu", task->payload_length);
-    if (task->payload_length > PLAN_MAX_PAYLOAD)
-        return error_set(error, ASYNQ_E_INVALID, "the payload has %zu bytes; at most %zu fit into Redis",
-                         task->payload_length, PLAN_MAX_PAYLOAD);
-    return ASYNQ_OK;
-}
-
 int task_plan_make(task_plan *plan, const asynq_task *task, const asynq_task_options *overrides, int64_t now_ns,
                    asynq_error *error)
 {
     *plan = (task_plan){0};
     if (!task)
         return error_set(error, ASYNQ_E_INVALID, "task cannot be nil");
-    asynq_task_options options = merge_options(&task->options, overrides);
+    asynq_task_options options = task_options_merge(&task->options, overrides);
     if (!options.queue)
         options.queue = default_queue;
-    int status = check_names(task->type, &options, error);
-    if (!status)
-        status = check_numbers(&options, now_ns, error);
-    if (!status)
-        status = check_payload(task, error);
+    int status = check_task(task, &options, now_ns, error);
     if (status)
         return status;
 

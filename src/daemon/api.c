@@ -9,6 +9,8 @@
 #include "base/error.h"
 #include "base/nearest.h"
 #include "base/quantity.h"
+#include "base/saturate.h"
+#include "client/task_option.h"
 #include "daemon/meters.h"
 #include "event/waker.h"
 
@@ -188,61 +190,58 @@ static void enqueued(const asynq_enqueued *result, void *arg)
 
 /* ---- reading a task ---- */
 
-typedef enum member_kind { MEMBER_TEXT, MEMBER_NUMBER, MEMBER_DURATION, MEMBER_TIME } member_kind;
+static const char *const other_members[] = {"type", "payload", "payload_base64", "headers"};
 
-typedef struct member {
-    const char *name;
-    member_kind kind;
-    size_t offset; /* in asynq_task */
-    bool zero_is_none;
-} member;
+enum { OTHERS = sizeof other_members / sizeof *other_members };
 
-#define OPTION(field) offsetof(asynq_task, options.field)
-static const member members[] = {
-    {"type", MEMBER_TEXT, offsetof(asynq_task, type), false},
-    {"queue", MEMBER_TEXT, OPTION(queue), false},
-    {"id", MEMBER_TEXT, OPTION(id), false},
-    {"group", MEMBER_TEXT, OPTION(group), false},
-    {"max_retry", MEMBER_NUMBER, OPTION(max_retry), true},
-    {"timeout", MEMBER_DURATION, OPTION(timeout_ms), true},
-    {"unique", MEMBER_DURATION, OPTION(unique_ms), false},
-    {"retention", MEMBER_DURATION, OPTION(retention_ms), false},
-    {"process_in", MEMBER_DURATION, OPTION(process_in_ms), false},
-    {"process_at", MEMBER_TIME, OPTION(process_at_ms), false},
-    {"deadline", MEMBER_TIME, OPTION(deadline_ms), false},
-};
-static const char *const other_members[] = {"payload", "payload_base64", "headers"};
-
-enum { MEMBERS = sizeof members / sizeof *members, OTHERS = sizeof other_members / sizeof *other_members };
-
-static bool read_member(const member *row, json_t *value, asynq_task *task, asynq_error *error)
+static bool read_text(const char *name, json_t *value, const char **text, asynq_error *error)
 {
-    void *place = (char *)task + row->offset;
+    *text = json_string_value(value);
+    return (*text && strlen(*text) == json_string_length(value)) ||
+           (error_set(error, ASYNQ_E_INVALID, "%s: is not a text", name), false);
+}
+
+static bool read_count(json_t *value, int64_t *number)
+{
+    *number = json_integer_value(value);
+    return json_is_integer(value) && *number >= 0 && *number <= INT32_MAX;
+}
+
+static bool read_duration(json_t *value, int64_t *ms)
+{
     const char *text = json_string_value(value);
-    int64_t number = 0;
-    switch (row->kind) {
-    case MEMBER_TEXT:
-        memcpy(place, &text, sizeof text);
-        return text && strlen(text) == json_string_length(value)
-                   ? true
-                   : (error_set(error, ASYNQ_E_INVALID, "%s: is not a text", row->name), false);
-    case MEMBER_NUMBER:
-        number = json_integer_value(value);
-        if (!json_is_integer(value) || number < 0 || number > INT32_MAX)
-            return error_set(error, ASYNQ_E_INVALID, "%s: is not a whole number from 0 on", row->name), false;
-        break;
-    case MEMBER_DURATION:
-        if (json_is_number(value) && json_number_value(value) >= 0 && json_number_value(value) < 9e12)
-            number = (int64_t)(json_number_value(value) * 1000);
-        else if (!text || !duration_read(text, &number))
-            return error_set(error, ASYNQ_E_INVALID, "%s: is neither seconds nor " DURATION_FORM, row->name), false;
-        break;
-    case MEMBER_TIME:
-        if (!text || !clock_read_time(text, &number) || number <= 0)
-            return error_set(error, ASYNQ_E_INVALID, "%s: is no time such as 2026-01-02T15:04:05Z", row->name), false;
+    if (!json_is_number(value) || json_number_value(value) < 0 || json_number_value(value) >= 9e12)
+        return text && duration_read(text, ms);
+    *ms = ms_up_of_seconds(json_number_value(value));
+    return true;
+}
+
+static bool read_moment(json_t *value, int64_t *at_ms)
+{
+    const char *text = json_string_value(value);
+    return text && clock_read_time(text, at_ms) && *at_ms > 0;
+}
+
+static bool read_option(const task_option *row, json_t *value, asynq_task_options *options, asynq_error *error)
+{
+    static const struct {
+        bool (*read)(json_t *value, int64_t *number);
+        const char *complaint;
+    } kinds[] = {
+        [TASK_OPTION_COUNT] = {read_count, "is not a whole number from 0 on"},
+        [TASK_OPTION_DURATION] = {read_duration, "is neither seconds nor " DURATION_FORM},
+        [TASK_OPTION_MOMENT] = {read_moment, "is no time such as 2026-01-02T15:04:05Z"},
+    };
+    const char *text;
+    int64_t number;
+    if (row->kind == TASK_OPTION_TEXT) {
+        bool is_text = read_text(row->name, value, &text, error);
+        task_option_set_text(row, options, text);
+        return is_text;
     }
-    number = !number && row->zero_is_none ? ASYNQ_NONE : number;
-    memcpy(place, &number, sizeof number);
+    if (!kinds[row->kind].read(value, &number))
+        return error_set(error, ASYNQ_E_INVALID, "%s: %s", row->name, kinds[row->kind].complaint), false;
+    task_option_set_number(row, options, number);
     return true;
 }
 
@@ -296,21 +295,23 @@ static bool read_payload(json_t *value, posted_task *posted, asynq_error *error)
 
 static void complain_of_member(const char *name, asynq_error *error)
 {
-    const char *names[MEMBERS + OTHERS];
-    for (size_t i = 0; i < MEMBERS; i++)
-        names[i] = members[i].name;
+    const char *names[TASK_OPTIONS + OTHERS];
+    for (size_t i = 0; i < TASK_OPTIONS; i++)
+        names[i] = task_options[i].name;
     for (size_t i = 0; i < OTHERS; i++)
-        names[MEMBERS + i] = other_members[i];
-    const char *nearest = nearest_word(name, names, MEMBERS + OTHERS);
+        names[TASK_OPTIONS + i] = other_members[i];
+    const char *nearest = nearest_word(name, names, TASK_OPTIONS + OTHERS);
     error_set(error, ASYNQ_E_INVALID, "there is no member \"%.100s\"%s%s%s", name, nearest ? "; did you mean \"" : "",
               nearest ? nearest : "", nearest ? "\"?" : "");
 }
 
 static bool read_one(const char *name, json_t *value, posted_task *posted, asynq_error *error)
 {
-    for (size_t i = 0; i < MEMBERS; i++)
-        if (strcmp(members[i].name, name) == 0)
-            return read_member(&members[i], value, &posted->task, error);
+    for (size_t i = 0; i < TASK_OPTIONS; i++)
+        if (strcmp(task_options[i].name, name) == 0)
+            return read_option(&task_options[i], value, &posted->task.options, error);
+    if (strcmp(name, "type") == 0)
+        return read_text(name, value, &posted->task.type, error);
     if (strcmp(name, "payload") == 0)
         return read_payload(value, posted, error);
     if (strcmp(name, "headers") == 0)

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/option_struct.h"
+#include "client/task_option.h"
 #include "schedule/option_text.h"
 #include "wire/scheduler_entry.h"
 #include "wire/task_id.h"
@@ -24,20 +25,6 @@ static const char *copy_text(arena *into, const char *text, bool *failed)
     return copy;
 }
 
-static void copy_options(arena *into, asynq_task_options *options, bool *failed)
-{
-    options->queue = copy_text(into, options->queue, failed);
-    options->id = copy_text(into, options->id, failed);
-    options->group = copy_text(into, options->group, failed);
-    asynq_header *headers = arena_alloc(into, (options->header_count + 1) * sizeof *headers);
-    *failed |= !headers;
-    for (size_t i = 0; headers && i < options->header_count; i++) {
-        headers[i].key = copy_text(into, options->headers[i].key, failed);
-        headers[i].value = copy_text(into, options->headers[i].value, failed);
-    }
-    options->headers = headers;
-}
-
 /* Replaces what `periodic` points to by copies. */
 static int copy_periodic(schedule_entry *entry, const asynq_task_options *shown, asynq_error *error)
 {
@@ -52,11 +39,11 @@ static int copy_periodic(schedule_entry *entry, const asynq_task_options *shown,
         own->task.payload = arena_dup(into, own->task.payload, own->task.payload_length);
         failed |= !own->task.payload;
     }
-    copy_options(into, &own->task.options, &failed);
+    failed |= !task_options_copy(&own->task.options, into);
     asynq_task_options *options = shown ? arena_alloc(into, sizeof *options) : NULL;
     if (options) {
         *options = *shown;
-        copy_options(into, options, &failed);
+        failed |= !task_options_copy(options, into);
     }
     failed |= shown && !options;
     own->options = options;

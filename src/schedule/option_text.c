@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "client/task_option.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -41,12 +42,7 @@ static void append_date(buf *out, int64_t at_ms)
     buf_append_text(out, text);
 }
 
-static void append_quoted(buf *out, const char *text)
-{
-    text_append_quoted(out, text, strlen(text));
-}
-
-static void append_max_retry(buf *out, int64_t wish)
+static void append_count(buf *out, int64_t wish)
 {
     buf_append_format(out, "%" PRId64, wish < 0 ? 0 : wish);
 }
@@ -69,49 +65,25 @@ static void append_json(buf *out, const char *text)
     buf_append_text(out, "\"");
 }
 
-/* One row per option: a text or a number, and how it is written. */
-typedef struct option_row {
-    const char *name;
-    size_t offset;
-    void (*append_text)(buf *out, const char *text);
-    void (*append_number)(buf *out, int64_t number);
-} option_row;
-
-#define TEXT_OPTION(name, field)                                                                                       \
-    {                                                                                                                  \
-        name, offsetof(asynq_task_options, field), append_quoted, NULL                                                 \
-    }
-#define NUMBER_OPTION(name, field, append)                                                                             \
-    {                                                                                                                  \
-        name, offsetof(asynq_task_options, field), NULL, append                                                        \
-    }
-
-static const option_row option_rows[] = {
-    TEXT_OPTION("Queue", queue),
-    NUMBER_OPTION("MaxRetry", max_retry, append_max_retry),
-    TEXT_OPTION("TaskID", id),
-    NUMBER_OPTION("Timeout", timeout_ms, append_duration),
-    NUMBER_OPTION("Deadline", deadline_ms, append_date),
-    NUMBER_OPTION("Unique", unique_ms, append_duration),
-    NUMBER_OPTION("ProcessAt", process_at_ms, append_date),
-    NUMBER_OPTION("ProcessIn", process_in_ms, append_duration),
-    NUMBER_OPTION("Retention", retention_ms, append_duration),
-    TEXT_OPTION("Group", group),
+/* How a number of each kind is written. */
+static void (*const append_number[])(buf *out, int64_t number) = {
+    [TASK_OPTION_COUNT] = append_count,
+    [TASK_OPTION_DURATION] = append_duration,
+    [TASK_OPTION_MOMENT] = append_date,
 };
 
 /* False: the option is not set. */
-static bool append_option(buf *out, const option_row *row, const asynq_task_options *options)
+static bool append_option(buf *out, const task_option *row, const asynq_task_options *options)
 {
-    const char *field = (const char *)options + row->offset;
-    const char *text = row->append_text ? *(const char *const *)(const void *)field : NULL;
-    int64_t number = row->append_number ? *(const int64_t *)(const void *)field : 0;
+    const char *text = task_option_text(row, options);
+    int64_t number = task_option_number(row, options);
     if (!text && !number)
         return false;
-    buf_append_format(out, "%s(", row->name);
+    buf_append_format(out, "%s(", row->go_name);
     if (text)
-        row->append_text(out, text);
+        text_append_quoted(out, text, strlen(text));
     else
-        row->append_number(out, number == ASYNQ_NONE ? 0 : number);
+        append_number[row->kind](out, number == ASYNQ_NONE ? 0 : number);
     buf_append_text(out, ")");
     return true;
 }
@@ -138,13 +110,13 @@ size_t option_texts(const asynq_task_options *options, arena *into, bytes **text
 {
     size_t count = 0;
     bool fine = true;
-    *texts = arena_alloc(into, (OPTION_TEXTS_MOST + (options ? options->header_count : 0)) * sizeof **texts);
+    *texts = arena_alloc(into, (TASK_OPTIONS + (options ? options->header_count : 0)) * sizeof **texts);
     if (!*texts || !options)
         return 0;
     buf text;
-    for (size_t i = 0; i < sizeof option_rows / sizeof *option_rows && fine; i++) {
+    for (size_t i = 0; i < TASK_OPTIONS && fine; i++) {
         buf_init(&text, 0);
-        if (append_option(&text, &option_rows[i], options))
+        if (append_option(&text, &task_options[i], options))
             fine = keep(&text, into, &(*texts)[count++]);
     }
     for (size_t i = 0; i < options->header_count && fine; i++) {

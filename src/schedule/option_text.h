@@ -7,8 +7,6 @@
 
 #include <asynq/client.h>
 
-enum { OPTION_TEXTS_MOST = 10 }; /* beside headers */
-
 /* Texts of the options that are set, in a fixed order. Returns their number; `texts` is NULL if memory ran out. */
 size_t option_texts(const asynq_task_options *options, arena *into, bytes **texts);
 

@@ -6,8 +6,10 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/settings.h"
+#include "client/task_option.h"
 #include "schedule/provided.h"
 
+#include <pthread.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -73,8 +75,8 @@ static int read_headers(settings *file, settings_node *node, void *target, asynq
 static const char *const catch_up_names[] = {
     [ASYNQ_CATCH_UP_ONCE] = "once", [ASYNQ_CATCH_UP_ALL] = "all", [ASYNQ_CATCH_UP_SKIP] = "skip", NULL};
 
-/* The other names are those of the example in Asynq's documentation. */
-static const setting entry_table[] = {
+/* The other names are those of the example in Asynq's documentation. Options of the task stand behind these rows. */
+static const setting entry_rows[] = {
     {.name = "spec", .alias = "cronspec", SETTING_TEXT, offsetof(file_entry, periodic.spec), .is_needed = true},
     {.name = "type", .alias = "task_type", SETTING_TEXT, offsetof(file_entry, periodic.task.type), .is_needed = true},
     {.name = "payload", .kind = SETTING_OTHER, .read = read_payload},
@@ -83,23 +85,36 @@ static const setting entry_table[] = {
     {.name = "catch_up", NULL, SETTING_CHOICE, offsetof(file_entry, periodic.catch_up), .choices = catch_up_names},
     {.name = "catch_up_limit", NULL, SETTING_DURATION, offsetof(file_entry, periodic.catch_up_limit_ms), .zero = 1},
     {.name = "jitter", NULL, SETTING_DURATION, offsetof(file_entry, periodic.jitter_ms)},
-    {.name = "queue", .offset = offsetof(file_entry, options.queue)},
-    {.name = "id", .alias = "task_id", .offset = offsetof(file_entry, options.id)},
-    {.name = "max_retry", NULL, SETTING_NUMBER, offsetof(file_entry, options.max_retry), .zero = ASYNQ_NONE},
-    {.name = "timeout", NULL, SETTING_DURATION, offsetof(file_entry, options.timeout_ms), .zero = ASYNQ_NONE},
-    {.name = "unique", NULL, SETTING_DURATION, offsetof(file_entry, options.unique_ms)},
-    {.name = "process_in", NULL, SETTING_DURATION, offsetof(file_entry, options.process_in_ms)},
-    {.name = "retention", NULL, SETTING_DURATION, offsetof(file_entry, options.retention_ms)},
-    {.name = "group", .offset = offsetof(file_entry, options.group)},
     {.name = "headers", .kind = SETTING_OTHER, .read = read_headers},
-    {0},
 };
+
+enum { ENTRY_ROWS = sizeof entry_rows / sizeof *entry_rows };
+
+static setting entry_table[ENTRY_ROWS + TASK_OPTIONS + 1]; /* ends with a name of NULL */
+static pthread_once_t entry_table_once = PTHREAD_ONCE_INIT;
+
+static void entry_table_make(void)
+{
+    static const setting_kind kinds[] = {[TASK_OPTION_TEXT] = SETTING_TEXT,
+                                         [TASK_OPTION_COUNT] = SETTING_NUMBER,
+                                         [TASK_OPTION_DURATION] = SETTING_DURATION};
+    setting *row = entry_table + ENTRY_ROWS;
+    memcpy(entry_table, entry_rows, sizeof entry_rows);
+    for (const task_option *option = task_options; option < task_options + TASK_OPTIONS; option++)
+        if (option->kind != TASK_OPTION_MOMENT)
+            *row++ = (setting){.name = option->name,
+                               .alias = option->alias,
+                               .kind = kinds[option->kind],
+                               .offset = offsetof(file_entry, options) + option->offset,
+                               .zero = option->zero_is_none ? ASYNQ_NONE : 0};
+}
 
 static int read_entry(settings *file, settings_node *node, void *arg, asynq_error *error)
 {
     reading *own = arg;
     asynq_error problem;
     file_entry entry = {.memory = &own->memory, .periodic.zone = own->zone};
+    pthread_once(&entry_table_once, entry_table_make);
     buf_init(&entry.json, 0);
     int status = settings_read_mapping(file, node, entry_table, &entry, error);
     if (!status) {

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "client/plan.h"
+#include "client/task_option.h"
 
 #include <string.h>
 
@@ -141,11 +142,50 @@ START_TEST(the_ends_of_time)
 }
 END_TEST
 
+/* Each word of the struct is an option of the table, or one of those that are none. */
+START_TEST(every_option_has_a_row)
+{
+    for (size_t at = 0; at < sizeof(asynq_task_options); at += sizeof(int64_t)) {
+        int rows = at == offsetof(asynq_task_options, size) || at == offsetof(asynq_task_options, headers) ||
+                   at == offsetof(asynq_task_options, header_count);
+        for (size_t i = 0; i < TASK_OPTIONS; i++)
+            rows += task_options[i].offset == at;
+        ck_assert_msg(rows == 1, "%d rows for the field at offset %zu", rows, at);
+    }
+    for (const task_option *row = task_options; row < task_options + TASK_OPTIONS; row++) {
+        ck_assert(row->name && row->go_name && row->flag && row->value && row->help && row->member_name);
+        ck_assert_msg((row->kind == TASK_OPTION_TEXT) == (row->noun && row->blank && row->max_bytes), "%s", row->name);
+        ck_assert_msg(!row->min_ms == !row->too_short, "%s", row->name);
+    }
+}
+END_TEST
+
+START_TEST(merging)
+{
+    asynq_task_options own = {.queue = "a", .group = "g", .max_retry = 1, .process_at_ms = 5, .timeout_ms = 7};
+    asynq_task_options merged = task_options_merge(&own, NULL);
+    ck_assert_mem_eq(&merged, &own, sizeof own);
+    merged = task_options_merge(&own, &(asynq_task_options){.queue = "b", .max_retry = ASYNQ_NONE, .process_in_ms = 6});
+    ck_assert_str_eq(merged.queue, "b");
+    ck_assert_str_eq(merged.group, "g");
+    ck_assert_int_eq(merged.max_retry, ASYNQ_NONE);
+    ck_assert_int_eq(merged.process_at_ms, 0); /* one spelling replaces the other */
+    ck_assert_int_eq(merged.process_in_ms, 6);
+    ck_assert_int_eq(merged.timeout_ms, 7);
+}
+END_TEST
+
 Suite *suite_plan(void)
 {
-    const TTest *const list[] = {refusals,         more_than_redis_takes,
-                                 no_limit_at_all,  none_overrides,
-                                 later_than_now,   durations_are_never_rounded_down,
-                                 the_ends_of_time, NULL};
+    const TTest *const list[] = {every_option_has_a_row,
+                                 merging,
+                                 refusals,
+                                 more_than_redis_takes,
+                                 no_limit_at_all,
+                                 none_overrides,
+                                 later_than_now,
+                                 durations_are_never_rounded_down,
+                                 the_ends_of_time,
+                                 NULL};
     return suite_of("plan", list);
 }

@@ -1,0 +1,262 @@
+/* See task_option.h. */
+#include "client/task_option.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* Go saturates durations at this many seconds. */
+#define DURATION_MAX_S INT64_C(9223372036)
+
+#define FIELD(member) .offset = offsetof(asynq_task_options, member), .member_name = #member
+
+const task_option task_options[TASK_OPTIONS] = {
+    {
+        .name = "queue",
+        .kind = TASK_OPTION_TEXT,
+        FIELD(queue),
+        .go_name = "Queue",
+        .noun = "queue name",
+        .blank = "queue name must contain one or more characters",
+        .max_bytes = ASYNQ_NAME_MOST,
+        .flag = "queue",
+        .letter = 'q',
+        .value = "QUEUE",
+        .preset = "\"default\"",
+        .help = "the queue",
+    },
+    {
+        .name = "max_retry",
+        .kind = TASK_OPTION_COUNT,
+        FIELD(max_retry),
+        .go_name = "MaxRetry",
+        .zero_is_none = true,
+        .max = INT32_MAX,
+        .flag = "retry",
+        .letter = 'r',
+        .value = "N",
+        .preset = "25",
+        .help = "retries after the first attempt",
+    },
+    {
+        .name = "id",
+        .kind = TASK_OPTION_TEXT,
+        FIELD(id),
+        .go_name = "TaskID",
+        .alias = "task_id",
+        .noun = "task ID",
+        .blank = "task ID cannot be empty",
+        .max_bytes = ASYNQ_ID_MOST,
+        .flag = "id",
+        .letter = 'i',
+        .value = "ID",
+        .preset = "random",
+        .help = "the id",
+    },
+    {
+        .name = "timeout",
+        .kind = TASK_OPTION_DURATION,
+        FIELD(timeout_ms),
+        .go_name = "Timeout",
+        .zero_is_none = true,
+        .is_never_negative = true,
+        .flag = "run-timeout",
+        .value = "TIME",
+        .preset = "30m",
+        .help = "of one attempt; 0: none",
+    },
+    {
+        .name = "deadline",
+        .kind = TASK_OPTION_MOMENT,
+        FIELD(deadline_ms),
+        .go_name = "Deadline",
+        .is_never_negative = true,
+        .flag = "deadline",
+        .value = "TIME",
+        .help = "no attempt runs after it",
+    },
+    {
+        .name = "unique",
+        .kind = TASK_OPTION_DURATION,
+        FIELD(unique_ms),
+        .go_name = "Unique",
+        .min_ms = MS_PER_SECOND,
+        .too_short = "Unique TTL cannot be less than 1s",
+        .flag = "unique",
+        .value = "TIME",
+        .help = "no second task of equal type, payload and queue for so long",
+    },
+    {
+        .name = "process_at",
+        .kind = TASK_OPTION_MOMENT,
+        FIELD(process_at_ms),
+        .rival = offsetof(asynq_task_options, process_in_ms),
+        .go_name = "ProcessAt",
+        .flag = "at",
+        .value = "TIME",
+        .help = "run it then",
+    },
+    {
+        .name = "process_in",
+        .kind = TASK_OPTION_DURATION,
+        FIELD(process_in_ms),
+        .rival = offsetof(asynq_task_options, process_at_ms),
+        .go_name = "ProcessIn",
+        .flag = "in",
+        .value = "TIME",
+        .help = "run it after this time",
+    },
+    {
+        .name = "retention",
+        .kind = TASK_OPTION_DURATION,
+        FIELD(retention_ms),
+        .go_name = "Retention",
+        .is_never_negative = true,
+        .flag = "retention",
+        .value = "TIME",
+        .help = "keep it for so long when it is done",
+    },
+    {
+        .name = "group",
+        .kind = TASK_OPTION_TEXT,
+        FIELD(group),
+        .go_name = "Group",
+        .noun = "group key",
+        .blank = "group key cannot be empty",
+        .max_bytes = ASYNQ_NAME_MOST,
+        .flag = "group",
+        .letter = 'g',
+        .value = "GROUP",
+        .help = "collect it in a group",
+    },
+};
+
+/* ---- fields ---- */
+
+const char *task_option_text(const task_option *row, const asynq_task_options *options)
+{
+    const char *text = NULL;
+    if (row->kind == TASK_OPTION_TEXT)
+        memcpy(&text, (const char *)options + row->offset, sizeof text);
+    return text;
+}
+
+static int64_t number_at(const asynq_task_options *options, size_t offset)
+{
+    int64_t number;
+    memcpy(&number, (const char *)options + offset, sizeof number);
+    return number;
+}
+
+int64_t task_option_number(const task_option *row, const asynq_task_options *options)
+{
+    return row->kind == TASK_OPTION_TEXT ? 0 : number_at(options, row->offset);
+}
+
+void task_option_set_text(const task_option *row, asynq_task_options *options, const char *text)
+{
+    memcpy((char *)options + row->offset, &text, sizeof text);
+}
+
+void task_option_set_number(const task_option *row, asynq_task_options *options, int64_t number)
+{
+    if (!number && row->zero_is_none)
+        number = ASYNQ_NONE;
+    memcpy((char *)options + row->offset, &number, sizeof number);
+}
+
+/* ---- merging and copying ---- */
+
+static void override_option(const task_option *row, asynq_task_options *merged, const asynq_task_options *over)
+{
+    const char *text = task_option_text(row, over);
+    int64_t number = task_option_number(row, over);
+    if (text)
+        task_option_set_text(row, merged, text);
+    if (number || (row->rival && number_at(over, row->rival)))
+        memcpy((char *)merged + row->offset, &number, sizeof number);
+}
+
+asynq_task_options task_options_merge(const asynq_task_options *own, const asynq_task_options *over)
+{
+    asynq_task_options merged = *own;
+    for (size_t i = 0; over && i < TASK_OPTIONS; i++)
+        override_option(&task_options[i], &merged, over);
+    return merged;
+}
+
+static const char *copy_text(arena *into, const char *text, bool *failed)
+{
+    char *copy = text ? arena_dup(into, text, strlen(text)) : NULL;
+    *failed |= text && !copy;
+    return copy;
+}
+
+bool task_options_copy(asynq_task_options *options, arena *into)
+{
+    bool failed = false;
+    for (size_t i = 0; i < TASK_OPTIONS; i++)
+        if (task_options[i].kind == TASK_OPTION_TEXT)
+            task_option_set_text(&task_options[i], options,
+                                 copy_text(into, task_option_text(&task_options[i], options), &failed));
+    asynq_header *headers = arena_alloc(into, (options->header_count + 1) * sizeof *headers);
+    failed |= !headers;
+    for (size_t i = 0; headers && i < options->header_count; i++) {
+        headers[i].key = copy_text(into, options->headers[i].key, &failed);
+        headers[i].value = copy_text(into, options->headers[i].value, &failed);
+    }
+    options->headers = headers;
+    return !failed;
+}
+
+/* ---- checks ---- */
+
+int task_name_check(const char *noun, const char *blank, const char *name, size_t max, asynq_error *error)
+{
+    size_t length = strlen(name);
+    if (text_is_blank(name, length))
+        return error_set(error, ASYNQ_E_INVALID, "%s", blank);
+    if (length > max)
+        return error_set(error, ASYNQ_E_INVALID, "%s has %zu bytes; at most %zu are allowed", noun, length, max);
+    if (!text_is_utf8(name, length))
+        return error_set(error, ASYNQ_E_INVALID, "%s is not valid UTF-8", noun);
+    return ASYNQ_OK;
+}
+
+static int check_number(const task_option *row, int64_t number, asynq_error *error)
+{
+    bool is_duration = row->kind == TASK_OPTION_DURATION;
+    if (is_duration && number / MS_PER_SECOND > DURATION_MAX_S)
+        return error_set(error, ASYNQ_E_INVALID,
+                         "%s is %" PRId64 "; Asynq can hold durations of at most %" PRId64 " s (292 years)",
+                         row->member_name, number, DURATION_MAX_S);
+    if (row->min_ms && number < row->min_ms)
+        return error_set(error, ASYNQ_E_INVALID, "%s", row->too_short);
+    if (row->max && number > row->max)
+        return error_set(error, ASYNQ_E_INVALID, "%s is %" PRId64 "; at most %" PRId64 " can be stored",
+                         row->member_name, number, row->max);
+    if (row->is_never_negative && number < 0)
+        return error_set(error, ASYNQ_E_INVALID, "%s is %" PRId64 "; it cannot be negative (ASYNQ_NONE is none)",
+                         row->member_name, number);
+    return ASYNQ_OK;
+}
+
+static int check_option(const task_option *row, const asynq_task_options *options, asynq_error *error)
+{
+    const char *text = task_option_text(row, options);
+    int64_t number = task_option_number(row, options);
+    if (text)
+        return task_name_check(row->noun, row->blank, text, row->max_bytes, error);
+    return number && number != ASYNQ_NONE ? check_number(row, number, error) : ASYNQ_OK;
+}
+
+int task_options_check(const asynq_task_options *options, asynq_error *error)
+{
+    int status = ASYNQ_OK;
+    for (size_t i = 0; i < TASK_OPTIONS && !status; i++)
+        status = check_option(&task_options[i], options, error);
+    return status;
+}
