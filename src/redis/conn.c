@@ -273,11 +273,6 @@ static void conn_connected(void *arg, int fd)
         conn_down(conn, status, "%s", error.text);
 }
 
-static void conn_dial_failed(void *arg, const asynq_error *error)
-{
-    conn_down(arg, error->code, "%s", error->text);
-}
-
 static void conn_pause_over(void *arg)
 {
     redis_conn *conn = arg;
@@ -288,10 +283,10 @@ static void conn_pause_over(void *arg)
     redis_dial_start(&conn->dial, CONN_CONNECT_LIMIT_MS);
 }
 
-static int64_t conn_last_sign_ms(const redis_conn *conn)
+static bool conn_is_deaf(const redis_conn *conn, int64_t now_ms)
 {
-    int64_t heard_at_ms = conn->stream.heard_at_ms;
-    return heard_at_ms > conn->waits_since_ms ? heard_at_ms : conn->waits_since_ms;
+    return !redis_pipeline_is_empty(&conn->pipeline) && now_ms - conn->waits_since_ms > CONN_REPLY_LIMIT_MS &&
+           now_ms - conn->stream.heard_at_ms > CONN_REPLY_LIMIT_MS;
 }
 
 /* Finds connections that hang: in the handshake, or in waiting for replies. */
@@ -302,8 +297,7 @@ static void conn_check(void *arg)
     loop_timer_set(&conn->check, CONN_CHECK_PERIOD_MS);
     if (conn->state == CONN_HANDSHAKE && now_ms - conn->attempt_at_ms > CONN_CONNECT_LIMIT_MS)
         conn_down(conn, ASYNQ_E_UNAVAILABLE, "no connection after %d s", CONN_CONNECT_LIMIT_MS / 1000);
-    else if (conn->state == CONN_READY && !redis_pipeline_is_empty(&conn->pipeline) &&
-             now_ms - conn_last_sign_ms(conn) > CONN_REPLY_LIMIT_MS)
+    else if (conn->state == CONN_READY && conn_is_deaf(conn, now_ms))
         redis_conn_reset(conn, "no answer for 15 s");
 }
 
@@ -372,8 +366,8 @@ static void conn_down(redis_conn *conn, int code, const char *format, ...)
     loop_defer(conn->options.loop, &conn->lost, conn_report_lost, conn);
 }
 
-/* The other end is gone. In the handshake it may have said why before. */
-static void conn_stream_lost(void *arg, const asynq_error *error)
+/* No socket, or the other end is gone. In the handshake it may have said why before. */
+static void conn_failed(void *arg, const asynq_error *error)
 {
     redis_conn *conn = arg;
     const asynq_error *said = &conn->handshake.error;
@@ -406,9 +400,9 @@ redis_conn *redis_conn_new(const redis_conn_options *options)
                                         .done = conn_handshake_done,
                                         .arg = conn};
     redis_dial_init(&conn->dial, l, options->uri,
-                    &(redis_dial_events){.connected = conn_connected, .failed = conn_dial_failed, .arg = conn});
+                    &(redis_dial_events){.connected = conn_connected, .failed = conn_failed, .arg = conn});
     redis_stream_init(&conn->stream, l,
-                      &(redis_stream_events){.reply = conn_replied, .lost = conn_stream_lost, .arg = conn});
+                      &(redis_stream_events){.reply = conn_replied, .lost = conn_failed, .arg = conn});
     redis_args_init(&conn->args);
     loop_timer_init(l, &conn->pause, conn_pause_over, conn);
     loop_timer_init(l, &conn->hold, conn_hold_over, conn);
