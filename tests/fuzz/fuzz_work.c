@@ -1,6 +1,6 @@
 /*
- * Decoding is linear: four times as many bytes of the same kind are about four times the work. The input is repeated with
- * a count in it, so that a few bytes of the fuzzer's become a message of 60 kB, and one of four times as many.
+ * Decoding is linear: four times as many bytes of the same kind are about four times the work. The input is repeated
+ * with a count in it, so that a few bytes of the fuzzer's become a message of 60 kB, and one of four times as many.
  * What is measured is the CPU time of the thread, and only what takes long is judged.
  */
 #include "wire/scheduler_entry.h"
