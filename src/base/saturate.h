@@ -28,6 +28,11 @@ static inline int64_t saturating_mul(int64_t a, int64_t b)
     return !__builtin_mul_overflow(a, b, &product) ? product : (a < 0) == (b < 0) ? INT64_MAX : INT64_MIN;
 }
 
+static inline int64_t clamp(int64_t value, int64_t min, int64_t max)
+{
+    return value < min ? min : value > max ? max : value;
+}
+
 /* 0 for what is not a number. */
 static inline int64_t saturating_int(double number)
 {

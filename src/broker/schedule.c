@@ -2,7 +2,11 @@
 #include "broker/schedule.h"
 
 #include "base/clock.h"
+#include "base/saturate.h"
 #include "broker/call.h"
+
+/* The end of the year 9999; records of schedulers are computed with, whoever wrote them. */
+#define RECORD_TICK_MAX_S INT64_C(253402300799)
 
 int broker_hold_entries(redis_conn *conn, bytes scheduler, int64_t hold_ms, const hold_item *items, size_t count,
                         broker_cb cb, void *arg)
@@ -24,7 +28,7 @@ held_entry broker_held_at(const redis_value *reply, size_t index)
     if (!at || at->type != REDIS_ARRAY || at->count != 4)
         return (held_entry){0};
     return (held_entry){
-        .tick_s = redis_value_integer(&at->elements[0]),
+        .tick_s = clamp(redis_value_integer(&at->elements[0]), 0, RECORD_TICK_MAX_S),
         .is_held = redis_value_integer(&at->elements[1]) == 1,
         .task_id = at->elements[2].text,
         .result = (int)redis_value_integer(&at->elements[3]),

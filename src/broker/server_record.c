@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/saturate.h"
 #include "broker/call.h"
 
 typedef struct record_keys {
@@ -87,7 +88,7 @@ static void record_renewed(void *arg, int status, const asynq_error *error, cons
     beat_call *call = arg;
     if (!status) {
         call->reply.workers_recorded = redis_value_integer(redis_value_at(reply, 0));
-        call->reply.redis_ms = redis_value_integer(redis_value_at(reply, 1)) * MS_PER_SECOND +
+        call->reply.redis_ms = ms_of_seconds(redis_value_integer(redis_value_at(reply, 1))) +
                                redis_value_integer(redis_value_at(reply, 2)) / 1000;
     }
     beat_part_replied(call, error);

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/saturate.h"
 
 #include <asynq/fsck.h>
 #include <stdlib.h>
@@ -37,7 +38,7 @@ static int forget(asynq_inspector *inspector, const queue_keys *keys, bytes name
 static void read_note(bytes note, asynq_quarantined *entry)
 {
     char *reason = NULL;
-    entry->at_ms = strtoll(note.data, &reason, 10) * MS_PER_SECOND;
+    entry->at_ms = ms_of_seconds(strtoll(note.data, &reason, 10));
     entry->reason = *reason == ' ' ? reason + 1 : reason;
 }
 

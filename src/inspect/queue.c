@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/saturate.h"
 
 #include <stdlib.h>
 
@@ -157,7 +158,7 @@ static asynq_queue_info info_of(const queue_counts *counts, int64_t now_ns)
         .paused = counts->paused,
     };
     if (counts->next_pending_since_ns)
-        info.latency_ms = (now_ns - counts->next_pending_since_ns) / NS_PER_MS;
+        info.latency_ms = clamp(saturating_sub(now_ns, counts->next_pending_since_ns) / NS_PER_MS, 0, INT64_MAX);
     return info;
 }
 

@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/saturate.h"
 #include "server/aggregation.h"
 #include "server/server.h"
 
@@ -92,7 +93,7 @@ static void group_after_look(const asynq_aggregation *aggregation, int status, t
     if (!status && !taken.left)
         group_forget(queue, group);
     else
-        group_set_due(queue, group, status ? now_ms(queue) + GROUPS_AGAIN_MS : taken.due_s * MS_PER_SECOND);
+        group_set_due(queue, group, status ? now_ms(queue) + GROUPS_AGAIN_MS : ms_of_seconds(taken.due_s));
 }
 
 static void group_looked_at(void *arg, int status, const asynq_error *error, const redis_value *reply)
@@ -255,7 +256,7 @@ static void list_page_read(void *arg, int status, const asynq_error *error, cons
     size_t count = broker_looked_groups(reply);
     for (size_t i = 0; i < count; i++) {
         due_group found = broker_looked_group(reply, i);
-        group_found(queue, found.name, found.due_s * MS_PER_SECOND);
+        group_found(queue, found.name, ms_of_seconds(found.due_s));
     }
     queue->groups.listed += (int64_t)count;
     loop_timer_set(&queue->groups.timer, 0);

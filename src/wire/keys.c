@@ -5,6 +5,9 @@
 
 #include <openssl/evp.h>
 
+/* A name may be as long as Redis allows, and each choice is a walk along it; no queue is called like that. */
+enum { KEY_CHOICES_MAX = 64 };
+
 static const char *const queue_key_suffix[] = {
 #define QUEUE_KEY_SUFFIX(name, suffix) suffix,
     QUEUE_KEY_MAP(QUEUE_KEY_SUFFIX)
@@ -78,9 +81,10 @@ static const char *find_queue_end(bytes name, size_t from, size_t choice)
 
 size_t queue_key_choices(bytes name)
 {
-    size_t choices = 0;
-    while (name.length && find_queue_end(name, 0, choices))
-        choices++;
+    size_t choices = 0, at = 0;
+    for (const char *end; choices < KEY_CHOICES_MAX && at < name.length && (end = find_queue_end(name, at, 0));
+         choices++)
+        at = (size_t)(end + 1 - name.data);
     return choices;
 }
 
