@@ -1,6 +1,7 @@
 /* See peer.h. usage: asynq-peer REDIS_URI */
 #include "peer.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 
 #include <stdio.h>
@@ -26,7 +27,23 @@ static json_t *shift_clock(json_t *arguments)
     return peer_status(0, NULL);
 }
 
-static const peer_row own_rows[] = {{"clock", set_clock}, {"shift", shift_clock}, {NULL, NULL}};
+static _Atomic int starve_every, starve_count;
+
+static int allow_but_some(void)
+{
+    int every = starve_every;
+    return !every || (starve_count++ + 1) % every != 0;
+}
+
+/* From now on each "every"-th allocation of the library fails, in all threads; 0: none. */
+static json_t *starve(json_t *arguments)
+{
+    starve_every = (int)json_integer_value(json_object_get(arguments, "every"));
+    mem_allow_hook = allow_but_some; /* before the first server of the process starts, or not at all */
+    return peer_status(0, NULL);
+}
+
+static const peer_row own_rows[] = {{"clock", set_clock}, {"shift", shift_clock}, {"starve", starve}, {NULL, NULL}};
 
 static const peer_row *find_row(const char *name)
 {
