@@ -216,7 +216,7 @@ static void set_finished(void *arg, int status, const asynq_error *error, const 
     } else if (result != SET_TAKEN_BACK && result != ENQUEUE_CREATED) {
         give_up(aggregation, asynq_status_text(broker_enqueue_status(result)));
     } else {
-        sets_clear(aggregation->queue);
+        duty_run(aggregation->queue, DUTY_CLEAR_SETS);
         aggregation_end(aggregation);
     }
 }

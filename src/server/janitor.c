@@ -1,37 +1,24 @@
 /* Deletes completed tasks whose retention is over, in bounded steps. */
 #include "server/server.h"
 
-#include "server/recoverer.h"
-
-static void janitor_sweep(served_queue *queue);
-
-static void janitor_swept(void *arg, int status, const asynq_error *error, const redis_value *reply)
-{
-    served_queue *queue = arg;
-    asynq_server *server = queue->server;
-    queue->expiring = false;
-    if (!status && broker_upkeep_moved(reply) >= (size_t)server->options.janitor_batch_size)
-        janitor_sweep(queue);
-    else if (status)
-        queue_complain(queue, "delete completed tasks", error);
-}
-
-static void janitor_sweep(served_queue *queue)
+static int janitor_send(served_queue *queue, broker_cb replied, void *arg)
 {
     asynq_server *server = queue->server;
-    if (queue->expiring || server->phase || !redis_conn_is_ready(server->work))
-        return;
-    size_t most = (size_t)server->options.janitor_batch_size;
-    queue->expiring =
-        broker_expire(server->work, &queue->keys, loop_now_ns(server->loop), most, janitor_swept, queue) == 0;
+    size_t max = (size_t)server->options.janitor_batch_size;
+    return broker_expire(server->work, &queue->keys, loop_now_ns(server->loop), max, replied, arg);
 }
+
+static bool janitor_swept(served_queue *queue, const redis_value *reply)
+{
+    return broker_upkeep_moved(reply) >= (size_t)queue->server->options.janitor_batch_size;
+}
+
+const duty duty_expire = {.what = "delete completed tasks", .send = janitor_send, .replied = janitor_swept};
 
 static void janitor_fired(void *arg)
 {
     asynq_server *server = arg;
-    for (size_t i = 0; i < server->queue_count; i++)
-        if (!parking_skips_upkeep(server->queues[i]))
-            janitor_sweep(server->queues[i]);
+    duty_run_all(server, DUTY_EXPIRE);
     loop_timer_set(&server->janitor, server->options.janitor_interval_ms);
 }
 

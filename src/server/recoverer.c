@@ -22,8 +22,6 @@ enum {
 
 static const char lease_expired[] = "asynq: task lease expired";
 
-static void recover_expired(served_queue *queue);
-
 /* ---- ended leases ---- */
 
 static void recover_one(served_queue *queue, const expired_lease *expired)
@@ -65,14 +63,8 @@ static void recover_one(served_queue *queue, const expired_lease *expired)
     outcome_decide(job, ASYNQ_FAILED, lease_expired);
 }
 
-static void expired_listed(void *arg, int status, const asynq_error *error, const redis_value *reply)
+static bool expired_listed(served_queue *queue, const redis_value *reply)
 {
-    served_queue *queue = arg;
-    queue->recovery.recovering = false;
-    if (status) {
-        queue_complain(queue, "look for lost tasks", error);
-        return;
-    }
     size_t count = broker_expired_count(reply);
     for (size_t i = 0; i < count; i++) {
         expired_lease expired = broker_expired_at(reply, i);
@@ -81,16 +73,17 @@ static void expired_listed(void *arg, int status, const asynq_error *error, cons
     queue->recovery.expired_more = count > 0;
     if (queue->recovery.expired_more && !loop_timer_is_set(&queue->server->recovery.more))
         loop_timer_set(&queue->server->recovery.more, RECOVERY_MORE_MS);
+    return false; /* first those are settled, see recovery_goes_on() */
 }
 
-static void recover_expired(served_queue *queue)
+static int expired_list(served_queue *queue, broker_cb replied, void *arg)
 {
     asynq_server *server = queue->server;
-    if (queue->recovery.recovering || server->phase || !redis_conn_is_ready(server->work))
-        return;
-    queue->recovery.recovering = broker_list_expired(server->work, &queue->keys, loop_now_ns(server->loop),
-                                                     queue->recovery.expired_skipped, expired_listed, queue) == 0;
+    return broker_list_expired(server->work, &queue->keys, loop_now_ns(server->loop), queue->recovery.expired_skipped,
+                               replied, arg);
 }
+
+const duty duty_recover = {.what = "look for lost tasks", .send = expired_list, .replied = expired_listed};
 
 static bool recovers_any(const served_queue *queue)
 {
@@ -115,7 +108,7 @@ static void recovery_goes_on(void *arg)
         bool is_busy = queue->recovery.expired_more && recovers_any(queue);
         if (queue->recovery.expired_more && !is_busy) {
             queue->recovery.expired_more = false;
-            recover_expired(queue);
+            duty_run(queue, DUTY_RECOVER);
         }
         goes_on |= is_busy;
     }
@@ -200,50 +193,39 @@ static void orphan_scan_start(served_queue *queue)
 
 /* ---- aggregation sets whose server has gone ---- */
 
-static void reclaim_sets(served_queue *queue);
-
-static void sets_reclaimed(void *arg, int status, const asynq_error *error, const redis_value *reply)
+static int sets_reclaim(served_queue *queue, broker_cb replied, void *arg)
 {
-    served_queue *queue = arg;
-    queue->recovery.reclaiming = false;
-    if (status) {
-        queue_complain(queue, "take groups back from a lost aggregation", error);
-        return;
-    }
+    asynq_server *server = queue->server;
+    return broker_reclaim_sets(server->work, &queue->keys, loop_now_ns(server->loop), replied, arg);
+}
+
+static bool sets_reclaimed(served_queue *queue, const redis_value *reply)
+{
     for (size_t i = 0; i < broker_reclaimed_count(reply); i++)
         log_info(&queue->server->log,
                  "queue \"%s\": aggregation %.*s was not finished; its tasks are back in the group", queue->name,
                  BYTES_ARGS(broker_reclaimed_set(reply, i)));
-    if (broker_reclaim_goes_on(reply))
-        reclaim_sets(queue);
+    return broker_reclaim_goes_on(reply);
 }
 
-static void reclaim_sets(served_queue *queue)
+const duty duty_reclaim_sets = {
+    .what = "take groups back from a lost aggregation", .send = sets_reclaim, .replied = sets_reclaimed};
+
+static int sets_clear_some(served_queue *queue, broker_cb replied, void *arg)
 {
-    asynq_server *server = queue->server;
-    if (queue->recovery.reclaiming || server->phase || !redis_conn_is_ready(server->work))
-        return;
-    int64_t now_ns = loop_now_ns(server->loop);
-    queue->recovery.reclaiming = broker_reclaim_sets(server->work, &queue->keys, now_ns, sets_reclaimed, queue) == 0;
+    return broker_clear_set(queue->server->work, &queue->keys, replied, arg);
 }
 
-static void sets_cleared(void *arg, int status, const asynq_error *error, const redis_value *reply)
+static bool sets_cleared(served_queue *queue, const redis_value *reply)
 {
-    served_queue *queue = arg;
-    queue->recovery.clearing = false;
-    if (status)
-        queue_complain(queue, "delete the tasks of a finished aggregation", error);
-    else if (redis_value_integer(reply) == 1)
-        sets_clear(queue);
+    (void)queue;
+    return redis_value_integer(reply) == 1;
 }
 
-void sets_clear(served_queue *queue)
-{
-    asynq_server *server = queue->server;
-    if (queue->recovery.clearing || server->phase >= SHUTDOWN_CLEARING || !redis_conn_is_ready(server->work))
-        return;
-    queue->recovery.clearing = broker_clear_set(server->work, &queue->keys, sets_cleared, queue) == 0;
-}
+const duty duty_clear_sets = {.what = "delete the tasks of a finished aggregation",
+                              .while_jobs_end = true,
+                              .send = sets_clear_some,
+                              .replied = sets_cleared};
 
 /* ---- the timer ---- */
 
@@ -252,16 +234,17 @@ static void recovery_fired(void *arg)
     asynq_server *server = arg;
     server->recovery.rounds++;
     for (size_t i = 0; i < server->queue_count; i++) {
-        if (parking_skips_upkeep(server->queues[i]))
+        served_queue *queue = server->queues[i];
+        if (parking_skips_upkeep(queue))
             continue;
-        if (!server->queues[i]->recovery.expired_more)
-            server->queues[i]->recovery.expired_skipped = 0;
-        recover_expired(server->queues[i]);
-        reclaim_sets(server->queues[i]);
-        sets_clear(server->queues[i]);
+        if (!queue->recovery.expired_more)
+            queue->recovery.expired_skipped = 0;
         if (server->recovery.rounds % ORPHAN_SCAN_EVERY == 1)
-            orphan_scan_start(server->queues[i]);
+            orphan_scan_start(queue);
     }
+    duty_run_all(server, DUTY_RECOVER);
+    duty_run_all(server, DUTY_RECLAIM_SETS);
+    duty_run_all(server, DUTY_CLEAR_SETS);
     loop_timer_set(&server->recovery.timer, RECOVERY_PERIOD_MS / 2 + server_random_below(server, RECOVERY_PERIOD_MS));
 }
 

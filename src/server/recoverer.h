@@ -20,7 +20,6 @@ typedef struct orphan_list {
 
 /* Of a queue. */
 typedef struct queue_recovery {
-    bool recovering, reclaiming, clearing;
     bool expired_more;      /* the last look found some */
     size_t expired_skipped; /* expired leases that could not be dealt with in this pass */
     int64_t orphan_scan_at; /* next place of the active list; below 0: no scan */
@@ -36,8 +35,6 @@ typedef struct server_recovery {
 int recoverer_start(struct asynq_server *server);
 void recoverer_look(struct asynq_server *server); /* now */
 void recoverer_stop(struct asynq_server *server);
-/* Deletes what is left of large sets whose aggregation is finished. */
-void sets_clear(struct served_queue *queue);
 
 /* Completed tasks whose retention is over: janitor.c. */
 int janitor_start(struct asynq_server *server);

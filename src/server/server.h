@@ -13,6 +13,7 @@
 #define SERVER_SERVER_H
 
 #include "server/books.h"
+#include "server/duty.h"
 #include "server/fetch.h"
 #include "server/forwarder.h"
 #include "server/groups.h"
@@ -49,7 +50,7 @@ typedef struct served_queue {
 
     queue_recovery recovery;
     queue_groups groups;
-    bool expiring; /* janitor.c */
+    queue_duty duties[DUTY_COUNT];
     log_limit complaint;
 } served_queue;
 
