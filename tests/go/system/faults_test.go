@@ -264,3 +264,24 @@ func TestReadBackIsTriedAgain(t *testing.T) {
 	equal(t, "failed", r.Text("GET", QueueKey("default", "failed")), "")
 	IsWell(t, r)
 }
+
+// TestTwiceInOneLease: an id that stands twice in `pending` is leased twice by one call. The task runs once.
+func TestTwiceInOneLease(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	peer := StartPeer(t, r.URI())
+	peer.Must("load", M{"prefix": "n", "payload": `{"sleep_ms":500}`, "count": 3, "threads": 1})
+	for _, id := range r.Strings("LRANGE", QueueKey("default", "pending"), 0, -1) {
+		r.Do("LPUSH", QueueKey("default", "pending"), id)
+	}
+	server := StartCServer(t, r.URI(), ServerOptions{Concurrency: 10, LedgerPath: filepath.Join(r.Dir, "ledger")})
+	waitDone := func() bool { return r.Text("GET", QueueKey("default", "processed")) == "3" }
+	Eventually(t, 20*time.Second, "the tasks to be done", waitDone)
+	for id, count := range Starts(server.Ledger()) {
+		equal(t, "starts of "+id, count, 1)
+	}
+	equal(t, "tasks left", tasksLeft(r), 0)
+	for _, note := range server.Notes() {
+		t.Errorf("it says %q", note)
+	}
+}
