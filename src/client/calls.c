@@ -68,7 +68,10 @@ static lane_task *client_plan(asynq_client *client, const asynq_task *given, con
     asynq_task task;
     asynq_task_options options;
     lane_task *planned = NULL;
-    int status = given ? option_struct_import(&task, sizeof task, given, sizeof task, "asynq_task", error) : ASYNQ_OK;
+    /* First of all: an id takes locks of OpenSSL's, which a child of a fork may find taken for ever. */
+    int status = engine_check_process(&client->engine, "client", error);
+    if (!status && given)
+        status = option_struct_import(&task, sizeof task, given, sizeof task, "asynq_task", error);
     if (!status)
         status = option_struct_import(&options, sizeof options, overrides, sizeof options, "asynq_task_options", error);
     if (!status) {
