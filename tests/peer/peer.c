@@ -5,13 +5,34 @@
 #include "base/clock.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *peer_redis;
 
 json_t *peer_status(int status, const asynq_error *error)
 {
-    return json_pack("{s:i,s:s}", "status", status, "error", status && error ? error->text : "");
+    return json_pack("{s:i,s:s,s:b}", "status", status, "error", status && error ? error->text : "", "retryable",
+                     asynq_status_is_retryable(status));
+}
+
+/* Warnings and errors go to the file that ASYNQ_PEER_LINES names, all lines to stderr with ASYNQ_PEER_LOG. */
+static void write_log(asynq_log_level level, const char *text, void *arg)
+{
+    (void)arg;
+    const char *path = getenv("ASYNQ_PEER_LINES");
+    FILE *file = path && level >= ASYNQ_LOG_WARN ? fopen(path, "ae") : NULL;
+    if (file) {
+        fprintf(file, "%s\n", text);
+        fclose(file);
+    }
+    if (getenv("ASYNQ_PEER_LOG"))
+        asynq_log_to_stderr(level, text, NULL);
+}
+
+asynq_log_cb peer_log(void)
+{
+    return getenv("ASYNQ_PEER_LINES") || getenv("ASYNQ_PEER_LOG") ? write_log : NULL;
 }
 
 /* Stops the clock at "ns", or lets it run again with 0. */
@@ -47,8 +68,9 @@ static const peer_row own_rows[] = {{"clock", set_clock}, {"shift", shift_clock}
 
 static const peer_row *find_row(const char *name)
 {
-    const peer_row *const tables[] = {own_rows,       peer_client_rows,  peer_broker_rows,   peer_server_rows,
-                                      peer_wire_rows, peer_inspect_rows, peer_schedule_rows, peer_process_rows};
+    const peer_row *const tables[] = {own_rows,           peer_client_rows, peer_broker_rows,
+                                      peer_server_rows,   peer_wire_rows,   peer_inspect_rows,
+                                      peer_schedule_rows, peer_fork_rows,   peer_process_rows};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         for (const peer_row *row = tables[i]; row->name; row++)
             if (strcmp(row->name, name) == 0)

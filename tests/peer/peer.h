@@ -18,8 +18,11 @@ typedef struct peer_row {
 
 extern const char *peer_redis; /* URI */
 
-/* {"status": n, "error": text} */
+/* {"status": n, "error": text, "retryable": bool} */
 json_t *peer_status(int status, const asynq_error *error);
+
+/* The log of a client, a scheduler or an inspector; NULL if nobody asked for it. */
+asynq_log_cb peer_log(void);
 
 /* A task and what it points to. Tasks are objects with the names of asynq_task_options. */
 enum { PEER_HEADERS_MOST = 16 };
@@ -38,6 +41,16 @@ json_t *peer_enqueued(const asynq_enqueued *enqueued);
 /* What a line of hex stands for; the caller frees it. */
 char *peer_from_hex(const char *hex, size_t *length);
 
+/* For a child of a fork: calls the object of that kind. 0 if each call said ASYNQ_E_STATE, or has nothing to say. */
+typedef int (*peer_in_child)(void);
+int peer_client_in_child(void);
+int peer_server_in_child(void);
+int peer_scheduler_in_child(void);
+int peer_inspector_in_child(void);
+
+/* Enqueues one task, whatever becomes of it. */
+void peer_client_call(void);
+
 /* Client operations (peer_client.c): enqueue, batch, async, ping, close. */
 extern const peer_row peer_client_rows[];
 /* Transitions of the broker (peer_broker.c). */
@@ -55,5 +68,8 @@ json_t *peer_fork(int children, bool (*in_child)(void));
 extern const peer_row peer_process_rows[];
 /* Records (peer_wire.c). */
 extern const peer_row peer_wire_rows[];
+
+/* Children of forks (peer_fork.c). */
+extern const peer_row peer_fork_rows[];
 
 #endif

@@ -63,14 +63,16 @@ static int64_t client_timeout_ms;
 static int open_client(asynq_error *error)
 {
     if (!client)
-        client = asynq_client_new(&(asynq_client_options){.redis = peer_redis, .timeout_ms = client_timeout_ms}, error);
+        client = asynq_client_new(
+            &(asynq_client_options){.redis = peer_redis, .timeout_ms = client_timeout_ms, .log = peer_log()}, error);
     return client ? 0 : error->code;
 }
 
 json_t *peer_enqueued(const asynq_enqueued *enqueued)
 {
-    return json_pack("{s:i,s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I}", "status", enqueued->error.code, "error",
-                     enqueued->error.text, "id", enqueued->id, "state", (int)enqueued->state, "next_process_at_ms",
+    return json_pack("{s:i,s:s,s:b,s:s,s:i,s:I,s:I,s:I,s:I,s:I}", "status", enqueued->error.code, "error",
+                     enqueued->error.text, "retryable", asynq_status_is_retryable(enqueued->error.code), "id",
+                     enqueued->id, "state", (int)enqueued->state, "next_process_at_ms",
                      (json_int_t)enqueued->next_process_at_ms, "max_retry", (json_int_t)enqueued->max_retry,
                      "timeout_ms", (json_int_t)enqueued->timeout_ms, "deadline_ms", (json_int_t)enqueued->deadline_ms,
                      "retention_ms", (json_int_t)enqueued->retention_ms);
@@ -309,6 +311,23 @@ static json_t *close_client(json_t *arguments)
     asynq_client_free(client);
     client = NULL;
     return peer_status(0, NULL);
+}
+
+void peer_client_call(void)
+{
+    asynq_error error;
+    (void)!asynq_enqueue(client, &(asynq_task){.type = "t", .payload = "{}", .payload_length = 2}, NULL, NULL, &error);
+}
+
+int peer_client_in_child(void)
+{
+    asynq_error error;
+    bool is_right = asynq_enqueue(client, &(asynq_task){.type = "t", .payload = "{}", .payload_length = 2}, NULL, NULL,
+                                  &error) == ASYNQ_E_STATE &&
+                    asynq_client_ping(client, &error) == ASYNQ_E_STATE;
+    asynq_client_flush(client);
+    asynq_client_free(client);
+    return !is_right;
 }
 
 const peer_row peer_client_rows[] = {

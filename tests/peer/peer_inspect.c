@@ -7,12 +7,15 @@
 #include <string.h>
 
 static asynq_inspector *inspector;
+static int64_t inspector_timeout_ms;
 
 static asynq_inspector *inspector_of_test(void)
 {
     asynq_error error;
     if (!inspector)
-        inspector = asynq_inspector_new(&(asynq_inspector_options){.redis = peer_redis}, &error);
+        inspector = asynq_inspector_new(
+            &(asynq_inspector_options){.redis = peer_redis, .timeout_ms = inspector_timeout_ms, .log = peer_log()},
+            &error);
     if (!inspector)
         abort();
     return inspector;
@@ -46,6 +49,12 @@ static json_t *text_or_hex(const void *bytes, size_t length)
 {
     json_t *text = json_stringn(bytes, length);
     return text ? text : json_string("(not UTF-8)");
+}
+
+static json_t *configure(json_t *arguments)
+{
+    inspector_timeout_ms = number_of(arguments, "timeout_ms");
+    return peer_status(0, NULL);
 }
 
 /* ---- queues ---- */
@@ -424,7 +433,17 @@ static json_t *close_inspector(json_t *arguments)
     return peer_status(0, NULL);
 }
 
+int peer_inspector_in_child(void)
+{
+    asynq_error error;
+    asynq_name_list list;
+    bool is_right = asynq_inspector_queues(inspector, &list, &error) == ASYNQ_E_STATE;
+    asynq_inspector_free(inspector);
+    return !is_right;
+}
+
 const peer_row peer_inspect_rows[] = {
+    {"inspect.options", configure},
     {"inspect.queues", queues},
     {"inspect.queue", queue},
     {"inspect.history", history},

@@ -134,7 +134,7 @@ static json_t *scheduler_new(json_t *arguments)
             .provide = json_is_true(json_object_get(arguments, "provide")) ? provide : NULL,
             .file = json_string_value(json_object_get(arguments, "file")),
             .sync_interval_ms = json_integer_value(json_object_get(arguments, "sync_ms")),
-            .log = getenv("ASYNQ_PEER_LOG") ? asynq_log_to_stderr : NULL,
+            .log = peer_log(),
         },
         &error);
     return peer_status(scheduler ? 0 : error.code, &error);
@@ -218,6 +218,11 @@ static bool use_inherited(void)
 static json_t *scheduler_fork(json_t *arguments)
 {
     return peer_fork((int)json_integer_value(json_object_get(arguments, "children")), use_inherited);
+}
+
+int peer_scheduler_in_child(void)
+{
+    return !use_inherited();
 }
 
 const peer_row peer_schedule_rows[] = {

@@ -248,8 +248,8 @@ static void on_log(asynq_log_level level, const char *text, void *arg)
     (void)arg;
     if (level >= ASYNQ_LOG_WARN)
         note("log %s", text);
-    if (getenv("ASYNQ_PEER_LOG"))
-        asynq_log_to_stderr(level, text, NULL);
+    if (peer_log())
+        peer_log()(level, text, NULL);
 }
 
 static void on_health(int status, const char *text, void *arg)
@@ -520,6 +520,11 @@ static json_t *end_servers(json_t *arguments)
     if (ledger >= 0)
         close(ledger);
     return peer_status(0, NULL);
+}
+
+int peer_server_in_child(void)
+{
+    return !use_inherited();
 }
 
 const peer_row peer_server_rows[] = {

@@ -72,7 +72,7 @@ func StartLateProxy(t testing.TB, r *Redis) *LateProxy {
 }
 
 // URI is the proxy's address in our library's form.
-func (p *LateProxy) URI() string { return fmt.Sprintf("redis://127.0.0.1:%d", p.port) }
+func (p *LateProxy) URI() string { return fmt.Sprintf("redis://%s127.0.0.1:%d", p.redis.login, p.port) }
 
 func (p *LateProxy) end() {
 	p.listener.Close()

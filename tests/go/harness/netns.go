@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -106,4 +107,66 @@ func (r *Road) set(how Outage, route, link string) {
 	if how == CableOut {
 		r.ip("-n", r.router, "link", "set", "to-redis", link)
 	}
+}
+
+// Addresses on a Host, and the name of its Redis.
+const (
+	RoadHost    = "127.0.0.1"
+	RoadNowhere = "198.51.100.1" // what is sent there vanishes
+	RoadName    = "redis.test"
+)
+
+// Host is a network namespace with nothing but itself, files of its own that name hosts, and a network in which nobody
+// answers.
+type Host struct {
+	t     testing.TB
+	space string
+}
+
+// NewHost makes a host that ends with the test.
+func NewHost(t testing.TB) *Host {
+	t.Helper()
+	h := &Host{t, fmt.Sprintf("asynq-%d-%d-host", os.Getpid(), roads.Add(1))}
+	r := &Road{t: t}
+	r.ip("netns", "add", h.space)
+	t.Cleanup(func() { r.ip("netns", "del", h.space) })
+	r.ip("-n", h.space, "link", "set", "lo", "up")
+	// A cable whose other end takes nothing that is for somebody else.
+	r.ip("link", "add", "name", "void", "netns", h.space, "type", "veth", "peer", "name", "void-end", "netns", h.space)
+	r.ip("-n", h.space, "address", "add", "198.51.100.254/24", "dev", "void")
+	r.ip("-n", h.space, "link", "set", "void", "up")
+	r.ip("-n", h.space, "link", "set", "void-end", "up")
+	for last := 1; last < 4; last++ {
+		r.ip("-n", h.space, "neighbour", "add", fmt.Sprint("198.51.100.", last), "lladdr", "02:00:00:00:00:01", "dev", "void")
+	}
+	t.Cleanup(func() { os.RemoveAll(h.files()) })
+	if err := os.MkdirAll(h.files(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	h.write("hosts", "")
+	h.write("resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+	return h
+}
+
+func (h *Host) files() string { return filepath.Join("/etc/netns", h.space) }
+
+// write changes a file in place: commands that run see it as well.
+func (h *Host) write(name, text string) {
+	h.t.Helper()
+	if err := os.WriteFile(filepath.Join(h.files(), name), []byte(text), 0o644); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// Under are the words that start a command there.
+func (h *Host) Under() []string { return []string{"ip", "netns", "exec", h.space} }
+
+// Hosts gives RoadName these addresses, in this order, in /etc/hosts.
+func (h *Host) Hosts(addresses ...string) {
+	h.t.Helper()
+	text := ""
+	for _, address := range addresses {
+		text += address + " " + RoadName + "\n"
+	}
+	h.write("hosts", text)
 }

@@ -183,6 +183,9 @@ func StartCServerWrong(t testing.TB, uri string, options ServerOptions) string {
 	return answer["error"].(string)
 }
 
+// ServerOptionsForC are the options as the peer reads them.
+func ServerOptionsForC(options ServerOptions) M { return options.forC() }
+
 func (options ServerOptions) forC() M {
 	m := M{"concurrency": options.Concurrency, "strict": options.Strict, "shutdown_ms": options.ShutdownMs,
 		"ledger": options.LedgerPath, "middleware": options.Middleware, "health_ms": options.HealthMs, "attempts": options.Attempts,

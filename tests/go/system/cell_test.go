@@ -1,0 +1,84 @@
+package system
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/hibiken/asynq/libasynq-tests/harness"
+)
+
+// A storm is more than this within stormWindow after the first fault.
+const (
+	stormWindow    = 3 * time.Second
+	stormCommands  = 700
+	stormConnects  = 20
+	linesPerMinute = 10
+	recoversWithin = 30 * time.Second
+	calledWithin   = 60 * time.Second
+)
+
+// cell is one fault of one program.
+type cell struct {
+	*testing.T
+	r    *Redis
+	fake *FakeRedis
+}
+
+func newCell(t *testing.T) *cell {
+	t.Parallel()
+	r := StartRedis(t)
+	return &cell{T: t, r: r, fake: StartFakeRedis(t, r)}
+}
+
+// met waits until a fault is met.
+func (c *cell) met(rule *Rule) {
+	c.Helper()
+	Eventually(c, calledWithin, "the faulty call", func() bool { return rule.Calls() > 0 })
+}
+
+// hold lets a fault last until it was met and a while longer, and looks for a storm.
+func (c *cell) hold(rule *Rule) {
+	c.Helper()
+	c.met(rule)
+	before, links := c.fake.Commands()[""], c.fake.Connections()
+	time.Sleep(stormWindow)
+	commands, connects := c.fake.Commands()[""]-before, c.fake.Connections()-links
+	if commands > stormCommands || connects > stormConnects {
+		c.Errorf("a storm: %d commands and %d connections in %v: %v", commands, connects, stormWindow, c.fake.Commands())
+	}
+}
+
+// logged wants few lines in the notes of a server.
+func (c *cell) logged(notes []string) {
+	c.Helper()
+	var lines []string
+	for _, note := range notes {
+		if strings.HasPrefix(note, "log ") {
+			lines = append(lines, note)
+		}
+	}
+	if len(lines) > linesPerMinute {
+		c.Errorf("%d log lines:\n%s", len(lines), strings.Join(lines, "\n"))
+	}
+}
+
+// peer starts a peer before the fake Redis, whose log lines are counted when the test ends.
+func (c *cell) peer(uri string) *Peer {
+	lines := filepath.Join(c.r.Dir, "lines")
+	c.Cleanup(func() {
+		text, _ := os.ReadFile(lines)
+		if count := strings.Count(string(text), "\n"); count > linesPerMinute {
+			c.Errorf("%d log lines:\n%s", count, text)
+		}
+	})
+	return StartPeerUnder(c, []string{"env", "ASYNQ_PEER_LINES=" + lines}, uri)
+}
+
+// cut makes all connections begin anew at a Redis that has forgotten our scripts, so that what is sent only then is sent.
+func (c *cell) cut() {
+	c.r.Do("SCRIPT", "FLUSH")
+	c.r.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+}
