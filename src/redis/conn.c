@@ -16,6 +16,7 @@
 #include "redis/dial.h"
 #include "redis/handshake.h"
 #include "redis/pipeline.h"
+#include "redis/reload.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -46,7 +47,7 @@ struct redis_conn {
     redis_handshake handshake;
     redis_stream stream;
     redis_pipeline pipeline;
-    unsigned loads_left; /* scripts under way after NOSCRIPT */
+    redis_reload reload; /* after NOSCRIPT */
 
     loop_timer pause, hold, check;
     loop_hook write_hook;
@@ -159,31 +160,6 @@ static void conn_hold(redis_conn *conn, const char *reason)
         log_warn(conn->options.log, "redis %s: %s", conn->options.name, reason);
 }
 
-static void conn_script_loaded(void *arg, const redis_result *result)
-{
-    redis_conn *conn = arg;
-    asynq_error error;
-    conn->loads_left--;
-    if (result->outcome == REDIS_REPLIED && redis_result_check(result, &error))
-        conn_down(conn, error.code, "%s", error.text);
-}
-
-/* All of them, once, however many calls found theirs missing. */
-static void conn_load_scripts(redis_conn *conn)
-{
-    if (conn->loads_left)
-        return;
-    for (int i = 0; i < SCRIPT_COUNT; i++) {
-        const char *argv[] = {"SCRIPT", "LOAD", redis_scripts[i].text};
-        size_t lengths[] = {6, 4, strlen(redis_scripts[i].text)};
-        if (conn_enqueue(conn, 3, argv, lengths, conn_script_loaded, conn)) {
-            redis_conn_reset(conn, "out of memory while loading scripts");
-            return;
-        }
-    }
-    conn->loads_left = SCRIPT_COUNT;
-}
-
 /* What an answer means for the connection as a whole. NULL: nothing, the caller reads it; else the command has not
  * run, for this reason. */
 static const char *conn_reason_not_run(redis_conn *conn, const redis_value *value, char *reason, size_t size)
@@ -195,7 +171,7 @@ static const char *conn_reason_not_run(redis_conn *conn, const redis_value *valu
     redis_answer_describe(value, words, sizeof words);
     snprintf(reason, size, "%s: %s", redis_answer_meaning(value), words);
     if (answer == REDIS_ANSWER_NO_SCRIPT)
-        conn_load_scripts(conn);
+        redis_reload_start(&conn->reload);
     if (answer == REDIS_ANSWER_NOT_HERE)
         redis_conn_reset(conn, reason);
     else
@@ -253,7 +229,7 @@ static void conn_handshake_done(void *arg)
         conn->options.events.ready(conn->options.events.arg);
 }
 
-static int conn_send_handshake(void *arg, int count, const char *const *argv, redis_result_cb cb, void *cb_arg)
+static int conn_send_words(void *arg, int count, const char *const *argv, redis_result_cb cb, void *cb_arg)
 {
     size_t lengths[2 + SCRIPT_COUNT];
     for (int i = 0; i < count; i++)
@@ -276,7 +252,7 @@ static void conn_connected(void *arg, int fd)
 static void conn_pause_over(void *arg)
 {
     redis_conn *conn = arg;
-    conn->loads_left = 0;
+    conn->reload.answers_left = 0;
     conn->attempt_at_ms = loop_steady_ms(conn->options.loop);
     loop_timer_set(&conn->check, CONN_CHECK_PERIOD_MS);
     conn_set_state(conn, CONN_DIALLING);
@@ -396,9 +372,10 @@ redis_conn *redis_conn_new(const redis_conn_options *options)
     conn->handshake = (redis_handshake){.uri = options->uri,
                                         .name = options->name,
                                         .with_scripts = !options->without_scripts,
-                                        .send = conn_send_handshake,
+                                        .send = conn_send_words,
                                         .done = conn_handshake_done,
                                         .arg = conn};
+    conn->reload = (redis_reload){.send = conn_send_words, .failed = conn_failed, .arg = conn};
     redis_dial_init(&conn->dial, l, options->uri,
                     &(redis_dial_events){.connected = conn_connected, .failed = conn_failed, .arg = conn});
     redis_stream_init(&conn->stream, l,
