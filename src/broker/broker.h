@@ -118,6 +118,7 @@ ASYNQ_MUST_CHECK int broker_lease(redis_conn *conn, const queue_keys *keys, size
                                   bool wake_others, broker_cb cb, void *arg);
 
 /* Tasks left in `pending`, or BROKER_QUEUE_PAUSED. */
+bool broker_lease_is_sound(const redis_value *reply); /* else it is not this script's, and tells nothing */
 int64_t broker_lease_waiting(const redis_value *reply);
 size_t broker_lease_count(const redis_value *reply);
 leased_task broker_lease_task(const redis_value *reply, size_t index);
@@ -180,6 +181,7 @@ ASYNQ_MUST_CHECK int broker_forward(redis_conn *conn, const queue_keys *keys, qu
 size_t broker_upkeep_moved(const redis_value *reply);
 bool broker_upkeep_next(const redis_value *reply, double *next_due);
 /* reply of forward: ids that had no task behind them and were dropped. */
+bool broker_forward_is_sound(const redis_value *reply);
 const redis_value *broker_forward_dropped(const redis_value *reply);
 
 ASYNQ_MUST_CHECK int broker_expire(redis_conn *conn, const queue_keys *keys, int64_t now_ns, size_t most, broker_cb cb,

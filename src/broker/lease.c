@@ -41,6 +41,11 @@ int broker_lease(redis_conn *conn, const queue_keys *keys, size_t most, lease_sc
     return broker_call(conn, args, cb, arg);
 }
 
+bool broker_lease_is_sound(const redis_value *reply)
+{
+    return reply->type == REDIS_ARRAY && reply->count % 3 == 1 && reply->elements[0].type == REDIS_INTEGER;
+}
+
 int64_t broker_lease_waiting(const redis_value *reply)
 {
     return redis_value_integer(redis_value_at(reply, 0));

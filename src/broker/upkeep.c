@@ -37,6 +37,11 @@ bool broker_upkeep_next(const redis_value *reply, double *next_due)
     return true;
 }
 
+bool broker_forward_is_sound(const redis_value *reply)
+{
+    return reply->type == REDIS_ARRAY && reply->count == 3 && reply->elements[0].type == REDIS_INTEGER;
+}
+
 const redis_value *broker_forward_dropped(const redis_value *reply)
 {
     return redis_value_at(reply, 2);

@@ -81,6 +81,8 @@ static bytes set_of(const asynq_aggregation *aggregation)
     return (bytes){aggregation->set.data, aggregation->set.length};
 }
 
+static const char no_redis[] = "Redis cannot be reached";
+
 /* It has come to its end. */
 static void aggregation_end(asynq_aggregation *aggregation)
 {
@@ -98,13 +100,30 @@ static void give_up(asynq_aggregation *aggregation, const char *why)
     aggregation_end(aggregation);
 }
 
-void aggregation_lost(asynq_aggregation *aggregation)
+void aggregation_lost(asynq_aggregation *aggregation, const char *why)
 {
     asynq_server *server = aggregation->queue->server;
     if (loop_steady_ms(server->loop) < aggregation->ends_at_ms && !server->phase)
         LL_APPEND(server->unfinished, aggregation);
     else
-        give_up(aggregation, "Redis cannot be reached");
+        give_up(aggregation, why);
+}
+
+static void aggregations_go_on(void *arg)
+{
+    asynq_server *server = arg;
+    if (redis_conn_is_ready(server->work)) /* else when it is */
+        aggregation_resume_all(server);
+}
+
+/* Redis refused a step. The set is ours until its time is over, and so long the step is tried again. */
+static void aggregation_refused(asynq_aggregation *aggregation, const asynq_error *error)
+{
+    asynq_server *server = aggregation->queue->server;
+    queue_complain(aggregation->queue, "aggregate tasks", error);
+    if (!loop_timer_is_set(&server->unfinished_pause))
+        loop_timer_set(&server->unfinished_pause, error_pause_next_ms(server, &server->aggregation_pause));
+    aggregation_lost(aggregation, error->text);
 }
 
 /* ---- reading ---- */
@@ -164,16 +183,21 @@ static void page_read(void *arg, int status, const asynq_error *error, const red
 {
     asynq_aggregation *aggregation = arg;
     if (status && is_lost_connection(error)) {
-        aggregation_lost(aggregation);
+        aggregation_lost(aggregation, no_redis);
         return;
     }
-    size_t count = status ? 0 : broker_set_count(reply);
-    aggregation->size = status ? aggregation->size : broker_set_size(reply);
+    if (status) {
+        aggregation_refused(aggregation, error);
+        return;
+    }
+    error_pause_end(&aggregation->queue->server->aggregation_pause);
+    size_t count = broker_set_count(reply);
+    aggregation->size = broker_set_size(reply);
     for (size_t i = 0; i < count && !status; i++)
         status = add_task(aggregation, broker_set_task(reply, i));
     aggregation->read += (int64_t)count;
     if (status)
-        give_up(aggregation, error ? error->text : asynq_status_text(status));
+        give_up(aggregation, asynq_status_text(status));
     else if (!aggregation->size)
         aggregation_end(aggregation); /* it was not formed, or was taken back */
     else if (count && aggregation->read < aggregation->size)
@@ -189,7 +213,7 @@ static void read_on(asynq_aggregation *aggregation)
     int status = broker_read_set(queue->server->work, &queue->keys, set_of(aggregation), first,
                                  first + BROKER_CHUNK_TASKS - 1, page_read, aggregation);
     if (status == ASYNQ_E_UNAVAILABLE)
-        aggregation_lost(aggregation);
+        aggregation_lost(aggregation, no_redis);
     else if (status)
         give_up(aggregation, asynq_status_text(status));
 }
@@ -208,9 +232,9 @@ static void set_finished(void *arg, int status, const asynq_error *error, const 
     int result = status ? 0 : (int)redis_value_integer(reply);
     if (status && is_lost_connection(error)) {
         aggregation->may_be_finished |= status == ASYNQ_E_OUTCOME_UNKNOWN;
-        aggregation_lost(aggregation);
+        aggregation_lost(aggregation, no_redis);
     } else if (status) {
-        give_up(aggregation, error->text);
+        aggregation_refused(aggregation, error);
     } else if (result == SET_TAKEN_BACK && !aggregation->may_be_finished) {
         give_up(aggregation, "it took too long, and its tasks went back into the group");
     } else if (result != SET_TAKEN_BACK && result != ENQUEUE_CREATED) {
@@ -235,7 +259,7 @@ static void aggregation_finish(asynq_aggregation *aggregation)
     int status = broker_finish_set(queue->server->work, &queue->keys, set_of(aggregation), item, clock_now_ns(),
                                    set_finished, aggregation);
     if (status == ASYNQ_E_UNAVAILABLE)
-        aggregation_lost(aggregation);
+        aggregation_lost(aggregation, no_redis);
     else if (status)
         give_up(aggregation, asynq_status_text(status));
 }
@@ -266,6 +290,7 @@ static void aggregation_take_returned(void *arg)
 int aggregation_start(asynq_server *server)
 {
     server->aggregated.fd = -1;
+    loop_timer_init(server->loop, &server->unfinished_pause, aggregations_go_on, server);
     if (!server->options.aggregate)
         return ASYNQ_OK;
     int status = loop_waker_init(server->loop, &server->aggregated, aggregation_take_returned, server);

@@ -47,8 +47,9 @@ void aggregation_free(asynq_aggregation *aggregation);
 
 /* The set has been formed: reads its tasks, has them aggregated, and finishes. Frees in the end. */
 void aggregation_begin(asynq_aggregation *aggregation);
-/* The connection was lost at some step: goes on with it when it is back. */
-void aggregation_lost(asynq_aggregation *aggregation);
+/* A step was not done: goes on with it when Redis takes commands again, or gives up if that is too late, for this
+ * reason. */
+void aggregation_lost(asynq_aggregation *aggregation, const char *why);
 
 /* The thread that runs the aggregator. It may outlive the server when the aggregator does not return. */
 typedef struct aggregator aggregator;

@@ -7,6 +7,7 @@
 #include "server/server.h"
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "server/attempt.h"
 #include "server/settle.h"
 
@@ -132,11 +133,15 @@ static void fetch_replied(void *arg, int status, const asynq_error *error, const
 {
     served_queue *queue = arg;
     asynq_server *server = queue->server;
+    asynq_error odd;
+    if (!status && !broker_lease_is_sound(reply)) {
+        status = error_set(&odd, ASYNQ_E_MALFORMED, "Redis answered with something else than tasks");
+        error = &odd;
+    }
     queue->fetch.lease_in_flight = false;
     server->fetch.leases_in_flight--;
     server->slots_free += (int)queue->fetch.lease_asked;
-    if (status == ASYNQ_E_OUTCOME_UNKNOWN)
-        queue->fetch.lease_unknown = true;
+    queue->fetch.lease_unknown = status == ASYNQ_E_OUTCOME_UNKNOWN || status == ASYNQ_E_MALFORMED;
     if (status) {
         queue_complain(queue, "take tasks", error);
         queue->fetch.may_have_tasks = false; /* this queue rests a moment; the others go on */

@@ -5,6 +5,7 @@
 #include "server/server.h"
 
 #include "base/clock.h"
+#include "base/error.h"
 
 enum {
     FORWARD_FAR_MS = 3600 * 1000,
@@ -67,6 +68,11 @@ static void due_forwarded(void *arg, int status, const asynq_error *error, const
     due_source *due = arg;
     asynq_server *server = due->queue->server;
     due->in_flight = false;
+    asynq_error odd;
+    if (!status && !broker_forward_is_sound(reply)) {
+        status = error_set(&odd, ASYNQ_E_MALFORMED, "Redis answered with something else than what was moved");
+        error = &odd;
+    }
     if (status) {
         queue_complain(due->queue, "move tasks that are due", error);
         loop_timer_set(&due->timer, error_pause_next_ms(server, &due->pause));

@@ -107,7 +107,7 @@ static void group_looked_at(void *arg, int status, const asynq_error *error, con
         return;
     group_after_look(aggregation, status, taken);
     if (status == ASYNQ_E_OUTCOME_UNKNOWN) {
-        aggregation_lost(aggregation);
+        aggregation_lost(aggregation, "Redis cannot be reached");
     } else if (taken.taken) {
         aggregation_begin(aggregation);
     } else {
@@ -251,6 +251,8 @@ static void list_page_read(void *arg, int status, const asynq_error *error, cons
     queue->groups.listing = false;
     if (status) {
         queue_complain(queue, "read the list of groups", error);
+        key_watch_lost(&queue->groups.watch); /* or nothing would read it again before it changes */
+        loop_timer_set(&queue->groups.list_timer, GROUPS_AGAIN_MS);
         return;
     }
     size_t count = broker_looked_groups(reply);

@@ -24,6 +24,38 @@ static const char lease_expired[] = "asynq: task lease expired";
 
 /* ---- ended leases ---- */
 
+/* An id without a task behind it, while it is being dropped. */
+typedef struct dropped_id {
+    served_queue *queue;
+    char *id;
+} dropped_id;
+
+static void id_dropped(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    (void)reply;
+    dropped_id *dropped = arg;
+    if (status)
+        queue_complain(dropped->queue, "drop an active id that has no task behind it", error);
+    else
+        log_warn(&dropped->queue->server->log, "queue \"%s\": dropped active id %s, which had no task behind it",
+                 dropped->queue->name, dropped->id);
+    mem_free(dropped->id);
+    mem_free(dropped);
+}
+
+static void drop_id(served_queue *queue, bytes id)
+{
+    dropped_id *dropped = mem_alloc(sizeof *dropped);
+    if (dropped) {
+        *dropped = (dropped_id){queue, mem_dup(id.data, id.length)};
+        if (dropped->id && broker_drop_active(queue->server->work, &queue->keys, id, id_dropped, dropped) == 0)
+            return;
+        mem_free(dropped->id);
+    }
+    mem_free(dropped);
+    queue->recovery.expired_skipped++; /* the next look finds it again */
+}
+
 static void recover_one(served_queue *queue, const expired_lease *expired)
 {
     asynq_server *server = queue->server;
@@ -34,10 +66,7 @@ static void recover_one(served_queue *queue, const expired_lease *expired)
         return;
     }
     if (!expired->message.data) {
-        log_warn(&server->log, "queue \"%s\": dropped active id %.*s, which had no task behind it", queue->name,
-                 BYTES_ARGS(expired->id));
-        if (broker_drop_active(server->work, &queue->keys, expired->id, NULL, NULL))
-            queue->recovery.expired_skipped++;
+        drop_id(queue, expired->id);
         return;
     }
     asynq_error error = {0};

@@ -113,7 +113,9 @@ struct asynq_server {
     struct aggregator *aggregator; /* NULL: none was given */
     loop_waker aggregated;         /* it has come back from one */
     size_t aggregations;           /* under way */
-    asynq_aggregation *unfinished; /* go on when Redis is back */
+    asynq_aggregation *unfinished; /* go on when Redis is back, or the pause is over */
+    loop_timer unfinished_pause;
+    error_pause aggregation_pause;
 };
 
 /* ---- server.c ---- */
