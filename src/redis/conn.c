@@ -26,6 +26,7 @@ enum {
     CONN_MIN_PAUSE_MS = 20,
     CONN_MAX_PAUSE_MS = 1000,
     CONN_LASTING_MS = 50,
+    CONN_LASTING_HANDSHAKES = 10,
     CONN_CONNECT_LIMIT_MS = 5000, /* from the pause's end to READY */
     CONN_REPLY_LIMIT_MS = 15000,  /* silence with a command under way; half of a lease, so that there is time to act */
     CONN_CHECK_PERIOD_MS = 1000,
@@ -54,6 +55,7 @@ struct redis_conn {
     loop_deferred lost, end;
     asynq_error lost_error;                /* why it went down, until that is reported at the end of the turn */
     backoff trouble;                       /* attempts to connect, and answers of "not now" */
+    int64_t ready_at_ms;                   /* steady clock; 0: this attempt has not come so far */
     int64_t attempt_at_ms, waits_since_ms; /* the first of the commands under way was sent, after silence */
 
     int64_t commands_sent;
@@ -140,6 +142,19 @@ void redis_conn_flush(redis_conn *conn)
 
 /* ---- replies ---- */
 
+/*
+ * The pause after what just failed. A connection went well if it was ready for long, as measured by its handshake:
+ * on a slow network a Redis that refuses each command is no better for taking its time.
+ */
+static int64_t conn_pause_ms(redis_conn *conn)
+{
+    int64_t lasting_ms = CONN_LASTING_HANDSHAKES * (conn->ready_at_ms - conn->attempt_at_ms);
+    if (!conn->ready_at_ms)
+        lasting_ms = INT32_MAX;
+    conn->trouble.lasting_ms = lasting_ms > CONN_LASTING_MS ? lasting_ms : CONN_LASTING_MS;
+    return backoff_pause_ms(&conn->trouble, loop_steady_ms(conn->options.loop));
+}
+
 static void conn_hold_over(void *arg)
 {
     redis_conn *conn = arg;
@@ -155,7 +170,7 @@ static void conn_hold(redis_conn *conn, const char *reason)
     if (conn->is_held)
         return;
     conn->is_held = true;
-    loop_timer_set(&conn->hold, backoff_pause_ms(&conn->trouble, loop_steady_ms(conn->options.loop)));
+    loop_timer_set(&conn->hold, conn_pause_ms(conn));
     if (log_limit_pass(&conn->complaint, &skipped))
         log_warn(conn->options.log, "redis %s: %s", conn->options.name, reason);
 }
@@ -224,6 +239,7 @@ static void conn_handshake_done(void *arg)
         conn_down(conn, error->code, "%s", error->text);
         return;
     }
+    conn->ready_at_ms = clock_steady_ms();
     conn_set_state(conn, CONN_READY);
     if (conn->options.events.ready)
         conn->options.events.ready(conn->options.events.arg);
@@ -253,6 +269,7 @@ static void conn_pause_over(void *arg)
 {
     redis_conn *conn = arg;
     conn->reload.answers_left = 0;
+    conn->ready_at_ms = 0;
     conn->attempt_at_ms = loop_steady_ms(conn->options.loop);
     loop_timer_set(&conn->check, CONN_CHECK_PERIOD_MS);
     conn_set_state(conn, CONN_DIALLING);
@@ -310,7 +327,7 @@ static void conn_report_lost(void *arg)
     asynq_error error = conn->lost_error;
     if (conn->freed)
         return; /* its commands get their results when it goes */
-    loop_timer_set(&conn->pause, backoff_pause_ms(&conn->trouble, loop_steady_ms(conn->options.loop)));
+    loop_timer_set(&conn->pause, conn_pause_ms(conn));
     redis_pipeline_fail(&conn->pipeline, &conn->stream, error.text);
     if (!conn->freed)
         conn_report_down(conn, &error);
