@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,9 +29,26 @@ type cell struct {
 }
 
 func newCell(t *testing.T) *cell {
-	t.Parallel()
 	r := StartRedis(t)
 	return &cell{T: t, r: r, fake: StartFakeRedis(t, r)}
+}
+
+// cells run side by side, more of them than other tests, as they sleep most of the time.
+type cells struct {
+	t    *testing.T
+	wait sync.WaitGroup
+}
+
+var cellsAtOnce = make(chan bool, 96) // over all tests
+
+func (c *cells) start(name string, test func(*cell)) {
+	c.wait.Add(1)
+	go func() {
+		defer c.wait.Done()
+		cellsAtOnce <- true
+		defer func() { <-cellsAtOnce }()
+		c.t.Run(name, func(t *testing.T) { test(newCell(t)) })
+	}()
 }
 
 // met waits until a fault is met.

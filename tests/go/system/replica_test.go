@@ -14,6 +14,7 @@ import (
 func TestDemotedMaster(t *testing.T) {
 	t.Parallel()
 	t.Run("server", func(t *testing.T) {
+		t.Parallel()
 		c := newCell(t)
 		s := StartCServer(c, c.fake.URI(), ServerOptions{LedgerPath: filepath.Join(c.r.Dir, "ledger")})
 		NewGoEnqueuer(c, c.r).Enqueue(Task{Type: "t", Payload: P("{}")})
@@ -24,6 +25,7 @@ func TestDemotedMaster(t *testing.T) {
 		waitEmpty(t, c.r, atOnce)
 	})
 	t.Run("scheduler", func(t *testing.T) {
+		t.Parallel()
 		c := newCell(t)
 		s := &CScheduler{Peer: c.peer(c.fake.URI())}
 		s.Must("scheduler.new", M{"heartbeat_ms": 500})
@@ -42,6 +44,7 @@ func TestDemotedMaster(t *testing.T) {
 		checkTicks(t, "ticks", tickLedger(t, c.r, "default")["tick"], 1)
 	})
 	t.Run("client", func(t *testing.T) {
+		t.Parallel()
 		c := newCell(t)
 		peer := c.peer(c.fake.URI())
 		peer.Must("client.options", M{"timeout_ms": 120_000})
@@ -75,6 +78,7 @@ func (c *cell) demote() {
 // TestTwoRedisesBehindOneName: each connection meets another Redis, as behind a balancer: the server's two connections
 // never agree. It polls, without a storm.
 func TestTwoRedisesBehindOneName(t *testing.T) {
+	t.Parallel()
 	c := newCell(t)
 	c.fake.On("INFO").AnswerBy(func(n int) string {
 		text := fmt.Sprintf("# Server\r\nredis_version:7.0.15\r\nrun_id:%040d\r\n", n)
