@@ -32,6 +32,15 @@ size_t broker_looked_groups(const redis_value *reply)
     return reply->count ? (reply->count - 1) / 2 : 0;
 }
 
+bool broker_look_is_sound(const redis_value *reply)
+{
+    bytes cursor = broker_group_cursor(reply);
+    for (size_t i = 0; i < cursor.length; i++)
+        if (cursor.data[i] < '0' || cursor.data[i] > '9')
+            return false;
+    return reply->type == REDIS_ARRAY && reply->count % 2 == 1 && reply->elements[0].type == REDIS_STRING;
+}
+
 due_group broker_looked_group(const redis_value *reply, size_t index)
 {
     return (due_group){redis_value_at(reply, 1 + 2 * index)->text,

@@ -40,6 +40,7 @@ typedef struct due_group {
     int64_t due_s; /* if no other task joins; 0: at once */
 } due_group;
 
+bool broker_look_is_sound(const redis_value *reply); /* else it is not that script's, and tells nothing */
 size_t broker_looked_groups(const redis_value *reply);
 due_group broker_looked_group(const redis_value *reply, size_t index);
 bytes broker_group_cursor(const redis_value *reply);

@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/saturate.h"
 #include "server/aggregation.h"
 #include "server/server.h"
@@ -248,7 +249,12 @@ static void list_read_whole(served_queue *queue)
 static void list_page_read(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     served_queue *queue = arg;
+    asynq_error odd;
     queue->groups.listing = false;
+    if (!status && !broker_look_is_sound(reply)) {
+        status = error_set(&odd, ASYNQ_E_MALFORMED, "Redis answered with something else than groups");
+        error = &odd;
+    }
     if (status) {
         queue_complain(queue, "read the list of groups", error);
         key_watch_lost(&queue->groups.watch); /* or nothing would read it again before it changes */
