@@ -200,8 +200,10 @@ local function settle_otherwise()
         end,
         requeue = function(id, place)
             redis.call('RPUSH', KEYS[3], id)
+            if redis.call('EXISTS', task_prefix .. id) == 1 then
+                redis.call('HSET', task_prefix .. id, 'pending_since', now_ns)
+            end
             write(id, 'pending', nil, ARGV[place + 1])
-            redis.call('HSET', task_prefix .. id, 'pending_since', now_ns)
         end,
     }
 
