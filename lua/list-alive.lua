@@ -1,4 +1,4 @@
--- Lists records whose life has not ended, and forgets the others.
+-- Lists records whose life has not ended, and forgets the others if the user may write.
 --
 -- KEYS: list of records (servers, workers or schedulers)
 -- ARGV: now (s)
@@ -6,5 +6,7 @@
 -- Bound: the records of a fleet
 --@include sure-now
 local now = sure_now(ARGV[1])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 1)
+if redis.call('ZCOUNT', KEYS[1], '-inf', now - 1) > 0 then
+    redis.pcall('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 1)
+end
 return redis.call('ZRANGEBYSCORE', KEYS[1], now, '+inf')

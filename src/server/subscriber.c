@@ -17,8 +17,11 @@ static void refuse(asynq_server *server, const char *reason)
 {
     server->tracking = false;
     if (!server->subscriber.tracking_refused)
-        log_warn(&server->log, "Redis does not notify us of new tasks (%s); queues are polled every %d ms instead",
-                 reason, (int)server->options.task_check_interval_ms);
+        log_warn(&server->log,
+                 "Redis does not notify us of new tasks (%s); queues are polled every %d ms instead. If the "
+                 "user lacks rights, for the channel %s or for client tracking, these are they: "
+                 "&%s +client|tracking +client|caching",
+                 reason, (int)server->options.task_check_interval_ms, invalidate_channel, invalidate_channel);
     server->subscriber.tracking_refused = true;
 }
 

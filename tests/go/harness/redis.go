@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"sort"
 	"strings"
 	"syscall"
@@ -29,10 +31,22 @@ type Redis struct {
 	cmd    *exec.Cmd
 }
 
-// StartRedis starts a server that ends with the test. Further arguments go to redis-server.
+// StartRedis starts a server that ends with the test. Further arguments go to redis-server. With ASYNQ_TEST_RIGHTS our
+// programs have only the rights that are documented; with ASYNQ_TEST_CLUSTER each is a cluster of one node.
 func StartRedis(t testing.TB, args ...string) *Redis {
 	t.Helper()
-	return StartRedisUnder(t, nil, args...)
+	isCluster := os.Getenv("ASYNQ_TEST_CLUSTER") != "" && !slices.Contains(args, "--port")
+	if isCluster {
+		args = append(args, clusterArgs(t)...)
+	}
+	r := StartRedisUnder(t, nil, args...)
+	if isCluster {
+		r.takeAllSlots()
+	}
+	if os.Getenv("ASYNQ_TEST_RIGHTS") != "" {
+		r.LogInAs("worker", "client", "scheduler", "operator")
+	}
+	return r
 }
 
 // StartRedisUnder is StartRedis with the words of a command that is to start it.
@@ -55,25 +69,68 @@ func StartRedisUnder(t testing.TB, under []string, args ...string) *Redis {
 // StartCluster starts a cluster of one node that has all slots. Nothing is routed; only the rules about keys hold.
 func StartCluster(t testing.TB, args ...string) *Redis {
 	t.Helper()
-	port := FreePort(t)
-	r := StartRedis(t, append([]string{"--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes"}, args...)...)
-	r.Do("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-	Eventually(t, 30*time.Second, "the cluster's state", func() bool {
+	r := StartRedis(t, append(clusterArgs(t), args...)...)
+	r.takeAllSlots()
+	return r
+}
+
+func clusterArgs(t testing.TB) []string {
+	return []string{"--port", fmt.Sprint(FreePort(t)), "--bind", "127.0.0.1", "--cluster-enabled", "yes"}
+}
+
+func (r *Redis) takeAllSlots() {
+	r.t.Helper()
+	slots := []any{"CLUSTER", "ADDSLOTS"} // Redis 6.2 has no ADDSLOTSRANGE
+	for slot := range 16384 {
+		slots = append(slots, slot)
+	}
+	r.Do(slots...)
+	Eventually(r.t, 30*time.Second, "the cluster's state", func() bool {
 		return strings.Contains(r.Text("CLUSTER", "INFO"), "cluster_state:ok")
 	})
-	return r
 }
 
 // As makes our programs log in as a user with these rights; Go's and the test itself keep all.
 func (r *Redis) As(rights ...string) *Redis {
 	r.t.Helper()
-	rule := []any{"ACL", "SETUSER", "limited", "reset", "on", ">secret"}
+	r.logIn("limited", rights)
+	return r
+}
+
+func (r *Redis) logIn(user string, rights []string) {
+	r.t.Helper()
+	rule := []any{"ACL", "SETUSER", user, "reset", "on", ">secret"}
 	for _, right := range rights {
 		rule = append(rule, right)
 	}
 	r.Do(rule...)
-	r.login = "limited:secret@"
+	r.login = user + ":secret@"
+}
+
+// LogInAs makes our programs that start from now on log in with the rights that docs/access.md gives to roles. Those
+// that have logged in before stay who they are.
+func (r *Redis) LogInAs(roles ...string) *Redis {
+	r.t.Helper()
+	var rights []string
+	for _, role := range roles {
+		rights = append(rights, documentedRights(r.t, role)...)
+	}
+	r.logIn(strings.Join(roles, "-"), rights)
 	return r
+}
+
+// documentedRights are the words behind "ACL SETUSER <role> on >SECRET" in docs/access.md that give something; a new user
+// has nothing.
+func documentedRights(t testing.TB, role string) []string {
+	t.Helper()
+	_, file, _, _ := runtime.Caller(0)
+	text := readFile(t, filepath.Join(filepath.Dir(file), "../../../docs/access.md"))
+	_, rest, found := strings.Cut(text, "ACL SETUSER "+role+" on >SECRET resetkeys resetchannels -@all ")
+	rule, _, ends := strings.Cut(rest, "```")
+	if !found || !ends {
+		t.Fatalf("docs/access.md has no rule for %s", role)
+	}
+	return strings.Fields(rule)
 }
 
 // Errors is how often Redis has answered with errors that begin with a word.

@@ -11,11 +11,13 @@ import (
 
 // everyScript makes our programs use everything that they have: all kinds of tasks, outcomes, groups, limits, periodic
 // entries, roles, and all commands that look at a queue or change it.
-func everyScript(t *testing.T, r *Redis) *CServer {
+func everyScript(t *testing.T, r *Redis, as func(role string)) *CServer {
 	t.Helper()
+	as("worker")
 	s := StartCServer(t, r.URI(), ServerOptions{Queues: map[string]int{"default": 2, "low": 1}, Concurrency: 4,
 		RetryMs: P(int64(600_000)), Aggregates: true, Grace: time.Second,
 		Routes: []Route{{Pattern: "limited", Scope: "a scope", Most: 1}}})
+	as("client")
 	e := NewCEnqueuer(t, r)
 	enqueue := func(id, wish string, own Options) {
 		t.Helper()
@@ -42,6 +44,7 @@ func everyScript(t *testing.T, r *Redis) *CServer {
 			r.Int("ZCARD", QueueKey("low", "archived")) == 1 && r.Int("LLEN", QueueKey("low", "active")) == 1 &&
 			r.Int("LLEN", QueueKey("default", "pending")) == 0
 	})
+	as("scheduler")
 	scheduler := NewCScheduler(t, r.URI(), false, SchedulerOptions{Heartbeat: time.Second})
 	if _, err := scheduler.Register(Entry{Name: "tick", Spec: "@every 1s", Task: Task{Type: "t", Payload: P("{}")}}); err != nil {
 		t.Error(err)
@@ -58,6 +61,7 @@ func everyScript(t *testing.T, r *Redis) *CServer {
 		}
 		return ran.out
 	}
+	as("reader")
 	for _, queue := range []string{"default", "low"} {
 		for _, state := range []string{"pending", "active", "scheduled", "retry", "archived", "completed"} {
 			works("task", "ls", "-q", queue, "-s", state)
@@ -68,16 +72,22 @@ func everyScript(t *testing.T, r *Redis) *CServer {
 		works("group", "ls", "-q", queue)
 	}
 	works("task", "inspect", "-q", "default", "later")
+	works("cron", "ls")
+	works("queue", "ls")
+	works("queue", "history", "default")
+	works("metrics")
+	works("fsck")
+	if servers := works("server", "ls"); !strings.Contains(servers, fmt.Sprint(s.Pid())) {
+		t.Errorf("the server's record is not there: %s", servers)
+	}
+	as("operator")
 	works("task", "run", "-q", "default", "later")
 	works("task", "archive", "-q", "default", "failed")
 	works("task", "deleteall", "-q", "low", "-s", "archived", "--type", "t", "--yes")
 	works("queue", "pause", "low")
 	works("queue", "unpause", "low")
-	works("cron", "ls")
-	works("fsck")
-	if servers := works("server", "ls"); !strings.Contains(servers, fmt.Sprint(s.Pid())) {
-		t.Errorf("the server's record is not there: %s", servers)
-	}
+	works("task", "cancel", "long")
+	works("fsck", "--repair", "--yes")
 	return s
 }
 
@@ -97,14 +107,14 @@ func allFine(t *testing.T, r *Redis, s *CServer) {
 func TestKeysInOneSlot(t *testing.T) {
 	t.Parallel()
 	r := StartCluster(t)
-	allFine(t, r, everyScript(t, r))
+	allFine(t, r, everyScript(t, r, func(string) {}))
 }
 
 // TestKeysOfOurOwn: each key that a call names begins with Asynq's prefix, which a rule about keys insists on.
 func TestKeysOfOurOwn(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t).As("~asynq:*", "&asynq:*", "&__redis__:invalidate", "+@all", "-@dangerous", "+info", "+keys")
-	allFine(t, r, everyScript(t, r))
+	allFine(t, r, everyScript(t, r, func(string) {}))
 }
 
 // TestFleetInOneSlot: parked servers keep and change their roles in a cluster.
@@ -145,4 +155,14 @@ func TestLockOfAnotherType(t *testing.T) {
 	equal(t, "completed", r.Int("ZCARD", QueueKey("default", "completed")), int64(1))
 	equal(t, "runs", len(Starts(s.Ledger())), 2)
 	allFine(t, r, s)
+}
+
+// TestMinimalRights: each role does all that it does with the rights that docs/access.md gives to it.
+func TestMinimalRights(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	allFine(t, r, everyScript(t, r, func(role string) { r.LogInAs(role) }))
+	if refused := r.Do("ACL", "LOG"); fmt.Sprint(refused) != "[]" {
+		t.Error(refused)
+	}
 }
