@@ -1,5 +1,6 @@
 -- Gives an active task that nobody holds a lease for a lease in the past, so that recovery takes it like any other.
 --
+--@takes 2 3
 -- KEYS: active, lease
 -- ARGV: score, about where it stands, id
 -- Result: 1 (adopted), 0 (it has a lease, or stands elsewhere by now: the next scan finds it)

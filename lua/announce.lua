@@ -1,5 +1,6 @@
 -- Puts a server's record into the list of servers, where user interfaces find it.
 --
+--@takes 1 2
 -- KEYS: list of servers
 -- ARGV: name of the record, end of its life (Unix s)
 -- Result: servers alive

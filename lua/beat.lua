@@ -1,5 +1,6 @@
 -- Renews a server's own records.
 --
+--@takes 2 3
 -- KEYS: the server's record, its workers' record
 -- ARGV: content of the server's record, life of the records (s), channel that wakes the server
 -- Result: workers in the record, Redis's time (s, us)

@@ -1,5 +1,6 @@
 -- Looks at keys of a queue that are not tasks, and mends them if asked.
 --
+--@takes 3 8+
 -- KEYS: groups, aggregation sets, quarantine
 -- ARGV: prefix of the queue's keys, of its task keys, of its group keys, of what is in quarantine, now (s), now (ns),
 --       life of the quarantine (s), "1" to mend,

@@ -1,5 +1,6 @@
 -- Looks at tasks closely, each as a whole at one moment, and mends them if asked.
 --
+--@takes 10 10+
 -- KEYS: pending, active, lease, scheduled, retry, archived, completed, groups, aggregation sets, quarantine
 -- ARGV: prefix of the queue's keys, of its task keys, of its group keys, of what is in quarantine, now (s), now (ns),
 --       end of a new lease (s), most archived tasks, life of the quarantine (s), "1" to mend,

@@ -1,5 +1,6 @@
 -- Deletes tasks of a large aggregation set that is finished, until none is left.
 --
+--@takes 1 1
 -- KEYS: list of aggregation sets
 -- ARGV: prefix of the queue's task keys
 -- Result: 1 if there is more to do

@@ -1,5 +1,6 @@
 -- Removes an active id that has no task: nothing can be run or kept.
 --
+--@takes 2 2
 -- KEYS: active, lease
 -- ARGV: prefix of the queue's task keys, id
 -- Result: 1 (dropped), 0 (it has a message by now)

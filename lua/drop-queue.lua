@@ -1,5 +1,6 @@
 -- Deletes what is left of a queue, if no task is in it.
 --
+--@takes 8+ 0
 -- KEYS: pending, active, scheduled, retry, archived, completed, groups, aggregation sets, then whatever else to delete
 -- Result: 1 (done), 0 (there are tasks)
 -- Bound: empty containers and 190 names

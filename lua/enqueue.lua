@@ -1,5 +1,6 @@
 -- Creates n tasks of one queue: pending, scheduled, or waiting in a group.
 --
+--@takes 4 9+
 -- KEYS: pending, scheduled, groups, memory of the client (its last batches and what came of them)
 -- ARGV: prefix of the queue's task keys, prefix of its group keys, now (s), now (ns),
 --       batch number ("" to remember nothing), life of the memory (s), "1" if this batch was sent before,

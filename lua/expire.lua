@@ -1,5 +1,6 @@
 -- Deletes completed tasks whose retention is over.
 --
+--@takes 1 3
 -- KEYS: completed
 -- ARGV: prefix of the queue's task keys, now (s), most
 -- Result: number deleted, score of the next task to expire ("" when there is none)

@@ -1,5 +1,6 @@
 -- Lists tasks whose lease ended long ago. Changes nothing.
 --
+--@takes 1 6
 -- KEYS: lease
 -- ARGV: prefix of the queue's task keys, now (s), how long ago (s), first, most, bytes of messages
 --       after which to stop

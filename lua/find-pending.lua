@@ -1,5 +1,6 @@
 -- Searches a part of the pending tasks for one. Changes nothing.
 --
+--@takes 1 3
 -- KEYS: pending
 -- ARGV: id, first place, number of places
 -- Result: number of pending tasks, place of the task (-1: not there)

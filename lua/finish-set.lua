@@ -1,6 +1,7 @@
 -- Ends an aggregation: enqueues the aggregated task and deletes the tasks of the set, both or neither. A set that is no
 -- longer in the list has been taken back into its group meanwhile.
 --
+--@takes 2..6 4+
 -- KEYS: the set, list of aggregation sets, then, if there is a task: pending, scheduled, groups, the task
 -- ARGV: prefix of the queue's task keys, prefix of its group keys, now (s), now (ns), then of the task: id, message, kind
 --       (p, s, g), score (s), lock ("" for none), life of the lock (s), group

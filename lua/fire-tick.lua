@@ -1,5 +1,6 @@
 -- Enqueues the task of one tick of a periodic entry, once in all: a tick at or before the last one is over.
 --
+--@takes 5 14
 -- KEYS: record of the entry, pending, scheduled, groups, the task
 -- ARGV: the tick (Unix s), id of the scheduler, length of its hold (ms), life of the record (s), prefix of the queue's
 --       group keys, now (s), now (ns), then of the task: id, message, kind (p, s, g), score (s), lock ("" for none),

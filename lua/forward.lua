@@ -1,5 +1,6 @@
 -- Moves tasks that are due from `scheduled` or `retry` to `pending`, or back to their group.
 --
+--@takes 3 6
 -- KEYS: source, pending, groups
 -- ARGV: prefix of the queue's task keys, prefix of its group keys, now (s, may have a fraction), now (whole s), now (ns), most
 -- Result: number moved, score of the next task in the source ("" when it is empty), ids that had no task

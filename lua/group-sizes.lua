@@ -1,3 +1,4 @@
+--@takes 1 3
 -- KEYS: groups
 -- ARGV: prefix of the queue's group keys, cursor, about how many to look at
 -- Result: next cursor, then name and size of each group

@@ -1,6 +1,7 @@
 -- Takes or keeps periodic entries for a scheduler. An entry that another scheduler holds stays with that one until its
 -- hold ends.
 --
+--@takes 1+ 3+
 -- KEYS: the record of each entry
 -- ARGV: id of the scheduler, length of the hold (ms; 0: give up what one holds), life of the records (s),
 --       then for each entry: the last tick that the scheduler knows of (Unix s; 0: none)

@@ -1,5 +1,6 @@
 -- Finds the tasks of a lease whose reply was lost. Changes nothing.
 --
+--@takes 1 2
 -- KEYS: lease
 -- ARGV: prefix of the queue's task keys, score of that lease
 -- Result: id and message of each task, oldest first

@@ -1,5 +1,6 @@
 -- Takes up to n tasks of one queue: pending to active, with a lease.
 --
+--@takes 5 5
 -- KEYS: pending, active, lease, paused, parked
 -- ARGV: prefix of the queue's task keys, n, score of the lease (s, with the tag of this call as fraction),
 --       prefix of the channels that wake servers ("": no server is parked), name of the queue

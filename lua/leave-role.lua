@@ -1,5 +1,6 @@
 -- Takes a server out of its role in a queue, because it has no free slot or ends. Another one takes its place.
 --
+--@takes 3 3
 -- KEYS: watchers, parked, pending
 -- ARGV: id of the server, prefix of the channels that wake servers, name of the queue
 -- Bound: one server

@@ -1,5 +1,6 @@
 -- Lists records whose life has not ended, and forgets the others if the user may write.
 --
+--@takes 1 1
 -- KEYS: list of records (servers, workers or schedulers)
 -- ARGV: now (s)
 -- Result: names of the records

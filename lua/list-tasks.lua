@@ -1,5 +1,6 @@
 -- Reads tasks of one state by their rank, or those behind a task that was read before.
 --
+--@takes 1..2 5+
 -- KEYS: container, and of active tasks: lease
 -- ARGV: prefix of the queue's task keys, type of the container ("list" or "zset"), first rank, number of tasks,
 --       "1" to count the ranks of a list from its right end,

@@ -1,5 +1,6 @@
 -- Looks through a part of the groups: when is each due? Changes nothing.
 --
+--@takes 1 6
 -- KEYS: groups
 -- ARGV: prefix of the queue's group keys, cursor, about how many to look at, grace period (s), longest delay (s; 0: none),
 --       most tasks (0: any number)

@@ -1,5 +1,6 @@
 -- Walks over a container of tasks and picks those that deserve a closer look. Changes nothing.
 --
+--@takes 1 7+
 -- KEYS: container
 -- ARGV: prefix of the queue's task keys, prefix of its group keys, type of the container ("list" or "zset"), state of
 --       its tasks, where to go on (at first "0"), how many, "1" to tell of all tasks, and to go on in a list: ids that

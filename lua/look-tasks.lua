@@ -1,5 +1,6 @@
 -- Looks at tasks quickly: does each stand where its state says? Changes nothing.
 --
+--@takes 5 2+
 -- KEYS: lease, scheduled, retry, archived, completed
 -- ARGV: prefix of the queue's task keys, prefix of its group keys, ids
 -- Result: for each task 0 (it has gone), 1 (yes), 2 (it seems not), 3 (it should stand in a list, which takes long to

@@ -1,5 +1,6 @@
 -- Looks through a part of the active list for tasks that have no lease. Changes nothing.
 --
+--@takes 2 2
 -- KEYS: active, lease
 -- ARGV: first and last place to look at
 -- Result: places looked at, then ids without lease

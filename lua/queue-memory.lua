@@ -1,6 +1,7 @@
 -- Estimates the memory of a queue as Asynq does (spec 10.2): the mean over some tasks of each container, times its
 -- length, and the containers themselves. A task without hash counts as 0 bytes.
 --
+--@takes 7 5
 -- KEYS: pending, active, scheduled, retry, archived, completed, groups
 -- ARGV: prefix of the queue's task keys, prefix of its group keys, tasks to look at per container, groups to look at,
 --       number of tasks in groups

@@ -1,5 +1,6 @@
 -- Reads tasks of an aggregation set, in the order in which they joined the group.
 --
+--@takes 1 4
 -- KEYS: the set
 -- ARGV: prefix of the queue's task keys, first place, last place, bytes of messages after which to stop
 -- Result: number of tasks in the set (0: there is none), then id and message of each; "" for a message that is missing

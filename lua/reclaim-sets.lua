@@ -1,5 +1,6 @@
 -- Takes aggregation sets whose time is over back into their groups.
 --
+--@takes 2 3
 -- KEYS: list of aggregation sets, list of groups
 -- ARGV: prefix of the queue's group keys, now (s), most sets
 -- Result: 1 if there is more to do, then names of the sets that were taken back

@@ -1,5 +1,6 @@
 -- Adds an event to the history of a periodic entry, of which the newest so many stay.
 --
+--@takes 1 4
 -- KEYS: history
 -- ARGV: time (Unix s), event, most events, life of the history (s)
 -- Bound: the history of an entry (1,000)

@@ -1,5 +1,6 @@
 -- Renews leases of one queue, if they are still ours.
 --
+--@takes 1 0+
 -- KEYS: lease
 -- ARGV: groups: tag of the lease, new score, n, then n ids
 -- Result: for each task 1 (renewed), 0 (no lease), -1 (the lease belongs to somebody else)

@@ -1,5 +1,6 @@
 -- Writes a task that was read from somewhere, as it was.
 --
+--@takes 3 8
 -- KEYS: the task, container, groups
 -- ARGV: id, type of the container ("list" or "zset"), its score there, state, msg, result ("": none),
 --       pending since (ns), group ("": none)

@@ -1,6 +1,7 @@
 -- Gives tokens of a semaphore back, prolongs some, and takes others. The set has the holders with the times until which
 -- they hold; Asynq's x/rate has the same set.
 --
+--@takes 1 2+
 -- KEYS: semaphore
 -- ARGV: number of tokens there are, now (Unix s),
 --       n, then n times: holder, time that must be its own ("": any)       to be given back

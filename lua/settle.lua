@@ -1,5 +1,6 @@
 -- Ends the attempts of n active tasks of one queue, each in its own way.
 --
+--@takes 10 5+
 -- KEYS: active, lease, pending, completed, retry, archived, processed, failed, processed today, failed today
 -- ARGV: prefix of the queue's task keys, now (s), expiry of today's counters (Unix s),
 --       how long archived tasks are kept (s), most archived tasks to keep, now (ns),

@@ -1,5 +1,6 @@
 -- Runs, archives or deletes tasks of one queue by hand: those whose ids are given, or the first ones of a container.
 --
+--@takes 6..7 8+
 -- KEYS: pending, scheduled, retry, archived, completed, groups,
 --       and, if no ids are given, the container to take tasks from
 -- ARGV: prefix of the queue's task keys, prefix of its group keys, what to do (run, archive, delete), now (s), now (ns),

@@ -1,5 +1,6 @@
 -- Forms an aggregation set of a group, if it is time.
 --
+--@takes 4 6
 -- KEYS: the group, list of groups, list of aggregation sets, the new set
 -- ARGV: name of the group, now (s), grace period (s), longest delay (s; 0: none), most tasks (0: any number),
 --       time limit of the aggregation (Unix s)

@@ -1,5 +1,6 @@
 -- Gives an idle server its role in a queue.
 --
+--@takes 3 4
 -- KEYS: watchers, parked, pending
 -- ARGV: id of the server, prefix of the channels that wake servers, most watchers of a queue, life of an entry (s)
 -- Result:

@@ -1,5 +1,6 @@
 -- Reads one task.
 --
+--@takes 6 1
 -- KEYS: the task, scheduled, retry, archived, completed, lease
 -- ARGV: id
 -- Result: nil if there is no such task, otherwise state, score in the container of that state or in the lease set, msg,

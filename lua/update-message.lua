@@ -1,5 +1,6 @@
 -- Replaces the message of a scheduled task, if nobody has changed it meanwhile.
 --
+--@takes 1 2
 -- KEYS: the task
 -- ARGV: message as it was read, new message
 -- Result: 1 (done), 0 (there is no such task), -1 (it is not scheduled), -2 (it has changed)

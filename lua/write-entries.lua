@@ -1,5 +1,6 @@
 -- Rewrites the list of a scheduler's entries.
 --
+--@takes 1 1+
 -- KEYS: the list
 -- ARGV: life (s), then the entries
 -- Bound: the entries of one scheduler

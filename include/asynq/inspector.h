@@ -67,13 +67,18 @@ typedef struct asynq_queue_info {
     int64_t at_ms; /* when this was so; Unix time */
     int64_t size;  /* tasks in all states */
     int64_t pending, active, scheduled, retry, archived, completed;
-    int64_t aggregating; /* waiting in groups; tasks being aggregated do not count */
+    int64_t aggregating; /* waiting in groups; not those of `in_aggregation` */
     int64_t groups;
     int64_t processed, failed; /* attempts today (UTC) */
     int64_t processed_total, failed_total;
     int64_t latency_ms;   /* how long the next task has been pending; 0: unknown, or none */
     int64_t memory_bytes; /* in Redis, estimated from a few tasks of each state */
     bool paused;
+    /*
+     * Taken out of their groups by a server that aggregates them at this moment, or that was lost; then they are back
+     * in their groups within two minutes. They are in none of the sets that asynq_inspector_list() and _each() know.
+     */
+    int64_t in_aggregation;
 } asynq_queue_info;
 
 ASYNQ_API int asynq_inspector_queue(asynq_inspector *inspector, const char *queue, asynq_queue_info *info,

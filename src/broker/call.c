@@ -23,6 +23,20 @@ static void broker_replied(void *arg, const redis_result *result)
     pending.cb(pending.arg, status, status ? &error : NULL, result->reply);
 }
 
+static bool is_within(int count, int min, int max)
+{
+    return count >= min && (max < 0 || count <= max);
+}
+
+bool broker_counts_fit(const redis_args *args)
+{
+    const redis_script *script = args->script;
+    int arguments = args->count - REDIS_SCRIPT_KEYS - args->key_count;
+    return args->failed || !script ||
+           (is_within(args->key_count, script->min_keys, script->max_keys) &&
+            is_within(arguments, script->min_arguments, script->max_arguments));
+}
+
 bool broker_keys_fit(const redis_args *args)
 {
     bytes first_tag = {0};
@@ -42,7 +56,7 @@ bool broker_keys_fit(const redis_args *args)
 
 int broker_call(redis_conn *conn, const redis_args *args, broker_cb cb, void *arg)
 {
-    if (!broker_keys_fit(args))
+    if (!broker_counts_fit(args) || !broker_keys_fit(args))
         return ASYNQ_E_INVALID;
     if (!cb)
         return redis_conn_command(conn, args, NULL, NULL);

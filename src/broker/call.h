@@ -19,13 +19,17 @@ void broker_add_due(redis_args *args, int64_t at_ms);
 /* Of a task to be created: id, message, kind, score, lock, life of the lock, group. */
 void broker_add_new_task(redis_args *args, const enqueue_item *item);
 
+/* A script gets as many keys and arguments as the line --@takes in it says. */
+bool broker_counts_fit(const redis_args *args);
+
 /* No key of a script is empty, and all stand in one slot of a cluster. */
 bool broker_keys_fit(const redis_args *args);
 
 /*
- * Sends; `cb` may be NULL. Same results as redis_conn_command(), or ASYNQ_E_INVALID: a script got an empty key, or keys
- * of several slots. That is looked at in each call, as it takes less than a thousandth of the script's time: such a
- * call works on a single Redis with all rights, and fails under an ACL or in a cluster, where we seldom are.
+ * Sends; `cb` may be NULL. Same results as redis_conn_command(), or ASYNQ_E_INVALID: a script got a wrong number of
+ * keys or arguments, an empty key, or keys of several slots. That is looked at in each call, as it takes less than a
+ * thousandth of the script's time: such a call works on a single Redis with all rights, and fails under an ACL or in a
+ * cluster, where we seldom are.
  */
 int broker_call(redis_conn *conn, const redis_args *args, broker_cb cb, void *arg);
 

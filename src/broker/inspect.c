@@ -12,18 +12,19 @@ int broker_queue_info(redis_conn *conn, const queue_keys *keys, int64_t now_ns, 
         QUEUE_KEY_PENDING,   QUEUE_KEY_ACTIVE, QUEUE_KEY_SCHEDULED, QUEUE_KEY_RETRY,     QUEUE_KEY_ARCHIVED,
         QUEUE_KEY_COMPLETED, QUEUE_KEY_GROUPS, QUEUE_KEY_PAUSED,    QUEUE_KEY_PROCESSED, QUEUE_KEY_FAILED,
     };
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_QUEUE_INFO, 12);
+    redis_args *args = redis_conn_script_args(conn, SCRIPT_QUEUE_INFO, 13);
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         redis_args_add(args, keys->key[fixed[i]]);
     broker_add_daily_key(args, keys->key[QUEUE_KEY_PROCESSED], now_ns);
     broker_add_daily_key(args, keys->key[QUEUE_KEY_FAILED], now_ns);
+    redis_args_add(args, keys->key[QUEUE_KEY_AGGREGATION_SETS]);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
     return broker_call(conn, args, cb, arg);
 }
 
 queue_counts broker_queue_counts(const redis_value *reply)
 {
-    int64_t at[13];
+    int64_t at[14];
     for (size_t i = 0; i < sizeof at / sizeof *at; i++)
         at[i] = redis_value_integer(redis_value_at(reply, i));
     return (queue_counts){
@@ -40,6 +41,7 @@ queue_counts broker_queue_counts(const redis_value *reply)
         .processed = at[10],
         .failed = at[11],
         .next_pending_since_ns = at[12],
+        .in_aggregation = at[13],
     };
 }
 

@@ -22,6 +22,7 @@ typedef struct queue_counts {
     int64_t pending, active, scheduled, retry, archived, completed, groups;
     bool paused;
     int64_t processed_total, failed_total, processed, failed; /* the latter two today (UTC) */
+    int64_t in_aggregation;                                   /* taken out of their groups */
     int64_t next_pending_since_ns;                            /* 0: unknown, or nothing is pending */
 } queue_counts;
 

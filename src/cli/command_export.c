@@ -14,7 +14,7 @@ typedef struct exporter {
     const cli_run *cli;
     asynq_task_filter filter;
     cli_progress progress;
-    int64_t count, unreadable;
+    int64_t count, unreadable, in_aggregation;
     int status;
 } exporter;
 
@@ -62,6 +62,17 @@ static int export_groups(exporter *e, const char *queue)
     return status;
 }
 
+/* Tasks that no set knows, because a server aggregates them at this moment or was lost with them. */
+static int note_missing(exporter *e, const char *queue)
+{
+    asynq_error error;
+    asynq_queue_info info;
+    if (asynq_inspector_queue(e->cli->inspector, queue, &info, &error))
+        return cli_fail(&error);
+    e->in_aggregation += info.in_aggregation;
+    return CLI_OK;
+}
+
 static int export_queue(exporter *e, const char *queue)
 {
     int status = CLI_OK;
@@ -72,6 +83,8 @@ static int export_queue(exporter *e, const char *queue)
         status = state == ASYNQ_STATE_AGGREGATING ? export_groups(e, queue)
                                                   : export_set(e, &(asynq_task_set){queue, (asynq_state)state, NULL});
     }
+    if (!status && (!only || only == ASYNQ_STATE_AGGREGATING))
+        status = note_missing(e, queue);
     return status;
 }
 
@@ -95,6 +108,12 @@ int run_export(cli_run *cli)
     fprintf(stderr, "%" PRId64 " tasks exported\n", e.count);
     if (!status && e.unreadable)
         status = cli_complain(CLI_FAILED, "%" PRId64 " tasks cannot be read and were left out", e.unreadable);
+    if (!status && e.in_aggregation)
+        status =
+            cli_complain(CLI_FAILED,
+                         "%" PRId64 " tasks are not in the export: they are being aggregated, or were when a server "
+                         "was lost; two minutes later they are tasks of a group again, or have become another one",
+                         e.in_aggregation);
     return !status && cli_is_interrupted() ? cli_complain(CLI_INTERRUPTED, "stopped before the end") : status;
 }
 

@@ -6,15 +6,16 @@
 
 static json_t *json_of_queue(const char *name, const asynq_queue_info *info)
 {
-    return json_pack("{so sb sI sI sI sI sI sI sI sI sI sI sI sI sI sI sI so}", "queue", cli_json_text(name), "paused",
-                     info->paused, "size", (json_int_t)info->size, "pending", (json_int_t)info->pending, "active",
-                     (json_int_t)info->active, "scheduled", (json_int_t)info->scheduled, "retry",
+    return json_pack("{so sb sI sI sI sI sI sI sI sI sI sI sI sI sI sI sI sI so}", "queue", cli_json_text(name),
+                     "paused", info->paused, "size", (json_int_t)info->size, "pending", (json_int_t)info->pending,
+                     "active", (json_int_t)info->active, "scheduled", (json_int_t)info->scheduled, "retry",
                      (json_int_t)info->retry, "archived", (json_int_t)info->archived, "completed",
-                     (json_int_t)info->completed, "aggregating", (json_int_t)info->aggregating, "groups",
-                     (json_int_t)info->groups, "processed", (json_int_t)info->processed, "failed",
-                     (json_int_t)info->failed, "processed_total", (json_int_t)info->processed_total, "failed_total",
-                     (json_int_t)info->failed_total, "latency_ms", (json_int_t)info->latency_ms, "memory_bytes",
-                     (json_int_t)info->memory_bytes, "at", cli_json_time(info->at_ms));
+                     (json_int_t)info->completed, "aggregating", (json_int_t)info->aggregating, "in_aggregation",
+                     (json_int_t)info->in_aggregation, "groups", (json_int_t)info->groups, "processed",
+                     (json_int_t)info->processed, "failed", (json_int_t)info->failed, "processed_total",
+                     (json_int_t)info->processed_total, "failed_total", (json_int_t)info->failed_total, "latency_ms",
+                     (json_int_t)info->latency_ms, "memory_bytes", (json_int_t)info->memory_bytes, "at",
+                     cli_json_time(info->at_ms));
 }
 
 static void add_row(cli_table *table, const char *name, const asynq_queue_info *info)
@@ -93,6 +94,7 @@ static void describe_queue(const char *name, const asynq_queue_info *info)
         {"completed", info->completed},
         {"in groups", info->aggregating},
         {"groups", info->groups},
+        {"aggregated now", info->in_aggregation},
         {"done today", info->processed},
         {"failed today", info->failed},
         {"done in all", info->processed_total},

@@ -156,6 +156,7 @@ static asynq_queue_info info_of(const queue_counts *counts, int64_t now_ns)
         .processed_total = counts->processed_total,
         .failed_total = counts->failed_total,
         .paused = counts->paused,
+        .in_aggregation = counts->in_aggregation,
     };
     if (counts->next_pending_since_ns)
         info.latency_ms = clamp(saturating_sub(now_ns, counts->next_pending_since_ns) / NS_PER_MS, 0, INT64_MAX);
@@ -176,7 +177,7 @@ static int read_queue(asynq_inspector *inspector, const queue_keys *keys, asynq_
     if (status)
         return status;
     info->size = info->pending + info->active + info->scheduled + info->retry + info->archived + info->completed +
-                 info->aggregating;
+                 info->aggregating + info->in_aggregation;
     call = inspect_begin(inspector, INSPECT_READ, error);
     while (inspect_again(&call))
         call.sent = broker_queue_memory(inspector->conn, keys, info->aggregating, inspect_replied, inspector);

@@ -27,6 +27,7 @@ void redis_args_reset(redis_args *args)
 {
     args->count = 0;
     args->failed = false;
+    args->script = NULL;
     args->key_count = 0;
     arena_reset(&args->scratch);
 }

@@ -16,9 +16,10 @@ typedef struct redis_args {
     size_t *lengths;
     int count;
     int capacity;
-    arena scratch; /* numbers and other texts made for this command */
-    bool failed;   /* out of memory; sending then fails */
-    int key_count; /* of a script: keys stand at REDIS_SCRIPT_KEYS and behind */
+    arena scratch;                     /* numbers and other texts made for this command */
+    bool failed;                       /* out of memory; sending then fails */
+    const struct redis_script *script; /* NULL: a plain command */
+    int key_count;                     /* of the script: keys stand at REDIS_SCRIPT_KEYS and behind */
 } redis_args;
 
 void redis_args_init(redis_args *args);

@@ -125,6 +125,7 @@ redis_args *redis_conn_script_args(redis_conn *conn, script_id script, int key_c
     redis_args_add_text(args, "EVALSHA");
     redis_args_add_text(args, redis_scripts[script].sha1);
     redis_args_add_integer(args, key_count);
+    args->script = &redis_scripts[script];
     args->key_count = key_count;
     return args;
 }

@@ -10,7 +10,8 @@
 typedef struct redis_script {
     const char *name; /* file name without ".lua" */
     const char *text;
-    const char *sha1; /* 40 hexadecimal digits */
+    const char *sha1;                                     /* 40 hexadecimal digits */
+    int min_keys, max_keys, min_arguments, max_arguments; /* below 0: any number */
 } redis_script;
 
 /* Generated: SCRIPT_ENQUEUE and so on, in the order of redis_scripts[]. */

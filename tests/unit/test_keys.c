@@ -98,6 +98,37 @@ START_TEST(keys_of_scripts)
 }
 END_TEST
 
+static bool counts_fit(script_id script, int keys, int arguments)
+{
+    redis_args args;
+    redis_args_init(&args);
+    for (int i = 0; i < REDIS_SCRIPT_KEYS + keys + arguments; i++)
+        redis_args_add_text(&args, "x");
+    args.script = &redis_scripts[script];
+    args.key_count = keys;
+    bool fits = broker_counts_fit(&args);
+    redis_args_clear(&args);
+    return fits;
+}
+
+START_TEST(counts_of_scripts)
+{
+    ck_assert(counts_fit(SCRIPT_LEASE, 5, 5));
+    ck_assert(!counts_fit(SCRIPT_LEASE, 4, 5));
+    ck_assert(!counts_fit(SCRIPT_LEASE, 6, 5));
+    ck_assert(!counts_fit(SCRIPT_LEASE, 5, 4));
+    ck_assert(!counts_fit(SCRIPT_LEASE, 5, 6));
+    ck_assert(counts_fit(SCRIPT_LIST_TASKS, 1, 5));
+    ck_assert(counts_fit(SCRIPT_LIST_TASKS, 2, 500));
+    ck_assert(!counts_fit(SCRIPT_LIST_TASKS, 3, 5));
+    ck_assert(!counts_fit(SCRIPT_LIST_TASKS, 1, 4));
+    for (int i = 0; i < SCRIPT_COUNT; i++) {
+        ck_assert_msg(redis_scripts[i].min_keys > 0, "%s", redis_scripts[i].name);
+        ck_assert_msg(redis_scripts[i].min_arguments >= 0, "%s", redis_scripts[i].name);
+    }
+}
+END_TEST
+
 static void expect_parsed(const char *name, size_t choice, const char *queue, queue_key key, const char *rest)
 {
     queue_key_name parsed;
@@ -138,7 +169,7 @@ END_TEST
 
 Suite *suite_keys(void)
 {
-    const TTest *const list[] = {locks,           queue_names, names_taken_apart, daily_counters, slot_tags,
-                                 keys_of_scripts, NULL};
+    const TTest *const list[] = {locks,     queue_names,     names_taken_apart, daily_counters,
+                                 slot_tags, keys_of_scripts, counts_of_scripts, NULL};
     return suite_of("keys", list);
 }
