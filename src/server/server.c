@@ -5,12 +5,10 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/option_struct.h"
-#include "base/process.h"
 #include "base/thread.h"
 #include "server/component.h"
 #include "server/options.h"
 
-#include <unistd.h>
 #include <uuid/uuid.h>
 
 enum { STOP_WAIT_MS = 1000 };
@@ -145,49 +143,39 @@ static void orders_given(void *arg)
         shutdown_begin(server);
 }
 
-static void *server_run_loop(void *arg)
-{
-    asynq_server *server = arg;
-    loop_run(server->loop);
-    return NULL;
-}
-
 /* Everything that runs on the loop. On failure the caller takes it down again. */
-static int server_build(asynq_server *server)
+static int server_build(asynq_server *server, asynq_error *error)
 {
-    server->orders.fd = -1;
-    if (identity_make(&server->process))
-        return ASYNQ_E_NO_MEMORY;
-    server->random = random_seed(&server->process);
-    server->loop = loop_new();
-    if (!server->loop)
-        return ASYNQ_E_NO_MEMORY;
-    int status = loop_waker_init(server->loop, &server->orders, orders_given, server);
-    server->fetching = true;
-    loop_hook_add(server->loop, LOOP_DECIDE, &server->decide, server_decide, server);
-    if (!status)
-        status = components_start(server);
-    if (status)
-        return status;
-    server->work = redis_conn_new(&(redis_conn_options){
-        .loop = server->loop,
+    const engine_options options = {
         .uri = &server->uri,
         .log = &server->log,
         .name = "asynq-server",
         .events = {.ready = work_ready, .resumed = work_resumed, .down = work_down, .arg = server},
-    });
-    return server->work ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
+        .ordered = orders_given,
+        .arg = server,
+    };
+    int status = engine_open(&server->engine, &options, error);
+    if (status)
+        return status;
+    server->loop = server->engine.loop;
+    server->work = server->engine.conn;
+    if (identity_make(&server->process))
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    server->random = random_seed(&server->process);
+    server->fetching = true;
+    loop_hook_add(server->loop, LOOP_DECIDE, &server->decide, server_decide, server);
+    status = components_start(server);
+    return status ? error_set(error, status, "cannot start the server: %s", asynq_status_text(status)) : ASYNQ_OK;
 }
 
-/* After the loop has ended, or when it could not be built. */
+/* When the loop has ended, or when it could not be built. */
 static void server_take_down(asynq_server *server)
 {
-    redis_conn_free(server->work);
+    redis_conn_free(server->work); /* so that nothing is sent any more */
     server->work = NULL;
     components_stop(server);
-    loop_waker_clear(&server->orders);
-    loop_free(server->loop);
     server->loop = NULL;
+    engine_close(&server->engine);
 }
 
 /* ---- the public life cycle ---- */
@@ -214,12 +202,9 @@ static int server_start_locked(asynq_server *server, asynq_error *error)
     int status = server->queue_count ? ASYNQ_OK : asynq_server_queue(server, "default", 1, error);
     if (status)
         return status;
-    server->pid = getpid();
-    status = server_build(server);
-    if (status)
-        error_set(error, status, "cannot start the server: %s", asynq_status_text(status));
-    else
-        status = thread_start(&server->thread, server_run_loop, server, error);
+    status = server_build(server, error);
+    if (!status)
+        status = engine_start(&server->engine, error);
     if (!status)
         server->status = SERVER_ACTIVE;
     return status;
@@ -228,7 +213,7 @@ static int server_start_locked(asynq_server *server, asynq_error *error)
 int asynq_server_start(asynq_server *server, asynq_error *error)
 {
     error_clear(error);
-    if (process_check(server->pid, "server", error))
+    if (engine_check_process(&server->engine, "server", error))
         return ASYNQ_E_STATE;
     pthread_mutex_lock(&server->lock);
     bool was_new = server->status == SERVER_NEW;
@@ -250,12 +235,12 @@ int asynq_server_set_concurrency(asynq_server *server, int concurrency, asynq_er
     error_clear(error);
     if (concurrency < 0)
         return error_set(error, ASYNQ_E_INVALID, "concurrency is %d; it can be 0 or more", concurrency);
-    if (process_check(server->pid, "server", error))
+    if (engine_check_process(&server->engine, "server", error))
         return ASYNQ_E_STATE;
     pthread_mutex_lock(&server->lock);
     server->concurrency = concurrency;
     if (server->status == SERVER_ACTIVE)
-        loop_waker_wake(&server->orders);
+        engine_wake(&server->engine);
     pthread_mutex_unlock(&server->lock);
     return ASYNQ_OK;
 }
@@ -263,16 +248,16 @@ int asynq_server_set_concurrency(asynq_server *server, int concurrency, asynq_er
 void asynq_server_stop(asynq_server *server)
 {
     struct timespec until = thread_wait_end(STOP_WAIT_MS);
-    if (process_check(server->pid, "server", NULL))
+    if (engine_check_process(&server->engine, "server", NULL))
         return;
     pthread_mutex_lock(&server->lock);
     if (server->status == SERVER_ACTIVE) {
         server->status = SERVER_STOPPED;
         server->stop_asked = true;
-        loop_waker_wake(&server->orders);
+        engine_wake(&server->engine);
         log_info(&server->log, "server stopped taking tasks");
     }
-    bool is_own_thread = server->loop && pthread_equal(pthread_self(), server->thread);
+    bool is_own_thread = engine_is_own_thread(&server->engine);
     int problem = 0;
     while (server->status == SERVER_STOPPED && !server->has_stopped && !is_own_thread && !problem)
         problem = pthread_cond_timedwait(&server->stopped, &server->lock, &until);
@@ -281,27 +266,26 @@ void asynq_server_stop(asynq_server *server)
 
 void asynq_server_shutdown(asynq_server *server)
 {
-    if (process_check(server->pid, "server", NULL))
+    if (engine_check_process(&server->engine, "server", NULL))
         return;
     pthread_mutex_lock(&server->lock);
     bool is_running = server->status == SERVER_ACTIVE || server->status == SERVER_STOPPED;
     if (is_running) {
         server->status = SERVER_CLOSED;
         server->shutdown_asked = true;
-        loop_waker_wake(&server->orders);
+        engine_wake(&server->engine);
     }
     pthread_mutex_unlock(&server->lock);
     if (!is_running)
         return;
-    pthread_join(server->thread, NULL);
+    engine_join(&server->engine);
     server_take_down(server);
-    server->pid = 0;
     log_info(&server->log, "server ended");
 }
 
 void asynq_server_free(asynq_server *server)
 {
-    if (!server || process_check(server->pid, "server", NULL))
+    if (!server || engine_check_process(&server->engine, "server", NULL))
         return; /* in a child: the memory is all that it has of the server, and goes with the process */
     asynq_server_shutdown(server);
     server_destroy(server);
@@ -315,7 +299,7 @@ const char *server_status_name(server_status status)
 
 const char *asynq_server_status(const asynq_server *server)
 {
-    if (process_check(server->pid, "server", NULL))
+    if (engine_check_process(&server->engine, "server", NULL))
         return server_status_name(SERVER_CLOSED);
     asynq_server *unlocked = (asynq_server *)(uintptr_t)server;
     pthread_mutex_lock(&unlocked->lock);

@@ -12,6 +12,7 @@
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
 
+#include "redis/engine.h"
 #include "server/books.h"
 #include "server/duty.h"
 #include "server/fetch.h"
@@ -29,7 +30,6 @@
 #include "wire/identity.h"
 
 #include <pthread.h>
-#include <sys/types.h>
 
 typedef enum server_status { SERVER_NEW, SERVER_ACTIVE, SERVER_STOPPED, SERVER_CLOSED } server_status;
 
@@ -64,8 +64,6 @@ struct asynq_server {
     size_t queue_count;
     identity process;
 
-    _Atomic pid_t pid; /* of the process that started it, until it was shut down */
-
     /* Shared with callers, under the lock. */
     pthread_mutex_t lock;
     pthread_cond_t stopped; /* no task is taken any more */
@@ -80,18 +78,17 @@ struct asynq_server {
     } stats;
 
     /* The loop thread's. */
-    pthread_t thread;
-    loop *loop;
-    loop_waker orders;  /* stop and shutdown */
+    engine engine;
+    loop *loop;         /* the engine's */
+    redis_conn *work;   /* likewise: commands */
     loop_waker returns; /* jobs handed back */
     loop_hook decide;
     job_port *port;
     job_pool *pool;
-    redis_conn *work; /* commands */
-    bool fetching;    /* tasks are wanted */
-    bool tracking;    /* Redis tells us about keys */
-    int slots;        /* the concurrency in force */
-    int slots_free;   /* below 0: there were more of them */
+    bool fetching;  /* tasks are wanted */
+    bool tracking;  /* Redis tells us about keys */
+    int slots;      /* the concurrency in force */
+    int slots_free; /* below 0: there were more of them */
     size_t running_count;
     shutdown_phase phase;
     uint64_t random;

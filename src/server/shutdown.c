@@ -128,9 +128,8 @@ static void finish(asynq_server *server)
 {
     server->tracking = false; /* nothing is to be watched when pending commands end with the connections */
     redis_conn_free(server->subscriber.conn);
-    redis_conn_free(server->work);
     server->subscriber.conn = server->work = NULL;
-    loop_stop(server->loop);
+    engine_stop(&server->engine);
 }
 
 void shutdown_stop(asynq_server *server)
