@@ -24,4 +24,10 @@ typedef struct backoff {
  * many that failed together do not come back together. */
 int64_t backoff_pause_ms(backoff *b, int64_t now_ms);
 
+/* It went well before what fails next. */
+static inline void backoff_reset(backoff *b)
+{
+    b->pause_ms = 0;
+}
+
 #endif

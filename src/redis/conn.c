@@ -25,8 +25,8 @@
 enum {
     CONN_MIN_PAUSE_MS = 20,
     CONN_MAX_PAUSE_MS = 1000,
-    CONN_LASTING_MS = 50,
-    CONN_LASTING_HANDSHAKES = 10,
+    CONN_LASTING_MS = 10000,      /* without trouble for so long: the next pause is the shortest again */
+    CONN_USEFUL_REPLIES = 20,     /* after so many, what the network takes away is tried again at once */
     CONN_CONNECT_LIMIT_MS = 5000, /* from the pause's end to READY */
     CONN_REPLY_LIMIT_MS = 15000,  /* silence with a command under way; half of a lease, so that there is time to act */
     CONN_CHECK_PERIOD_MS = 1000,
@@ -55,7 +55,7 @@ struct redis_conn {
     loop_deferred lost, end;
     asynq_error lost_error;                /* why it went down, until that is reported at the end of the turn */
     backoff trouble;                       /* attempts to connect, and answers of "not now" */
-    int64_t ready_at_ms;                   /* steady clock; 0: this attempt has not come so far */
+    size_t replies;                        /* since it was READY */
     int64_t attempt_at_ms, waits_since_ms; /* the first of the commands under way was sent, after silence */
 
     int64_t commands_sent;
@@ -143,16 +143,8 @@ void redis_conn_flush(redis_conn *conn)
 
 /* ---- replies ---- */
 
-/*
- * The pause after what just failed. A connection went well if it was ready for long, as measured by its handshake:
- * on a slow network a Redis that refuses each command is no better for taking its time.
- */
 static int64_t conn_pause_ms(redis_conn *conn)
 {
-    int64_t lasting_ms = CONN_LASTING_HANDSHAKES * (conn->ready_at_ms - conn->attempt_at_ms);
-    if (!conn->ready_at_ms)
-        lasting_ms = INT32_MAX;
-    conn->trouble.lasting_ms = lasting_ms > CONN_LASTING_MS ? lasting_ms : CONN_LASTING_MS;
     return backoff_pause_ms(&conn->trouble, loop_steady_ms(conn->options.loop));
 }
 
@@ -211,6 +203,7 @@ static void conn_replied(void *arg, const redis_value *value)
         return;
     }
     char text[256];
+    conn->replies++;
     const char *reason = conn->state == CONN_READY ? conn_reason_not_run(conn, value, text, sizeof text) : NULL;
     if (reason)
         redis_pipeline_finish(command, &(redis_result){REDIS_NOT_RUN, NULL, reason});
@@ -240,7 +233,7 @@ static void conn_handshake_done(void *arg)
         conn_down(conn, error->code, "%s", error->text);
         return;
     }
-    conn->ready_at_ms = clock_steady_ms();
+    conn->replies = 0;
     conn_set_state(conn, CONN_READY);
     if (conn->options.events.ready)
         conn->options.events.ready(conn->options.events.arg);
@@ -270,7 +263,6 @@ static void conn_pause_over(void *arg)
 {
     redis_conn *conn = arg;
     conn->reload.answers_left = 0;
-    conn->ready_at_ms = 0;
     conn->attempt_at_ms = loop_steady_ms(conn->options.loop);
     loop_timer_set(&conn->check, CONN_CHECK_PERIOD_MS);
     conn_set_state(conn, CONN_DIALLING);
@@ -367,6 +359,8 @@ static void conn_failed(void *arg, const asynq_error *error)
     const asynq_error *said = &conn->handshake.error;
     if (conn->state == CONN_HANDSHAKE && said->code)
         error = said;
+    if (conn->state == CONN_READY && conn->replies >= CONN_USEFUL_REPLIES)
+        backoff_reset(&conn->trouble);
     conn_down(conn, error->code, "%s", error->text);
 }
 
