@@ -60,7 +60,8 @@ static int allow_but_some(void)
 static json_t *starve(json_t *arguments)
 {
     starve_every = (int)json_integer_value(json_object_get(arguments, "every"));
-    mem_allow_hook = allow_but_some; /* before the first server of the process starts, or not at all */
+    if (!mem_allow_hook) /* set while no other thread runs: before the first server of the process starts */
+        mem_allow_hook = allow_but_some;
     return peer_status(0, NULL);
 }
 

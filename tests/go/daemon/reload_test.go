@@ -160,14 +160,16 @@ func TestReloadOfPools(t *testing.T) {
 		id := fmt.Sprint(n)
 		enqueueAs(t, r, id, "pid", "", asynq.Retention(time.Hour))
 		d.Attempt(id, 1)
-		info, err := asynq.NewInspectorFromRedisClient(r.Client).GetTaskInfo("default", id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(info.Result) == 0 {
-			t.Fatalf("the worker has not run: %+v", info)
-		}
-		return string(info.Result)
+		var result string // written after the attempt is told of
+		Eventually(t, 20*time.Second, "the result of task "+id, func() bool {
+			info, err := asynq.NewInspectorFromRedisClient(r.Client).GetTaskInfo("default", id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			result = string(info.Result)
+			return result != ""
+		})
+		return result
 	}
 	first := pid()
 	takeOver(t, d, config("", ", {type: x, command: {argv: [cat]}}"))

@@ -72,7 +72,14 @@ func TestPushRace(t *testing.T) {
 		e.Enqueue(Task{Type: "t", Payload: P("{}")})
 		time.Sleep(time.Duration(i%7*37) * time.Microsecond)
 	}
-	Eventually(t, soon, "3000 tasks", func() bool { return len(Starts(s.Ledger())) == 3000 })
+	// A slow machine may have many of them before it; but while there are some, one is always started soon.
+	for started := -1; started < 3000; {
+		before := started
+		Eventually(t, soon, fmt.Sprintf("more than %d of 3000 tasks", before), func() bool {
+			started = len(Starts(s.Ledger()))
+			return started > before
+		})
+	}
 }
 
 // TestPushFlushAll: FLUSHALL takes all watches away.
