@@ -140,8 +140,7 @@ static void queue_told(void *arg, int status, const asynq_error *error)
     scheduler_queue *queue = arg;
     asynq_scheduler *scheduler = queue->owner;
     queue->publish_error = status ? *error : (asynq_error){0};
-    if (!scheduler->stopping)
-        loop_timer_set(&scheduler->due, 0);
+    firing_pump(scheduler);
 }
 
 void firing_init_queue(asynq_scheduler *scheduler, scheduler_queue *queue)

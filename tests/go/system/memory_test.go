@@ -20,7 +20,7 @@ func TestWantOfMemory(t *testing.T) {
 	s := StartCServerIn(peer, ServerOptions{Concurrency: 8, LedgerPath: filepath.Join(r.Dir, "ledger")})
 	client := asynq.NewClient(r.Opt())
 	defer client.Close()
-	peer.Must("starve", M{"every": 40})
+	peer.Must("starve", M{"every": 100})
 	const count = 400
 	for i := range count {
 		if _, err := client.Enqueue(asynq.NewTask("t", []byte("{}")), asynq.TaskID(fmt.Sprint("m", i)), asynq.MaxRetry(0)); err != nil {
@@ -28,7 +28,7 @@ func TestWantOfMemory(t *testing.T) {
 		}
 	}
 	archived := func() int64 { return r.Int("ZCARD", QueueKey("default", "archived")) }
-	Eventually(t, 60*time.Second, "half of the tasks to run, or some to come back", func() bool {
+	Eventually(t, 180*time.Second, "half of the tasks to run, or some to come back", func() bool {
 		return r.Int("ZCARD", QueueKey("default", "retry")) > 0 || len(Starts(s.Ledger())) > count/2
 	})
 	peer.Must("starve", M{"every": 0})
