@@ -259,6 +259,22 @@ void attempt_lease_lost(asynq_job *job, const char *reason)
         attempt_forget(job);
 }
 
+/* A handler on the loop begins with its attempt; a thread's may wait for its thread, and both for a token. */
+static bool attempt_has_begun(asynq_job *job)
+{
+    return job->holds_thread ? !job_withdraw(job) : job->is_told;
+}
+
+void attempt_lease_ended(asynq_job *job, const char *reason)
+{
+    if (job->state != JOB_RUNNING || attempt_has_begun(job)) {
+        attempt_lease_lost(job, reason);
+        return;
+    }
+    job->lease_ends_at_ms = clock_steady_ms() + LATE_REQUEUE_MS;
+    attempt_requeue(job);
+}
+
 void attempt_requeue(asynq_job *job)
 {
     job_cancel(job);

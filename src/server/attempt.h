@@ -14,6 +14,9 @@ void attempt_begin(struct served_queue *queue, leased_task task, const held_leas
 void attempt_give_up(asynq_job *job, const char *reason);
 /* The lease is lost: nothing may be written any more. */
 void attempt_lease_lost(asynq_job *job, const char *reason);
+/* It was not renewed in time, but nobody may have taken the task yet: what has not begun goes back, if the fence lets
+ * it, and has not failed. */
+void attempt_lease_ended(asynq_job *job, const char *reason);
 /* Gives a job back unfinished: at shutdown, or when no thread can be had. */
 void attempt_requeue(asynq_job *job);
 /* Takes a job whose outcome is decided out of our books. */

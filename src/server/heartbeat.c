@@ -97,7 +97,7 @@ static void lease_check_fired(void *arg)
             asynq_job *job, *next;
             DL_FOREACH_SAFE(lists[j], job, next)
                 if (job->lease_ends_at_ms < now_ms)
-                    attempt_lease_lost(job, "its lease could not be renewed in time");
+                    attempt_lease_ended(job, "its lease could not be renewed in time");
         }
         if (queue->fetch.lease_unknown && queue->fetch.lease.ends_at_ms + UNKNOWN_LEASE_MORE_MS < now_ms)
             queue->fetch.lease_unknown = false; /* whatever it took belongs to the recoverers now */

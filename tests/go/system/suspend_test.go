@@ -56,6 +56,28 @@ func TestSuspendedDuringLease(t *testing.T) {
 	IsWell(t, r)
 }
 
+// TestSuspendedBeforeTheStart: a process is suspended beyond the end of the lease of a task that waits for a token and has
+// not begun. That is no failure of the task, which may not fail once; it goes back and runs.
+func TestSuspendedBeforeTheStart(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	server := StartCServer(t, r.URI(), ServerOptions{Concurrency: 4, LedgerPath: filepath.Join(r.Dir, "ledger"),
+		Routes: limited(1)})
+	r.Do("ZADD", "asynq:sema:printers", time.Now().Unix()+3600, "somebody")
+	enqueueMany(t, r, "limited", 1, Wish{}, asynq.MaxRetry(0))
+	Eventually(t, 20*time.Second, "the lease", func() bool { return r.Int("LLEN", QueueKey("default", "active")) == 1 })
+	server.Signal(syscall.SIGSTOP)
+	time.Sleep(34 * time.Second)
+	server.Signal(syscall.SIGCONT)
+	Eventually(t, 20*time.Second, "the task to go back", func() bool { return r.Int("LLEN", QueueKey("default", "active")) == 0 })
+	r.Do("ZREM", "asynq:sema:printers", "somebody")
+	Eventually(t, 60*time.Second, "the task to run", func() bool { return tasksLeft(r) == 0 })
+	equal(t, "archived", r.Int("ZCARD", QueueKey("default", "archived")), 0)
+	equal(t, "failed", r.Text("GET", QueueKey("default", "failed")), "")
+	equal(t, "starts", len(Starts(server.Ledger())), 1)
+	IsWell(t, r)
+}
+
 // TestDaemonizedServer: a server that was made before its process became another one is known by its real pid.
 func TestDaemonizedServer(t *testing.T) {
 	t.Parallel()
