@@ -426,6 +426,8 @@ int asynq_scheduler_register(asynq_scheduler *scheduler, const asynq_periodic *g
     error_clear(error);
     schedule_entry *entry;
     char own_id[ASYNQ_ENTRY_ID_SIZE];
+    if (engine_check_process(&scheduler->engine, "scheduler", error)) /* first: OpenSSL, too, has locks */
+        return ASYNQ_E_STATE;
     int status = schedule_entry_new(&entry, given, scheduler->zone, scheduler->options.independent, error);
     if (status)
         return status;
