@@ -22,7 +22,8 @@ typedef struct limit_lane {
 } limit_lane;
 
 static loop *limit_loop;
-static redis_conn *limit_conn;
+static key_space limit_space;
+static broker limit_broker = {.space = &limit_space};
 static queue_keys limit_keys;
 static limit_lane limit_lanes[LIMIT_LANES];
 static int limit_busy; /* lanes that still find tasks */
@@ -70,7 +71,7 @@ static void limit_settle(limit_lane *lane, const redis_value *leased)
         memcpy(lane->ids[i], id.data, id.length);
         items[i] = (settle_item){.way = SETTLE_DONE, .id = id, .tag = lane->score.tag};
     }
-    limit_check(broker_settle(limit_conn, &limit_keys, items, count, clock_now_ns(), limit_on_settled, lane), NULL);
+    limit_check(broker_settle(&limit_broker, &limit_keys, items, count, clock_now_ns(), limit_on_settled, lane), NULL);
 }
 
 static void limit_lease(limit_lane *lane);
@@ -89,9 +90,9 @@ static void limit_on_leased(void *arg, int status, const asynq_error *error, con
 
 static void limit_lease(limit_lane *lane)
 {
-    limit_check(broker_lease(limit_conn, &limit_keys, BROKER_CHUNK_TASKS, lane->score, false, limit_on_leased, lane),
+    limit_check(broker_lease(&limit_broker, &limit_keys, BROKER_CHUNK_TASKS, lane->score, false, limit_on_leased, lane),
                 NULL);
-    redis_conn_flush(limit_conn);
+    redis_conn_flush(limit_broker.conn);
 }
 
 static void limit_ready(void *arg)
@@ -120,16 +121,18 @@ static void limit_work(void)
     limit_check(redis_uri_parse(&uri, rig.redis, NULL), NULL);
     limit_settled = calloc((size_t)rig.tasks + 1, LIMIT_ID_SIZE);
     limit_loop = loop_new();
-    if (!limit_settled || !limit_loop || queue_keys_init(&limit_keys, bytes_of("default")))
+    if (!limit_settled || !limit_loop || key_space_init(&limit_space, NULL, NULL) ||
+        queue_keys_init(&limit_keys, &limit_space, bytes_of("default")))
         rig_die("start", "out of memory");
-    limit_conn = redis_conn_new(&(redis_conn_options){
+    limit_broker.conn = redis_conn_new(&(redis_conn_options){
         .loop = limit_loop,
         .uri = &uri,
         .log = &log,
         .name = "asynq-limit",
+        .key_prefix = limit_space.prefix.data,
         .events = {.ready = limit_ready, .down = limit_down},
     });
-    if (!limit_conn)
+    if (!limit_broker.conn)
         rig_die("start", "out of memory");
     loop_run(limit_loop);
 }

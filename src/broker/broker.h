@@ -45,6 +45,20 @@ enum {
     BROKER_SERVER_NUMBER_LIFE_S = 30 * 24 * 3600
 };
 
+/*
+ * One Redis server that keeps the tasks of a key space. It owns neither, and is copied freely. Without a connection
+ * (before it is made, after its end) nothing may be called.
+ */
+typedef struct broker {
+    redis_conn *conn;
+    const key_space *space;
+} broker;
+
+static inline bool broker_is_ready(const broker *b)
+{
+    return redis_conn_is_ready(b->conn);
+}
+
 /* ---- lease scores ---- */
 
 /*
@@ -100,7 +114,7 @@ typedef struct enqueue_batch {
 /* reply: an enqueue_result for each item, see broker_result_at(). */
 typedef void (*broker_cb)(void *arg, int status, const asynq_error *error, const redis_value *reply);
 
-ASYNQ_MUST_CHECK int broker_enqueue(redis_conn *conn, const queue_keys *keys, const enqueue_batch *batch, broker_cb cb,
+ASYNQ_MUST_CHECK int broker_enqueue(const broker *b, const queue_keys *keys, const enqueue_batch *batch, broker_cb cb,
                                     void *arg);
 
 /* ---- lease ---- */
@@ -114,7 +128,7 @@ typedef struct leased_task {
 enum { BROKER_QUEUE_PAUSED = -1 };
 
 /* reply: read with broker_lease_waiting() and broker_lease_task(). */
-ASYNQ_MUST_CHECK int broker_lease(redis_conn *conn, const queue_keys *keys, size_t most, lease_score score,
+ASYNQ_MUST_CHECK int broker_lease(const broker *b, const queue_keys *keys, size_t most, lease_score score,
                                   bool wake_others, broker_cb cb, void *arg);
 
 /* Tasks left in `pending`, or BROKER_QUEUE_PAUSED. */
@@ -124,7 +138,7 @@ size_t broker_lease_count(const redis_value *reply);
 leased_task broker_lease_task(const redis_value *reply, size_t index);
 
 /* The tasks of a lease whose outcome is unknown; reply: read with broker_read_back_count() and _task(). */
-ASYNQ_MUST_CHECK int broker_read_back(redis_conn *conn, const queue_keys *keys, lease_score score, broker_cb cb,
+ASYNQ_MUST_CHECK int broker_read_back(const broker *b, const queue_keys *keys, lease_score score, broker_cb cb,
                                       void *arg);
 size_t broker_read_back_count(const redis_value *reply);
 leased_task broker_read_back_task(const redis_value *reply, size_t index);
@@ -155,7 +169,7 @@ typedef struct settle_item {
 typedef enum settle_result { SETTLE_OK = 1, SETTLE_NOT_FOUND = 0, SETTLE_FENCED = -1 } settle_result;
 
 /* reply: a settle_result for each item, see broker_result_at(). At most BROKER_CHUNK_TASKS items. */
-ASYNQ_MUST_CHECK int broker_settle(redis_conn *conn, const queue_keys *keys, const settle_item *items, size_t count,
+ASYNQ_MUST_CHECK int broker_settle(const broker *b, const queue_keys *keys, const settle_item *items, size_t count,
                                    int64_t now_ns, broker_cb cb, void *arg);
 
 typedef struct renew_item {
@@ -164,7 +178,7 @@ typedef struct renew_item {
 } renew_item;
 
 /* Moves the leases to end at `second`. reply: a settle_result for each item. */
-ASYNQ_MUST_CHECK int broker_renew(redis_conn *conn, const queue_keys *keys, const renew_item *items, size_t count,
+ASYNQ_MUST_CHECK int broker_renew(const broker *b, const queue_keys *keys, const renew_item *items, size_t count,
                                   int64_t second, broker_cb cb, void *arg);
 
 /* Whether a reply has a result for each of so many items. If not, it is not our script's, and tells nothing. */
@@ -175,7 +189,7 @@ int broker_result_at(const redis_value *reply, size_t index);
 /* ---- upkeep ---- */
 
 /* Moves at most BROKER_CHUNK_TASKS due tasks from `source` (QUEUE_KEY_SCHEDULED or QUEUE_KEY_RETRY). */
-ASYNQ_MUST_CHECK int broker_forward(redis_conn *conn, const queue_keys *keys, queue_key source, int64_t now_ns,
+ASYNQ_MUST_CHECK int broker_forward(const broker *b, const queue_keys *keys, queue_key source, int64_t now_ns,
                                     broker_cb cb, void *arg);
 /* reply of forward and expire: how many were moved or deleted, and when the next is due (Unix s; false: none). */
 size_t broker_upkeep_moved(const redis_value *reply);
@@ -184,7 +198,7 @@ bool broker_upkeep_next(const redis_value *reply, double *next_due);
 bool broker_forward_is_sound(const redis_value *reply);
 const redis_value *broker_forward_dropped(const redis_value *reply);
 
-ASYNQ_MUST_CHECK int broker_expire(redis_conn *conn, const queue_keys *keys, int64_t now_ns, size_t most, broker_cb cb,
+ASYNQ_MUST_CHECK int broker_expire(const broker *b, const queue_keys *keys, int64_t now_ns, size_t most, broker_cb cb,
                                    void *arg);
 
 typedef struct expired_lease {
@@ -197,19 +211,19 @@ typedef struct expired_lease {
  * Leases that ended BROKER_RECOVERY_ALLOWANCE_S ago by our clock and by Redis's, skipping the first `skip`; at most
  * BROKER_CHUNK_TASKS.
  */
-ASYNQ_MUST_CHECK int broker_list_expired(redis_conn *conn, const queue_keys *keys, int64_t now_ns, size_t skip,
+ASYNQ_MUST_CHECK int broker_list_expired(const broker *b, const queue_keys *keys, int64_t now_ns, size_t skip,
                                          broker_cb cb, void *arg);
 size_t broker_expired_count(const redis_value *reply);
 expired_lease broker_expired_at(const redis_value *reply, size_t index);
 
 /* Active ids without lease among places [first, last] of the active list. reply: places looked at, then ids. */
-ASYNQ_MUST_CHECK int broker_list_orphans(redis_conn *conn, const queue_keys *keys, int64_t first, int64_t last,
+ASYNQ_MUST_CHECK int broker_list_orphans(const broker *b, const queue_keys *keys, int64_t first, int64_t last,
                                          broker_cb cb, void *arg);
 /* Gives an id without lease one that ended at `second`. `place`: about where it stands in the active list. */
-ASYNQ_MUST_CHECK int broker_adopt(redis_conn *conn, const queue_keys *keys, int64_t second, int64_t place, bytes id,
+ASYNQ_MUST_CHECK int broker_adopt(const broker *b, const queue_keys *keys, int64_t second, int64_t place, bytes id,
                                   broker_cb cb, void *arg);
 /* Removes an active id that has no message. */
-ASYNQ_MUST_CHECK int broker_drop_active(redis_conn *conn, const queue_keys *keys, bytes id, broker_cb cb, void *arg);
+ASYNQ_MUST_CHECK int broker_drop_active(const broker *b, const queue_keys *keys, bytes id, broker_cb cb, void *arg);
 
 /* ---- roles of idle servers (see server/parking.c) ---- */
 
@@ -223,11 +237,11 @@ typedef enum queue_role {
 } queue_role;
 
 /* Asks for a role in a queue, or renews it. reply: broker_role(). */
-ASYNQ_MUST_CHECK int broker_take_role(redis_conn *conn, bytes server_id, const queue_keys *keys, broker_cb cb,
+ASYNQ_MUST_CHECK int broker_take_role(const broker *b, bytes server_id, const queue_keys *keys, broker_cb cb,
                                       void *arg);
 queue_role broker_role(const redis_value *reply);
 /* Gives the role in a queue up; a parked server is woken to take it. */
-ASYNQ_MUST_CHECK int broker_leave_role(redis_conn *conn, bytes server_id, const queue_keys *keys);
+ASYNQ_MUST_CHECK int broker_leave_role(const broker *b, bytes server_id, const queue_keys *keys);
 
 /* ---- server records (spec 7.8) ---- */
 
@@ -257,11 +271,11 @@ typedef void (*broker_beat_cb)(void *arg, int status, const asynq_error *error, 
  * calls; `cb` comes after the last of them, with the first failure. Also publishes an empty message on the server's own
  * channel.
  */
-ASYNQ_MUST_CHECK int broker_beat(redis_conn *conn, const server_beat *beat, broker_beat_cb cb, void *arg);
+ASYNQ_MUST_CHECK int broker_beat(const broker *b, const server_beat *beat, broker_beat_cb cb, void *arg);
 
-ASYNQ_MUST_CHECK int broker_clear_server(redis_conn *conn, bytes identity, broker_cb cb, void *arg);
+ASYNQ_MUST_CHECK int broker_clear_server(const broker *b, bytes identity, broker_cb cb, void *arg);
 
 /* Hands out the number that stands in our lease tags. reply: an integer. */
-ASYNQ_MUST_CHECK int broker_take_server_number(redis_conn *conn, broker_cb cb, void *arg);
+ASYNQ_MUST_CHECK int broker_take_server_number(const broker *b, broker_cb cb, void *arg);
 
 #endif

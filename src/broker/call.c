@@ -23,6 +23,16 @@ static void broker_replied(void *arg, const redis_result *result)
     pending.cb(pending.arg, status, status ? &error : NULL, result->reply);
 }
 
+redis_args *broker_args(const broker *b)
+{
+    return redis_conn_args(b->conn);
+}
+
+redis_args *broker_script_args(const broker *b, script_id script, int key_count)
+{
+    return redis_conn_script_args(b->conn, script, key_count);
+}
+
 static bool is_within(int count, int min, int max)
 {
     return count >= min && (max < 0 || count <= max);
@@ -54,17 +64,17 @@ bool broker_keys_fit(const redis_args *args)
     return true;
 }
 
-int broker_call(redis_conn *conn, const redis_args *args, broker_cb cb, void *arg)
+int broker_call(const broker *b, const redis_args *args, broker_cb cb, void *arg)
 {
     if (!broker_counts_fit(args) || !broker_keys_fit(args))
         return ASYNQ_E_INVALID;
     if (!cb)
-        return redis_conn_command(conn, args, NULL, NULL);
+        return redis_conn_command(b->conn, args, NULL, NULL);
     broker_pending *pending = mem_alloc(sizeof *pending);
     if (!pending)
         return ASYNQ_E_NO_MEMORY;
     *pending = (broker_pending){cb, arg};
-    int status = redis_conn_command(conn, args, broker_replied, pending);
+    int status = redis_conn_command(b->conn, args, broker_replied, pending);
     if (status)
         mem_free(pending);
     return status;

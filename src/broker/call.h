@@ -4,6 +4,10 @@
 
 #include "broker/broker.h"
 
+/* An empty command, and the start of a script's: as redis_conn_args() and redis_conn_script_args(). */
+redis_args *broker_args(const broker *b);
+redis_args *broker_script_args(const broker *b, script_id script, int key_count);
+
 /* A key whose name is a prefix and what follows it, such as QUEUE_KEY_TASK and an id. */
 void broker_add_key(redis_args *args, bytes prefix, bytes rest);
 
@@ -31,6 +35,6 @@ bool broker_keys_fit(const redis_args *args);
  * thousandth of the script's time: such a call works on a single Redis with all rights, and fails under an ACL or in a
  * cluster, where we seldom are.
  */
-int broker_call(redis_conn *conn, const redis_args *args, broker_cb cb, void *arg);
+int broker_call(const broker *b, const redis_args *args, broker_cb cb, void *arg);
 
 #endif

@@ -53,9 +53,9 @@ void broker_add_new_task(redis_args *args, const enqueue_item *item)
     add_rest(args, item);
 }
 
-int broker_enqueue(redis_conn *conn, const queue_keys *keys, const enqueue_batch *batch, broker_cb cb, void *arg)
+int broker_enqueue(const broker *b, const queue_keys *keys, const enqueue_batch *batch, broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_ENQUEUE, 4);
+    redis_args *args = broker_script_args(b, SCRIPT_ENQUEUE, 4);
     char number[24] = "";
     if (batch->client_id.length)
         snprintf(number, sizeof number, "%" PRIu64, batch->number);
@@ -80,5 +80,5 @@ int broker_enqueue(redis_conn *conn, const queue_keys *keys, const enqueue_batch
         if (!only_plain)
             add_rest(args, batch->items[i]);
     }
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }

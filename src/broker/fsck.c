@@ -4,9 +4,9 @@
 #include "base/clock.h"
 #include "broker/call.h"
 
-int broker_look_members(redis_conn *conn, const queue_keys *keys, const member_walk *walk, broker_cb cb, void *arg)
+int broker_look_members(const broker *b, const queue_keys *keys, const member_walk *walk, broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_LOOK_MEMBERS, 1);
+    redis_args *args = broker_script_args(b, SCRIPT_LOOK_MEMBERS, 1);
     redis_args_add(args, walk->container);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
     redis_args_add(args, keys->key[QUEUE_KEY_GROUP]);
@@ -17,7 +17,7 @@ int broker_look_members(redis_conn *conn, const queue_keys *keys, const member_w
     redis_args_add_text(args, walk->tells_all ? "1" : "");
     for (size_t i = 0; i < walk->before_count; i++)
         redis_args_add(args, walk->before[i]);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
 static void add_keys(redis_args *args, const queue_keys *keys, const queue_key *wanted, size_t count)
@@ -26,18 +26,18 @@ static void add_keys(redis_args *args, const queue_keys *keys, const queue_key *
         redis_args_add(args, keys->key[wanted[i]]);
 }
 
-int broker_look_tasks(redis_conn *conn, const queue_keys *keys, const bytes *ids, size_t count, broker_cb cb, void *arg)
+int broker_look_tasks(const broker *b, const queue_keys *keys, const bytes *ids, size_t count, broker_cb cb, void *arg)
 {
     static const queue_key wanted[] = {QUEUE_KEY_LEASE, QUEUE_KEY_SCHEDULED, QUEUE_KEY_RETRY, QUEUE_KEY_ARCHIVED,
                                        QUEUE_KEY_COMPLETED};
     enum { WANTED = sizeof wanted / sizeof *wanted };
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_LOOK_TASKS, WANTED);
+    redis_args *args = broker_script_args(b, SCRIPT_LOOK_TASKS, WANTED);
     add_keys(args, keys, wanted, WANTED);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
     redis_args_add(args, keys->key[QUEUE_KEY_GROUP]);
     for (size_t i = 0; i < count; i++)
         redis_args_add(args, ids[i]);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
 static void add_prefixes(redis_args *args, const queue_keys *keys)
@@ -63,7 +63,7 @@ static void add_suspect(redis_args *args, const task_suspect *suspect)
     redis_args_add_text(args, suspect->is_in_list ? "1" : "");
 }
 
-int broker_check_tasks(redis_conn *conn, const queue_keys *keys, const task_suspect *suspects, size_t count,
+int broker_check_tasks(const broker *b, const queue_keys *keys, const task_suspect *suspects, size_t count,
                        int64_t now_ns, bool mend, broker_cb cb, void *arg)
 {
     static const queue_key wanted[] = {
@@ -71,7 +71,7 @@ int broker_check_tasks(redis_conn *conn, const queue_keys *keys, const task_susp
         QUEUE_KEY_ARCHIVED, QUEUE_KEY_COMPLETED, QUEUE_KEY_GROUPS, QUEUE_KEY_AGGREGATION_SETS, QUEUE_KEY_QUARANTINE};
     enum { WANTED = sizeof wanted / sizeof *wanted };
     int64_t now = floor_div(now_ns, NS_PER_SECOND);
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_CHECK_TASKS, WANTED);
+    redis_args *args = broker_script_args(b, SCRIPT_CHECK_TASKS, WANTED);
     add_keys(args, keys, wanted, WANTED);
     add_prefixes(args, keys);
     redis_args_add_integer(args, now);
@@ -82,7 +82,7 @@ int broker_check_tasks(redis_conn *conn, const queue_keys *keys, const task_susp
     redis_args_add_text(args, mend ? "1" : "");
     for (size_t i = 0; i < count; i++)
         add_suspect(args, &suspects[i]);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
 static bytes text_at(const redis_value *reply, size_t index)
@@ -99,12 +99,12 @@ check_result broker_checked_task(const redis_value *reply, size_t index)
     return (check_result){text_at(reply, at), text_at(reply, at + 1), text_at(reply, at + 2), text_at(reply, at + 3)};
 }
 
-int broker_check_keys(redis_conn *conn, const queue_keys *keys, const key_suspect *suspects, size_t count,
+int broker_check_keys(const broker *b, const queue_keys *keys, const key_suspect *suspects, size_t count,
                       int64_t now_ns, bool mend, broker_cb cb, void *arg)
 {
     static const queue_key wanted[] = {QUEUE_KEY_GROUPS, QUEUE_KEY_AGGREGATION_SETS, QUEUE_KEY_QUARANTINE};
     enum { WANTED = sizeof wanted / sizeof *wanted };
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_CHECK_KEYS, WANTED);
+    redis_args *args = broker_script_args(b, SCRIPT_CHECK_KEYS, WANTED);
     add_keys(args, keys, wanted, WANTED);
     add_prefixes(args, keys);
     redis_args_add_integer(args, floor_div(now_ns, NS_PER_SECOND));
@@ -117,7 +117,7 @@ int broker_check_keys(redis_conn *conn, const queue_keys *keys, const key_suspec
         redis_args_add_text(args, suspects[i].type);
         redis_args_add_integer(args, suspects[i].life_s);
     }
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
 check_result broker_checked_key(const redis_value *reply, size_t index)
@@ -126,14 +126,14 @@ check_result broker_checked_key(const redis_value *reply, size_t index)
     return (check_result){text_at(reply, at), text_at(reply, at + 1), bytes_of(""), text_at(reply, at + 2)};
 }
 
-int broker_scan(redis_conn *conn, bytes cursor, bytes pattern, int64_t count, broker_cb cb, void *arg)
+int broker_scan(const broker *b, bytes cursor, bytes pattern, int64_t count, broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_args(conn);
+    redis_args *args = broker_args(b);
     redis_args_add_text(args, "SCAN");
     redis_args_add(args, cursor);
     redis_args_add_text(args, "MATCH");
     redis_args_add(args, pattern);
     redis_args_add_text(args, "COUNT");
     redis_args_add_integer(args, count);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }

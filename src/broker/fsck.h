@@ -24,13 +24,13 @@ typedef struct member_walk {
  * reply: where to go on ("0": that was all), then id and 1 or 0 (suspect or not) of each task, or only
  * of suspects.
  */
-ASYNQ_MUST_CHECK int broker_look_members(redis_conn *conn, const queue_keys *keys, const member_walk *walk,
-                                         broker_cb cb, void *arg);
+ASYNQ_MUST_CHECK int broker_look_members(const broker *b, const queue_keys *keys, const member_walk *walk, broker_cb cb,
+                                         void *arg);
 
 typedef enum look_verdict { LOOK_GONE, LOOK_FINE, LOOK_SUSPECT, LOOK_IN_LIST } look_verdict;
 
 /* reply: verdict and message (nil: none) of each task. LOOK_IN_LIST: fine, if it stands in `pending` or `active`. */
-ASYNQ_MUST_CHECK int broker_look_tasks(redis_conn *conn, const queue_keys *keys, const bytes *ids, size_t count,
+ASYNQ_MUST_CHECK int broker_look_tasks(const broker *b, const queue_keys *keys, const bytes *ids, size_t count,
                                        broker_cb cb, void *arg);
 
 typedef struct task_suspect {
@@ -52,7 +52,7 @@ typedef struct check_result {
     bytes mended; /* what was done */
 } check_result;
 
-ASYNQ_MUST_CHECK int broker_check_tasks(redis_conn *conn, const queue_keys *keys, const task_suspect *suspects,
+ASYNQ_MUST_CHECK int broker_check_tasks(const broker *b, const queue_keys *keys, const task_suspect *suspects,
                                         size_t count, int64_t now_ns, bool mend, broker_cb cb, void *arg);
 check_result broker_checked_task(const redis_value *reply, size_t index);
 
@@ -63,11 +63,11 @@ typedef struct key_suspect {
     int64_t life_s;   /* 0: for ever */
 } key_suspect;
 
-ASYNQ_MUST_CHECK int broker_check_keys(redis_conn *conn, const queue_keys *keys, const key_suspect *suspects,
+ASYNQ_MUST_CHECK int broker_check_keys(const broker *b, const queue_keys *keys, const key_suspect *suspects,
                                        size_t count, int64_t now_ns, bool mend, broker_cb cb, void *arg);
 check_result broker_checked_key(const redis_value *reply, size_t index);
 
 /* reply: the next cursor, then names. `pattern` is one of Redis's. */
-ASYNQ_MUST_CHECK int broker_scan(redis_conn *conn, bytes cursor, bytes pattern, int64_t count, broker_cb cb, void *arg);
+ASYNQ_MUST_CHECK int broker_scan(const broker *b, bytes cursor, bytes pattern, int64_t count, broker_cb cb, void *arg);
 
 #endif

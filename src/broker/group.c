@@ -13,10 +13,10 @@ void group_append_set_name(buf *out, const queue_keys *keys, bytes group, bytes 
     buf_append(out, set_id.data, set_id.length);
 }
 
-int broker_look_groups(redis_conn *conn, const queue_keys *keys, bytes cursor, const group_limits *limits, broker_cb cb,
+int broker_look_groups(const broker *b, const queue_keys *keys, bytes cursor, const group_limits *limits, broker_cb cb,
                        void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_LOOK_GROUPS, 1);
+    redis_args *args = broker_script_args(b, SCRIPT_LOOK_GROUPS, 1);
     redis_args_add(args, keys->key[QUEUE_KEY_GROUPS]);
     redis_args_add(args, keys->key[QUEUE_KEY_GROUP]);
     redis_args_add(args, cursor);
@@ -24,7 +24,7 @@ int broker_look_groups(redis_conn *conn, const queue_keys *keys, bytes cursor, c
     redis_args_add_integer(args, limits->grace_s);
     redis_args_add_integer(args, limits->max_delay_s);
     redis_args_add_integer(args, limits->max_size);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
 size_t broker_looked_groups(const redis_value *reply)
@@ -57,11 +57,11 @@ bool broker_group_cursor_ends(const redis_value *reply)
     return bytes_equal(broker_group_cursor(reply), bytes_of("0"));
 }
 
-int broker_take_group(redis_conn *conn, const queue_keys *keys, bytes group, bytes set, const group_limits *limits,
+int broker_take_group(const broker *b, const queue_keys *keys, bytes group, bytes set, const group_limits *limits,
                       int64_t now_ns, broker_cb cb, void *arg)
 {
     int64_t now_s = floor_div(now_ns, NS_PER_SECOND);
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_TAKE_GROUP, 4);
+    redis_args *args = broker_script_args(b, SCRIPT_TAKE_GROUP, 4);
     broker_add_key(args, keys->key[QUEUE_KEY_GROUP], group);
     redis_args_add(args, keys->key[QUEUE_KEY_GROUPS]);
     redis_args_add(args, keys->key[QUEUE_KEY_AGGREGATION_SETS]);
@@ -72,7 +72,7 @@ int broker_take_group(redis_conn *conn, const queue_keys *keys, bytes group, byt
     redis_args_add_integer(args, limits->max_delay_s);
     redis_args_add_integer(args, limits->max_size);
     redis_args_add_integer(args, now_s + BROKER_AGGREGATION_S);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
 taken_group broker_taken_group(const redis_value *reply)
@@ -81,16 +81,16 @@ taken_group broker_taken_group(const redis_value *reply)
                          redis_value_integer(redis_value_at(reply, 2)), broker_result_at(reply, 3) == 1};
 }
 
-int broker_read_set(redis_conn *conn, const queue_keys *keys, bytes set, int64_t first, int64_t last, broker_cb cb,
+int broker_read_set(const broker *b, const queue_keys *keys, bytes set, int64_t first, int64_t last, broker_cb cb,
                     void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_READ_SET, 1);
+    redis_args *args = broker_script_args(b, SCRIPT_READ_SET, 1);
     redis_args_add(args, set);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
     redis_args_add_integer(args, first);
     redis_args_add_integer(args, last);
     redis_args_add_integer(args, BROKER_CHUNK_BYTES);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
 int64_t broker_set_size(const redis_value *reply)
@@ -108,10 +108,10 @@ leased_task broker_set_task(const redis_value *reply, size_t index)
     return (leased_task){reply->elements[2 * index + 1].text, reply->elements[2 * index + 2].text, 0};
 }
 
-int broker_finish_set(redis_conn *conn, const queue_keys *keys, bytes set, const enqueue_item *item, int64_t now_ns,
+int broker_finish_set(const broker *b, const queue_keys *keys, bytes set, const enqueue_item *item, int64_t now_ns,
                       broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_FINISH_SET, item ? 6 : 2);
+    redis_args *args = broker_script_args(b, SCRIPT_FINISH_SET, item ? 6 : 2);
     redis_args_add(args, set);
     redis_args_add(args, keys->key[QUEUE_KEY_AGGREGATION_SETS]);
     if (item) {
@@ -126,18 +126,18 @@ int broker_finish_set(redis_conn *conn, const queue_keys *keys, bytes set, const
     redis_args_add_integer(args, now_ns);
     if (item)
         broker_add_new_task(args, item);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
-int broker_reclaim_sets(redis_conn *conn, const queue_keys *keys, int64_t now_ns, broker_cb cb, void *arg)
+int broker_reclaim_sets(const broker *b, const queue_keys *keys, int64_t now_ns, broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_RECLAIM_SETS, 2);
+    redis_args *args = broker_script_args(b, SCRIPT_RECLAIM_SETS, 2);
     redis_args_add(args, keys->key[QUEUE_KEY_AGGREGATION_SETS]);
     redis_args_add(args, keys->key[QUEUE_KEY_GROUPS]);
     redis_args_add(args, keys->key[QUEUE_KEY_GROUP]);
     redis_args_add_integer(args, floor_div(now_ns, NS_PER_SECOND));
     redis_args_add_integer(args, BROKER_RECLAIM_SETS);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
 bool broker_reclaim_goes_on(const redis_value *reply)
@@ -155,10 +155,10 @@ bytes broker_reclaimed_set(const redis_value *reply, size_t index)
     return redis_value_at(reply, index + 1)->text;
 }
 
-int broker_clear_set(redis_conn *conn, const queue_keys *keys, broker_cb cb, void *arg)
+int broker_clear_set(const broker *b, const queue_keys *keys, broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_CLEAR_SET, 1);
+    redis_args *args = broker_script_args(b, SCRIPT_CLEAR_SET, 1);
     redis_args_add(args, keys->key[QUEUE_KEY_AGGREGATION_SETS]);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }

@@ -32,7 +32,7 @@ typedef struct group_limits {
 void group_append_set_name(buf *out, const queue_keys *keys, bytes group, bytes set_id);
 
 /* A part of the groups, and when they are due. reply: broker_looked_...(), broker_group_cursor(). */
-ASYNQ_MUST_CHECK int broker_look_groups(redis_conn *conn, const queue_keys *keys, bytes cursor,
+ASYNQ_MUST_CHECK int broker_look_groups(const broker *b, const queue_keys *keys, bytes cursor,
                                         const group_limits *limits, broker_cb cb, void *arg);
 
 typedef struct due_group {
@@ -47,7 +47,7 @@ bytes broker_group_cursor(const redis_value *reply);
 bool broker_group_cursor_ends(const redis_value *reply); /* that was all */
 
 /* Moves a group's tasks into a new set if it is time. reply: broker_taken_group(). */
-ASYNQ_MUST_CHECK int broker_take_group(redis_conn *conn, const queue_keys *keys, bytes group, bytes set,
+ASYNQ_MUST_CHECK int broker_take_group(const broker *b, const queue_keys *keys, bytes group, bytes set,
                                        const group_limits *limits, int64_t now_ns, broker_cb cb, void *arg);
 
 typedef struct taken_group {
@@ -59,7 +59,7 @@ typedef struct taken_group {
 taken_group broker_taken_group(const redis_value *reply);
 
 /* Tasks at places [first, last] of a set. reply: broker_set_size(), _count(), _task(). */
-ASYNQ_MUST_CHECK int broker_read_set(redis_conn *conn, const queue_keys *keys, bytes set, int64_t first, int64_t last,
+ASYNQ_MUST_CHECK int broker_read_set(const broker *b, const queue_keys *keys, bytes set, int64_t first, int64_t last,
                                      broker_cb cb, void *arg);
 int64_t broker_set_size(const redis_value *reply); /* of the whole set; 0: there is none */
 size_t broker_set_count(const redis_value *reply); /* of what was read */
@@ -72,14 +72,14 @@ enum { SET_TAKEN_BACK = 2 }; /* beside the values of enqueue_result */
  * Enqueues `item` (NULL: nothing) in place of the tasks of the set. reply: an integer, ENQUEUE_CREATED if it was done;
  * otherwise the set stays.
  */
-ASYNQ_MUST_CHECK int broker_finish_set(redis_conn *conn, const queue_keys *keys, bytes set, const enqueue_item *item,
+ASYNQ_MUST_CHECK int broker_finish_set(const broker *b, const queue_keys *keys, bytes set, const enqueue_item *item,
                                        int64_t now_ns, broker_cb cb, void *arg);
 
 /* Deletes a part of the tasks of sets that were finished and are large. reply: 1 if there is more to do. */
-ASYNQ_MUST_CHECK int broker_clear_set(redis_conn *conn, const queue_keys *keys, broker_cb cb, void *arg);
+ASYNQ_MUST_CHECK int broker_clear_set(const broker *b, const queue_keys *keys, broker_cb cb, void *arg);
 
 /* Takes back sets whose time is over, or a part of one. reply: broker_reclaim...(). */
-ASYNQ_MUST_CHECK int broker_reclaim_sets(redis_conn *conn, const queue_keys *keys, int64_t now_ns, broker_cb cb,
+ASYNQ_MUST_CHECK int broker_reclaim_sets(const broker *b, const queue_keys *keys, int64_t now_ns, broker_cb cb,
                                          void *arg);
 bool broker_reclaim_goes_on(const redis_value *reply); /* there is more to do */
 size_t broker_reclaimed_count(const redis_value *reply);

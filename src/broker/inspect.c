@@ -6,20 +6,20 @@
 
 /* ---- queues ---- */
 
-int broker_queue_info(redis_conn *conn, const queue_keys *keys, int64_t now_ns, broker_cb cb, void *arg)
+int broker_queue_info(const broker *b, const queue_keys *keys, int64_t now_ns, broker_cb cb, void *arg)
 {
     static const queue_key fixed[] = {
         QUEUE_KEY_PENDING,   QUEUE_KEY_ACTIVE, QUEUE_KEY_SCHEDULED, QUEUE_KEY_RETRY,     QUEUE_KEY_ARCHIVED,
         QUEUE_KEY_COMPLETED, QUEUE_KEY_GROUPS, QUEUE_KEY_PAUSED,    QUEUE_KEY_PROCESSED, QUEUE_KEY_FAILED,
     };
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_QUEUE_INFO, 13);
+    redis_args *args = broker_script_args(b, SCRIPT_QUEUE_INFO, 13);
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         redis_args_add(args, keys->key[fixed[i]]);
     broker_add_daily_key(args, keys->key[QUEUE_KEY_PROCESSED], now_ns);
     broker_add_daily_key(args, keys->key[QUEUE_KEY_FAILED], now_ns);
     redis_args_add(args, keys->key[QUEUE_KEY_AGGREGATION_SETS]);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
 queue_counts broker_queue_counts(const redis_value *reply)
@@ -45,13 +45,13 @@ queue_counts broker_queue_counts(const redis_value *reply)
     };
 }
 
-int broker_queue_memory(redis_conn *conn, const queue_keys *keys, int64_t tasks_in_groups, broker_cb cb, void *arg)
+int broker_queue_memory(const broker *b, const queue_keys *keys, int64_t tasks_in_groups, broker_cb cb, void *arg)
 {
     static const queue_key containers[] = {
         QUEUE_KEY_PENDING,  QUEUE_KEY_ACTIVE,    QUEUE_KEY_SCHEDULED, QUEUE_KEY_RETRY,
         QUEUE_KEY_ARCHIVED, QUEUE_KEY_COMPLETED, QUEUE_KEY_GROUPS,
     };
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_QUEUE_MEMORY, 7);
+    redis_args *args = broker_script_args(b, SCRIPT_QUEUE_MEMORY, 7);
     for (size_t i = 0; i < sizeof containers / sizeof *containers; i++)
         redis_args_add(args, keys->key[containers[i]]);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
@@ -59,20 +59,20 @@ int broker_queue_memory(redis_conn *conn, const queue_keys *keys, int64_t tasks_
     redis_args_add_integer(args, BROKER_MEMORY_SAMPLE_TASKS);
     redis_args_add_integer(args, BROKER_MEMORY_SAMPLE_GROUPS);
     redis_args_add_integer(args, tasks_in_groups);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
-int broker_group_sizes(redis_conn *conn, const queue_keys *keys, bytes cursor, broker_cb cb, void *arg)
+int broker_group_sizes(const broker *b, const queue_keys *keys, bytes cursor, broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_GROUP_SIZES, 1);
+    redis_args *args = broker_script_args(b, SCRIPT_GROUP_SIZES, 1);
     redis_args_add(args, keys->key[QUEUE_KEY_GROUPS]);
     redis_args_add(args, keys->key[QUEUE_KEY_GROUP]);
     redis_args_add(args, cursor);
     redis_args_add_integer(args, BROKER_STEER_TASKS);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
-int broker_drop_queue(redis_conn *conn, const queue_keys *keys, int64_t now_ns, broker_cb cb, void *arg)
+int broker_drop_queue(const broker *b, const queue_keys *keys, int64_t now_ns, broker_cb cb, void *arg)
 {
     static const queue_key fixed[] = {
         QUEUE_KEY_PENDING,   QUEUE_KEY_ACTIVE, QUEUE_KEY_SCHEDULED,        QUEUE_KEY_RETRY,  QUEUE_KEY_ARCHIVED,
@@ -80,7 +80,7 @@ int broker_drop_queue(redis_conn *conn, const queue_keys *keys, int64_t now_ns, 
         QUEUE_KEY_PROCESSED, QUEUE_KEY_FAILED, QUEUE_KEY_WATCHERS,         QUEUE_KEY_PARKED, QUEUE_KEY_QUARANTINE,
     };
     enum { FIXED = sizeof fixed / sizeof *fixed, DAYS = BROKER_COUNTERS_LIFE_S / (24 * 3600) + 1 };
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_DROP_QUEUE, FIXED + 2 * DAYS);
+    redis_args *args = broker_script_args(b, SCRIPT_DROP_QUEUE, FIXED + 2 * DAYS);
     for (size_t i = 0; i < FIXED; i++)
         redis_args_add(args, keys->key[fixed[i]]);
     for (int64_t day = 0; day < DAYS; day++) {
@@ -88,14 +88,14 @@ int broker_drop_queue(redis_conn *conn, const queue_keys *keys, int64_t now_ns, 
         broker_add_daily_key(args, keys->key[QUEUE_KEY_PROCESSED], at_ns);
         broker_add_daily_key(args, keys->key[QUEUE_KEY_FAILED], at_ns);
     }
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
 /* ---- tasks ---- */
 
-int broker_list_tasks(redis_conn *conn, const queue_keys *keys, const list_call *call, broker_cb cb, void *arg)
+int broker_list_tasks(const broker *b, const queue_keys *keys, const list_call *call, broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_LIST_TASKS, call->place.lease.length ? 2 : 1);
+    redis_args *args = broker_script_args(b, SCRIPT_LIST_TASKS, call->place.lease.length ? 2 : 1);
     redis_args_add(args, call->place.key);
     if (call->place.lease.length)
         redis_args_add(args, call->place.lease);
@@ -109,7 +109,7 @@ int broker_list_tasks(redis_conn *conn, const queue_keys *keys, const list_call 
         for (size_t i = call->place.is_list ? 0 : call->after_count - 1; i < call->after_count; i++)
             redis_args_add(args, call->after[i]);
     }
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
 enum { LISTED_FIELDS = 6 };
@@ -143,16 +143,16 @@ listed_task broker_listed_at(const redis_value *reply, size_t index)
     };
 }
 
-int broker_find_task(redis_conn *conn, const queue_keys *keys, bytes id, broker_cb cb, void *arg)
+int broker_find_task(const broker *b, const queue_keys *keys, bytes id, broker_cb cb, void *arg)
 {
     static const queue_key containers[] = {QUEUE_KEY_SCHEDULED, QUEUE_KEY_RETRY, QUEUE_KEY_ARCHIVED,
                                            QUEUE_KEY_COMPLETED, QUEUE_KEY_LEASE};
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_TASK_INFO, 6);
+    redis_args *args = broker_script_args(b, SCRIPT_TASK_INFO, 6);
     redis_args_add_joined(args, keys->key[QUEUE_KEY_TASK], id);
     for (size_t i = 0; i < sizeof containers / sizeof *containers; i++)
         redis_args_add(args, keys->key[containers[i]]);
     redis_args_add(args, id);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
 bool broker_found_task(const redis_value *reply, found_task *found)
@@ -171,13 +171,13 @@ bool broker_found_task(const redis_value *reply, found_task *found)
     return true;
 }
 
-int broker_steer(redis_conn *conn, const queue_keys *keys, const steer_call *call, broker_cb cb, void *arg)
+int broker_steer(const broker *b, const queue_keys *keys, const steer_call *call, broker_cb cb, void *arg)
 {
     static const char *const actions[] = {[ASYNQ_RUN] = "run", [ASYNQ_ARCHIVE] = "archive", [ASYNQ_DELETE] = "delete"};
     static const queue_key fixed[] = {QUEUE_KEY_PENDING,  QUEUE_KEY_SCHEDULED, QUEUE_KEY_RETRY,
                                       QUEUE_KEY_ARCHIVED, QUEUE_KEY_COMPLETED, QUEUE_KEY_GROUPS};
     int64_t now = floor_div(call->now_ns, NS_PER_SECOND);
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_STEER, call->ids ? 6 : 7);
+    redis_args *args = broker_script_args(b, SCRIPT_STEER, call->ids ? 6 : 7);
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         redis_args_add(args, keys->key[fixed[i]]);
     if (!call->ids)
@@ -202,17 +202,17 @@ int broker_steer(redis_conn *conn, const queue_keys *keys, const steer_call *cal
         redis_args_add_integer(args, (int64_t)call->skip);
         redis_args_add_integer(args, (int64_t)call->count);
     }
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
-int broker_find_pending(redis_conn *conn, const queue_keys *keys, bytes id, int64_t first, broker_cb cb, void *arg)
+int broker_find_pending(const broker *b, const queue_keys *keys, bytes id, int64_t first, broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_FIND_PENDING, 1);
+    redis_args *args = broker_script_args(b, SCRIPT_FIND_PENDING, 1);
     redis_args_add(args, keys->key[QUEUE_KEY_PENDING]);
     redis_args_add(args, id);
     redis_args_add_integer(args, first);
     redis_args_add_integer(args, BROKER_FIND_PLACES);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
 int64_t broker_pending_count(const redis_value *reply)
@@ -225,19 +225,19 @@ int64_t broker_found_rank(const redis_value *reply)
     return redis_value_integer(redis_value_at(reply, 1));
 }
 
-int broker_update_message(redis_conn *conn, const queue_keys *keys, bytes id, bytes before, bytes after, broker_cb cb,
+int broker_update_message(const broker *b, const queue_keys *keys, bytes id, bytes before, bytes after, broker_cb cb,
                           void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_UPDATE_MESSAGE, 1);
+    redis_args *args = broker_script_args(b, SCRIPT_UPDATE_MESSAGE, 1);
     redis_args_add_joined(args, keys->key[QUEUE_KEY_TASK], id);
     redis_args_add(args, before);
     redis_args_add(args, after);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
-int broker_restore(redis_conn *conn, const queue_keys *keys, const restored_task *task, broker_cb cb, void *arg)
+int broker_restore(const broker *b, const queue_keys *keys, const restored_task *task, broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_RESTORE, 3);
+    redis_args *args = broker_script_args(b, SCRIPT_RESTORE, 3);
     redis_args_add_joined(args, keys->key[QUEUE_KEY_TASK], task->id);
     redis_args_add(args, task->place.key);
     redis_args_add(args, keys->key[QUEUE_KEY_GROUPS]);
@@ -249,23 +249,23 @@ int broker_restore(redis_conn *conn, const queue_keys *keys, const restored_task
     redis_args_add(args, task->result);
     redis_args_add_integer(args, task->pending_since_ns);
     redis_args_add(args, task->group);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
 /* ---- records ---- */
 
-int broker_list_alive(redis_conn *conn, global_key index, int64_t now_ns, broker_cb cb, void *arg)
+int broker_list_alive(const broker *b, global_key index, int64_t now_ns, broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_LIST_ALIVE, 1);
-    redis_args_add(args, global_key_name(index));
+    redis_args *args = broker_script_args(b, SCRIPT_LIST_ALIVE, 1);
+    redis_args_add(args, global_key_name(b->space, index));
     redis_args_add_integer(args, floor_div(now_ns, NS_PER_SECOND));
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
-int broker_command(redis_conn *conn, const bytes *words, size_t count, broker_cb cb, void *arg)
+int broker_command(const broker *b, const bytes *words, size_t count, broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_args(conn);
+    redis_args *args = broker_args(b);
     for (size_t i = 0; i < count; i++)
         redis_args_add(args, words[i]);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }

@@ -27,20 +27,19 @@ typedef struct queue_counts {
 } queue_counts;
 
 /* reply: see broker_queue_counts(). */
-ASYNQ_MUST_CHECK int broker_queue_info(redis_conn *conn, const queue_keys *keys, int64_t now_ns, broker_cb cb,
+ASYNQ_MUST_CHECK int broker_queue_info(const broker *b, const queue_keys *keys, int64_t now_ns, broker_cb cb,
                                        void *arg);
 queue_counts broker_queue_counts(const redis_value *reply);
 
 /* reply: an integer, the bytes that the queue takes in Redis, estimated. */
-ASYNQ_MUST_CHECK int broker_queue_memory(redis_conn *conn, const queue_keys *keys, int64_t tasks_in_groups,
-                                         broker_cb cb, void *arg);
+ASYNQ_MUST_CHECK int broker_queue_memory(const broker *b, const queue_keys *keys, int64_t tasks_in_groups, broker_cb cb,
+                                         void *arg);
 
 /* A part of the groups. reply: the next cursor (0: that was all), then name and size of each. */
-ASYNQ_MUST_CHECK int broker_group_sizes(redis_conn *conn, const queue_keys *keys, bytes cursor, broker_cb cb,
-                                        void *arg);
+ASYNQ_MUST_CHECK int broker_group_sizes(const broker *b, const queue_keys *keys, bytes cursor, broker_cb cb, void *arg);
 
 /* reply: 1, or 0 if there are tasks. */
-ASYNQ_MUST_CHECK int broker_drop_queue(redis_conn *conn, const queue_keys *keys, int64_t now_ns, broker_cb cb,
+ASYNQ_MUST_CHECK int broker_drop_queue(const broker *b, const queue_keys *keys, int64_t now_ns, broker_cb cb,
                                        void *arg);
 
 /* ---- tasks ---- */
@@ -74,7 +73,7 @@ typedef struct list_call {
 } list_call;
 
 /* reply: see broker_listed_...(). */
-ASYNQ_MUST_CHECK int broker_list_tasks(redis_conn *conn, const queue_keys *keys, const list_call *call, broker_cb cb,
+ASYNQ_MUST_CHECK int broker_list_tasks(const broker *b, const queue_keys *keys, const list_call *call, broker_cb cb,
                                        void *arg);
 int64_t broker_listed_first(const redis_value *reply); /* rank of the first task in the reply */
 size_t broker_listed_count(const redis_value *reply);
@@ -86,7 +85,7 @@ typedef struct found_task {
 } found_task;
 
 /* reply: see broker_found_task(); nil if there is no such task. */
-ASYNQ_MUST_CHECK int broker_find_task(redis_conn *conn, const queue_keys *keys, bytes id, broker_cb cb, void *arg);
+ASYNQ_MUST_CHECK int broker_find_task(const broker *b, const queue_keys *keys, bytes id, broker_cb cb, void *arg);
 bool broker_found_task(const redis_value *reply, found_task *found);
 
 typedef enum steer_result {
@@ -111,12 +110,12 @@ typedef struct steer_call {
 } steer_call;
 
 /* reply: tasks that were dropped from a full archive, then a steer_result for each task. */
-ASYNQ_MUST_CHECK int broker_steer(redis_conn *conn, const queue_keys *keys, const steer_call *call, broker_cb cb,
+ASYNQ_MUST_CHECK int broker_steer(const broker *b, const queue_keys *keys, const steer_call *call, broker_cb cb,
                                   void *arg);
 
 /* Searches BROKER_FIND_PLACES places of the pending tasks from a rank on. reply: see below. */
-ASYNQ_MUST_CHECK int broker_find_pending(redis_conn *conn, const queue_keys *keys, bytes id, int64_t first,
-                                         broker_cb cb, void *arg);
+ASYNQ_MUST_CHECK int broker_find_pending(const broker *b, const queue_keys *keys, bytes id, int64_t first, broker_cb cb,
+                                         void *arg);
 int64_t broker_pending_count(const redis_value *reply);
 int64_t broker_found_rank(const redis_value *reply); /* below 0: it is not there */
 
@@ -128,8 +127,8 @@ typedef enum update_result {
 } update_result;
 
 /* reply: an update_result. */
-ASYNQ_MUST_CHECK int broker_update_message(redis_conn *conn, const queue_keys *keys, bytes id, bytes before,
-                                           bytes after, broker_cb cb, void *arg);
+ASYNQ_MUST_CHECK int broker_update_message(const broker *b, const queue_keys *keys, bytes id, bytes before, bytes after,
+                                           broker_cb cb, void *arg);
 
 typedef struct restored_task {
     bytes id;
@@ -143,15 +142,15 @@ typedef struct restored_task {
 } restored_task;
 
 /* Writes a task as it was. reply: 1, or 0 if the id exists. */
-ASYNQ_MUST_CHECK int broker_restore(redis_conn *conn, const queue_keys *keys, const restored_task *task, broker_cb cb,
+ASYNQ_MUST_CHECK int broker_restore(const broker *b, const queue_keys *keys, const restored_task *task, broker_cb cb,
                                     void *arg);
 
 /* ---- records ---- */
 
 /* reply: the names of the records in `index` (GLOBAL_KEY_SERVERS, _WORKERS or _SCHEDULERS) that live. */
-ASYNQ_MUST_CHECK int broker_list_alive(redis_conn *conn, global_key index, int64_t now_ns, broker_cb cb, void *arg);
+ASYNQ_MUST_CHECK int broker_list_alive(const broker *b, global_key index, int64_t now_ns, broker_cb cb, void *arg);
 
 /* One plain command of words. */
-ASYNQ_MUST_CHECK int broker_command(redis_conn *conn, const bytes *words, size_t count, broker_cb cb, void *arg);
+ASYNQ_MUST_CHECK int broker_command(const broker *b, const bytes *words, size_t count, broker_cb cb, void *arg);
 
 #endif

@@ -22,12 +22,12 @@ void lease_score_format(lease_score score, char *text)
         sprintf(text, "%" PRId64, score.second);
 }
 
-int broker_lease(redis_conn *conn, const queue_keys *keys, size_t most, lease_score score, bool wake_others,
+int broker_lease(const broker *b, const queue_keys *keys, size_t most, lease_score score, bool wake_others,
                  broker_cb cb, void *arg)
 {
     char text[48];
     lease_score_format(score, text);
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_LEASE, 5);
+    redis_args *args = broker_script_args(b, SCRIPT_LEASE, 5);
     redis_args_add(args, keys->key[QUEUE_KEY_PENDING]);
     redis_args_add(args, keys->key[QUEUE_KEY_ACTIVE]);
     redis_args_add(args, keys->key[QUEUE_KEY_LEASE]);
@@ -36,9 +36,9 @@ int broker_lease(redis_conn *conn, const queue_keys *keys, size_t most, lease_sc
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
     redis_args_add_integer(args, (int64_t)most);
     redis_args_add_text(args, text);
-    redis_args_add(args, wake_others ? global_key_name(GLOBAL_KEY_WAKE) : (bytes){0});
+    redis_args_add(args, wake_others ? global_key_name(b->space, GLOBAL_KEY_WAKE) : (bytes){0});
     redis_args_add(args, keys->queue);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
 bool broker_lease_is_sound(const redis_value *reply)
@@ -63,15 +63,15 @@ leased_task broker_lease_task(const redis_value *reply, size_t index)
                          redis_value_integer(redis_value_at(reply, at + 2))};
 }
 
-int broker_read_back(redis_conn *conn, const queue_keys *keys, lease_score score, broker_cb cb, void *arg)
+int broker_read_back(const broker *b, const queue_keys *keys, lease_score score, broker_cb cb, void *arg)
 {
     char text[48];
     lease_score_format(score, text);
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_LEASE_READ_BACK, 1);
+    redis_args *args = broker_script_args(b, SCRIPT_LEASE_READ_BACK, 1);
     redis_args_add(args, keys->key[QUEUE_KEY_LEASE]);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
     redis_args_add_text(args, text);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
 size_t broker_read_back_count(const redis_value *reply)
@@ -84,10 +84,10 @@ leased_task broker_read_back_task(const redis_value *reply, size_t index)
     return (leased_task){redis_value_at(reply, 2 * index)->text, redis_value_at(reply, 2 * index + 1)->text, 0};
 }
 
-int broker_renew(redis_conn *conn, const queue_keys *keys, const renew_item *items, size_t count, int64_t second,
+int broker_renew(const broker *b, const queue_keys *keys, const renew_item *items, size_t count, int64_t second,
                  broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_RENEW, 1);
+    redis_args *args = broker_script_args(b, SCRIPT_RENEW, 1);
     redis_args_add(args, keys->key[QUEUE_KEY_LEASE]);
     for (size_t i = 0; i < count;) {
         size_t end = i + 1;
@@ -101,5 +101,5 @@ int broker_renew(redis_conn *conn, const queue_keys *keys, const renew_item *ite
         for (; i < end; i++)
             redis_args_add(args, items[i].id);
     }
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }

@@ -16,28 +16,29 @@ static void publish_replied(void *arg, int status, const asynq_error *error, con
     publication->done_at_ms = status ? 0 : publication->sent_at_ms;
     if (status)
         error_set(&own, status, "the queue's name cannot be added to %s, where others find it: %.300s",
-                  global_key_name(GLOBAL_KEY_QUEUES).data, error->text);
+                  global_key_name(publication->space, GLOBAL_KEY_QUEUES).data, error->text);
     publication->told(publication->arg, status, status ? &own : NULL);
 }
 
-int broker_publish_queue(redis_conn *conn, bytes queue, broker_cb cb, void *arg)
+int broker_publish_queue(const broker *b, bytes queue, broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_args(conn);
+    redis_args *args = broker_args(b);
     redis_args_add_text(args, "SADD");
-    redis_args_add(args, global_key_name(GLOBAL_KEY_QUEUES));
+    redis_args_add(args, global_key_name(b->space, GLOBAL_KEY_QUEUES));
     redis_args_add(args, queue);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
-int queue_publish(queue_publication *publication, redis_conn *conn, bytes queue, int64_t now_ms)
+int queue_publish(queue_publication *publication, const broker *b, bytes queue, int64_t now_ms)
 {
     if (publication->in_flight)
         return QUEUE_PUBLISHING;
     if (publication->done_at_ms && now_ms - publication->done_at_ms < PUBLISH_PERIOD_MS)
         return QUEUE_PUBLISHED;
-    int status = broker_publish_queue(conn, queue, publish_replied, publication);
+    int status = broker_publish_queue(b, queue, publish_replied, publication);
     if (status)
         return status;
+    publication->space = b->space;
     publication->in_flight = true;
     publication->sent_at_ms = now_ms;
     return QUEUE_PUBLISHING;

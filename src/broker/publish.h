@@ -16,6 +16,7 @@ enum { QUEUE_PUBLISHED = 0, QUEUE_PUBLISHING = 1 };
 typedef struct queue_publication {
     void (*told)(void *arg, int status, const asynq_error *error); /* 0: now tasks may be enqueued */
     void *arg;
+    const key_space *space;
     int64_t sent_at_ms, done_at_ms; /* steady clock; 0: not yet */
     bool in_flight;
 } queue_publication;
@@ -24,12 +25,12 @@ typedef struct queue_publication {
  * QUEUE_PUBLISHED: enqueue. QUEUE_PUBLISHING: `told` will be called. Below 0: nothing can be sent now, and nothing will
  * be called. `now_ms` is the steady clock.
  */
-ASYNQ_MUST_CHECK int queue_publish(queue_publication *publication, redis_conn *conn, bytes queue, int64_t now_ms);
+ASYNQ_MUST_CHECK int queue_publish(queue_publication *publication, const broker *b, bytes queue, int64_t now_ms);
 
 /* Redis may be another one: the next call publishes again. */
 void queue_publish_anew(queue_publication *publication);
 
 /* The command alone, for callers that wait for each answer. */
-ASYNQ_MUST_CHECK int broker_publish_queue(redis_conn *conn, bytes queue, broker_cb cb, void *arg);
+ASYNQ_MUST_CHECK int broker_publish_queue(const broker *b, bytes queue, broker_cb cb, void *arg);
 
 #endif

@@ -8,10 +8,10 @@
 /* The end of the year 9999; records of schedulers are computed with, whoever wrote them. */
 #define RECORD_TICK_MAX_S INT64_C(253402300799)
 
-int broker_hold_entries(redis_conn *conn, bytes scheduler, int64_t hold_ms, const hold_item *items, size_t count,
+int broker_hold_entries(const broker *b, bytes scheduler, int64_t hold_ms, const hold_item *items, size_t count,
                         broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_HOLD_ENTRIES, (int)count);
+    redis_args *args = broker_script_args(b, SCRIPT_HOLD_ENTRIES, (int)count);
     for (size_t i = 0; i < count; i++)
         redis_args_add(args, items[i].record);
     redis_args_add(args, scheduler);
@@ -19,7 +19,7 @@ int broker_hold_entries(redis_conn *conn, bytes scheduler, int64_t hold_ms, cons
     redis_args_add_integer(args, BROKER_ENTRY_LIFE_S);
     for (size_t i = 0; i < count; i++)
         redis_args_add_integer(args, items[i].known_tick_s);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
 held_entry broker_held_at(const redis_value *reply, size_t index)
@@ -35,9 +35,9 @@ held_entry broker_held_at(const redis_value *reply, size_t index)
     };
 }
 
-int broker_fire_tick(redis_conn *conn, const queue_keys *keys, const tick_fire *fire, broker_cb cb, void *arg)
+int broker_fire_tick(const broker *b, const queue_keys *keys, const tick_fire *fire, broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_FIRE_TICK, 5);
+    redis_args *args = broker_script_args(b, SCRIPT_FIRE_TICK, 5);
     redis_args_add(args, fire->record);
     redis_args_add(args, keys->key[QUEUE_KEY_PENDING]);
     redis_args_add(args, keys->key[QUEUE_KEY_SCHEDULED]);
@@ -51,7 +51,7 @@ int broker_fire_tick(redis_conn *conn, const queue_keys *keys, const tick_fire *
     redis_args_add_integer(args, floor_div(fire->now_ns, NS_PER_SECOND));
     redis_args_add_integer(args, fire->now_ns);
     broker_add_new_task(args, fire->item);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
 fired_tick broker_fired(const redis_value *reply)
@@ -64,77 +64,77 @@ int64_t broker_schedule_clock_ms(const redis_value *reply)
     return redis_value_integer(redis_value_at(reply, 0));
 }
 
-int broker_record_tick(redis_conn *conn, bytes entry_id, bytes event, int64_t at_s, broker_cb cb, void *arg)
+int broker_record_tick(const broker *b, bytes entry_id, bytes event, int64_t at_s, broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_RECORD_TICK, 1);
-    broker_add_key(args, global_key_name(GLOBAL_KEY_SCHEDULER_HISTORY), entry_id);
+    redis_args *args = broker_script_args(b, SCRIPT_RECORD_TICK, 1);
+    broker_add_key(args, global_key_name(b->space, GLOBAL_KEY_SCHEDULER_HISTORY), entry_id);
     redis_args_add_integer(args, at_s);
     redis_args_add(args, event);
     redis_args_add_integer(args, BROKER_HISTORY_MOST);
     redis_args_add_integer(args, BROKER_HISTORY_LIFE_S);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
-int broker_drop_history(redis_conn *conn, bytes entry_id, broker_cb cb, void *arg)
+int broker_drop_history(const broker *b, bytes entry_id, broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_args(conn);
+    redis_args *args = broker_args(b);
     redis_args_add_text(args, "DEL");
-    broker_add_key(args, global_key_name(GLOBAL_KEY_SCHEDULER_HISTORY), entry_id);
-    return broker_call(conn, args, cb, arg);
+    broker_add_key(args, global_key_name(b->space, GLOBAL_KEY_SCHEDULER_HISTORY), entry_id);
+    return broker_call(b, args, cb, arg);
 }
 
-static int list_name(buf *name, bytes identity)
+static int list_name(const broker *b, buf *name, bytes identity)
 {
     buf_init(name, 0);
-    key_append_scheduler(name, identity);
+    key_append_scheduler(name, b->space, identity);
     return buf_failed(name) ? ASYNQ_E_NO_MEMORY : ASYNQ_OK;
 }
 
 /* ZADD or ZREM of the place where user interfaces find the list. */
-static int change_index(redis_conn *conn, const char *command, bytes list, const int64_t *expiry_s)
+static int change_index(const broker *b, const char *command, bytes list, const int64_t *expiry_s)
 {
-    redis_args *args = redis_conn_args(conn);
+    redis_args *args = broker_args(b);
     redis_args_add_text(args, command);
-    redis_args_add(args, global_key_name(GLOBAL_KEY_SCHEDULERS));
+    redis_args_add(args, global_key_name(b->space, GLOBAL_KEY_SCHEDULERS));
     if (expiry_s)
         redis_args_add_integer(args, *expiry_s);
     redis_args_add(args, list);
-    return broker_call(conn, args, NULL, NULL);
+    return broker_call(b, args, NULL, NULL);
 }
 
-int broker_write_entries(redis_conn *conn, bytes identity, const bytes *entries, size_t count, int64_t now_ns,
+int broker_write_entries(const broker *b, bytes identity, const bytes *entries, size_t count, int64_t now_ns,
                          int64_t life_s, broker_cb cb, void *arg)
 {
     buf name;
     int64_t expiry_s = floor_div(now_ns, NS_PER_SECOND) + life_s;
-    int status = list_name(&name, identity);
+    int status = list_name(b, &name, identity);
     bytes list = {name.data, name.length};
     if (!status)
-        status = change_index(conn, "ZADD", list, &expiry_s);
+        status = change_index(b, "ZADD", list, &expiry_s);
     if (!status) {
-        redis_args *args = redis_conn_script_args(conn, SCRIPT_WRITE_ENTRIES, 1);
+        redis_args *args = broker_script_args(b, SCRIPT_WRITE_ENTRIES, 1);
         redis_args_add(args, list);
         redis_args_add_integer(args, life_s);
         for (size_t i = 0; i < count; i++)
             redis_args_add(args, entries[i]);
-        status = broker_call(conn, args, cb, arg);
+        status = broker_call(b, args, cb, arg);
     }
     buf_clear(&name);
     return status;
 }
 
-int broker_clear_entries(redis_conn *conn, bytes identity, broker_cb cb, void *arg)
+int broker_clear_entries(const broker *b, bytes identity, broker_cb cb, void *arg)
 {
     buf name;
-    int status = list_name(&name, identity);
+    int status = list_name(b, &name, identity);
     bytes list = {name.data, name.length};
     if (!status)
-        status = change_index(conn, "ZREM", list, NULL);
+        status = change_index(b, "ZREM", list, NULL);
     if (!status) {
-        redis_args *args = redis_conn_args(conn);
+        redis_args *args = broker_args(b);
         redis_args_add_text(args, "DEL");
         redis_args_add(args, list);
-        status = broker_call(conn, args, cb, arg);
+        status = broker_call(b, args, cb, arg);
     }
     buf_clear(&name);
     return status;

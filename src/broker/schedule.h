@@ -36,7 +36,7 @@ typedef struct held_entry {
 } held_entry;
 
 /* Takes, keeps or, with `hold_ms` 0, gives up entries of one queue. reply: see below. */
-ASYNQ_MUST_CHECK int broker_hold_entries(redis_conn *conn, bytes scheduler, int64_t hold_ms, const hold_item *items,
+ASYNQ_MUST_CHECK int broker_hold_entries(const broker *b, bytes scheduler, int64_t hold_ms, const hold_item *items,
                                          size_t count, broker_cb cb, void *arg);
 held_entry broker_held_at(const redis_value *reply, size_t index);
 
@@ -51,7 +51,7 @@ typedef struct tick_fire {
 enum { TICK_OVER = 2, TICK_HELD_BY_OTHER = 3 }; /* beside the values of enqueue_result */
 
 /* reply: broker_fired(). */
-ASYNQ_MUST_CHECK int broker_fire_tick(redis_conn *conn, const queue_keys *keys, const tick_fire *fire, broker_cb cb,
+ASYNQ_MUST_CHECK int broker_fire_tick(const broker *b, const queue_keys *keys, const tick_fire *fire, broker_cb cb,
                                       void *arg);
 
 typedef struct fired_tick {
@@ -65,13 +65,13 @@ fired_tick broker_fired(const redis_value *reply);
 int64_t broker_schedule_clock_ms(const redis_value *reply);
 
 /* Adds an event to the history of an entry. */
-ASYNQ_MUST_CHECK int broker_record_tick(redis_conn *conn, bytes entry_id, bytes event, int64_t at_s, broker_cb cb,
+ASYNQ_MUST_CHECK int broker_record_tick(const broker *b, bytes entry_id, bytes event, int64_t at_s, broker_cb cb,
                                         void *arg);
-ASYNQ_MUST_CHECK int broker_drop_history(redis_conn *conn, bytes entry_id, broker_cb cb, void *arg);
+ASYNQ_MUST_CHECK int broker_drop_history(const broker *b, bytes entry_id, broker_cb cb, void *arg);
 
 /* Rewrites the list of a scheduler's entries and the place where it is found. `identity`: host:pid:id. */
-ASYNQ_MUST_CHECK int broker_write_entries(redis_conn *conn, bytes identity, const bytes *entries, size_t count,
+ASYNQ_MUST_CHECK int broker_write_entries(const broker *b, bytes identity, const bytes *entries, size_t count,
                                           int64_t now_ns, int64_t life_s, broker_cb cb, void *arg);
-ASYNQ_MUST_CHECK int broker_clear_entries(redis_conn *conn, bytes identity, broker_cb cb, void *arg);
+ASYNQ_MUST_CHECK int broker_clear_entries(const broker *b, bytes identity, broker_cb cb, void *arg);
 
 #endif

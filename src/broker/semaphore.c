@@ -19,16 +19,16 @@ static void add_tokens(redis_args *args, const semaphore_tokens *list, bool with
     }
 }
 
-int broker_semaphore(redis_conn *conn, const semaphore_call *call, int64_t now_ns, broker_cb cb, void *arg)
+int broker_semaphore(const broker *b, const semaphore_call *call, int64_t now_ns, broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_SEMAPHORE, 1);
-    broker_add_key(args, global_key_name(GLOBAL_KEY_SEMAPHORE), call->scope);
+    redis_args *args = broker_script_args(b, SCRIPT_SEMAPHORE, 1);
+    broker_add_key(args, global_key_name(b->space, GLOBAL_KEY_SEMAPHORE), call->scope);
     redis_args_add_integer(args, call->most);
     redis_args_add_integer(args, floor_div(now_ns, NS_PER_SECOND));
     add_tokens(args, &call->back, false);
     add_tokens(args, &call->prolong, false);
     add_tokens(args, &call->take, true);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
 int64_t broker_tokens_back(const redis_value *reply)

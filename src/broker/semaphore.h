@@ -27,7 +27,7 @@ typedef struct semaphore_call {
 } semaphore_call;
 
 /* reply: broker_tokens_back() and broker_token_taken(). */
-ASYNQ_MUST_CHECK int broker_semaphore(redis_conn *conn, const semaphore_call *call, int64_t now_ns, broker_cb cb,
+ASYNQ_MUST_CHECK int broker_semaphore(const broker *b, const semaphore_call *call, int64_t now_ns, broker_cb cb,
                                       void *arg);
 
 /* How many were given back that were held. */

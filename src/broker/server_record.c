@@ -10,12 +10,12 @@ typedef struct record_keys {
     buf workers;
 } record_keys;
 
-static bool record_keys_init(record_keys *keys, bytes identity)
+static bool record_keys_init(record_keys *keys, const key_space *space, bytes identity)
 {
     buf_init(&keys->server, 0);
     buf_init(&keys->workers, 0);
-    key_append_server(&keys->server, identity);
-    key_append_workers(&keys->workers, identity);
+    key_append_server(&keys->server, space, identity);
+    key_append_workers(&keys->workers, space, identity);
     return !buf_failed(&keys->server) && !buf_failed(&keys->workers);
 }
 
@@ -25,40 +25,40 @@ static void record_keys_clear(record_keys *keys)
     buf_clear(&keys->workers);
 }
 
-static bytes buf_bytes(const buf *b)
+static bytes buf_bytes(const buf *name)
 {
-    return (bytes){b->data, b->length};
+    return (bytes){name->data, name->length};
 }
 
 /* HSET or HDEL of the workers' record in chunks, so that no command holds Redis long. */
-static int write_workers(redis_conn *conn, const char *command, bytes key, const bytes *words, size_t count)
+static int write_workers(const broker *b, const char *command, bytes key, const bytes *words, size_t count)
 {
     int status = ASYNQ_OK;
     for (size_t at = 0; at < count && !status;) {
-        redis_args *args = redis_conn_args(conn);
+        redis_args *args = broker_args(b);
         redis_args_add_text(args, command);
         redis_args_add(args, key);
         for (size_t end = at + 2 * (size_t)BROKER_CHUNK_TASKS; at < end && at < count; at++)
             redis_args_add(args, words[at]);
-        status = broker_call(conn, args, NULL, NULL);
+        status = broker_call(b, args, NULL, NULL);
     }
     return status;
 }
 
 /* What changed in the record. Nothing at all for an idle server. */
-static int write_changes(redis_conn *conn, const server_beat *beat, bytes key)
+static int write_changes(const broker *b, const server_beat *beat, bytes key)
 {
     int status = ASYNQ_OK;
     if (beat->rewrite) {
-        redis_args *args = redis_conn_args(conn);
+        redis_args *args = broker_args(b);
         redis_args_add_text(args, "DEL");
         redis_args_add(args, key);
-        status = broker_call(conn, args, NULL, NULL);
+        status = broker_call(b, args, NULL, NULL);
     }
     if (!status)
-        status = write_workers(conn, "HDEL", key, beat->ended, beat->ended_count);
+        status = write_workers(b, "HDEL", key, beat->ended, beat->ended_count);
     if (!status)
-        status = write_workers(conn, "HSET", key, beat->started, 2 * beat->started_count);
+        status = write_workers(b, "HSET", key, beat->started, 2 * beat->started_count);
     return status;
 }
 
@@ -109,43 +109,43 @@ static void workers_announced(void *arg, int status, const asynq_error *error, c
     beat_part_replied(arg, error);
 }
 
-static int renew_record(redis_conn *conn, const server_beat *beat, const record_keys *keys, beat_call *call)
+static int renew_record(const broker *b, const server_beat *beat, const record_keys *keys, beat_call *call)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_BEAT, 2);
+    redis_args *args = broker_script_args(b, SCRIPT_BEAT, 2);
     redis_args_add(args, buf_bytes(&keys->server));
     redis_args_add(args, buf_bytes(&keys->workers));
     redis_args_add(args, beat->server_info);
     redis_args_add_integer(args, beat->life_s);
-    redis_args_add_joined(args, global_key_name(GLOBAL_KEY_WAKE), beat->server_id);
-    return broker_call(conn, args, record_renewed, call);
+    redis_args_add_joined(args, global_key_name(b->space, GLOBAL_KEY_WAKE), beat->server_id);
+    return broker_call(b, args, record_renewed, call);
 }
 
-static int announce_workers(redis_conn *conn, const server_beat *beat, const record_keys *keys, beat_call *call)
+static int announce_workers(const broker *b, const server_beat *beat, const record_keys *keys, beat_call *call)
 {
-    redis_args *args = redis_conn_args(conn);
+    redis_args *args = broker_args(b);
     redis_args_add_text(args, "ZADD");
-    redis_args_add(args, global_key_name(GLOBAL_KEY_WORKERS));
+    redis_args_add(args, global_key_name(b->space, GLOBAL_KEY_WORKERS));
     redis_args_add_integer(args, floor_div(beat->now_ns, NS_PER_SECOND) + beat->life_s);
     redis_args_add(args, buf_bytes(&keys->workers));
-    return broker_call(conn, args, workers_announced, call);
+    return broker_call(b, args, workers_announced, call);
 }
 
-static int announce_server(redis_conn *conn, const server_beat *beat, const record_keys *keys, beat_call *call)
+static int announce_server(const broker *b, const server_beat *beat, const record_keys *keys, beat_call *call)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_ANNOUNCE, 1);
-    redis_args_add(args, global_key_name(GLOBAL_KEY_SERVERS));
+    redis_args *args = broker_script_args(b, SCRIPT_ANNOUNCE, 1);
+    redis_args_add(args, global_key_name(b->space, GLOBAL_KEY_SERVERS));
     redis_args_add(args, buf_bytes(&keys->server));
     redis_args_add_integer(args, floor_div(beat->now_ns, NS_PER_SECOND) + beat->life_s);
-    return broker_call(conn, args, server_announced, call);
+    return broker_call(b, args, server_announced, call);
 }
 
 /* A record is there before a list names it. */
-static int send_beat(redis_conn *conn, const server_beat *beat, const record_keys *keys, beat_call *call)
+static int send_beat(const broker *b, const server_beat *beat, const record_keys *keys, beat_call *call)
 {
-    int (*const parts[])(redis_conn *, const server_beat *, const record_keys *,
+    int (*const parts[])(const broker *, const server_beat *, const record_keys *,
                          beat_call *) = {renew_record, announce_workers, announce_server};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        int status = parts[i](conn, beat, keys, call);
+        int status = parts[i](b, beat, keys, call);
         if (status && !call->replies_due)
             return status;
         if (status) { /* told when the replies are there */
@@ -157,16 +157,16 @@ static int send_beat(redis_conn *conn, const server_beat *beat, const record_key
     return ASYNQ_OK;
 }
 
-int broker_beat(redis_conn *conn, const server_beat *beat, broker_beat_cb cb, void *arg)
+int broker_beat(const broker *b, const server_beat *beat, broker_beat_cb cb, void *arg)
 {
     record_keys keys;
     beat_call *call = mem_alloc(sizeof *call);
-    int status = record_keys_init(&keys, beat->identity) && call ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
+    int status = record_keys_init(&keys, b->space, beat->identity) && call ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
     if (!status)
-        status = write_changes(conn, beat, buf_bytes(&keys.workers));
+        status = write_changes(b, beat, buf_bytes(&keys.workers));
     if (!status) {
         *call = (beat_call){.cb = cb, .arg = arg};
-        status = send_beat(conn, beat, &keys, call);
+        status = send_beat(b, beat, &keys, call);
     }
     if (status)
         mem_free(call);
@@ -174,46 +174,46 @@ int broker_beat(redis_conn *conn, const server_beat *beat, broker_beat_cb cb, vo
     return status;
 }
 
-static int remove_from_index(redis_conn *conn, global_key index, bytes member)
+static int remove_from_index(const broker *b, global_key index, bytes member)
 {
-    redis_args *args = redis_conn_args(conn);
+    redis_args *args = broker_args(b);
     redis_args_add_text(args, "ZREM");
-    redis_args_add(args, global_key_name(index));
+    redis_args_add(args, global_key_name(b->space, index));
     redis_args_add(args, member);
-    return broker_call(conn, args, NULL, NULL);
+    return broker_call(b, args, NULL, NULL);
 }
 
-int broker_clear_server(redis_conn *conn, bytes identity, broker_cb cb, void *arg)
+int broker_clear_server(const broker *b, bytes identity, broker_cb cb, void *arg)
 {
     record_keys keys;
-    int status = record_keys_init(&keys, identity) ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
+    int status = record_keys_init(&keys, b->space, identity) ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
     if (!status)
-        status = remove_from_index(conn, GLOBAL_KEY_SERVERS, buf_bytes(&keys.server));
+        status = remove_from_index(b, GLOBAL_KEY_SERVERS, buf_bytes(&keys.server));
     if (!status)
-        status = remove_from_index(conn, GLOBAL_KEY_WORKERS, buf_bytes(&keys.workers));
+        status = remove_from_index(b, GLOBAL_KEY_WORKERS, buf_bytes(&keys.workers));
     if (!status) {
-        redis_args *args = redis_conn_args(conn);
+        redis_args *args = broker_args(b);
         redis_args_add_text(args, "DEL");
         redis_args_add(args, buf_bytes(&keys.server));
         redis_args_add(args, buf_bytes(&keys.workers));
-        status = broker_call(conn, args, cb, arg);
+        status = broker_call(b, args, cb, arg);
     }
     record_keys_clear(&keys);
     return status;
 }
 
-int broker_take_server_number(redis_conn *conn, broker_cb cb, void *arg)
+int broker_take_server_number(const broker *b, broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_args(conn);
+    redis_args *args = broker_args(b);
     redis_args_add_text(args, "INCR");
-    redis_args_add(args, global_key_name(GLOBAL_KEY_SERVER_NUMBER));
-    int status = broker_call(conn, args, cb, arg);
+    redis_args_add(args, global_key_name(b->space, GLOBAL_KEY_SERVER_NUMBER));
+    int status = broker_call(b, args, cb, arg);
     if (status)
         return status;
-    args = redis_conn_args(conn);
+    args = broker_args(b);
     redis_args_add_text(args, "EXPIRE");
-    redis_args_add(args, global_key_name(GLOBAL_KEY_SERVER_NUMBER));
+    redis_args_add(args, global_key_name(b->space, GLOBAL_KEY_SERVER_NUMBER));
     redis_args_add_integer(args, BROKER_SERVER_NUMBER_LIFE_S);
-    (void)!broker_call(conn, args, NULL, NULL); /* without it the key only stays longer */
+    (void)!broker_call(b, args, NULL, NULL); /* without it the key only stays longer */
     return ASYNQ_OK;
 }

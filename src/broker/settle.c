@@ -67,11 +67,11 @@ static void add_keys(redis_args *args, const queue_keys *keys, int64_t now_ns)
     broker_add_daily_key(args, keys->key[QUEUE_KEY_FAILED], now_ns);
 }
 
-int broker_settle(redis_conn *conn, const queue_keys *keys, const settle_item *items, size_t count, int64_t now_ns,
+int broker_settle(const broker *b, const queue_keys *keys, const settle_item *items, size_t count, int64_t now_ns,
                   broker_cb cb, void *arg)
 {
     int64_t now = floor_div(now_ns, NS_PER_SECOND);
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_SETTLE, 10);
+    redis_args *args = broker_script_args(b, SCRIPT_SETTLE, 10);
     add_keys(args, keys, now_ns);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
     redis_args_add_integer(args, now);
@@ -90,5 +90,5 @@ int broker_settle(redis_conn *conn, const queue_keys *keys, const settle_item *i
         for (; i < end; i++)
             add_item(args, &items[i]);
     }
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }

@@ -5,12 +5,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-int broker_forward(redis_conn *conn, const queue_keys *keys, queue_key source, int64_t now_ns, broker_cb cb, void *arg)
+int broker_forward(const broker *b, const queue_keys *keys, queue_key source, int64_t now_ns, broker_cb cb, void *arg)
 {
     char due[40];
     int64_t now = floor_div(now_ns, NS_PER_SECOND);
     snprintf(due, sizeof due, "%" PRId64 ".%03d", now, (int)((now_ns - now * NS_PER_SECOND) / NS_PER_MS));
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_FORWARD, 3);
+    redis_args *args = broker_script_args(b, SCRIPT_FORWARD, 3);
     redis_args_add(args, keys->key[source]);
     redis_args_add(args, keys->key[QUEUE_KEY_PENDING]);
     redis_args_add(args, keys->key[QUEUE_KEY_GROUPS]);
@@ -20,7 +20,7 @@ int broker_forward(redis_conn *conn, const queue_keys *keys, queue_key source, i
     redis_args_add_integer(args, now);
     redis_args_add_integer(args, now_ns);
     redis_args_add_integer(args, BROKER_CHUNK_TASKS);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
 size_t broker_upkeep_moved(const redis_value *reply)
@@ -47,19 +47,19 @@ const redis_value *broker_forward_dropped(const redis_value *reply)
     return redis_value_at(reply, 2);
 }
 
-int broker_expire(redis_conn *conn, const queue_keys *keys, int64_t now_ns, size_t most, broker_cb cb, void *arg)
+int broker_expire(const broker *b, const queue_keys *keys, int64_t now_ns, size_t most, broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_EXPIRE, 1);
+    redis_args *args = broker_script_args(b, SCRIPT_EXPIRE, 1);
     redis_args_add(args, keys->key[QUEUE_KEY_COMPLETED]);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
     redis_args_add_integer(args, floor_div(now_ns, NS_PER_SECOND));
     redis_args_add_integer(args, (int64_t)most);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
-int broker_list_expired(redis_conn *conn, const queue_keys *keys, int64_t now_ns, size_t skip, broker_cb cb, void *arg)
+int broker_list_expired(const broker *b, const queue_keys *keys, int64_t now_ns, size_t skip, broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_EXPIRED_LEASES, 1);
+    redis_args *args = broker_script_args(b, SCRIPT_EXPIRED_LEASES, 1);
     redis_args_add(args, keys->key[QUEUE_KEY_LEASE]);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
     redis_args_add_integer(args, floor_div(now_ns, NS_PER_SECOND));
@@ -67,7 +67,7 @@ int broker_list_expired(redis_conn *conn, const queue_keys *keys, int64_t now_ns
     redis_args_add_integer(args, (int64_t)skip);
     redis_args_add_integer(args, BROKER_CHUNK_TASKS);
     redis_args_add_integer(args, BROKER_CHUNK_BYTES);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
 size_t broker_expired_count(const redis_value *reply)
@@ -81,34 +81,34 @@ expired_lease broker_expired_at(const redis_value *reply, size_t index)
     return (expired_lease){at[0].text, at[1].text, at[2].text};
 }
 
-int broker_list_orphans(redis_conn *conn, const queue_keys *keys, int64_t first, int64_t last, broker_cb cb, void *arg)
+int broker_list_orphans(const broker *b, const queue_keys *keys, int64_t first, int64_t last, broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_ORPHANS, 2);
+    redis_args *args = broker_script_args(b, SCRIPT_ORPHANS, 2);
     redis_args_add(args, keys->key[QUEUE_KEY_ACTIVE]);
     redis_args_add(args, keys->key[QUEUE_KEY_LEASE]);
     redis_args_add_integer(args, first);
     redis_args_add_integer(args, last);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
-int broker_adopt(redis_conn *conn, const queue_keys *keys, int64_t second, int64_t place, bytes id, broker_cb cb,
+int broker_adopt(const broker *b, const queue_keys *keys, int64_t second, int64_t place, bytes id, broker_cb cb,
                  void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_ADOPT, 2);
+    redis_args *args = broker_script_args(b, SCRIPT_ADOPT, 2);
     redis_args_add(args, keys->key[QUEUE_KEY_ACTIVE]);
     redis_args_add(args, keys->key[QUEUE_KEY_LEASE]);
     redis_args_add_integer(args, second);
     redis_args_add_integer(args, place);
     redis_args_add(args, id);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }
 
-int broker_drop_active(redis_conn *conn, const queue_keys *keys, bytes id, broker_cb cb, void *arg)
+int broker_drop_active(const broker *b, const queue_keys *keys, bytes id, broker_cb cb, void *arg)
 {
-    redis_args *args = redis_conn_script_args(conn, SCRIPT_DROP_ACTIVE, 2);
+    redis_args *args = broker_script_args(b, SCRIPT_DROP_ACTIVE, 2);
     redis_args_add(args, keys->key[QUEUE_KEY_ACTIVE]);
     redis_args_add(args, keys->key[QUEUE_KEY_LEASE]);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
     redis_args_add(args, id);
-    return broker_call(conn, args, cb, arg);
+    return broker_call(b, args, cb, arg);
 }

@@ -206,13 +206,17 @@ static int print_entries(const cli_run *cli, const asynq_periodic_list *list)
 int run_cron_check(cli_run *cli)
 {
     asynq_error error = {0};
-    asynq_periodic_list list = {.zone = cli_text(cli, "zone")};
+    key_space space = {0};
+    asynq_periodic_list list = {.context = {.space = &space, .zone = cli_text(cli, "zone")}};
     schedule_file *file = schedule_file_new(cli->arguments[0]);
-    int problem = file ? schedule_file_provide(&list, file, &error) : ASYNQ_E_NO_MEMORY;
+    int problem = file ? key_space_init(&space, NULL, &error) : ASYNQ_E_NO_MEMORY;
+    if (!problem)
+        problem = schedule_file_provide(&list, file, &error);
     int status =
         problem ? cli_complain(CLI_FAILED, "%s", problem == ASYNQ_E_NO_MEMORY ? asynq_status_text(problem) : error.text)
                 : print_entries(cli, &list);
     periodic_list_clear(&list);
     schedule_file_free(file);
+    key_space_clear(&space);
     return status;
 }

@@ -76,7 +76,8 @@ static lane_task *client_plan(asynq_client *client, const asynq_task *given, con
         status = option_struct_import(&options, sizeof options, overrides, sizeof options, "asynq_task_options", error);
     if (!status) {
         planned = lane_task_new();
-        status = planned ? task_plan_make(&planned->plan, given ? &task : NULL, &options, clock_now_ns(), error)
+        status = planned ? task_plan_make(&planned->plan, &client->space, given ? &task : NULL, &options,
+                                          clock_now_ns(), error)
                          : error_set_code(error, ASYNQ_E_NO_MEMORY);
     }
     if (status) {

@@ -40,7 +40,10 @@ asynq_client *asynq_client_new(const asynq_client_options *options, asynq_error 
         status = client_check_options(&client->options, error);
     if (!status)
         status = redis_uri_parse(&client->uri, client->options.redis, error);
+    if (!status)
+        status = key_space_init(&client->space, NULL, error);
     if (status) {
+        redis_uri_clear(&client->uri);
         mem_free(client);
         return NULL;
     }
@@ -117,5 +120,6 @@ void asynq_client_free(asynq_client *client)
     pthread_mutex_destroy(&client->lock);
     log_clear(&client->log);
     redis_uri_clear(&client->uri);
+    key_space_clear(&client->space);
     mem_free(client);
 }

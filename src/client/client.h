@@ -20,6 +20,7 @@ typedef struct client_ping client_ping;
 struct asynq_client {
     asynq_client_options options;
     redis_uri uri;
+    key_space space;
     log_sink log;
     char id[37];
 

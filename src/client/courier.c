@@ -140,6 +140,7 @@ int courier_start(asynq_client *client, asynq_error *error)
         .uri = &client->uri,
         .log = &client->log,
         .name = "asynq-client",
+        .key_prefix = client->space.prefix.data,
         .events = {.ready = courier_ready, .resumed = courier_resumed, .down = courier_down, .arg = client},
         .ordered = courier_ordered,
         .arg = client,
@@ -151,7 +152,7 @@ int courier_start(asynq_client *client, asynq_error *error)
     loop_timer_init(e->loop, &client->retry, courier_retry, client);
     client->context = (lane_context){
         .loop = e->loop,
-        .conn = e->conn,
+        .broker = {e->conn, &client->space},
         .client_id = client->options.no_memory_in_redis ? (bytes){0} : bytes_of(client->id),
         .retry_soon = courier_retry_soon,
         .arg = client,

@@ -42,7 +42,7 @@ lane *lane_new(lane_context *context, bytes queue)
     lane *l = mem_calloc(1, sizeof *l);
     if (!l)
         return NULL;
-    if (queue_keys_init(&l->keys, queue)) {
+    if (queue_keys_init(&l->keys, context->broker.space, queue)) {
         mem_free(l);
         return NULL;
     }
@@ -114,7 +114,7 @@ static void chunk_finish(lane_chunk *chunk, const redis_value *reply, int status
     chunk->count = 0;
     if (reply) {
         lane_pump(chunk->lane);
-        redis_conn_flush(chunk->lane->context->conn);
+        redis_conn_flush(chunk->lane->context->broker.conn);
     }
     for (size_t i = 0; i < count; i++) {
         int own = reply ? broker_enqueue_status(broker_result_at(reply, i)) : status;
@@ -177,11 +177,11 @@ static bool chunk_send(lane_chunk *chunk)
         .place = (int)(chunk - l->chunks),
         .is_repeat = chunk->is_repeat,
     };
-    int status = queue_publish(&l->publication, context->conn, l->keys.queue, loop_steady_ms(context->loop));
+    int status = queue_publish(&l->publication, &context->broker, l->keys.queue, loop_steady_ms(context->loop));
     if (status == QUEUE_PUBLISHING)
         return false;
     if (!status)
-        status = broker_enqueue(context->conn, &l->keys, &batch, chunk_replied, chunk);
+        status = broker_enqueue(&context->broker, &l->keys, &batch, chunk_replied, chunk);
     chunk->in_flight = !status;
     if (status == ASYNQ_E_BUSY || status == ASYNQ_E_UNAVAILABLE) {
         context->retry_soon(context->arg);
@@ -215,7 +215,7 @@ static lane_chunk *lane_next_chunk(lane *l)
 void lane_pump(lane *l)
 {
     lane_chunk *chunk;
-    while (redis_conn_is_ready(l->context->conn) && (chunk = lane_next_chunk(l)))
+    while (broker_is_ready(&l->context->broker) && (chunk = lane_next_chunk(l)))
         if (!chunk_send(chunk))
             return;
 }
@@ -224,7 +224,7 @@ void lane_pump(lane *l)
 static int lane_reason(const lane *l, const lane_task *task, int64_t now_ms, char *text, size_t size)
 {
     const asynq_error *last = &l->context->last_error;
-    if (last->code || !redis_conn_is_ready(l->context->conn)) {
+    if (last->code || !broker_is_ready(&l->context->broker)) {
         snprintf(text, size, "Redis cannot be reached: %.200s", last->code ? last->text : "no answer in time");
         return ASYNQ_E_UNAVAILABLE;
     }

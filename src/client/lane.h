@@ -39,7 +39,7 @@ void lane_task_finish(lane_task *task, int status, const char *text);
 /* What all lanes of a client share. */
 typedef struct lane_context {
     loop *loop;
-    redis_conn *conn;
+    broker broker;
     bytes client_id; /* empty: leave no memory in Redis */
     uint64_t batch_number;
     asynq_error last_error;        /* why the connection is down */

@@ -54,7 +54,7 @@ void pings_pump(asynq_client *client)
 {
     client_ping *ping;
     DL_FOREACH(client->pings, ping) {
-        if (ping->is_sent || redis_conn_commandf(client->context.conn, ping_replied, ping, 1, "PING"))
+        if (ping->is_sent || redis_conn_commandf(client->context.broker.conn, ping_replied, ping, 1, "PING"))
             continue;
         ping->is_sent = true;
         ping->refs++;

@@ -149,14 +149,15 @@ static void report_stored(asynq_enqueued *enqueued, const task_message *message)
     enqueued->retention_ms = ms_of_seconds(message->retention);
 }
 
-/* All bytes of the plan stand one behind the other in its storage: message, queue, group, lock. */
-static int plan_store(task_plan *plan, task_message *message, const asynq_task *task, bool unique, asynq_error *error)
+/* All bytes of the plan stand one behind the other in its storage: message, queue, group, lock (NULL: without). */
+static int plan_store(task_plan *plan, task_message *message, const asynq_task *task, const key_space *lock_space,
+                      asynq_error *error)
 {
     buf lock;
     buf_init(&lock, 0);
-    if (unique) {
+    if (lock_space) {
         bytes payload = {task->payload, task->payload_length};
-        key_append_lock(&lock, message->queue, message->type, payload);
+        key_append_lock(&lock, lock_space, message->queue, message->type, payload);
         message->unique_key = (bytes){lock.data, lock.length};
     }
     buf_init(&plan->storage, 0);
@@ -182,8 +183,9 @@ static int plan_store(task_plan *plan, task_message *message, const asynq_task *
     buf_clear(&lock);
     return status == ASYNQ_E_MALFORMED ? (error ? error->code = ASYNQ_E_INVALID : ASYNQ_E_INVALID) : status;
 }
-int task_plan_make(task_plan *plan, const asynq_task *task, const asynq_task_options *overrides, int64_t now_ns,
-                   asynq_error *error)
+
+int task_plan_make(task_plan *plan, const key_space *space, const asynq_task *task, const asynq_task_options *overrides,
+                   int64_t now_ns, asynq_error *error)
 {
     *plan = (task_plan){0};
     if (!task)
@@ -215,7 +217,7 @@ int task_plan_make(task_plan *plan, const asynq_task *task, const asynq_task_opt
     arena_init(&scratch, 0);
     status = merge_headers(&message, &task->options, overrides, &scratch, error);
     if (!status)
-        status = plan_store(plan, &message, task, or_zero(options.unique_ms) != 0, error);
+        status = plan_store(plan, &message, task, or_zero(options.unique_ms) ? space : NULL, error);
     arena_clear(&scratch);
     if (!status) {
         report_stored(&plan->enqueued, &message);

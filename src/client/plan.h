@@ -17,8 +17,8 @@ typedef struct task_plan {
 } task_plan;
 
 /* Returns 0, ASYNQ_E_INVALID with the text of what is wrong, or ASYNQ_E_NO_MEMORY. Then nothing is to be cleared. */
-ASYNQ_MUST_CHECK int task_plan_make(task_plan *plan, const asynq_task *task, const asynq_task_options *overrides,
-                                    int64_t now_ns, asynq_error *error);
+ASYNQ_MUST_CHECK int task_plan_make(task_plan *plan, const key_space *space, const asynq_task *task,
+                                    const asynq_task_options *overrides, int64_t now_ns, asynq_error *error);
 void task_plan_clear(task_plan *plan);
 
 #endif

@@ -9,7 +9,7 @@
 int asynq_inspector_key_slot(asynq_inspector *inspector, const char *queue, int *slot, asynq_error *error)
 {
     queue_keys keys;
-    int status = inspect_keys(&keys, queue, error);
+    int status = inspect_keys(inspector, &keys, queue, error);
     if (status)
         return status;
     const bytes words[] = {bytes_of("CLUSTER"), bytes_of("KEYSLOT"), keys.key[QUEUE_KEY_PENDING]};

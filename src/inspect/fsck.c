@@ -135,7 +135,7 @@ static int add_queue(fsck *f, bytes name, bool is_registered, fsck_queue **added
     if (!queue || !copy)
         return error_set_code(f->error, ASYNQ_E_NO_MEMORY);
     *queue = (fsck_queue){.name = copy, .is_registered = is_registered};
-    if (queue_keys_init(&queue->keys, (bytes){copy, name.length}))
+    if (queue_keys_init(&queue->keys, &f->inspector->space, (bytes){copy, name.length}))
         return error_set_code(f->error, ASYNQ_E_NO_MEMORY);
     HASH_ADD_KEYPTR(hh, f->queues, copy, name.length, queue);
     if (!HASH_HAS(queue)) {
@@ -158,7 +158,7 @@ static int look_at_queue(fsck *f, fsck_queue *queue)
 /* All names are known before the first look, for they tell to which queue a key belongs. */
 static int add_registered_queues(fsck *f)
 {
-    const bytes words[] = {bytes_of("SMEMBERS"), global_key_name(GLOBAL_KEY_QUEUES)};
+    const bytes words[] = {bytes_of("SMEMBERS"), global_key_name(&f->inspector->space, GLOBAL_KEY_QUEUES)};
     const redis_value *reply;
     arena copies;
     arena_init(&copies, 0);
@@ -197,7 +197,8 @@ static int check_registration(fsck *f, fsck_queue *queue)
     bytes exist[1 + CONTAINERS] = {bytes_of("EXISTS")};
     for (size_t i = 0; i < CONTAINERS; i++)
         exist[1 + i] = queue->keys.key[containers[i]];
-    const bytes is_member[] = {bytes_of("SISMEMBER"), global_key_name(GLOBAL_KEY_QUEUES), queue->keys.queue};
+    const bytes is_member[] = {bytes_of("SISMEMBER"), global_key_name(&f->inspector->space, GLOBAL_KEY_QUEUES),
+                               queue->keys.queue};
     int64_t before = 0, registered = 0, after = 0;
     int status = ask_number(f, exist, 1 + CONTAINERS, &before);
     if (!status)
@@ -207,7 +208,8 @@ static int check_registration(fsck *f, fsck_queue *queue)
     if (status || !before || registered || !after)
         return status;
     if (f->options.repair) {
-        const bytes add[] = {bytes_of("SADD"), global_key_name(GLOBAL_KEY_QUEUES), queue->keys.queue};
+        const bytes add[] = {bytes_of("SADD"), global_key_name(&f->inspector->space, GLOBAL_KEY_QUEUES),
+                             queue->keys.queue};
         const redis_value *reply;
         status = fsck_command(f, INSPECT_CHANGE, add, 3, &reply);
     }
@@ -255,7 +257,7 @@ static bool parse_name(const fsck *f, bytes name, queue_key_name *parsed)
     bool is_key = false;
     for (size_t choice = 0; choice < choices; choice++) {
         queue_key_name other;
-        if (!queue_key_parse(name, choice, &other))
+        if (!queue_key_parse(&f->inspector->space, name, choice, &other))
             continue;
         const fsck_queue *known = is_key ? find_queue(f, other.queue) : NULL;
         if (!is_key || (known && known->is_registered))
@@ -339,14 +341,20 @@ static int look_at_page(fsck *f, scan_pass pass, const redis_value *names, arena
     return look_at_met(f, met, count);
 }
 
+static void append_literally(buf *pattern, const char *text)
+{
+    for (const char *at = text; *at; at++)
+        buf_append_format(pattern, strchr("*?[]\\^-", *at) ? "\\%c" : "%c", *at);
+}
+
 /* A pattern of Redis's. Of other keys than tasks none begins with a "t". */
 static void append_pattern(const fsck *f, scan_pass pass, buf *pattern)
 {
-    buf_append_text(pattern, KEYS_PREFIX ":");
+    append_literally(pattern, f->inspector->space.prefix.data);
+    buf_append_text(pattern, ":");
     if (f->options.queue) {
         buf_append_text(pattern, "{");
-        for (const char *at = f->options.queue; *at; at++)
-            buf_append_format(pattern, strchr("*?[]\\^-", *at) ? "\\%c" : "%c", *at);
+        append_literally(pattern, f->options.queue);
         buf_append_text(pattern, pass == PASS_TASKS ? "}:t*" : "}:[^t]*");
     } else {
         buf_append_text(pattern, pass == PASS_TASKS ? "*" : "{*}:[^t]*");
@@ -359,7 +367,7 @@ static int scan_page(fsck *f, scan_pass pass, bytes pattern, buf *cursor)
     arena page;
     inspect_call call = inspect_begin(f->inspector, INSPECT_READ, f->error);
     while (inspect_again(&call))
-        call.sent = broker_scan(f->inspector->conn, (bytes){cursor->data, cursor->length}, pattern, SCAN_KEYS,
+        call.sent = broker_scan(&f->inspector->broker, (bytes){cursor->data, cursor->length}, pattern, SCAN_KEYS,
                                 inspect_replied, f->inspector);
     if (call.status)
         return call.status;
@@ -427,7 +435,7 @@ static void clear(fsck *f)
 static int check_queue_name(fsck *f)
 {
     queue_keys keys;
-    int status = f->options.queue ? inspect_keys(&keys, f->options.queue, f->error) : ASYNQ_OK;
+    int status = f->options.queue ? inspect_keys(f->inspector, &keys, f->options.queue, f->error) : ASYNQ_OK;
     if (!status && f->options.queue)
         queue_keys_clear(&keys);
     return status;

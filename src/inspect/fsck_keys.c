@@ -53,8 +53,8 @@ static int check(fsck *f, const fsck_queue *queue, const key_suspect *suspects, 
     int64_t now_ns = clock_now_ns();
     inspect_call call = inspect_begin(inspector, mend ? INSPECT_CHANGE : INSPECT_READ, f->error);
     while (inspect_again(&call))
-        call.sent =
-            broker_check_keys(inspector->conn, &queue->keys, suspects, count, now_ns, mend, inspect_replied, inspector);
+        call.sent = broker_check_keys(&inspector->broker, &queue->keys, suspects, count, now_ns, mend, inspect_replied,
+                                      inspector);
     *reply = call.reply;
     return call.status;
 }

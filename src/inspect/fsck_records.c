@@ -78,7 +78,7 @@ int fsck_look_at_global_key(fsck *f, bytes name)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         bool is_wrong;
-        bytes start = global_key_name(rows[i].key);
+        bytes start = global_key_name(&f->inspector->space, rows[i].key);
         bool is_list = rows[i].key == GLOBAL_KEY_SERVERS || rows[i].key == GLOBAL_KEY_WORKERS ||
                        rows[i].key == GLOBAL_KEY_SCHEDULERS;
         if (!begins_with(name, start) || (is_list && (name.length == start.length || name.data[start.length] != ':')))
@@ -130,7 +130,7 @@ static int look_at_missing(fsck *f)
     const redis_value *reply;
     arena copy;
     char from[24];
-    bytes list = global_key_name(GLOBAL_KEY_SERVERS);
+    bytes list = global_key_name(&f->inspector->space, GLOBAL_KEY_SERVERS);
     snprintf(from, sizeof from, "%" PRId64, now_s());
     const bytes words[] = {bytes_of("ZRANGEBYSCORE"), list, bytes_of(from), bytes_of("+inf"), bytes_of("WITHSCORES")};
     int status = fsck_command(f, INSPECT_READ, words, 5, &reply);
@@ -184,8 +184,8 @@ static int read_entries(fsck *f, live_entries *entries)
     const redis_value *lists, *reply;
     char from[24];
     snprintf(from, sizeof from, "%" PRId64, now_s());
-    const bytes words[] = {bytes_of("ZRANGEBYSCORE"), global_key_name(GLOBAL_KEY_SCHEDULERS), bytes_of(from),
-                           bytes_of("+inf")};
+    const bytes words[] = {bytes_of("ZRANGEBYSCORE"), global_key_name(&f->inspector->space, GLOBAL_KEY_SCHEDULERS),
+                           bytes_of(from), bytes_of("+inf")};
     int status = fsck_command(f, INSPECT_READ, words, 4, &lists);
     if (!status && !(lists = redis_value_copy(lists, &entries->memory)))
         status = error_set_code(f->error, ASYNQ_E_NO_MEMORY);
@@ -203,7 +203,7 @@ static int read_entries(fsck *f, live_entries *entries)
 /* Its entry is in no scheduler's list, and has enqueued nothing lately. */
 static int is_old_history(fsck *f, const live_entries *entries, bytes key, bool *yes)
 {
-    size_t start = global_key_name(GLOBAL_KEY_SCHEDULER_HISTORY).length;
+    size_t start = global_key_name(&f->inspector->space, GLOBAL_KEY_SCHEDULER_HISTORY).length;
     uint64_t id = fsck_fingerprint('e', (bytes){key.data + start, key.length - start});
     const redis_value *reply;
     const bytes words[] = {bytes_of("ZRANGE"), key, bytes_of("-1"), bytes_of("-1"), bytes_of("WITHSCORES")};
@@ -303,7 +303,7 @@ int fsck_look_at_records(fsck *f)
     live_entries entries = {0};
     int status = ASYNQ_OK;
     for (size_t i = 0; i < sizeof lists / sizeof *lists && !status; i++)
-        status = look_at_stale(f, global_key_name(lists[i]));
+        status = look_at_stale(f, global_key_name(&f->inspector->space, lists[i]));
     if (!status)
         status = look_at_missing(f);
     if (status || !f->records)

@@ -71,8 +71,8 @@ static int look_closely(suspects *s)
     int64_t now_ns = clock_now_ns();
     inspect_call call = inspect_begin(inspector, s->f->options.repair ? INSPECT_CHANGE : INSPECT_READ, s->f->error);
     while (inspect_again(&call))
-        call.sent = broker_check_tasks(inspector->conn, &s->queue->keys, s->at, s->count, now_ns, s->f->options.repair,
-                                       inspect_replied, inspector);
+        call.sent = broker_check_tasks(&inspector->broker, &s->queue->keys, s->at, s->count, now_ns,
+                                       s->f->options.repair, inspect_replied, inspector);
     int status = call.status;
     for (size_t i = 0; i < s->count && !status && !s->f->stopped; i++)
         status = report(s, call.reply, i);
@@ -179,7 +179,7 @@ static int read_members(container_walk *w, arena *page, const redis_value **repl
     fsck *f = w->suspects.f;
     inspect_call call = inspect_begin(f->inspector, INSPECT_READ, f->error);
     while (inspect_again(&call))
-        call.sent = broker_look_members(f->inspector->conn, &w->suspects.queue->keys, &w->members, inspect_replied,
+        call.sent = broker_look_members(&f->inspector->broker, &w->suspects.queue->keys, &w->members, inspect_replied,
                                         f->inspector);
     if (call.status)
         return call.status;
@@ -338,7 +338,7 @@ int fsck_look_at_tasks(fsck *f, fsck_queue *queue, const bytes *ids, size_t coun
     arena copy;
     inspect_call call = inspect_begin(f->inspector, INSPECT_READ, f->error);
     while (inspect_again(&call))
-        call.sent = broker_look_tasks(f->inspector->conn, &queue->keys, ids, count, inspect_replied, f->inspector);
+        call.sent = broker_look_tasks(&f->inspector->broker, &queue->keys, ids, count, inspect_replied, f->inspector);
     if (call.status)
         return call.status;
     arena_init(&copy, 0);

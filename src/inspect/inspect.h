@@ -4,7 +4,7 @@
  *
  *     inspect_call call = inspect_begin(inspector, INSPECT_READ, error);
  *     while (inspect_again(&call))
- *         call.sent = broker_...(inspector->conn, ..., inspect_replied, inspector);
+ *         call.sent = broker_...(&inspector->broker, ..., inspect_replied, inspector);
  *     if (call.status)
  *         return call.status;          // `error` is filled
  *     ... call.reply ...               // until the next call
@@ -22,9 +22,10 @@
 struct asynq_inspector {
     asynq_inspector_options options;
     redis_uri uri;
+    key_space space;
     log_sink log;
     engine engine;    /* without a thread: calls run its loop */
-    redis_conn *conn; /* the engine's */
+    broker broker;    /* on the engine's connection */
     loop_timer limit; /* of the wait under way */
     asynq_error connection_error;
 
@@ -70,7 +71,8 @@ ASYNQ_MUST_CHECK int inspect_command(asynq_inspector *inspector, inspect_kind ki
                                      const redis_value **reply, asynq_error *error);
 
 /* Checks the name of a queue and makes its keys, which the caller clears. */
-ASYNQ_MUST_CHECK int inspect_keys(queue_keys *keys, const char *queue, asynq_error *error);
+ASYNQ_MUST_CHECK int inspect_keys(const asynq_inspector *inspector, queue_keys *keys, const char *queue,
+                                  asynq_error *error);
 /* The same for a queue that must exist. */
 ASYNQ_MUST_CHECK int inspect_queue_keys(asynq_inspector *inspector, queue_keys *keys, const char *queue,
                                         asynq_error *error);

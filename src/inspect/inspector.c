@@ -60,12 +60,13 @@ static int inspector_open(asynq_inspector *inspector, asynq_error *error)
         .uri = &inspector->uri,
         .log = &inspector->log,
         .name = "asynq-inspector",
+        .key_prefix = inspector->space.prefix.data,
         .events = {.ready = became_ready, .resumed = became_ready, .down = went_down, .arg = inspector},
     };
     int status = engine_open(&inspector->engine, &options, error);
     if (status)
         return status;
-    inspector->conn = inspector->engine.conn;
+    inspector->broker = (broker){inspector->engine.conn, &inspector->space};
     loop_timer_init(inspector->engine.loop, &inspector->limit, limit_reached, inspector);
     return ASYNQ_OK;
 }
@@ -96,7 +97,10 @@ asynq_inspector *asynq_inspector_new(const asynq_inspector_options *options, asy
         status = inspector_check_options(&inspector->options, error);
     if (!status)
         status = redis_uri_parse(&inspector->uri, inspector->options.redis, error);
+    if (!status)
+        status = key_space_init(&inspector->space, NULL, error);
     if (status) {
+        redis_uri_clear(&inspector->uri);
         mem_free(inspector);
         return NULL;
     }
@@ -126,6 +130,7 @@ void asynq_inspector_free(asynq_inspector *inspector)
     arena_clear(&inspector->reply_memory);
     log_clear(&inspector->log);
     redis_uri_clear(&inspector->uri);
+    key_space_clear(&inspector->space);
     mem_free(inspector);
 }
 
@@ -163,7 +168,7 @@ static int wait_until_ready(inspect_call *call)
 {
     asynq_inspector *inspector = call->inspector;
     run_loop(inspector, 0); /* notices a connection that died since the last call */
-    while (!redis_conn_is_ready(inspector->conn)) {
+    while (!broker_is_ready(&inspector->broker)) {
         if (time_left_ms(call) <= 0 || redis_error_is_final(inspector->connection_error.code))
             return fail_unreachable(inspector, call->user_error);
         run_loop(inspector, time_left_ms(call));
@@ -196,7 +201,7 @@ static void wait_for_answer(inspect_call *call)
         run_loop(inspector, time_left_ms(call));
     if (inspector->answered)
         return;
-    redis_conn_reset(inspector->conn, "no answer in time");
+    redis_conn_reset(inspector->broker.conn, "no answer in time");
     while (!inspector->answered)
         run_loop(inspector, inspector->options.timeout_ms);
     error_set(&inspector->error, inspector->status, "Redis did not answer within %" PRId64 " ms",
@@ -246,28 +251,28 @@ int inspect_command(asynq_inspector *inspector, inspect_kind kind, const bytes *
 {
     inspect_call call = inspect_begin(inspector, kind, error);
     while (inspect_again(&call))
-        call.sent = broker_command(inspector->conn, words, count, inspect_replied, inspector);
+        call.sent = broker_command(&inspector->broker, words, count, inspect_replied, inspector);
     *reply = call.reply;
     return call.status;
 }
 
 /* ---- names ---- */
 
-int inspect_keys(queue_keys *keys, const char *queue, asynq_error *error)
+int inspect_keys(const asynq_inspector *inspector, queue_keys *keys, const char *queue, asynq_error *error)
 {
     if (!queue || text_is_blank(queue, strlen(queue)))
         return error_set(error, ASYNQ_E_INVALID, "queue name must contain one or more characters");
-    if (queue_keys_init(keys, bytes_of(queue)))
+    if (queue_keys_init(keys, &inspector->space, bytes_of(queue)))
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     return ASYNQ_OK;
 }
 
 int inspect_queue_keys(asynq_inspector *inspector, queue_keys *keys, const char *queue, asynq_error *error)
 {
-    int status = inspect_keys(keys, queue, error);
+    int status = inspect_keys(inspector, keys, queue, error);
     if (status)
         return status;
-    const bytes words[] = {bytes_of("SISMEMBER"), global_key_name(GLOBAL_KEY_QUEUES), keys->queue};
+    const bytes words[] = {bytes_of("SISMEMBER"), global_key_name(&inspector->space, GLOBAL_KEY_QUEUES), keys->queue};
     const redis_value *reply;
     status = inspect_command(inspector, INSPECT_READ, words, 3, &reply, error);
     if (!status && redis_value_integer(reply) == 0)

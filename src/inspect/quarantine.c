@@ -112,7 +112,7 @@ int asynq_inspector_quarantine(asynq_inspector *inspector, const char *queue, as
 {
     quarantine_visit v = {.inspector = inspector, .visit = visit, .arg = arg};
     char cursor[24] = "0";
-    int status = inspect_keys(&v.keys, queue, error);
+    int status = inspect_keys(inspector, &v.keys, queue, error);
     if (status)
         return status;
     do {
@@ -129,7 +129,7 @@ int asynq_inspector_quarantine_delete(asynq_inspector *inspector, const char *qu
     buf key;
     arena copy;
     const redis_value *reply;
-    int status = inspect_keys(&keys, queue, error);
+    int status = inspect_keys(inspector, &keys, queue, error);
     if (status)
         return status;
     arena_init(&copy, 0);

@@ -15,7 +15,7 @@ static int compare_names(const void *a, const void *b)
 int asynq_inspector_queues(asynq_inspector *inspector, asynq_name_list *queues, asynq_error *error)
 {
     *queues = (asynq_name_list){0};
-    const bytes words[] = {bytes_of("SMEMBERS"), global_key_name(GLOBAL_KEY_QUEUES)};
+    const bytes words[] = {bytes_of("SMEMBERS"), global_key_name(&inspector->space, GLOBAL_KEY_QUEUES)};
     const redis_value *reply;
     int status = inspect_command(inspector, INSPECT_READ, words, 2, &reply, error);
     if (status)
@@ -47,7 +47,7 @@ static int each_group(asynq_inspector *inspector, const queue_keys *keys,
     do {
         inspect_call call = inspect_begin(inspector, INSPECT_READ, error);
         while (inspect_again(&call))
-            call.sent = broker_group_sizes(inspector->conn, keys, bytes_of(cursor), inspect_replied, inspector);
+            call.sent = broker_group_sizes(&inspector->broker, keys, bytes_of(cursor), inspect_replied, inspector);
         if (call.status)
             return call.status;
         for (size_t i = 1; i + 1 < call.reply->count; i += 2)
@@ -117,7 +117,7 @@ int asynq_inspector_groups(asynq_inspector *inspector, const char *queue, asynq_
 {
     queue_keys keys;
     *groups = (asynq_group_list){0};
-    int status = inspect_keys(&keys, queue, error);
+    int status = inspect_keys(inspector, &keys, queue, error);
     if (status)
         return status;
     status = list_groups(inspector, &keys, groups, error);
@@ -168,7 +168,7 @@ static int read_queue(asynq_inspector *inspector, const queue_keys *keys, asynq_
     int64_t now_ns = clock_now_ns();
     inspect_call call = inspect_begin(inspector, INSPECT_READ, error);
     while (inspect_again(&call))
-        call.sent = broker_queue_info(inspector->conn, keys, now_ns, inspect_replied, inspector);
+        call.sent = broker_queue_info(&inspector->broker, keys, now_ns, inspect_replied, inspector);
     if (call.status)
         return call.status;
     queue_counts counts = broker_queue_counts(call.reply);
@@ -180,7 +180,7 @@ static int read_queue(asynq_inspector *inspector, const queue_keys *keys, asynq_
                  info->aggregating + info->in_aggregation;
     call = inspect_begin(inspector, INSPECT_READ, error);
     while (inspect_again(&call))
-        call.sent = broker_queue_memory(inspector->conn, keys, info->aggregating, inspect_replied, inspector);
+        call.sent = broker_queue_memory(&inspector->broker, keys, info->aggregating, inspect_replied, inspector);
     if (!call.status)
         info->memory_bytes = redis_value_integer(call.reply);
     return call.status;
@@ -256,7 +256,7 @@ int asynq_inspector_pause(asynq_inspector *inspector, const char *queue, asynq_e
 {
     queue_keys keys;
     char now[24];
-    int status = inspect_keys(&keys, queue, error);
+    int status = inspect_keys(inspector, &keys, queue, error);
     if (status)
         return status;
     snprintf(now, sizeof now, "%lld", (long long)floor_div(clock_now_ns(), NS_PER_SECOND));
@@ -272,7 +272,7 @@ int asynq_inspector_pause(asynq_inspector *inspector, const char *queue, asynq_e
 int asynq_inspector_unpause(asynq_inspector *inspector, const char *queue, asynq_error *error)
 {
     queue_keys keys;
-    int status = inspect_keys(&keys, queue, error);
+    int status = inspect_keys(inspector, &keys, queue, error);
     if (status)
         return status;
     const bytes words[] = {bytes_of("DEL"), keys.key[QUEUE_KEY_PAUSED]};

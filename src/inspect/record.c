@@ -31,7 +31,7 @@ static int list_alive(asynq_inspector *inspector, global_key index, arena *into,
     int64_t now_ns = clock_now_ns();
     inspect_call call = inspect_begin(inspector, INSPECT_READ, error);
     while (inspect_again(&call))
-        call.sent = broker_list_alive(inspector->conn, index, now_ns, inspect_replied, inspector);
+        call.sent = broker_list_alive(&inspector->broker, index, now_ns, inspect_replied, inspector);
     if (call.status)
         return call.status;
     *names = redis_value_copy(call.reply, into);

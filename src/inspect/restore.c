@@ -61,7 +61,7 @@ static int publish(asynq_inspector *inspector, const queue_keys *keys, asynq_err
 {
     inspect_call call = inspect_begin(inspector, INSPECT_READ, error); /* may be repeated */
     while (inspect_again(&call))
-        call.sent = broker_publish_queue(inspector->conn, keys->queue, inspect_replied, inspector);
+        call.sent = broker_publish_queue(&inspector->broker, keys->queue, inspect_replied, inspector);
     return call.status;
 }
 
@@ -85,7 +85,7 @@ static int write_task(asynq_inspector *inspector, const queue_keys *keys, const 
         restored.group = bytes_of(task->group);
         inspect_call call = inspect_begin(inspector, INSPECT_CHANGE, error);
         while (inspect_again(&call))
-            call.sent = broker_restore(inspector->conn, keys, &restored, inspect_replied, inspector);
+            call.sent = broker_restore(&inspector->broker, keys, &restored, inspect_replied, inspector);
         status = call.status;
         if (!status && redis_value_integer(call.reply) == 0)
             status = error_set(error, ASYNQ_E_CONFLICT, "task \"%.150s\" exists already", task->id);
@@ -100,7 +100,7 @@ int asynq_inspector_restore(asynq_inspector *inspector, const asynq_task_info *t
     buf message;
     int status = check(task, error);
     if (!status)
-        status = inspect_keys(&keys, task->queue, error);
+        status = inspect_keys(inspector, &keys, task->queue, error);
     if (status)
         return status;
     buf_init(&message, 0);

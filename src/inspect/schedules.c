@@ -139,7 +139,7 @@ int asynq_inspector_schedule_events(asynq_inspector *inspector, const char *entr
                          EVENTS_MOST, EVENTS_MOST);
     buf key;
     buf_init(&key, 0);
-    bytes prefix = global_key_name(GLOBAL_KEY_SCHEDULER_HISTORY);
+    bytes prefix = global_key_name(&inspector->space, GLOBAL_KEY_SCHEDULER_HISTORY);
     buf_append(&key, prefix.data, prefix.length);
     buf_append_text(&key, entry_id);
     int status = buf_failed(&key)

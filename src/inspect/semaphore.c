@@ -72,7 +72,7 @@ static int call_once(asynq_semaphore *semaphore, const semaphore_call *order, co
     asynq_inspector *inspector = semaphore->inspector;
     inspect_call call = inspect_begin(inspector, INSPECT_CHANGE, error);
     while (inspect_again(&call))
-        call.sent = broker_semaphore(inspector->conn, order, clock_now_ns(), inspect_replied, inspector);
+        call.sent = broker_semaphore(&inspector->broker, order, clock_now_ns(), inspect_replied, inspector);
     *reply = call.reply;
     return call.status;
 }

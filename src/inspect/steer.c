@@ -21,7 +21,7 @@ static int steer(asynq_inspector *inspector, const queue_keys *keys, steer_call 
     what->now_ns = clock_now_ns();
     inspect_call call = inspect_begin(inspector, INSPECT_CHANGE, error);
     while (inspect_again(&call))
-        call.sent = broker_steer(inspector->conn, keys, what, inspect_replied, inspector);
+        call.sent = broker_steer(&inspector->broker, keys, what, inspect_replied, inspector);
     *reply = call.reply;
     return call.status;
 }
@@ -36,7 +36,7 @@ static int find_pending(asynq_inspector *inspector, const queue_keys *keys, byte
     for (int64_t first = 0; first < total && *rank < 0; first += BROKER_FIND_PLACES) {
         inspect_call call = inspect_begin(inspector, INSPECT_READ, error);
         while (inspect_again(&call))
-            call.sent = broker_find_pending(inspector->conn, keys, id, first, inspect_replied, inspector);
+            call.sent = broker_find_pending(&inspector->broker, keys, id, first, inspect_replied, inspector);
         if (call.status)
             return call.status;
         total = broker_pending_count(call.reply);
@@ -359,14 +359,14 @@ static int drop_queue(asynq_inspector *inspector, const char *queue, asynq_error
     int64_t now_ns = clock_now_ns();
     inspect_call call = inspect_begin(inspector, INSPECT_CHANGE, error);
     while (inspect_again(&call))
-        call.sent = broker_drop_queue(inspector->conn, &keys, now_ns, inspect_replied, inspector);
+        call.sent = broker_drop_queue(&inspector->broker, &keys, now_ns, inspect_replied, inspector);
     if (!call.status && redis_value_integer(call.reply) == 0)
         call.status = error_set(error, ASYNQ_E_STATE,
                                 "queue \"%.100s\" still has tasks: some came meanwhile, are being aggregated, or are "
                                 "broken",
                                 queue);
     if (!call.status) {
-        const bytes words[] = {bytes_of("SREM"), global_key_name(GLOBAL_KEY_QUEUES), keys.queue};
+        const bytes words[] = {bytes_of("SREM"), global_key_name(&inspector->space, GLOBAL_KEY_QUEUES), keys.queue};
         const redis_value *reply;
         call.status = inspect_command(inspector, INSPECT_CHANGE, words, 3, &reply, error);
     }

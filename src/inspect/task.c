@@ -148,7 +148,7 @@ static int read_task(asynq_inspector *inspector, const queue_keys *keys, const c
 {
     inspect_call call = inspect_begin(inspector, INSPECT_READ, error);
     while (inspect_again(&call))
-        call.sent = broker_find_task(inspector->conn, keys, bytes_of(id), inspect_replied, inspector);
+        call.sent = broker_find_task(&inspector->broker, keys, bytes_of(id), inspect_replied, inspector);
     if (call.status)
         return call.status;
     found_task found;
@@ -264,7 +264,7 @@ static int replace_payload(asynq_inspector *inspector, const queue_keys *keys, c
 {
     inspect_call call = inspect_begin(inspector, INSPECT_READ, error);
     while (inspect_again(&call))
-        call.sent = broker_find_task(inspector->conn, keys, bytes_of(id), inspect_replied, inspector);
+        call.sent = broker_find_task(&inspector->broker, keys, bytes_of(id), inspect_replied, inspector);
     if (call.status)
         return call.status;
     found_task found;
@@ -282,8 +282,9 @@ static int replace_payload(asynq_inspector *inspector, const queue_keys *keys, c
     if (!status) {
         call = inspect_begin(inspector, INSPECT_CHANGE, error);
         while (inspect_again(&call))
-            call.sent = broker_update_message(inspector->conn, keys, bytes_of(id), (bytes){before.data, before.length},
-                                              (bytes){after.data, after.length}, inspect_replied, inspector);
+            call.sent =
+                broker_update_message(&inspector->broker, keys, bytes_of(id), (bytes){before.data, before.length},
+                                      (bytes){after.data, after.length}, inspect_replied, inspector);
         status = call.status;
         int64_t result = status ? UPDATE_OK : redis_value_integer(call.reply);
         if (result == UPDATE_NO_TASK)
@@ -311,7 +312,7 @@ int asynq_inspector_update_payload(asynq_inspector *inspector, const char *queue
 
 int asynq_inspector_cancel(asynq_inspector *inspector, const char *id, asynq_error *error)
 {
-    const bytes words[] = {bytes_of("PUBLISH"), global_key_name(GLOBAL_KEY_CANCEL), bytes_of(id)};
+    const bytes words[] = {bytes_of("PUBLISH"), global_key_name(&inspector->space, GLOBAL_KEY_CANCEL), bytes_of(id)};
     const redis_value *reply;
     return inspect_command(inspector, INSPECT_CHANGE, words, 3, &reply, error);
 }

@@ -119,7 +119,7 @@ static int walk_read(walk *w, list_call *list, const redis_value **reply, asynq_
         list->count = w->most;
     inspect_call call = inspect_begin(w->inspector, INSPECT_READ, error);
     while (inspect_again(&call))
-        call.sent = broker_list_tasks(w->inspector->conn, &w->keys, list, inspect_replied, w->inspector);
+        call.sent = broker_list_tasks(&w->inspector->broker, &w->keys, list, inspect_replied, w->inspector);
     if (call.status)
         return call.status;
     *reply = call.reply;

@@ -131,7 +131,7 @@ const char *redis_answer_meaning(const redis_value *reply)
 }
 
 /* The rule that gives a missing right, by Redis's words about it; 6.2, 7.0 and 7.2 each have their own. */
-static void answer_name_rule(bytes text, char *rule, size_t size)
+static void answer_name_rule(bytes text, const char *key_prefix, char *rule, size_t size)
 {
     const char *quote = memchr(text.data, '\'', text.length);
     const char *end = quote ? memchr(quote + 1, '\'', text.length - (size_t)(quote + 1 - text.data)) : NULL;
@@ -139,18 +139,18 @@ static void answer_name_rule(bytes text, char *rule, size_t size)
     if (end && answer_contains(text, " run the '"))
         snprintf(rule, size, "+%.*s", (int)(end - quote - 1), quote + 1);
     else if (answer_contains(text, "channel"))
-        snprintf(rule, size, "&asynq:* &__redis__:invalidate");
+        snprintf(rule, size, "&%s:* &__redis__:invalidate", key_prefix);
     else if (answer_contains(text, "key"))
-        snprintf(rule, size, "~asynq:*");
+        snprintf(rule, size, "~%s:*", key_prefix);
     else if (answer_contains(text, "run this command"))
         snprintf(rule, size, "the commands that docs/access.md lists");
 }
 
-void redis_answer_describe(const redis_value *reply, char *text, size_t size)
+void redis_answer_describe(const redis_value *reply, const char *key_prefix, char *text, size_t size)
 {
-    char rule[64] = "";
+    char rule[160] = "";
     if (redis_answer_of(reply) == REDIS_ANSWER_REFUSED && !answer_has_word(reply->text, "WRONGPASS"))
-        answer_name_rule(reply->text, rule, sizeof rule);
+        answer_name_rule(reply->text, key_prefix, rule, sizeof rule);
     snprintf(text, size, "%.*s%s%s", BYTES_ARGS(reply->text), rule[0] ? "; the ACL rule for it: " : "", rule);
 }
 
@@ -164,7 +164,7 @@ int redis_result_check(const redis_result *result, asynq_error *error)
     redis_answer answer = redis_answer_of(result->reply);
     if (answer == REDIS_ANSWER_FINE)
         return ASYNQ_OK;
-    redis_answer_describe(result->reply, text, sizeof text);
+    redis_answer_describe(result->reply, result->key_prefix, text, sizeof text);
     return error_set(error, answer_status[answer].status, "%s: %s", answer_status[answer].intro, text);
 }
 

@@ -20,6 +20,7 @@ typedef struct redis_result {
     redis_outcome outcome;
     const redis_value *reply; /* valid during the callback; NULL unless REDIS_REPLIED */
     const char *reason;       /* why there is no reply */
+    const char *key_prefix;   /* of the connection */
 } redis_result;
 
 /* Called exactly once for each accepted command, also when the connection dies or is freed. */
@@ -42,8 +43,8 @@ redis_answer redis_answer_of(const redis_value *reply);
 /* What it means, for a person, such as "Redis is loading its data". "" for FINE and WRONG. Static storage. */
 const char *redis_answer_meaning(const redis_value *reply);
 
-/* Redis's own words, and for missing rights the ACL rule that gives them. */
-void redis_answer_describe(const redis_value *reply, char *text, size_t size);
+/* Redis's own words, and for missing rights the ACL rule that gives them, for keys that begin with `key_prefix`. */
+void redis_answer_describe(const redis_value *reply, const char *key_prefix, char *text, size_t size);
 
 /* Turns a result that is not success into a code and a text. 0 if the reply is not an error. */
 int redis_result_check(const redis_result *result, asynq_error *error);

@@ -176,7 +176,7 @@ static const char *conn_reason_not_run(redis_conn *conn, const redis_value *valu
     redis_answer answer = redis_answer_of(value);
     if (answer != REDIS_ANSWER_NO_SCRIPT && answer != REDIS_ANSWER_NOT_NOW && answer != REDIS_ANSWER_NOT_HERE)
         return NULL;
-    redis_answer_describe(value, words, sizeof words);
+    redis_answer_describe(value, conn->options.key_prefix, words, sizeof words);
     snprintf(reason, size, "%s: %s", redis_answer_meaning(value), words);
     if (answer == REDIS_ANSWER_NO_SCRIPT)
         redis_reload_start(&conn->reload);
@@ -206,9 +206,9 @@ static void conn_replied(void *arg, const redis_value *value)
     conn->replies++;
     const char *reason = conn->state == CONN_READY ? conn_reason_not_run(conn, value, text, sizeof text) : NULL;
     if (reason)
-        redis_pipeline_finish(command, &(redis_result){REDIS_NOT_RUN, NULL, reason});
+        redis_pipeline_finish(command, &(redis_result){.outcome = REDIS_NOT_RUN, .reason = reason});
     else
-        redis_pipeline_finish(command, &(redis_result){REDIS_REPLIED, value, NULL});
+        redis_pipeline_finish(command, &(redis_result){.reply = value, .key_prefix = conn->options.key_prefix});
 }
 
 /* ---- connecting ---- */
@@ -383,6 +383,7 @@ redis_conn *redis_conn_new(const redis_conn_options *options)
     conn->complaint.period_ms = CONN_COMPLAINT_PERIOD_MS;
     conn->handshake = (redis_handshake){.uri = options->uri,
                                         .name = options->name,
+                                        .key_prefix = options->key_prefix,
                                         .with_scripts = !options->without_scripts,
                                         .send = conn_send_words,
                                         .done = conn_handshake_done,

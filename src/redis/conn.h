@@ -32,8 +32,9 @@ typedef struct redis_conn_options {
     loop *loop;
     const redis_uri *uri; /* borrowed; must outlive the connection */
     log_sink *log;
-    const char *name;     /* for CLIENT SETNAME and the log */
-    bool without_scripts; /* this connection calls none */
+    const char *name;       /* for CLIENT SETNAME and the log */
+    const char *key_prefix; /* borrowed: what its keys and channels begin with, for texts about missing rights */
+    bool without_scripts;   /* this connection calls none */
     redis_conn_events events;
 } redis_conn_options;
 

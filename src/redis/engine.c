@@ -46,6 +46,7 @@ int engine_open(engine *e, const engine_options *options, asynq_error *error)
                                                        .uri = options->uri,
                                                        .log = options->log,
                                                        .name = options->name,
+                                                       .key_prefix = options->key_prefix,
                                                        .events = options->events});
         status = e->conn ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
     }

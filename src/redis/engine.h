@@ -28,7 +28,8 @@ typedef struct engine_order {
 typedef struct engine_options {
     const redis_uri *uri; /* borrowed */
     log_sink *log;
-    const char *name; /* of the connection */
+    const char *name;       /* of the connection */
+    const char *key_prefix; /* borrowed: see redis_conn_options */
     redis_conn_events events;
     void (*ordered)(void *arg); /* after orders were run, and after engine_wake(); may be NULL */
     void *arg;                  /* of `ordered` */

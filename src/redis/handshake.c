@@ -45,7 +45,7 @@ static void handshake_fail_by(redis_handshake *handshake, const redis_value *rep
                  : answer == REDIS_ANSWER_NO_DATABASE ? ASYNQ_E_INVALID
                                                       : ASYNQ_E_UNAVAILABLE;
     const char *meaning = redis_answer_meaning(reply);
-    redis_answer_describe(reply, words, sizeof words);
+    redis_answer_describe(reply, handshake->key_prefix, words, sizeof words);
     handshake_fail(handshake, status, meaning[0] ? meaning : "Redis answered", words);
 }
 
@@ -142,7 +142,7 @@ static void handshake_on_kill(void *arg, const redis_result *result)
     const redis_value *reply = handshake_reply(handshake, result);
     if (reply && !handshake_has_passing_trouble(reply)) {
         char words[160];
-        redis_answer_describe(reply, words, sizeof words);
+        redis_answer_describe(reply, handshake->key_prefix, words, sizeof words);
         if (reply->type == REDIS_ERROR)
             error_set(&handshake->kill_error, ASYNQ_E_AUTH, "%s", words);
         handshake->has_predecessor = false;

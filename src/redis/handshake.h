@@ -24,8 +24,9 @@ typedef struct redis_session {
 
 typedef struct redis_handshake {
     /* Set by the owner before the start. */
-    const redis_uri *uri; /* borrowed */
-    const char *name;     /* for CLIENT SETNAME */
+    const redis_uri *uri;   /* borrowed */
+    const char *name;       /* for CLIENT SETNAME */
+    const char *key_prefix; /* for texts about missing rights */
     bool with_scripts;
     redis_send send;
     void (*done)(void *arg); /* called once: all is said, and `error` tells how it went. Not after an abandonment */

@@ -58,6 +58,6 @@ void redis_pipeline_fail(redis_pipeline *pipeline, const redis_stream *stream, c
         list = command->next;
         /* Redis runs a command only when it has all of it. */
         redis_outcome outcome = redis_stream_has_sent(stream, command->end) ? REDIS_UNKNOWN : REDIS_NOT_RUN;
-        redis_pipeline_finish(command, &(redis_result){outcome, NULL, reason});
+        redis_pipeline_finish(command, &(redis_result){.outcome = outcome, .reason = reason});
     }
 }

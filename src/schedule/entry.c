@@ -150,7 +150,8 @@ static int read_cron(schedule_entry *entry, const char *zone, asynq_error *error
 static int try_task(schedule_entry *entry, asynq_error *error)
 {
     task_plan plan;
-    int status = task_plan_make(&plan, &entry->periodic.task, entry->periodic.options, clock_now_ns(), error);
+    int status =
+        task_plan_make(&plan, entry->space, &entry->periodic.task, entry->periodic.options, clock_now_ns(), error);
     if (status)
         return status;
     entry->queue_name = arena_dup(&entry->memory, plan.queue.data, plan.queue.length);
@@ -158,8 +159,7 @@ static int try_task(schedule_entry *entry, asynq_error *error)
     return entry->queue_name ? ASYNQ_OK : error_set_code(error, ASYNQ_E_NO_MEMORY);
 }
 
-static int fill(schedule_entry *entry, const asynq_periodic *given, const char *zone, bool is_independent,
-                asynq_error *error)
+static int fill(schedule_entry *entry, const asynq_periodic *given, const entry_context *context, asynq_error *error)
 {
     asynq_task_options shown = {0};
     asynq_error own_error;
@@ -174,19 +174,19 @@ static int fill(schedule_entry *entry, const asynq_periodic *given, const char *
     if (!status)
         status = copy_periodic(entry, entry->periodic.options ? &shown : NULL, error);
     if (!status)
-        status = read_cron(entry, zone, error);
+        status = read_cron(entry, context->zone, error);
     if (!status)
         status = try_task(entry, error);
     if (!status)
         status = make_content(entry, error);
-    if (!status && is_independent)
+    if (!status && context->is_independent)
         task_id_make_random(entry->id);
     else if (!status)
         status = make_common_id(entry, error);
     return status;
 }
 
-int schedule_entry_new(schedule_entry **made, const asynq_periodic *given, const char *zone, bool is_independent,
+int schedule_entry_new(schedule_entry **made, const asynq_periodic *given, const entry_context *context,
                        asynq_error *error)
 {
     schedule_entry *entry = mem_calloc(1, sizeof *entry);
@@ -194,7 +194,8 @@ int schedule_entry_new(schedule_entry **made, const asynq_periodic *given, const
     if (!entry)
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     arena_init(&entry->memory, 0);
-    int status = fill(entry, given, zone, is_independent, error);
+    entry->space = context->space;
+    int status = fill(entry, given, context, error);
     if (status)
         schedule_entry_free(entry);
     else
@@ -251,7 +252,7 @@ int schedule_entry_plan(schedule_entry *entry, int64_t tick_s, bool names_tick, 
         headers[options.header_count++] = (asynq_header){ASYNQ_TICK_HEADER, tick};
     options.headers = headers;
     task_plan_clear(&entry->plan);
-    int status = task_plan_make(&entry->plan, &entry->periodic.task, &options, now_ns, error);
+    int status = task_plan_make(&entry->plan, entry->space, &entry->periodic.task, &options, now_ns, error);
     mem_free(headers);
     return status;
 }

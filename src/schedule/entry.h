@@ -10,6 +10,13 @@
 
 struct scheduler_queue;
 
+/* What the entries of a scheduler have in common. Borrowed: it outlives them. */
+typedef struct entry_context {
+    const key_space *space;
+    const char *zone; /* NULL: UTC */
+    bool is_independent;
+} entry_context;
+
 typedef struct schedule_entry {
     UT_hash_handle hh;                  /* by id, of those that are registered */
     UT_hash_handle content_hh;          /* in a provider's list */
@@ -25,6 +32,7 @@ typedef struct schedule_entry {
     char id[ASYNQ_ENTRY_ID_SIZE];
     char content[ASYNQ_ENTRY_ID_SIZE]; /* made from all that was registered */
 
+    const key_space *space;
     struct asynq_scheduler *owner;
 
     /* The scheduler's thread alone. */
@@ -42,9 +50,9 @@ typedef struct schedule_entry {
     int64_t next_s;     /* the tick that comes next, or TICK_NEVER */
 } schedule_entry;
 
-/* Checks and copies. `zone` is the scheduler's. Returns 0, ASYNQ_E_INVALID or ASYNQ_E_NO_MEMORY. */
-ASYNQ_MUST_CHECK int schedule_entry_new(schedule_entry **made, const asynq_periodic *given, const char *zone,
-                                        bool is_independent, asynq_error *error);
+/* Checks and copies. Returns 0, ASYNQ_E_INVALID or ASYNQ_E_NO_MEMORY. */
+ASYNQ_MUST_CHECK int schedule_entry_new(schedule_entry **made, const asynq_periodic *given,
+                                        const entry_context *context, asynq_error *error);
 void schedule_entry_free(schedule_entry *entry);
 
 /* Makes the name of the entry's record. False: out of memory. */

@@ -62,7 +62,7 @@ static void record_event(asynq_scheduler *scheduler, schedule_entry *entry)
     scheduler_event record = {.task_id = entry->plan.item.id, .enqueue_time = record_time_of_ns(now_ns)};
     int status = scheduler_event_encode(&record, &event, &error);
     if (!status)
-        status = broker_record_tick(scheduler->conn, bytes_of(entry->id), (bytes){event.data, event.length},
+        status = broker_record_tick(&scheduler->broker, bytes_of(entry->id), (bytes){event.data, event.length},
                                     floor_div(now_ns, NS_PER_SECOND), NULL, NULL);
     if (status)
         log_warn(&scheduler->log, "entry %s: its history lacks task %s", entry->id, entry->plan.enqueued.id);
@@ -155,22 +155,22 @@ static int publish_queue(asynq_scheduler *scheduler, scheduler_queue *queue, asy
     int status = queue->publish_error.code;
     *error = queue->publish_error;
     queue->publish_error = (asynq_error){0};
-    if (status || !redis_conn_is_ready(scheduler->conn))
+    if (status || !broker_is_ready(&scheduler->broker))
         return status;
-    status = queue_publish(&queue->publication, scheduler->conn, queue->keys.queue, loop_steady_ms(scheduler->loop));
+    status = queue_publish(&queue->publication, &scheduler->broker, queue->keys.queue, loop_steady_ms(scheduler->loop));
     return status < 0 ? error_set_code(error, status) : status;
 }
 
 static int send_tick(asynq_scheduler *scheduler, schedule_entry *entry, int64_t now_ns)
 {
     scheduler_queue *queue = entry->queue;
-    if (!redis_conn_is_ready(scheduler->conn))
+    if (!broker_is_ready(&scheduler->broker))
         return ASYNQ_E_UNAVAILABLE;
     const enqueue_item *item = &entry->plan.item;
     if (scheduler->options.independent)
-        return broker_enqueue(scheduler->conn, &queue->keys,
+        return broker_enqueue(&scheduler->broker, &queue->keys,
                               &(enqueue_batch){.items = &item, .count = 1, .now_ns = now_ns}, tick_replied, entry);
-    return broker_fire_tick(scheduler->conn, &queue->keys,
+    return broker_fire_tick(&scheduler->broker, &queue->keys,
                             &(tick_fire){.record = entry->record,
                                          .scheduler = bytes_of(scheduler->process.id),
                                          .tick_s = entry->next_s,
@@ -218,7 +218,7 @@ void firing_pump(void *arg)
     asynq_scheduler *scheduler = arg;
     int64_t wait_ms = LOOK_AGAIN_MS;
     scheduler_settle_in(scheduler);
-    if (scheduler->stopping || (!scheduler->options.independent && !redis_conn_is_ready(scheduler->conn)))
+    if (scheduler->stopping || (!scheduler->options.independent && !broker_is_ready(&scheduler->broker)))
         return;
     FOR_EACH_ENTRY(scheduler, queue, entry) {
         if (!entry->held || entry->gone || entry->firing || entry->unsure || !entry->last_s)

@@ -90,8 +90,8 @@ static bool call_send(hold_call *call, broker_cb cb)
     for (size_t i = 0; i < call->count; i++)
         items[i] = (hold_item){call->entries[i]->record, call->entries[i]->last_s};
     int64_t hold_ms = call->done ? 0 : BROKER_HOLD_MS;
-    if (call->count &&
-        !broker_hold_entries(scheduler->conn, bytes_of(scheduler->process.id), hold_ms, items, call->count, cb, call))
+    if (call->count && !broker_hold_entries(&scheduler->broker, bytes_of(scheduler->process.id), hold_ms, items,
+                                            call->count, cb, call))
         return true;
     for (size_t i = 0; i < call->count; i++)
         call->entries[i]->uses--; /* none has gone since call_fill() */
@@ -121,7 +121,7 @@ void holding_fired(void *arg)
     if (scheduler->options.independent)
         return;
     loop_timer_set(&scheduler->hold, HOLD_PERIOD_MS);
-    if (redis_conn_is_ready(scheduler->conn))
+    if (broker_is_ready(&scheduler->broker))
         call_all(scheduler, hold_replied, NULL);
 }
 

@@ -49,7 +49,7 @@ int asynq_periodic_list_add(asynq_periodic_list *list, const asynq_periodic *giv
     error = error ? error : &own_error;
     error_clear(error);
     list->is_broken |= !given->spec || !*given->spec || !given->task.type;
-    int status = schedule_entry_new(&entry, given, list->zone, list->is_independent, error);
+    int status = schedule_entry_new(&entry, given, &list->context, error);
     if (!status)
         status = list_take(list, entry, error);
     list->is_broken |= status == ASYNQ_E_NO_MEMORY;
@@ -141,8 +141,7 @@ int asynq_scheduler_sync(asynq_scheduler *scheduler, asynq_error *error)
     if (!options->provide)
         return error_set(error, ASYNQ_E_INVALID, "the scheduler has no provider and no file");
     error = error ? error : &own_error;
-    asynq_periodic_list list = {
-        .zone = scheduler->zone, .is_independent = options->independent, .log = &scheduler->log};
+    asynq_periodic_list list = {.context = scheduler_entry_context(scheduler), .log = &scheduler->log};
     pthread_mutex_lock(&scheduler->provided.lock);
     int status = options->provide(&list, options->provide_arg, error);
     if (!status && list.is_broken)

@@ -11,8 +11,7 @@
 #include <pthread.h>
 
 struct asynq_periodic_list {
-    const char *zone; /* of the scheduler */
-    bool is_independent;
+    entry_context context;
     bool is_broken; /* by an entry that is none */
     log_sink *log;  /* for entries that are left out; may be NULL */
     schedule_entry *by_content, *by_id;

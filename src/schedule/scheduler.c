@@ -44,7 +44,7 @@ static scheduler_queue *scheduler_find_queue(asynq_scheduler *scheduler, bytes n
         if (bytes_equal(queue->keys.queue, name))
             return queue;
     scheduler_queue *queue = mem_calloc(1, sizeof *queue);
-    if (!queue || queue_keys_init(&queue->keys, name)) {
+    if (!queue || queue_keys_init(&queue->keys, &scheduler->space, name)) {
         mem_free(queue);
         return NULL;
     }
@@ -131,13 +131,13 @@ static void scheduler_end(void *arg)
 {
     asynq_scheduler *scheduler = arg;
     loop_timer_cancel(&scheduler->stop_limit);
-    scheduler->conn = NULL;
+    scheduler->broker.conn = NULL;
     engine_stop(&scheduler->engine);
 }
 
 static void cleared_one(asynq_scheduler *scheduler)
 {
-    if (--scheduler->clearing == 0 && scheduler->conn)
+    if (--scheduler->clearing == 0 && scheduler->broker.conn)
         scheduler_end(scheduler);
 }
 
@@ -151,7 +151,7 @@ static void list_cleared(void *arg, int status, const asynq_error *error, const 
 static void drop_histories(asynq_scheduler *scheduler)
 {
     FOR_EACH_ENTRY(scheduler, queue, entry) {
-        if (broker_drop_history(scheduler->conn, bytes_of(entry->id), NULL, NULL))
+        if (broker_drop_history(&scheduler->broker, bytes_of(entry->id), NULL, NULL))
             return; /* they end by themselves */
     }
 }
@@ -159,17 +159,17 @@ static void drop_histories(asynq_scheduler *scheduler)
 /* Waits for ticks under way; then takes back what we have in Redis; then ends. */
 void scheduler_advance_stop(asynq_scheduler *scheduler)
 {
-    if (scheduler->firing || scheduler->cleared || !scheduler->conn)
+    if (scheduler->firing || scheduler->cleared || !scheduler->broker.conn)
         return;
     scheduler->cleared = true;
     scheduler->clearing = 1; /* for this function */
-    if (redis_conn_is_ready(scheduler->conn)) {
+    if (broker_is_ready(&scheduler->broker)) {
         if (scheduler->options.independent)
             drop_histories(scheduler);
         else
             scheduler->clearing += holding_give_up(scheduler, cleared_one);
         bytes own = identity_text(&scheduler->process);
-        scheduler->clearing += broker_clear_entries(scheduler->conn, own, list_cleared, scheduler) == 0;
+        scheduler->clearing += broker_clear_entries(&scheduler->broker, own, list_cleared, scheduler) == 0;
     }
     cleared_one(scheduler);
 }
@@ -231,6 +231,7 @@ static void scheduler_destroy(asynq_scheduler *scheduler)
     schedule_file_free(scheduler->file);
     mem_free(scheduler->zone);
     redis_uri_clear(&scheduler->uri);
+    key_space_clear(&scheduler->space);
     identity_clear(&scheduler->process);
     log_clear(&scheduler->log);
     pthread_mutex_destroy(&scheduler->lock);
@@ -256,6 +257,8 @@ asynq_scheduler *asynq_scheduler_new(const asynq_scheduler_options *options, asy
     if (!status)
         status = redis_uri_parse(&scheduler->uri, scheduler->options.redis, error);
     if (!status)
+        status = key_space_init(&scheduler->space, NULL, error);
+    if (!status)
         return scheduler;
     scheduler_destroy(scheduler);
     return NULL;
@@ -267,6 +270,7 @@ static int scheduler_build(asynq_scheduler *scheduler, asynq_error *error)
         .uri = &scheduler->uri,
         .log = &scheduler->log,
         .name = "asynq-scheduler",
+        .key_prefix = scheduler->space.prefix.data,
         .events = {.ready = scheduler_ready, .resumed = scheduler_ready, .down = scheduler_down, .arg = scheduler},
         .ordered = scheduler_take_changes,
         .arg = scheduler,
@@ -276,7 +280,7 @@ static int scheduler_build(asynq_scheduler *scheduler, asynq_error *error)
     if (status)
         return status;
     scheduler->loop = scheduler->engine.loop;
-    scheduler->conn = scheduler->engine.conn;
+    scheduler->broker = (broker){scheduler->engine.conn, &scheduler->space};
     loop_timer_init(scheduler->loop, &scheduler->due, firing_pump, scheduler);
     loop_timer_init(scheduler->loop, &scheduler->hold, holding_fired, scheduler);
     loop_timer_init(scheduler->loop, &scheduler->show, showing_fired, scheduler);
@@ -287,7 +291,7 @@ static int scheduler_build(asynq_scheduler *scheduler, asynq_error *error)
 /* When the loop has ended, or has never run. */
 static void scheduler_take_down(asynq_scheduler *scheduler)
 {
-    scheduler->conn = NULL;
+    scheduler->broker.conn = NULL;
     scheduler->loop = NULL;
     engine_close(&scheduler->engine);
 }
@@ -389,6 +393,11 @@ int asynq_scheduler_run(asynq_scheduler *scheduler, asynq_error *error)
 
 /* ---- registration ---- */
 
+entry_context scheduler_entry_context(const asynq_scheduler *scheduler)
+{
+    return (entry_context){&scheduler->space, scheduler->zone, scheduler->options.independent};
+}
+
 int scheduler_admit(asynq_scheduler *scheduler, schedule_entry *entry, asynq_error *error)
 {
     schedule_entry *other;
@@ -428,7 +437,8 @@ int asynq_scheduler_register(asynq_scheduler *scheduler, const asynq_periodic *g
     char own_id[ASYNQ_ENTRY_ID_SIZE];
     if (engine_check_process(&scheduler->engine, "scheduler", error)) /* first: OpenSSL, too, has locks */
         return ASYNQ_E_STATE;
-    int status = schedule_entry_new(&entry, given, scheduler->zone, scheduler->options.independent, error);
+    const entry_context context = scheduler_entry_context(scheduler);
+    int status = schedule_entry_new(&entry, given, &context, error);
     if (status)
         return status;
     memcpy(own_id, entry->id, sizeof own_id); /* another thread may unregister it as soon as it is registered */

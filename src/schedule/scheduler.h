@@ -38,6 +38,7 @@ struct asynq_scheduler {
     asynq_scheduler_options options;
     char *zone;
     redis_uri uri;
+    key_space space;
     log_sink log;
     identity process;
     provided provided;
@@ -52,8 +53,8 @@ struct asynq_scheduler {
 
     /* The thread's. */
     engine engine;
-    loop *loop;       /* the engine's */
-    redis_conn *conn; /* likewise; NULL: it has ended */
+    loop *loop;    /* the engine's */
+    broker broker; /* on the engine's connection, which is NULL when it has ended */
     scheduler_queue *queues;
     schedule_entry *stranded; /* arrived when there was no memory for their queue */
     loop_timer due, hold, show, stop_limit;
@@ -71,6 +72,7 @@ struct asynq_scheduler {
 /* ---- scheduler.c ---- */
 /* Logs "scheduler: cannot <what>", not too often; a lost connection has a line of its own. */
 void scheduler_complain(asynq_scheduler *scheduler, const char *what, const asynq_error *error);
+entry_context scheduler_entry_context(const asynq_scheduler *scheduler);
 /* Registers an entry. It is the scheduler's afterwards or, with a status as in asynq_scheduler_register(), freed. */
 ASYNQ_MUST_CHECK int scheduler_admit(asynq_scheduler *scheduler, schedule_entry *entry, asynq_error *error);
 /* Entries that have no queue yet are given one. */

@@ -48,7 +48,7 @@ static int write_entries(asynq_scheduler *scheduler, schedule_entry **shown, siz
     /* Whole seconds: an interval of 1.5 s must not leave a list without end (quirk Q-18). */
     int64_t life_s = (2 * scheduler->options.heartbeat_interval_ms + MS_PER_SECOND - 1) / MS_PER_SECOND;
     if (!status)
-        status = broker_write_entries(scheduler->conn, identity_text(&scheduler->process), records, count,
+        status = broker_write_entries(&scheduler->broker, identity_text(&scheduler->process), records, count,
                                       clock_now_ns(), life_s, entries_shown, scheduler);
     arena_clear(&memory);
     return status;
@@ -59,7 +59,7 @@ void showing_fired(void *arg)
     asynq_scheduler *scheduler = arg;
     size_t count = 0;
     loop_timer_set(&scheduler->show, scheduler->options.heartbeat_interval_ms);
-    if (!redis_conn_is_ready(scheduler->conn))
+    if (!broker_is_ready(&scheduler->broker))
         return;
     FOR_EACH_ENTRY(scheduler, queue, entry)
         count++;

@@ -40,7 +40,8 @@ int asynq_aggregate_into(asynq_aggregation *aggregation, const asynq_task *task,
     const asynq_task_options same_queue = {.queue = aggregation->queue_name};
     if (aggregation->has_task)
         task_plan_clear(&aggregation->plan);
-    int status = task_plan_make(&aggregation->plan, task, &same_queue, clock_now_ns(), error);
+    int status =
+        task_plan_make(&aggregation->plan, aggregation->queue->broker->space, task, &same_queue, clock_now_ns(), error);
     aggregation->has_task = status == ASYNQ_OK;
     return status;
 }
@@ -112,7 +113,7 @@ void aggregation_lost(asynq_aggregation *aggregation, const char *why)
 static void aggregations_go_on(void *arg)
 {
     asynq_server *server = arg;
-    if (redis_conn_is_ready(server->work)) /* else when it is */
+    if (broker_is_ready(&server->broker)) /* else when it is */
         aggregation_resume_all(server);
 }
 
@@ -210,7 +211,7 @@ static void read_on(asynq_aggregation *aggregation)
 {
     served_queue *queue = aggregation->queue;
     int64_t first = aggregation->read;
-    int status = broker_read_set(queue->server->work, &queue->keys, set_of(aggregation), first,
+    int status = broker_read_set(queue->broker, &queue->keys, set_of(aggregation), first,
                                  first + BROKER_CHUNK_TASKS - 1, page_read, aggregation);
     if (status == ASYNQ_E_UNAVAILABLE)
         aggregation_lost(aggregation, no_redis);
@@ -256,8 +257,8 @@ static void aggregation_finish(asynq_aggregation *aggregation)
         return;
     }
     const enqueue_item *item = is_dropped ? NULL : &aggregation->plan.item;
-    int status = broker_finish_set(queue->server->work, &queue->keys, set_of(aggregation), item, clock_now_ns(),
-                                   set_finished, aggregation);
+    int status = broker_finish_set(queue->broker, &queue->keys, set_of(aggregation), item, clock_now_ns(), set_finished,
+                                   aggregation);
     if (status == ASYNQ_E_UNAVAILABLE)
         aggregation_lost(aggregation, no_redis);
     else if (status)

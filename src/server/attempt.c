@@ -178,7 +178,7 @@ static void attempt_put_back(served_queue *queue, leased_task task, const held_l
         .message = task.message,
         .at_ms = floor_div(now_ns, NS_PER_MS) + PUT_BACK_PAUSE_MS,
     };
-    int status = broker_settle(server->work, &queue->keys, &item, 1, now_ns, NULL, NULL);
+    int status = broker_settle(queue->broker, &queue->keys, &item, 1, now_ns, NULL, NULL);
     log_error(&server->log, "queue \"%s\": task %.*s cannot be run now: out of memory; %s", queue->name,
               BYTES_ARGS(task.id), status ? "its lease runs out" : "it is put off for a moment");
 }

@@ -26,7 +26,7 @@ static bool duty_may_begin(const served_queue *queue, duty_id id)
 {
     const asynq_server *server = queue->server;
     shutdown_phase until = duties[id]->while_jobs_end ? SHUTDOWN_CLEARING : SHUTDOWN_JOBS_RUN;
-    return !queue->duties[id].queue && server->phase < until && redis_conn_is_ready(server->work);
+    return !queue->duties[id].queue && server->phase < until && broker_is_ready(&server->broker);
 }
 
 void duty_run(served_queue *queue, duty_id id)

@@ -100,7 +100,7 @@ static void fetch_ahead(asynq_server *server)
         settle_backlog(server) > FETCH_AHEAD_BACKLOG)
         return;
     fetch_turn(server);
-    redis_conn_flush(server->work);
+    redis_conn_flush(server->broker.conn);
 }
 
 static void fetch_take_tasks(served_queue *queue, const redis_value *reply)
@@ -163,7 +163,7 @@ static void fetch_send(served_queue *queue, size_t count)
         .ends_at_ms = clock_steady_ms() + BROKER_LEASE_S * MS_PER_SECOND,
     };
     queue->fetch.lease_asked = count;
-    if (broker_lease(server->work, &queue->keys, count, queue->fetch.lease.score, server->parking.is_on, fetch_replied,
+    if (broker_lease(queue->broker, &queue->keys, count, queue->fetch.lease.score, server->parking.is_on, fetch_replied,
                      queue))
         return; /* out of memory or not connected: the next turn or the next connection tries again */
     queue->fetch.lease_in_flight = true;
@@ -174,7 +174,7 @@ static void fetch_send(served_queue *queue, size_t count)
 void fetch_turn(asynq_server *server)
 {
     if (!server->fetching || !server->fetch.number || server->fetch.leases_in_flight || server->slots_free <= 0 ||
-        !redis_conn_is_ready(server->work) || settle_backlog(server) > FETCH_LARGEST_BACKLOG)
+        !broker_is_ready(&server->broker) || settle_backlog(server) > FETCH_LARGEST_BACKLOG)
         return;
     for (size_t i = 0; i < server->queue_count; i++)
         server->queues[i]->fetch.planned = 0;
@@ -233,18 +233,18 @@ static void read_back_replied(void *arg, int status, const asynq_error *error, c
 static void read_back(served_queue *queue)
 {
     asynq_server *server = queue->server;
-    if (!queue->fetch.lease_unknown || queue->fetch.lease_in_flight || !redis_conn_is_ready(server->work))
+    if (!queue->fetch.lease_unknown || queue->fetch.lease_in_flight || !broker_is_ready(&server->broker))
         return; /* the next connection, or the end of the pause, tries again */
     queue->fetch.lease_in_flight =
-        broker_read_back(server->work, &queue->keys, queue->fetch.lease.score, read_back_replied, queue) == 0;
+        broker_read_back(queue->broker, &queue->keys, queue->fetch.lease.score, read_back_replied, queue) == 0;
     if (!queue->fetch.lease_in_flight)
         loop_timer_set(&queue->watch.rest, error_pause_next_ms(server, &queue->fetch.pause));
 }
 
 void fetch_ready(asynq_server *server)
 {
-    if (!server->fetch.number && broker_take_server_number(server->work, number_taken, server))
-        redis_conn_reset(server->work, "out of memory");
+    if (!server->fetch.number && broker_take_server_number(&server->broker, number_taken, server))
+        redis_conn_reset(server->broker.conn, "out of memory");
     for (size_t i = 0; i < server->queue_count; i++)
         read_back(server->queues[i]);
 }

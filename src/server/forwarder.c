@@ -60,7 +60,7 @@ static void due_changed(void *arg)
     if (rest_ms)
         due_set_timer(due, rest_ms); /* then the script looks and arms */
     else
-        key_watch_arm(&due->watch, server->work);
+        key_watch_arm(&due->watch, server->broker.conn);
 }
 
 static void due_forwarded(void *arg, int status, const asynq_error *error, const redis_value *reply)
@@ -83,7 +83,7 @@ static void due_forwarded(void *arg, int status, const asynq_error *error, const
     double next_due;
     due_expect(due, broker_upkeep_next(reply, &next_due) ? next_due : NOTHING_DUE);
     if (server->tracking && !due->queue->parking.off_duty) /* its reply tells of what came in between */
-        key_watch_arm(&due->watch, server->work);
+        key_watch_arm(&due->watch, server->broker.conn);
 }
 
 static void due_look(due_source *due)
@@ -91,8 +91,8 @@ static void due_look(due_source *due)
     asynq_server *server = due->queue->server;
     if (due->in_flight || server->phase || due->queue->parking.off_duty)
         return;
-    if (redis_conn_is_ready(server->work) &&
-        broker_forward(server->work, &due->queue->keys, due->key, loop_now_ns(server->loop), due_forwarded, due) == 0)
+    if (broker_is_ready(&server->broker) && broker_forward(due->queue->broker, &due->queue->keys, due->key,
+                                                           loop_now_ns(server->loop), due_forwarded, due) == 0)
         due->in_flight = true;
     else
         loop_timer_set(&due->timer, error_pause_next_ms(server, &due->pause));

@@ -50,7 +50,7 @@ static int64_t now_ms(const served_queue *queue)
 
 static bool is_at_work(const asynq_server *server)
 {
-    return server->options.aggregate && !server->phase && redis_conn_is_ready(server->work);
+    return server->options.aggregate && !server->phase && broker_is_ready(&server->broker);
 }
 
 static group_limits limits_of(const asynq_server_options *options)
@@ -122,7 +122,7 @@ static bool group_take_more(asynq_aggregation *aggregation)
     served_queue *queue = aggregation->queue;
     asynq_server *server = queue->server;
     group_limits limits = limits_of(&server->options);
-    return broker_take_group(server->work, &queue->keys, bytes_of(aggregation->group),
+    return broker_take_group(queue->broker, &queue->keys, bytes_of(aggregation->group),
                              (bytes){aggregation->set.data, aggregation->set.length}, &limits,
                              loop_now_ns(server->loop), group_looked_at, aggregation) == 0;
 }
@@ -232,8 +232,8 @@ static void list_read_page(served_queue *queue, bytes cursor)
 {
     asynq_server *server = queue->server;
     group_limits limits = limits_of(&server->options);
-    queue->groups.listing = is_at_work(server) &&
-                            broker_look_groups(server->work, &queue->keys, cursor, &limits, list_page_read, queue) == 0;
+    queue->groups.listing = is_at_work(server) && broker_look_groups(queue->broker, &queue->keys, cursor, &limits,
+                                                                     list_page_read, queue) == 0;
 }
 
 /* What the whole list does not have any more is forgotten. */
@@ -323,7 +323,7 @@ static void group_list_fired(void *arg)
     if (!server->tracking || parking_skips_upkeep(queue) || (is_watched && queue->groups.listed))
         list_read(queue);
     else
-        key_watch_arm(&queue->groups.watch, server->work);
+        key_watch_arm(&queue->groups.watch, server->broker.conn);
 }
 
 static void groups_init(served_queue *queue)

@@ -14,7 +14,7 @@ static void health_replied(void *arg, const redis_result *result)
 static void health_fired(void *arg)
 {
     asynq_server *server = arg;
-    if (redis_conn_commandf(server->work, health_replied, server, 1, "PING"))
+    if (redis_conn_commandf(server->broker.conn, health_replied, server, 1, "PING"))
         server->options.on_health(ASYNQ_E_UNAVAILABLE, asynq_status_text(ASYNQ_E_UNAVAILABLE), server->options.arg);
     loop_timer_set(&server->health, server->options.health_interval_ms);
 }

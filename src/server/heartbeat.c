@@ -42,7 +42,7 @@ static void renew_form_chunk(served_queue *queue)
 static void renew_pump(served_queue *queue)
 {
     asynq_server *server = queue->server;
-    if (queue->renewal.count || !redis_conn_is_ready(server->work))
+    if (queue->renewal.count || !broker_is_ready(&server->broker))
         return;
     renew_form_chunk(queue);
     if (!queue->renewal.count)
@@ -52,7 +52,7 @@ static void renew_pump(served_queue *queue)
         items[i] = (renew_item){job_id(queue->renewal.jobs[i]), queue->renewal.jobs[i]->tag};
     queue->renewal.until_ms = loop_steady_ms(server->loop) + BROKER_LEASE_S * MS_PER_SECOND;
     int64_t second = floor_div(loop_now_ns(server->loop), NS_PER_SECOND) + BROKER_LEASE_S;
-    if (!broker_renew(server->work, &queue->keys, items, queue->renewal.count, second, renew_replied, queue))
+    if (!broker_renew(queue->broker, &queue->keys, items, queue->renewal.count, second, renew_replied, queue))
         return;
     while (queue->renewal.count)
         job_unref(queue->renewal.jobs[--queue->renewal.count]);
@@ -284,7 +284,7 @@ static void heartbeat_records(asynq_server *server)
             .server_id = bytes_of(server->process.id),
         };
         server->heartbeat.sent_at_ms = clock_now_ns() / NS_PER_MS;
-        server->heartbeat.in_flight = broker_beat(server->work, &beat, beat_replied, server) == 0;
+        server->heartbeat.in_flight = broker_beat(&server->broker, &beat, beat_replied, server) == 0;
         server->heartbeat.record_is_unsure = !server->heartbeat.in_flight;
         parking_beat(server);
         ended_clear(server);
@@ -296,7 +296,7 @@ static void heartbeat_records(asynq_server *server)
 static void beat(asynq_server *server, int64_t next_ms)
 {
     loop_timer_set(&server->heartbeat.beat, next_ms);
-    if (!redis_conn_is_ready(server->work) || server->phase >= SHUTDOWN_CLEARING)
+    if (!broker_is_ready(&server->broker) || server->phase >= SHUTDOWN_CLEARING)
         return;
     server->heartbeat.renew_sweep++;
     for (size_t i = 0; i < server->queue_count; i++)

@@ -5,7 +5,7 @@ static int janitor_send(served_queue *queue, broker_cb replied, void *arg)
 {
     asynq_server *server = queue->server;
     size_t max = (size_t)server->options.janitor_batch_size;
-    return broker_expire(server->work, &queue->keys, loop_now_ns(server->loop), max, replied, arg);
+    return broker_expire(queue->broker, &queue->keys, loop_now_ns(server->loop), max, replied, arg);
 }
 
 static bool janitor_swept(served_queue *queue, const redis_value *reply)

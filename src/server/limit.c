@@ -270,7 +270,7 @@ static void rest_after_error(route_limit *limit, const asynq_error *error)
     unsigned skipped;
     if (!is_lost_connection(error) && log_limit_pass(&server->complaint, &skipped))
         log_error(&server->log, "semaphore \"%s\": cannot ask for tokens: %s", limit->scope, error->text);
-    if (!redis_conn_is_ready(server->work))
+    if (!broker_is_ready(&server->broker))
         return; /* the next connection asks again */
     limit->is_resting = true;
     loop_timer_set(&limit->ask, error_pause_next_ms(server, &limit->pause));
@@ -374,7 +374,7 @@ static void call(route_limit *limit)
         .prolong = {held, held_count},
         .take = {wanted, wanted_count},
     };
-    int status = broker_semaphore(server->work, &order, now_ns, replied, limit);
+    int status = broker_semaphore(&server->broker, &order, now_ns, replied, limit);
     if (status) {
         asynq_error error = {.code = status};
         replied(limit, status, &error, NULL);
@@ -407,7 +407,7 @@ static void pump(route_limit *limit)
         attempt_requeue(limit->waiting->token_prev); /* the newest first, so that the oldest is the next to run */
     while (!limit->in_flight && limit->back && limit->back->token_until_s < now_s)
         forget_back(limit); /* it is over by itself */
-    if (!limit->in_flight && !limit->is_resting && redis_conn_is_ready(server->work))
+    if (!limit->in_flight && !limit->is_resting && broker_is_ready(&server->broker))
         call(limit);
     put_off_some(limit);
     if (!limit->waiting && !limit->asked)

@@ -82,10 +82,11 @@ static served_queue *served_queue_new(asynq_server *server, const char *name, in
     if (!queue)
         return NULL;
     queue->server = server;
+    queue->broker = &server->broker;
     queue->priority = priority;
     queue->complaint.period_ms = 3000;
     queue->name = mem_strdup(name);
-    if (!queue->name || queue_keys_init(&queue->keys, bytes_of(name))) {
+    if (!queue->name || queue_keys_init(&queue->keys, &server->space, bytes_of(name))) {
         served_queue_free(queue);
         return NULL;
     }

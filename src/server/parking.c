@@ -91,7 +91,7 @@ void parking_forget(served_queue *queue)
 static void role_leave(served_queue *queue)
 {
     asynq_server *server = queue->server;
-    (void)!broker_leave_role(server->work, bytes_of(server->process.id), &queue->keys);
+    (void)!broker_leave_role(queue->broker, bytes_of(server->process.id), &queue->keys);
 }
 
 static void leave_all(asynq_server *server)
@@ -117,14 +117,14 @@ static void role_ask(served_queue *queue)
     queue->parking.role_wanted = false;
     /* If it cannot be sent, the next connection, or the safety poll, looks again. */
     queue->parking.role_asked = queue->parking.role_in_flight =
-        broker_take_role(server->work, bytes_of(server->process.id), &queue->keys, role_replied, queue) == 0;
+        broker_take_role(queue->broker, bytes_of(server->process.id), &queue->keys, role_replied, queue) == 0;
 }
 
 void parking_turn(asynq_server *server)
 {
     if (!can_take_tasks(server))
         leave_all(server);
-    if (!server->fetching || !redis_conn_is_ready(server->work))
+    if (!server->fetching || !broker_is_ready(&server->broker))
         return;
     for (size_t i = 0; i < server->queue_count; i++)
         if (server->queues[i]->parking.role_wanted && !server->queues[i]->parking.role_in_flight)
@@ -168,7 +168,7 @@ void parking_beat(asynq_server *server)
         if (queue->parking.role == ROLE_NONE)
             take_duty(queue); /* it has been busy for a while */
         else                  /* if it cannot be sent, the next beat does it */
-            (void)!broker_take_role(server->work, bytes_of(server->process.id), &queue->keys, role_kept, queue);
+            (void)!broker_take_role(queue->broker, bytes_of(server->process.id), &queue->keys, role_kept, queue);
     }
 }
 

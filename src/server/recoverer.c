@@ -48,7 +48,7 @@ static void drop_id(served_queue *queue, bytes id)
     dropped_id *dropped = mem_alloc(sizeof *dropped);
     if (dropped) {
         *dropped = (dropped_id){queue, mem_dup(id.data, id.length)};
-        if (dropped->id && broker_drop_active(queue->server->work, &queue->keys, id, id_dropped, dropped) == 0)
+        if (dropped->id && broker_drop_active(queue->broker, &queue->keys, id, id_dropped, dropped) == 0)
             return;
         mem_free(dropped->id);
     }
@@ -108,7 +108,7 @@ static bool expired_listed(served_queue *queue, const redis_value *reply)
 static int expired_list(served_queue *queue, broker_cb replied, void *arg)
 {
     asynq_server *server = queue->server;
-    return broker_list_expired(server->work, &queue->keys, loop_now_ns(server->loop), queue->recovery.expired_skipped,
+    return broker_list_expired(queue->broker, &queue->keys, loop_now_ns(server->loop), queue->recovery.expired_skipped,
                                replied, arg);
 }
 
@@ -178,7 +178,7 @@ static void orphan_seen(served_queue *queue, bytes id)
     int64_t long_ago = floor_div(loop_now_ns(server->loop), NS_PER_SECOND) - BROKER_RECOVERY_ALLOWANCE_S - 1;
     log_warn(&server->log, "queue \"%s\": task %.*s is active without a lease; it is recovered", queue->name,
              BYTES_ARGS(id));
-    (void)!broker_adopt(server->work, &queue->keys, long_ago, queue->recovery.orphan_scan_at, id, NULL,
+    (void)!broker_adopt(queue->broker, &queue->keys, long_ago, queue->recovery.orphan_scan_at, id, NULL,
                         NULL); /* or at the next look */
 }
 
@@ -206,8 +206,8 @@ static void orphan_scan_go_on(served_queue *queue)
 {
     asynq_server *server = queue->server;
     int64_t first = queue->recovery.orphan_scan_at;
-    if (server->phase || !redis_conn_is_ready(server->work) ||
-        broker_list_orphans(server->work, &queue->keys, first, first + BROKER_CHUNK_TASKS - 1, orphans_listed, queue))
+    if (server->phase || !broker_is_ready(&server->broker) ||
+        broker_list_orphans(queue->broker, &queue->keys, first, first + BROKER_CHUNK_TASKS - 1, orphans_listed, queue))
         queue->recovery.orphan_scan_at = -1;
 }
 
@@ -225,7 +225,7 @@ static void orphan_scan_start(served_queue *queue)
 static int sets_reclaim(served_queue *queue, broker_cb replied, void *arg)
 {
     asynq_server *server = queue->server;
-    return broker_reclaim_sets(server->work, &queue->keys, loop_now_ns(server->loop), replied, arg);
+    return broker_reclaim_sets(queue->broker, &queue->keys, loop_now_ns(server->loop), replied, arg);
 }
 
 static bool sets_reclaimed(served_queue *queue, const redis_value *reply)
@@ -242,7 +242,7 @@ const duty duty_reclaim_sets = {
 
 static int sets_clear_some(served_queue *queue, broker_cb replied, void *arg)
 {
-    return broker_clear_set(queue->server->work, &queue->keys, replied, arg);
+    return broker_clear_set(queue->broker, &queue->keys, replied, arg);
 }
 
 static bool sets_cleared(served_queue *queue, const redis_value *reply)

@@ -35,6 +35,7 @@ static void server_destroy(asynq_server *server)
     asynq_mux_free(server->own_mux);
     identity_clear(&server->process);
     redis_uri_clear(&server->uri);
+    key_space_clear(&server->space);
     log_clear(&server->log);
     pthread_cond_destroy(&server->stopped);
     pthread_mutex_destroy(&server->lock);
@@ -60,6 +61,9 @@ asynq_server *asynq_server_new(const asynq_server_options *options, asynq_error 
     if (!status)
         status = redis_uri_parse(&server->uri, server->options.redis, error);
     if (!status)
+        status = key_space_init(&server->space, NULL, error);
+    server->broker.space = &server->space;
+    if (!status)
         status = server_add_tables(server, error);
     if (!status)
         return server;
@@ -79,11 +83,11 @@ static void server_report_stopped(asynq_server *server)
 
 static void server_note_stats(asynq_server *server)
 {
-    server->stats.is_connected = redis_conn_is_ready(server->work);
+    server->stats.is_connected = broker_is_ready(&server->broker);
     server->stats.is_fetching = server->fetching;
     server->stats.last_turn_ms = loop_now_ns(server->loop) / NS_PER_MS;
     server->stats.running = (int64_t)server->running_count;
-    server->stats.commands = redis_conn_commands_sent(server->work);
+    server->stats.commands = redis_conn_commands_sent(server->broker.conn);
 }
 
 void asynq_server_get_stats(const asynq_server *server, asynq_server_stats *stats)
@@ -150,6 +154,7 @@ static int server_build(asynq_server *server, asynq_error *error)
         .uri = &server->uri,
         .log = &server->log,
         .name = "asynq-server",
+        .key_prefix = server->space.prefix.data,
         .events = {.ready = work_ready, .resumed = work_resumed, .down = work_down, .arg = server},
         .ordered = orders_given,
         .arg = server,
@@ -158,7 +163,7 @@ static int server_build(asynq_server *server, asynq_error *error)
     if (status)
         return status;
     server->loop = server->engine.loop;
-    server->work = server->engine.conn;
+    server->broker.conn = server->engine.conn;
     if (identity_make(&server->process))
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     server->random = random_seed(&server->process);
@@ -171,8 +176,8 @@ static int server_build(asynq_server *server, asynq_error *error)
 /* When the loop has ended, or when it could not be built. */
 static void server_take_down(asynq_server *server)
 {
-    redis_conn_free(server->work); /* so that nothing is sent any more */
-    server->work = NULL;
+    redis_conn_free(server->broker.conn); /* so that nothing is sent any more */
+    server->broker.conn = NULL;
     components_stop(server);
     server->loop = NULL;
     engine_close(&server->engine);

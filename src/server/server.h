@@ -35,6 +35,7 @@ typedef enum server_status { SERVER_NEW, SERVER_ACTIVE, SERVER_STOPPED, SERVER_C
 
 typedef struct served_queue {
     struct asynq_server *server;
+    const broker *broker; /* where it is kept */
     queue_keys keys;
     char *name;
     int priority;
@@ -57,6 +58,7 @@ typedef struct served_queue {
 struct asynq_server {
     asynq_server_options options;
     redis_uri uri;
+    key_space space;
     log_sink log;
     asynq_mux *mux;     /* the one in use */
     asynq_mux *own_mux; /* until the pool takes it over */
@@ -80,7 +82,7 @@ struct asynq_server {
     /* The loop thread's. */
     engine engine;
     loop *loop;         /* the engine's */
-    redis_conn *work;   /* likewise: commands */
+    broker broker;      /* on the engine's connection; that of all queues */
     loop_waker returns; /* jobs handed back */
     loop_hook decide;
     job_port *port;

@@ -131,7 +131,7 @@ static void settle_failed(served_queue *queue, int status, const asynq_error *er
         job->settle_unknown |= may_have_run;
     if (status != ASYNQ_E_UNAVAILABLE && status != ASYNQ_E_OUTCOME_UNKNOWN)
         settle_refused(queue, error);
-    else if (redis_conn_is_ready(queue->server->work)) /* Redis cannot do it now; else the next connection does it */
+    else if (broker_is_ready(queue->broker)) /* Redis cannot do it now; else the next connection does it */
         settle_put_off(queue);
     settle_put_back(queue);
 }
@@ -167,7 +167,7 @@ static void settle_pump(served_queue *queue)
 {
     asynq_server *server = queue->server;
     job_books *books = &queue->books;
-    if (books->settling || !books->unsettled || !redis_conn_is_ready(server->work))
+    if (books->settling || !books->unsettled || !broker_is_ready(&server->broker))
         return;
     settle_form_chunk(queue);
     if (!books->settling) {
@@ -179,7 +179,7 @@ static void settle_pump(served_queue *queue)
     asynq_job *job;
     DL_FOREACH(books->settling, job)
         items[count++] = item_of(job);
-    if (broker_settle(server->work, &queue->keys, items, count, loop_now_ns(server->loop), settle_replied, queue)) {
+    if (broker_settle(queue->broker, &queue->keys, items, count, loop_now_ns(server->loop), settle_replied, queue)) {
         settle_put_off(queue);
         settle_put_back(queue);
     }

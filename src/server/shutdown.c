@@ -120,7 +120,7 @@ static void clear_records(asynq_server *server)
     int64_t left_ms = server->shutdown.ends_at_ms - loop_steady_ms(server->loop);
     loop_timer_set(&server->shutdown.limit, left_ms < SHUTDOWN_CLEAR_MS ? left_ms : SHUTDOWN_CLEAR_MS);
     bytes own = identity_text(&server->process);
-    if (broker_clear_server(server->work, own, records_cleared, server))
+    if (broker_clear_server(&server->broker, own, records_cleared, server))
         server->phase = SHUTDOWN_DONE;
 }
 
@@ -128,7 +128,7 @@ static void finish(asynq_server *server)
 {
     server->tracking = false; /* nothing is to be watched when pending commands end with the connections */
     redis_conn_free(server->subscriber.conn);
-    server->subscriber.conn = server->work = NULL;
+    server->subscriber.conn = server->broker.conn = NULL;
     engine_stop(&server->engine);
 }
 

@@ -35,7 +35,7 @@ static void tracking_replied(void *arg, const redis_result *result)
         refuse(server, error.text);
         return;
     }
-    if (strcmp(redis_conn_run_id(server->work), redis_conn_run_id(server->subscriber.conn)) != 0) {
+    if (strcmp(redis_conn_run_id(server->broker.conn), redis_conn_run_id(server->subscriber.conn)) != 0) {
         redis_conn_reset(server->subscriber.conn, "it is connected to another Redis than the work connection");
         return;
     }
@@ -48,16 +48,17 @@ static void tracking_replied(void *arg, const redis_result *result)
 static void subscriber_enable_tracking(asynq_server *server)
 {
     server->tracking = false;
-    if (!redis_conn_is_ready(server->work) || !redis_conn_is_ready(server->subscriber.conn) ||
+    if (!broker_is_ready(&server->broker) || !redis_conn_is_ready(server->subscriber.conn) ||
         server->subscriber.subscriptions < 1)
         return;
-    redis_args *args = redis_conn_args(server->work);
+    redis_args *args = redis_conn_args(server->broker.conn);
     const char *words[] = {"CLIENT", "TRACKING", "ON", "REDIRECT"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         redis_args_add_text(args, words[i]);
     redis_args_add_integer(args, redis_conn_client_id(server->subscriber.conn));
     redis_args_add_text(args, "OPTIN");
-    (void)!redis_conn_command(server->work, args, tracking_replied, server); /* fails only when the connection goes */
+    (void)!redis_conn_command(server->broker.conn, args, tracking_replied,
+                              server); /* fails only when the connection goes */
 }
 
 static void invalidations_subscribed(void *arg, const redis_result *result)
@@ -100,8 +101,8 @@ static void wake_subscribed(void *arg, const redis_result *result)
 static int subscribe_wake(asynq_server *server)
 {
     buf_clear(&server->parking.wake_channel);
-    buf_append(&server->parking.wake_channel, global_key_name(GLOBAL_KEY_WAKE).data,
-               global_key_name(GLOBAL_KEY_WAKE).length);
+    buf_append(&server->parking.wake_channel, global_key_name(&server->space, GLOBAL_KEY_WAKE).data,
+               global_key_name(&server->space, GLOBAL_KEY_WAKE).length);
     buf_append_text(&server->parking.wake_channel, server->process.id);
     if (buf_failed(&server->parking.wake_channel))
         return ASYNQ_E_NO_MEMORY;
@@ -113,7 +114,8 @@ static void subscriber_connected(void *arg)
 {
     asynq_server *server = arg;
     server->subscriber.subscriptions = 0;
-    if (subscribe_wake(server) || subscribe(server, global_key_name(GLOBAL_KEY_CANCEL), cancellations_subscribed) ||
+    if (subscribe_wake(server) ||
+        subscribe(server, global_key_name(&server->space, GLOBAL_KEY_CANCEL), cancellations_subscribed) ||
         subscribe(server, bytes_of(invalidate_channel), invalidations_subscribed))
         redis_conn_reset(server->subscriber.conn, "cannot subscribe");
 }
@@ -145,7 +147,7 @@ static void subscriber_message(void *arg, const redis_value *message)
     asynq_server *server = arg;
     const redis_value *channel = &message->elements[1], *content = &message->elements[2];
     server->subscriber.heard = true;
-    if (bytes_equal(channel->text, global_key_name(GLOBAL_KEY_CANCEL)))
+    if (bytes_equal(channel->text, global_key_name(&server->space, GLOBAL_KEY_CANCEL)))
         cancel(server, content->text);
     else if (bytes_equal(channel->text,
                          (bytes){server->parking.wake_channel.data, server->parking.wake_channel.length}))
@@ -176,6 +178,7 @@ int subscriber_start(asynq_server *server)
         .uri = &server->uri,
         .log = &server->log,
         .name = "asynq-subscriber",
+        .key_prefix = server->space.prefix.data,
         .without_scripts = true,
         .events =
             {.ready = subscriber_connected, .down = subscriber_down, .message = subscriber_message, .arg = server},

@@ -62,7 +62,7 @@ static void watch_by(served_queue *queue, key_watch *watch)
 {
     queue->fetch.may_have_tasks = false;
     if (queue->server->tracking)
-        key_watch_arm(watch, queue->server->work);
+        key_watch_arm(watch, queue->broker->conn);
 }
 
 void watch_pending(served_queue *queue)

@@ -2,6 +2,7 @@
 #include "wire/keys.h"
 
 #include "base/clock.h"
+#include "base/error.h"
 
 #include <openssl/evp.h>
 
@@ -15,35 +16,98 @@ static const char *const queue_key_suffix[] = {
 };
 
 static const char *const global_key_text[] = {
-#define GLOBAL_KEY_TEXT(name, text) KEYS_PREFIX ":" text,
+#define GLOBAL_KEY_TEXT(name, text) text,
     GLOBAL_KEY_MAP(GLOBAL_KEY_TEXT)
 #undef GLOBAL_KEY_TEXT
 };
 
-bytes global_key_name(global_key key)
+/* ---- key space ---- */
+
+static const char *prefix_fault(const char *prefix)
 {
-    return bytes_of(global_key_text[key]);
+    if (!*prefix)
+        return "is empty";
+    if (strpbrk(prefix, "{}"))
+        return "has a brace, which a Redis Cluster would take for that of a queue's name";
+    return strpbrk(prefix, " \t\r\n") ? "has a blank or a line break, which no ACL rule can have" : NULL;
 }
 
-int queue_keys_init(queue_keys *keys, bytes queue)
+int key_space_init(key_space *space, const char *prefix, asynq_error *error)
 {
-    size_t prefix_length = strlen(KEYS_PREFIX ":{}:") + queue.length;
+    prefix = prefix ? prefix : KEY_PREFIX_DEFAULT;
+    const char *fault = prefix_fault(prefix);
+    size_t length = strlen(prefix);
+    if (fault)
+        return error_set(error, ASYNQ_E_INVALID, "the key prefix \"%.64s\" %s", prefix, fault);
     buf names;
     buf_init(&names, 0);
-    buf_append_text(&names, KEYS_PREFIX ":{");
-    buf_append(&names, queue.data, queue.length);
-    buf_append_text(&names, "}:");
+    buf_append(&names, prefix, length + 1);
+    for (int i = 0; i < GLOBAL_KEY_COUNT; i++) {
+        buf_append_format(&names, "%s:%s", prefix, global_key_text[i]);
+        buf_append(&names, "", 1);
+    }
+    if (buf_failed(&names))
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+
+    space->storage = buf_take(&names);
+    space->prefix = (bytes){space->storage, length};
+    const char *at = space->storage + length + 1;
+    for (int i = 0; i < GLOBAL_KEY_COUNT; i++) {
+        space->global[i] = bytes_of(at);
+        at += space->global[i].length + 1;
+    }
+    return ASYNQ_OK;
+}
+
+void key_space_clear(key_space *space)
+{
+    buf owner = {.data = space->storage};
+    buf_clear(&owner);
+    *space = (key_space){0};
+}
+
+bytes global_key_name(const key_space *space, global_key key)
+{
+    return space->global[key];
+}
+
+/* ---- keys of a queue ---- */
+
+/* What all names of a queue begin with, up to where its own begins. */
+static void append_queue_start(buf *out, const key_space *space)
+{
+    buf_append(out, space->prefix.data, space->prefix.length);
+    buf_append_text(out, ":{");
+}
+
+static size_t queue_start_length(const key_space *space)
+{
+    return space->prefix.length + strlen(":{");
+}
+
+static void append_queue_prefix(buf *out, const key_space *space, bytes queue)
+{
+    append_queue_start(out, space);
+    buf_append(out, queue.data, queue.length);
+    buf_append_text(out, "}:");
+}
+
+int queue_keys_init(queue_keys *keys, const key_space *space, bytes queue)
+{
+    buf names;
+    buf_init(&names, 0);
+    append_queue_prefix(&names, space, queue);
+    size_t prefix_length = names.length;
     for (int i = 0; i < QUEUE_KEY_COUNT; i++) {
-        buf_append_text(&names, KEYS_PREFIX ":{");
-        buf_append(&names, queue.data, queue.length);
-        buf_append_format(&names, "}:%s", queue_key_suffix[i]);
+        append_queue_prefix(&names, space, queue);
+        buf_append_text(&names, queue_key_suffix[i]);
     }
     if (buf_failed(&names))
         return ASYNQ_E_NO_MEMORY;
 
     keys->storage = buf_take(&names);
     keys->prefix = (bytes){keys->storage, prefix_length};
-    keys->queue = (bytes){keys->storage + strlen(KEYS_PREFIX ":{"), queue.length};
+    keys->queue = (bytes){keys->storage + queue_start_length(space), queue.length};
     const char *at = keys->storage + prefix_length;
     for (int i = 0; i < QUEUE_KEY_COUNT; i++) {
         keys->key[i] = (bytes){at, prefix_length + strlen(queue_key_suffix[i])};
@@ -93,11 +157,18 @@ static bool is_counter(queue_key key)
     return key == QUEUE_KEY_PROCESSED || key == QUEUE_KEY_FAILED;
 }
 
-bool queue_key_parse(bytes name, size_t choice, queue_key_name *parsed)
+static bool is_queue_key(const key_space *space, bytes name)
 {
-    const size_t from = strlen(KEYS_PREFIX ":{");
-    if (name.length < from || memcmp(name.data, KEYS_PREFIX ":{", from) != 0)
+    bytes prefix = space->prefix;
+    return name.length >= queue_start_length(space) && memcmp(name.data, prefix.data, prefix.length) == 0 &&
+           memcmp(name.data + prefix.length, ":{", 2) == 0;
+}
+
+bool queue_key_parse(const key_space *space, bytes name, size_t choice, queue_key_name *parsed)
+{
+    if (!is_queue_key(space, name))
         return false;
+    const size_t from = queue_start_length(space);
     const char *end = find_queue_end(name, from, choice);
     if (!end)
         return false;
@@ -129,30 +200,38 @@ static void append_md5(buf *out, bytes payload)
         buf_append_format(out, "%02x", digest[i]);
 }
 
-void key_append_lock(buf *out, bytes queue, bytes type, bytes payload)
+void key_append_lock(buf *out, const key_space *space, bytes queue, bytes type, bytes payload)
 {
-    buf_append_text(out, KEYS_PREFIX ":{");
-    buf_append(out, queue.data, queue.length);
-    buf_append_format(out, "}:%s", queue_key_suffix[QUEUE_KEY_LOCK]);
+    append_queue_prefix(out, space, queue);
+    buf_append_text(out, queue_key_suffix[QUEUE_KEY_LOCK]);
     buf_append(out, type.data, type.length);
     buf_append_text(out, ":");
     if (payload.data)
         append_md5(out, payload);
 }
 
-void key_append_server(buf *out, bytes identity)
+/* The record that one process keeps; its list has the same name without the braces. */
+static void append_record(buf *out, bytes list, bytes identity)
 {
-    buf_append_format(out, KEYS_PREFIX ":servers:{%.*s}", BYTES_ARGS(identity));
+    buf_append(out, list.data, list.length);
+    buf_append_text(out, ":{");
+    buf_append(out, identity.data, identity.length);
+    buf_append_text(out, "}");
 }
 
-void key_append_workers(buf *out, bytes identity)
+void key_append_server(buf *out, const key_space *space, bytes identity)
 {
-    buf_append_format(out, KEYS_PREFIX ":workers:{%.*s}", BYTES_ARGS(identity));
+    append_record(out, global_key_name(space, GLOBAL_KEY_SERVERS), identity);
 }
 
-void key_append_scheduler(buf *out, bytes identity)
+void key_append_workers(buf *out, const key_space *space, bytes identity)
 {
-    buf_append_format(out, KEYS_PREFIX ":schedulers:{%.*s}", BYTES_ARGS(identity));
+    append_record(out, global_key_name(space, GLOBAL_KEY_WORKERS), identity);
+}
+
+void key_append_scheduler(buf *out, const key_space *space, bytes identity)
+{
+    append_record(out, global_key_name(space, GLOBAL_KEY_SCHEDULERS), identity);
 }
 
 void key_append_daily(buf *out, bytes key, int64_t at_ns)

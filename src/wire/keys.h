@@ -1,6 +1,8 @@
 /*
- * Every key name of Asynq and of our own (spec, chapter 3), built from one prefix value. Nothing else in the library
- * spells a key, and no script contains a literal of one.
+ * Every key name of Asynq and of our own (spec, chapter 3), built from one value, the prefix of a key space. Nothing
+ * else in the library spells a key, and no script contains a literal of one.
+ *
+ * Threads: a key space and the keys of a queue do not change once they are made, and may be read by all.
  */
 #ifndef WIRE_KEYS_H
 #define WIRE_KEYS_H
@@ -8,9 +10,11 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 
+#include <asynq/error.h>
+
 #include <stdint.h>
 
-#define KEYS_PREFIX "asynq"
+#define KEY_PREFIX_DEFAULT "asynq" /* Asynq's own; the names in comments have it */
 
 /* name, suffix behind "asynq:{<queue>}:" */
 #define QUEUE_KEY_MAP(X)                                                                                               \
@@ -62,6 +66,21 @@ typedef enum global_key {
         GLOBAL_KEY_COUNT
 } global_key;
 
+/* All keys with one prefix: what a fleet shares, and another fleet on the same Redis does not see. */
+typedef struct key_space {
+    bytes prefix; /* without the colon; ends with a NUL, too */
+    bytes global[GLOBAL_KEY_COUNT];
+    char *storage;
+} key_space;
+
+/* `prefix` NULL: the default. Returns 0, ASYNQ_E_INVALID (empty, or with braces or a line break) or ASYNQ_E_NO_MEMORY,
+ * with a text. */
+ASYNQ_MUST_CHECK int key_space_init(key_space *space, const char *prefix, asynq_error *error);
+void key_space_clear(key_space *space);
+
+/* The name of a global key. It ends with a NUL, too. */
+bytes global_key_name(const key_space *space, global_key key);
+
 /* All fixed names of one queue, made once. */
 typedef struct queue_keys {
     bytes queue;  /* the queue's name */
@@ -71,10 +90,8 @@ typedef struct queue_keys {
 } queue_keys;
 
 /* Returns 0 or ASYNQ_E_NO_MEMORY. */
-ASYNQ_MUST_CHECK int queue_keys_init(queue_keys *keys, bytes queue);
+ASYNQ_MUST_CHECK int queue_keys_init(queue_keys *keys, const key_space *space, bytes queue);
 void queue_keys_clear(queue_keys *keys);
-
-bytes global_key_name(global_key key);
 
 /*
  * The part of a key that a Redis Cluster chooses the slot by: the text between its first braces, or all of it where
@@ -95,16 +112,16 @@ typedef struct queue_key_name {
  * 0, the shortest first, up to queue_key_choices().
  */
 size_t queue_key_choices(bytes name);
-bool queue_key_parse(bytes name, size_t choice, queue_key_name *parsed);
+bool queue_key_parse(const key_space *space, bytes name, size_t choice, queue_key_name *parsed);
 
 /* Appends "asynq:{<queue>}:unique:<type>:<md5 of the payload>"; an absent payload adds nothing (spec 3.4). */
-void key_append_lock(buf *out, bytes queue, bytes type, bytes payload);
+void key_append_lock(buf *out, const key_space *space, bytes queue, bytes type, bytes payload);
 
 /* Appends "asynq:servers:{<identity>}" or "asynq:workers:{<identity>}", identity being host:pid:id. */
-void key_append_server(buf *out, bytes identity);
-void key_append_workers(buf *out, bytes identity);
+void key_append_server(buf *out, const key_space *space, bytes identity);
+void key_append_workers(buf *out, const key_space *space, bytes identity);
 /* Appends "asynq:schedulers:{<identity>}". */
-void key_append_scheduler(buf *out, bytes identity);
+void key_append_scheduler(buf *out, const key_space *space, bytes identity);
 
 /* Appends "<key>:<UTC date of at_ns>", the name of a daily counter. */
 void key_append_daily(buf *out, bytes key, int64_t at_ns);

@@ -10,7 +10,8 @@
 #include <string.h>
 
 static loop *broker_loop;
-static redis_conn *broker_conn;
+static key_space broker_space;
+static broker broker_there = {.space = &broker_space};
 static redis_uri broker_uri;
 static log_sink broker_log;
 
@@ -26,17 +27,18 @@ static void ready(void *arg)
 
 static void connect_broker(void)
 {
-    if (broker_conn)
+    if (broker_there.conn)
         return;
     log_init(&broker_log, NULL, NULL, ASYNQ_LOG_NOTHING);
     broker_loop = loop_new();
-    if (redis_uri_parse(&broker_uri, peer_redis, NULL))
+    if (redis_uri_parse(&broker_uri, peer_redis, NULL) || key_space_init(&broker_space, NULL, NULL))
         abort();
-    broker_conn = redis_conn_new(&(redis_conn_options){
+    broker_there.conn = redis_conn_new(&(redis_conn_options){
         .loop = broker_loop,
         .uri = &broker_uri,
         .log = &broker_log,
         .name = "asynq-peer",
+        .key_prefix = broker_space.prefix.data,
         .events = {.ready = ready},
     });
     loop_run(broker_loop);
@@ -85,7 +87,7 @@ static queue_keys keys_of(json_t *arguments)
 {
     queue_keys keys;
     const char *queue = json_string_value(json_object_get(arguments, "queue"));
-    if (queue_keys_init(&keys, bytes_of(queue ? queue : "default")))
+    if (queue_keys_init(&keys, &broker_space, bytes_of(queue ? queue : "default")))
         abort();
     return keys;
 }
@@ -107,7 +109,7 @@ static json_t *lease(json_t *arguments)
     queue_keys keys = keys_of(arguments);
     lease_score score = {floor_div(clock_now_ns(), NS_PER_SECOND) + BROKER_LEASE_S, lease_tag(1, ++lease_calls)};
     size_t most = number_of(arguments, "most") ? (size_t)number_of(arguments, "most") : 1;
-    json_t *answer = wait_for(broker_lease(broker_conn, &keys, most, score, false, replied, NULL));
+    json_t *answer = wait_for(broker_lease(&broker_there, &keys, most, score, false, replied, NULL));
     json_object_set_new(answer, "tag", json_integer(score.tag));
     queue_keys_clear(&keys);
     return answer;
@@ -181,7 +183,7 @@ static json_t *settle(json_t *arguments)
     if (task_message_encode(&message, &encoded, &error))
         abort();
     item.message = (bytes){encoded.data, encoded.length};
-    json_t *answer = wait_for(broker_settle(broker_conn, &keys, &item, 1, clock_now_ns(), replied, NULL));
+    json_t *answer = wait_for(broker_settle(&broker_there, &keys, &item, 1, clock_now_ns(), replied, NULL));
     buf_clear(&encoded);
     arena_clear(&memory);
     free(raw);
@@ -202,7 +204,7 @@ static json_t *settle_done(json_t *arguments)
                                        .id = text_of(row, "id"),
                                        .tag = (uint32_t)number_of(arguments, "tag"),
                                        .from_tail = json_is_true(json_object_get(row, "from_tail"))};
-    json_t *answer = wait_for(broker_settle(broker_conn, &keys, items, count, clock_now_ns(), replied, NULL));
+    json_t *answer = wait_for(broker_settle(&broker_there, &keys, items, count, clock_now_ns(), replied, NULL));
     queue_keys_clear(&keys);
     return answer;
 }
@@ -217,7 +219,7 @@ static json_t *renew(json_t *arguments)
     json_array_foreach(json_object_get(arguments, "ids"), i, id)
         items[count++] = (renew_item){bytes_of(json_string_value(id)), (uint32_t)number_of(arguments, "tag")};
     int64_t second = floor_div(clock_now_ns(), NS_PER_SECOND) + BROKER_LEASE_S;
-    json_t *answer = wait_for(broker_renew(broker_conn, &keys, items, count, second, replied, NULL));
+    json_t *answer = wait_for(broker_renew(&broker_there, &keys, items, count, second, replied, NULL));
     queue_keys_clear(&keys);
     return answer;
 }
@@ -233,7 +235,7 @@ static json_t *forward(json_t *arguments)
         json_int_t moved;
         do {
             json_decref(answer);
-            answer = wait_for(broker_forward(broker_conn, &keys, sources[i], clock_now_ns(), replied, NULL));
+            answer = wait_for(broker_forward(&broker_there, &keys, sources[i], clock_now_ns(), replied, NULL));
             moved = json_integer_value(json_array_get(json_object_get(answer, "reply"), 0));
         } while (moved == BROKER_CHUNK_TASKS);
     }
@@ -246,7 +248,7 @@ static json_t *expire(json_t *arguments)
     connect_broker();
     queue_keys keys = keys_of(arguments);
     json_t *answer = wait_for(
-        broker_expire(broker_conn, &keys, clock_now_ns(), (size_t)number_of(arguments, "most"), replied, NULL));
+        broker_expire(&broker_there, &keys, clock_now_ns(), (size_t)number_of(arguments, "most"), replied, NULL));
     queue_keys_clear(&keys);
     return answer;
 }
@@ -256,7 +258,7 @@ static json_t *list_expired(json_t *arguments)
     connect_broker();
     queue_keys keys = keys_of(arguments);
     int64_t now_ns = (number_of(arguments, "cutoff") + BROKER_RECOVERY_ALLOWANCE_S) * NS_PER_SECOND;
-    json_t *answer = wait_for(broker_list_expired(broker_conn, &keys, now_ns, 0, replied, NULL));
+    json_t *answer = wait_for(broker_list_expired(&broker_there, &keys, now_ns, 0, replied, NULL));
     queue_keys_clear(&keys);
     return answer;
 }
@@ -272,7 +274,7 @@ static json_t *take_group(json_t *arguments)
     group_append_set_name(&set, &keys, text_of(arguments, "group"), text_of(arguments, "set_id"));
     group_limits limits = {number_of(arguments, "grace_s"), number_of(arguments, "max_delay_s"),
                            number_of(arguments, "max_size")};
-    json_t *answer = wait_for(broker_take_group(broker_conn, &keys, text_of(arguments, "group"),
+    json_t *answer = wait_for(broker_take_group(&broker_there, &keys, text_of(arguments, "group"),
                                                 (bytes){set.data, set.length}, &limits, clock_now_ns(), replied, NULL));
     json_object_set_new(answer, "set", json_string(set.data));
     buf_clear(&set);
@@ -284,7 +286,7 @@ static json_t *read_set(json_t *arguments)
 {
     connect_broker();
     queue_keys keys = keys_of(arguments);
-    json_t *answer = wait_for(broker_read_set(broker_conn, &keys, text_of(arguments, "set"), 0, 999, replied, NULL));
+    json_t *answer = wait_for(broker_read_set(&broker_there, &keys, text_of(arguments, "set"), 0, 999, replied, NULL));
     queue_keys_clear(&keys);
     return answer;
 }
@@ -293,8 +295,8 @@ static json_t *finish_set(json_t *arguments)
 {
     connect_broker();
     queue_keys keys = keys_of(arguments);
-    json_t *answer =
-        wait_for(broker_finish_set(broker_conn, &keys, text_of(arguments, "set"), NULL, clock_now_ns(), replied, NULL));
+    json_t *answer = wait_for(
+        broker_finish_set(&broker_there, &keys, text_of(arguments, "set"), NULL, clock_now_ns(), replied, NULL));
     queue_keys_clear(&keys);
     return answer;
 }
@@ -303,7 +305,7 @@ static json_t *reclaim_sets(json_t *arguments)
 {
     connect_broker();
     queue_keys keys = keys_of(arguments);
-    json_t *answer = wait_for(broker_reclaim_sets(broker_conn, &keys, clock_now_ns(), replied, NULL));
+    json_t *answer = wait_for(broker_reclaim_sets(&broker_there, &keys, clock_now_ns(), replied, NULL));
     queue_keys_clear(&keys);
     return answer;
 }
@@ -311,9 +313,10 @@ static json_t *reclaim_sets(json_t *arguments)
 static json_t *close_broker(json_t *arguments)
 {
     (void)arguments;
-    if (broker_conn) {
-        redis_conn_free(broker_conn);
-        broker_conn = NULL;
+    if (broker_there.conn) {
+        redis_conn_free(broker_there.conn);
+        broker_there.conn = NULL;
+        key_space_clear(&broker_space);
         loop_free(broker_loop);
         redis_uri_clear(&broker_uri);
     }

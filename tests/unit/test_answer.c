@@ -87,7 +87,7 @@ START_TEST(rules)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char text[300];
         redis_value value = {.type = REDIS_ERROR, .text = bytes_of(rows[i].text)};
-        redis_answer_describe(&value, text, sizeof text);
+        redis_answer_describe(&value, "asynq", text, sizeof text);
         ck_assert_msg(strstr(text, rows[i].rule) != NULL, "%s", text);
     }
 }

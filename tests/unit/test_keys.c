@@ -9,7 +9,7 @@ static void expect_lock(const char *type, bytes payload, const char *expected)
 {
     buf name;
     buf_init(&name, 0);
-    key_append_lock(&name, bytes_of("default"), bytes_of(type), payload);
+    key_append_lock(&name, unit_space(), bytes_of("default"), bytes_of(type), payload);
     ck_assert_str_eq(name.data, expected);
     buf_clear(&name);
 }
@@ -27,7 +27,7 @@ END_TEST
 START_TEST(queue_names)
 {
     queue_keys keys;
-    ck_assert_int_eq(queue_keys_init(&keys, bytes_of("low")), 0);
+    ck_assert_int_eq(queue_keys_init(&keys, unit_space(), bytes_of("low")), 0);
     ck_assert_int_eq(keys.prefix.length, strlen("asynq:{low}:"));
     ck_assert(bytes_equal(keys.queue, bytes_of("low")));
     ck_assert(bytes_equal(keys.key[QUEUE_KEY_PENDING], bytes_of("asynq:{low}:pending")));
@@ -132,7 +132,7 @@ END_TEST
 static void expect_parsed(const char *name, size_t choice, const char *queue, queue_key key, const char *rest)
 {
     queue_key_name parsed;
-    ck_assert_msg(queue_key_parse(bytes_of(name), choice, &parsed), "%s", name);
+    ck_assert_msg(queue_key_parse(unit_space(), bytes_of(name), choice, &parsed), "%s", name);
     ck_assert(bytes_equal(parsed.queue, bytes_of(queue)));
     ck_assert_int_eq(parsed.key, key);
     ck_assert(bytes_equal(parsed.rest, bytes_of(rest)));
@@ -162,14 +162,53 @@ START_TEST(names_taken_apart)
                                          "other:{low}:pending",
                                          "asynq:servers:{h:1:x}"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        ck_assert_msg(!queue_key_parse(bytes_of(others[i]), 0, &parsed), "%s", others[i]);
-    ck_assert(!queue_key_parse(bytes_of("asynq:{low}:pending"), 1, &parsed));
+        ck_assert_msg(!queue_key_parse(unit_space(), bytes_of(others[i]), 0, &parsed), "%s", others[i]);
+    ck_assert(!queue_key_parse(unit_space(), bytes_of("asynq:{low}:pending"), 1, &parsed));
+}
+END_TEST
+
+/* All names follow from the prefix, and names with another one are nobody's. */
+START_TEST(key_spaces)
+{
+    key_space space;
+    queue_keys keys;
+    queue_key_name parsed;
+    buf name;
+    ck_assert_int_eq(key_space_init(&space, "team-a", NULL), 0);
+    ck_assert_str_eq(global_key_name(&space, GLOBAL_KEY_QUEUES).data, "team-a:queues");
+    ck_assert_str_eq(global_key_name(&space, GLOBAL_KEY_WAKE).data, "team-a:libasynq:wake:");
+    ck_assert_int_eq(queue_keys_init(&keys, &space, bytes_of("low")), 0);
+    ck_assert(bytes_equal(keys.queue, bytes_of("low")));
+    ck_assert(bytes_equal(keys.prefix, bytes_of("team-a:{low}:")));
+    for (int i = 0; i < QUEUE_KEY_COUNT; i++)
+        ck_assert_int_eq(memcmp(keys.key[i].data, keys.prefix.data, keys.prefix.length), 0);
+    ck_assert(queue_key_parse(&space, bytes_of("team-a:{low}:pending"), 0, &parsed));
+    ck_assert(!queue_key_parse(&space, bytes_of("asynq:{low}:pending"), 0, &parsed));
+    ck_assert(!queue_key_parse(unit_space(), bytes_of("team-a:{low}:pending"), 0, &parsed));
+    buf_init(&name, 0);
+    key_append_scheduler(&name, &space, bytes_of("h:1:x"));
+    ck_assert_str_eq(name.data, "team-a:schedulers:{h:1:x}");
+    buf_clear(&name);
+    queue_keys_clear(&keys);
+    key_space_clear(&space);
+}
+END_TEST
+
+START_TEST(bad_prefixes)
+{
+    static const char *const prefixes[] = {"", "{a}", "a}", "a b", "a\n", "\t"};
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        asynq_error error;
+        key_space space;
+        ck_assert_int_eq(key_space_init(&space, prefixes[i], &error), ASYNQ_E_INVALID);
+        ck_assert_msg(strstr(error.text, "the key prefix") != NULL, "%s", error.text);
+    }
 }
 END_TEST
 
 Suite *suite_keys(void)
 {
-    const TTest *const list[] = {locks,     queue_names,     names_taken_apart, daily_counters,
-                                 slot_tags, keys_of_scripts, counts_of_scripts, NULL};
+    const TTest *const list[] = {locks,        queue_names, names_taken_apart, daily_counters,    key_spaces,
+                                 bad_prefixes, slot_tags,   keys_of_scripts,   counts_of_scripts, NULL};
     return suite_of("keys", list);
 }

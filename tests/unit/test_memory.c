@@ -38,6 +38,15 @@ static void torture(int (*operation)(void))
     }
 }
 
+static int make_key_space(void)
+{
+    key_space space;
+    int status = key_space_init(&space, "p", NULL);
+    if (!status)
+        key_space_clear(&space);
+    return status;
+}
+
 static int make_plan(void)
 {
     const asynq_header headers[] = {{"a", "1"}, {"b", "2"}};
@@ -47,7 +56,7 @@ static int make_plan(void)
                        .options = {.unique_ms = 60000, .headers = headers, .header_count = 2, .group = "g"}};
     task_plan plan;
     asynq_error error = {0};
-    int status = task_plan_make(&plan, &task, NULL, 1, &error);
+    int status = task_plan_make(&plan, unit_space(), &task, NULL, 1, &error);
     if (!status)
         task_plan_clear(&plan);
     return status;
@@ -277,6 +286,8 @@ static int start_scheduler(void)
 
 START_TEST(pure_operations)
 {
+    (void)unit_space(); /* made before memory fails */
+    torture(make_key_space);
     torture(read_cron);
     torture(make_entry);
     torture(take_entries);

@@ -13,7 +13,7 @@ static void expect_refused(asynq_task_options options, const char *text)
     task_plan plan;
     asynq_error error = {0};
     asynq_task task = {.type = "t", .options = options};
-    ck_assert_int_eq(task_plan_make(&plan, &task, NULL, now_ns, &error), ASYNQ_E_INVALID);
+    ck_assert_int_eq(task_plan_make(&plan, unit_space(), &task, NULL, now_ns, &error), ASYNQ_E_INVALID);
     ck_assert_msg(strstr(error.text, text) != NULL, "\"%s\" does not contain \"%s\"", error.text, text);
 }
 
@@ -49,7 +49,7 @@ START_TEST(more_than_redis_takes)
     task_plan plan;
     asynq_error error = {0};
     asynq_task task = {.type = "t", .payload = "", .payload_length = (size_t)600 << 20};
-    ck_assert_int_eq(task_plan_make(&plan, &task, NULL, now_ns, &error), ASYNQ_E_INVALID);
+    ck_assert_int_eq(task_plan_make(&plan, unit_space(), &task, NULL, now_ns, &error), ASYNQ_E_INVALID);
     ck_assert_ptr_nonnull(strstr(error.text, "629145600 bytes"));
 }
 END_TEST
@@ -58,11 +58,11 @@ START_TEST(no_limit_at_all)
 {
     task_plan plan;
     asynq_task task = {.type = "t", .options = {.timeout_ms = ASYNQ_NONE, .retention_ms = ASYNQ_NONE}};
-    ck_assert_int_eq(task_plan_make(&plan, &task, NULL, now_ns, NULL), 0);
+    ck_assert_int_eq(task_plan_make(&plan, unit_space(), &task, NULL, now_ns, NULL), 0);
     ck_assert_int_eq(plan.enqueued.timeout_ms, INT64_C(3153600000000)); /* 100 years: Go reads 0 as 30 minutes */
     task_plan_clear(&plan);
     task.options.deadline_ms = 1800000000000;
-    ck_assert_int_eq(task_plan_make(&plan, &task, NULL, now_ns, NULL), 0);
+    ck_assert_int_eq(task_plan_make(&plan, unit_space(), &task, NULL, now_ns, NULL), 0);
     ck_assert_int_eq(plan.enqueued.timeout_ms, 0);
     ck_assert_int_eq(plan.enqueued.deadline_ms, 1800000000000);
     task_plan_clear(&plan);
@@ -74,7 +74,7 @@ START_TEST(none_overrides)
     task_plan plan;
     asynq_task task = {.type = "t", .options = {.max_retry = 5, .retention_ms = 60000, .unique_ms = 60000}};
     asynq_task_options over = {.max_retry = ASYNQ_NONE, .retention_ms = ASYNQ_NONE, .unique_ms = ASYNQ_NONE};
-    ck_assert_int_eq(task_plan_make(&plan, &task, &over, now_ns, NULL), 0);
+    ck_assert_int_eq(task_plan_make(&plan, unit_space(), &task, &over, now_ns, NULL), 0);
     ck_assert_int_eq(plan.enqueued.max_retry, 0);
     ck_assert_int_eq(plan.enqueued.retention_ms, 0);
     ck_assert_uint_eq(plan.item.lock.length, 0);
@@ -86,11 +86,11 @@ START_TEST(later_than_now)
 {
     task_plan plan;
     asynq_task task = {.type = "t", .options = {.process_at_ms = now_ns / NS_PER_MS}};
-    ck_assert_int_eq(task_plan_make(&plan, &task, NULL, now_ns, NULL), 0);
+    ck_assert_int_eq(task_plan_make(&plan, unit_space(), &task, NULL, now_ns, NULL), 0);
     ck_assert_int_eq(plan.item.kind, ENQUEUE_PENDING); /* not strictly later */
     task_plan_clear(&plan);
     task.options.process_at_ms++;
-    ck_assert_int_eq(task_plan_make(&plan, &task, NULL, now_ns, NULL), 0);
+    ck_assert_int_eq(task_plan_make(&plan, unit_space(), &task, NULL, now_ns, NULL), 0);
     ck_assert_int_eq(plan.item.kind, ENQUEUE_SCHEDULED);
     ck_assert_int_eq(plan.item.process_at_ms, 1700000000501); /* as it is reported */
     ck_assert_int_eq(plan.enqueued.next_process_at_ms, 1700000000501);
@@ -102,8 +102,9 @@ static task_plan planned(asynq_task_options options)
 {
     task_plan plan;
     asynq_error error = {0};
-    ck_assert_msg(task_plan_make(&plan, &(asynq_task){.type = "t", .options = options}, NULL, now_ns, &error) == 0,
-                  "%s", error.text);
+    ck_assert_msg(
+        task_plan_make(&plan, unit_space(), &(asynq_task){.type = "t", .options = options}, NULL, now_ns, &error) == 0,
+        "%s", error.text);
     task_plan_clear(&plan); /* the numbers stay */
     return plan;
 }

@@ -1,7 +1,10 @@
 /* See unit.h. */
 #include "unit.h"
 
+#include "wire/keys.h"
+
 #include <stdio.h>
+#include <stdlib.h>
 
 Suite *suite_of(const char *name, const TTest *const *tests)
 {
@@ -12,6 +15,14 @@ Suite *suite_of(const char *name, const TTest *const *tests)
         tcase_add_test(list, *tests);
     suite_add_tcase(suite, list);
     return suite;
+}
+
+const key_space *unit_space(void)
+{
+    static key_space space;
+    if (!space.storage && key_space_init(&space, NULL, NULL))
+        abort();
+    return &space;
 }
 
 int unit_run(Suite *(*const *suites)(void))

@@ -29,6 +29,10 @@ Suite *suite_uri(void);
 Suite *suite_watch(void);
 Suite *suite_wire(void);
 
+/* Asynq's own keys. */
+struct key_space;
+const struct key_space *unit_space(void);
+
 /* Runs them all, prints a line per failure and "N passed, N failed" at the end. Returns the exit status. */
 int unit_run(Suite *(*const *suites)(void));
 
