@@ -133,7 +133,7 @@ static void chunk_replied(void *arg, int status, const asynq_error *error, const
     }
     if (!status)
         error_clear(&l->context->last_error);
-    if (status == ASYNQ_E_UNAVAILABLE || status == ASYNQ_E_OUTCOME_UNKNOWN) {
+    if (redis_error_is_passing(status)) {
         chunk->is_repeat |= status == ASYNQ_E_OUTCOME_UNKNOWN;
         l->context->last_error = *error;
         l->context->retry_soon(l->context->arg);
@@ -152,7 +152,7 @@ static void lane_published(void *arg, int status, const asynq_error *error)
     lane *l = arg;
     if (!status) {
         lane_pump(l);
-    } else if (status == ASYNQ_E_UNAVAILABLE || status == ASYNQ_E_OUTCOME_UNKNOWN) {
+    } else if (redis_error_is_passing(status)) {
         l->context->last_error = *error;
         l->context->retry_soon(l->context->arg);
     } else {

@@ -168,6 +168,16 @@ int redis_result_check(const redis_result *result, asynq_error *error)
     return error_set(error, answer_status[answer].status, "%s: %s", answer_status[answer].intro, text);
 }
 
+bool redis_error_is_passing(int status)
+{
+    return status == ASYNQ_E_UNAVAILABLE || status == ASYNQ_E_OUTCOME_UNKNOWN;
+}
+
+bool redis_error_is_unsure(int status)
+{
+    return status == ASYNQ_E_OUTCOME_UNKNOWN || status == ASYNQ_E_MALFORMED;
+}
+
 bool redis_error_is_final(int status)
 {
     return status == ASYNQ_E_AUTH || status == ASYNQ_E_VERSION || status == ASYNQ_E_INVALID;

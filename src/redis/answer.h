@@ -49,6 +49,12 @@ void redis_answer_describe(const redis_value *reply, const char *key_prefix, cha
 /* Turns a result that is not success into a code and a text. 0 if the reply is not an error. */
 int redis_result_check(const redis_result *result, asynq_error *error);
 
+/* What a broken connection or a server in trouble does to calls: another attempt at the same may get through. */
+bool redis_error_is_passing(int status);
+
+/* There was no answer that says whether it ran. */
+bool redis_error_is_unsure(int status);
+
 /* Wrong credentials, a certificate that is not trusted and the like do not get better by waiting. */
 bool redis_error_is_final(int status);
 

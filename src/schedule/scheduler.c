@@ -17,8 +17,7 @@ enum { STOP_LIMIT_MS = 5000, DEFAULT_HEARTBEAT_MS = 10000, DEFAULT_SYNC_MS = 180
 void scheduler_complain(asynq_scheduler *scheduler, const char *what, const asynq_error *error)
 {
     unsigned skipped;
-    bool is_lost = error->code == ASYNQ_E_UNAVAILABLE || error->code == ASYNQ_E_OUTCOME_UNKNOWN;
-    if (!is_lost && log_limit_pass(&scheduler->complaint, &skipped))
+    if (!redis_error_is_passing(error->code) && log_limit_pass(&scheduler->complaint, &skipped))
         log_error(&scheduler->log, "scheduler: cannot %s: %s", what, error->text);
 }
 

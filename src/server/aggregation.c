@@ -183,7 +183,7 @@ static int add_task(asynq_aggregation *aggregation, leased_task task)
 static void page_read(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     asynq_aggregation *aggregation = arg;
-    if (status && is_lost_connection(error)) {
+    if (redis_error_is_passing(status)) {
         aggregation_lost(aggregation, no_redis);
         return;
     }
@@ -231,7 +231,7 @@ static void set_finished(void *arg, int status, const asynq_error *error, const 
 {
     asynq_aggregation *aggregation = arg;
     int result = status ? 0 : (int)redis_value_integer(reply);
-    if (status && is_lost_connection(error)) {
+    if (redis_error_is_passing(status)) {
         aggregation->may_be_finished |= status == ASYNQ_E_OUTCOME_UNKNOWN;
         aggregation_lost(aggregation, no_redis);
     } else if (status) {

@@ -141,7 +141,7 @@ static void fetch_replied(void *arg, int status, const asynq_error *error, const
     queue->fetch.lease_in_flight = false;
     server->fetch.leases_in_flight--;
     server->slots_free += (int)queue->fetch.lease_asked;
-    queue->fetch.lease_unknown = status == ASYNQ_E_OUTCOME_UNKNOWN || status == ASYNQ_E_MALFORMED;
+    queue->fetch.lease_unknown = redis_error_is_unsure(status);
     if (status) {
         queue_complain(queue, "take tasks", error);
         queue->fetch.may_have_tasks = false; /* this queue rests a moment; the others go on */
@@ -193,7 +193,7 @@ static void number_taken(void *arg, int status, const asynq_error *error, const 
 {
     (void)error;
     asynq_server *server = arg;
-    if (status == ASYNQ_E_UNAVAILABLE || status == ASYNQ_E_OUTCOME_UNKNOWN)
+    if (redis_error_is_passing(status))
         return; /* the next connection asks again */
     /* Where the key may not be written, chance is good enough: a clash matters only for a stale settle. */
     int64_t number = status ? server_random_below(server, LEASE_SERVER_MOST) : redis_value_integer(reply);

@@ -245,7 +245,7 @@ static void beat_replied(void *arg, int status, const asynq_error *error, const 
     server->heartbeat.in_flight = false;
     if (status) {
         server->heartbeat.record_is_unsure = true;
-        if (!is_lost_connection(error) && log_limit_pass(&server->complaint, &skipped))
+        if (!redis_error_is_passing(error->code) && log_limit_pass(&server->complaint, &skipped))
             log_error(&server->log, "cannot write the server's record: %s", error->text);
         return;
     }

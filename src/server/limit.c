@@ -249,7 +249,7 @@ static size_t sort_answers(route_limit *limit, const redis_value *reply, int sta
 {
     size_t had = 0, count;
     asynq_job *job, *before;
-    bool is_unsure = status == ASYNQ_E_OUTCOME_UNKNOWN || status == ASYNQ_E_MALFORMED;
+    bool is_unsure = redis_error_is_unsure(status);
     DL_COUNT2(limit->asked, job, count, token_next);
     for (job = limit->asked ? limit->asked->token_prev : NULL; job; job = before) {
         before = job == limit->asked ? NULL : job->token_prev;
@@ -268,7 +268,7 @@ static void rest_after_error(route_limit *limit, const asynq_error *error)
 {
     asynq_server *server = limit->server;
     unsigned skipped;
-    if (!is_lost_connection(error) && log_limit_pass(&server->complaint, &skipped))
+    if (!redis_error_is_passing(error->code) && log_limit_pass(&server->complaint, &skipped))
         log_error(&server->log, "semaphore \"%s\": cannot ask for tokens: %s", limit->scope, error->text);
     if (!broker_is_ready(&server->broker))
         return; /* the next connection asks again */

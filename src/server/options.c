@@ -96,7 +96,7 @@ static served_queue *served_queue_new(asynq_server *server, const char *name, in
 void queue_complain(served_queue *queue, const char *what, const asynq_error *error)
 {
     unsigned skipped;
-    if (!is_lost_connection(error) && log_limit_pass(&queue->complaint, &skipped))
+    if (!redis_error_is_passing(error->code) && log_limit_pass(&queue->complaint, &skipped))
         log_error(&queue->server->log, "queue \"%s\": cannot %s: %s", queue->name, what, error->text);
 }
 

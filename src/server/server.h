@@ -119,11 +119,6 @@ struct asynq_server {
 
 /* ---- server.c ---- */
 const char *server_status_name(server_status status);
-static inline bool is_lost_connection(const asynq_error *error)
-{
-    return error->code == ASYNQ_E_UNAVAILABLE || error->code == ASYNQ_E_OUTCOME_UNKNOWN;
-}
-
 /* At random, from 0 to below the limit. */
 int64_t server_random_below(asynq_server *server, int64_t limit);
 

@@ -126,10 +126,10 @@ static void settle_refused(served_queue *queue, const asynq_error *error)
 static void settle_failed(served_queue *queue, int status, const asynq_error *error)
 {
     asynq_job *job;
-    bool may_have_run = status == ASYNQ_E_OUTCOME_UNKNOWN || status == ASYNQ_E_MALFORMED;
+    bool may_have_run = redis_error_is_unsure(status);
     DL_FOREACH(queue->books.settling, job)
         job->settle_unknown |= may_have_run;
-    if (status != ASYNQ_E_UNAVAILABLE && status != ASYNQ_E_OUTCOME_UNKNOWN)
+    if (!redis_error_is_passing(status))
         settle_refused(queue, error);
     else if (broker_is_ready(queue->broker)) /* Redis cannot do it now; else the next connection does it */
         settle_put_off(queue);
