@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { LOG_LINE_SIZE = 2048, LOG_MIN_PAUSE_MS = 3000, LOG_MINUTE_MS = 60000, LOG_KEPT_FOR_NEW = 2 };
+
 typedef struct log_level_row {
     asynq_log_level level;
     const char *name;
@@ -68,13 +70,8 @@ void log_clear(log_sink *log)
     pthread_mutex_destroy(&log->lock);
 }
 
-void log_write(log_sink *log, asynq_log_level level, const char *format, ...)
+static void log_write_line(log_sink *log, asynq_log_level level, char *line)
 {
-    char line[2048];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
-    va_end(args);
     /* Texts from outside must not forge further lines. */
     for (char *at = line; *at; at++)
         if (*at == '\n' || *at == '\r')
@@ -84,15 +81,64 @@ void log_write(log_sink *log, asynq_log_level level, const char *format, ...)
     pthread_mutex_unlock(&log->lock);
 }
 
-bool log_limit_pass(log_limit *limit, unsigned *skipped)
+void log_write(log_sink *log, asynq_log_level level, const char *format, ...)
+{
+    char line[LOG_LINE_SIZE];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    log_write_line(log, level, line);
+}
+
+/* ---- complaints ---- */
+
+/* Under the lock. */
+static bool log_has_room(const log_sink *log, size_t max_lines, int64_t now_ms)
+{
+    int64_t at_ms = log->repeated_at_ms[(log->next_repeated + LOG_REPEATED_MAX - max_lines) % LOG_REPEATED_MAX];
+    return !at_ms || now_ms - at_ms >= LOG_MINUTE_MS;
+}
+
+/* The last places of a minute are kept for what has not been said yet. */
+static bool log_take_room(log_sink *log, bool is_new, int64_t now_ms)
+{
+    pthread_mutex_lock(&log->lock);
+    bool has_room = log_has_room(log, is_new ? LOG_REPEATED_MAX : LOG_REPEATED_MAX - LOG_KEPT_FOR_NEW, now_ms);
+    if (has_room) {
+        log->repeated_at_ms[log->next_repeated] = now_ms;
+        log->next_repeated = (log->next_repeated + 1) % LOG_REPEATED_MAX;
+    }
+    pthread_mutex_unlock(&log->lock);
+    return has_room;
+}
+
+bool log_limit_pass(log_sink *log, log_limit *limit)
 {
     int64_t now_ms = clock_steady_ms();
-    if (limit->last_at_ms && now_ms - limit->last_at_ms < limit->period_ms) {
+    int64_t min_ms = limit->min_ms ? limit->min_ms : LOG_MIN_PAUSE_MS;
+    bool is_new = !limit->seen_at_ms || now_ms - limit->seen_at_ms >= LOG_MINUTE_MS;
+    limit->seen_at_ms = now_ms;
+    bool is_too_early = limit->written_at_ms && now_ms - limit->written_at_ms < (is_new ? min_ms : limit->pause_ms);
+    if (is_too_early || !log_take_room(log, is_new, now_ms)) {
         limit->skipped++;
         return false;
     }
-    *skipped = limit->skipped;
-    limit->last_at_ms = now_ms;
-    limit->skipped = 0;
+    int64_t doubled_ms = 2 * limit->pause_ms < LOG_MINUTE_MS ? 2 * limit->pause_ms : LOG_MINUTE_MS;
+    limit->pause_ms = is_new || doubled_ms < min_ms ? min_ms : doubled_ms;
+    limit->written_at_ms = now_ms;
     return true;
+}
+
+void log_write_repeated(log_sink *log, log_limit *limit, asynq_log_level level, const char *format, ...)
+{
+    char line[LOG_LINE_SIZE];
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    if (limit->skipped && length >= 0 && length < LOG_LINE_SIZE)
+        snprintf(line + length, LOG_LINE_SIZE - (size_t)length, " (%u lines like it were left out)", limit->skipped);
+    limit->skipped = 0;
+    log_write_line(log, level, line);
 }

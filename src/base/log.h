@@ -6,17 +6,26 @@
 #include <pthread.h>
 #include <stdint.h>
 
+enum { LOG_REPEATED_MAX = 8 }; /* lines of all complaints of a log together, in any minute */
+
 typedef struct log_sink {
     asynq_log_cb write;
     void *arg;
-    asynq_log_level level; /* lines below it are dropped before they are formatted */
-    pthread_mutex_t lock;  /* one line at a time */
+    asynq_log_level level;                    /* lines below it are dropped before they are formatted */
+    pthread_mutex_t lock;                     /* one line at a time */
+    int64_t repeated_at_ms[LOG_REPEATED_MAX]; /* when the last complaints were written; steady clock, 0: never */
+    size_t next_repeated;                     /* the place of the oldest */
 } log_sink;
 
-/* A repeated complaint: at most one line in each period, with the number of those left out. */
+/*
+ * A complaint that comes again and again while a fault lasts. It is written at once, then after 3 s, after 6 s more,
+ * and so on, in the end once a minute, with the number of those that were left out. After a minute without one it
+ * begins anew. Zeroed before its first use; its owner sees to it that one thread uses it at a time.
+ */
 typedef struct log_limit {
-    int64_t period_ms;
-    int64_t last_at_ms; /* steady clock */
+    int64_t min_ms;                    /* another shortest time than 3 s; 0: that one */
+    int64_t pause_ms;                  /* what it is now */
+    int64_t written_at_ms, seen_at_ms; /* steady clock, 0: never */
     unsigned skipped;
 } log_limit;
 
@@ -42,7 +51,15 @@ static inline bool log_wants(const log_sink *log, asynq_log_level level)
 
 void log_write(log_sink *log, asynq_log_level level, const char *format, ...) ASYNQ_PRINTF(3, 4);
 
-/* True if a line may be written now; `*skipped` says how many were left out since the last one. */
-bool log_limit_pass(log_limit *limit, unsigned *skipped);
+#define log_repeated(log, limit, at, ...)                                                                              \
+    do {                                                                                                               \
+        if (log_wants(log, at) && log_limit_pass(log, limit))                                                          \
+            log_write_repeated(log, limit, at, __VA_ARGS__);                                                           \
+    } while (0)
+
+/* For the macro. */
+bool log_limit_pass(log_sink *log, log_limit *limit);
+void log_write_repeated(log_sink *log, log_limit *limit, asynq_log_level level, const char *format, ...)
+    ASYNQ_PRINTF(4, 5);
 
 #endif

@@ -70,9 +70,7 @@ static void ask_version(void *database);
 
 static void complain(database *d, const char *text)
 {
-    unsigned skipped;
-    if (log_limit_pass(&d->complaint, &skipped))
-        log_error(d->options.log, "PostgreSQL: %s", text);
+    log_repeated(d->options.log, &d->complaint, ASYNQ_LOG_ERROR, "PostgreSQL: %s", text);
 }
 
 static void begin_work(database *d)
@@ -250,7 +248,7 @@ database *database_start(const database_options *options, asynq_error *error)
     if (!d)
         return error_set_code(error, ASYNQ_E_NO_MEMORY), NULL;
     d->options = *options;
-    d->complaint.period_ms = COMPLAIN_PERIOD_MS;
+    d->complaint.min_ms = COMPLAIN_PERIOD_MS;
     d->stop.fd = -1;
     name_worker(d);
     d->loop = loop_new();

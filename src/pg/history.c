@@ -158,9 +158,9 @@ void history_record(history *h, const execution *row)
 static void lines_written(void *arg, const char *problem)
 {
     history *h = arg;
-    unsigned skipped;
-    if (problem && log_limit_pass(&h->lost_complaint, &skipped))
-        log_error(h->options.log, "the history loses attempts: %s: %s", spool_name(h->own), problem);
+    if (problem)
+        log_repeated(h->options.log, &h->lost_complaint, ASYNQ_LOG_ERROR, "the history loses attempts: %s: %s",
+                     spool_name(h->own), problem);
     if (!atomic_exchange(&h->is_awake, true))
         loop_waker_wake(&h->appended);
 }
@@ -210,9 +210,9 @@ static void try_again_later(history *h)
 
 static void wait_a_while(history *h, const char *what, const asynq_error *error)
 {
-    unsigned skipped;
-    if (error->code != ASYNQ_E_CLOSED && log_limit_pass(&h->failure_complaint, &skipped))
-        log_warn(h->options.log, "the history cannot be written, %s: %s", what, error->text);
+    if (error->code != ASYNQ_E_CLOSED)
+        log_repeated(h->options.log, &h->failure_complaint, ASYNQ_LOG_WARN, "the history cannot be written, %s: %s",
+                     what, error->text);
     try_again_later(h);
 }
 
@@ -347,10 +347,10 @@ static void clean(void *history);
 static void cleaned(void *arg, const PGresult *result, const asynq_error *error)
 {
     history *h = arg;
-    unsigned skipped;
     h->is_cleaning = false;
-    if (error && error->code != ASYNQ_E_CLOSED && log_limit_pass(&h->failure_complaint, &skipped))
-        log_warn(h->options.log, "old rows of the history cannot be removed: %s", error->text);
+    if (error && error->code != ASYNQ_E_CLOSED)
+        log_repeated(h->options.log, &h->failure_complaint, ASYNQ_LOG_WARN,
+                     "old rows of the history cannot be removed: %s", error->text);
     bool is_more = !error && atoi(PQcmdTuples((PGresult *)result)) >= CLEAN_ROWS;
     loop_timer_set(&h->clean, is_more ? 0 : CLEAN_MS);
 }
@@ -412,7 +412,7 @@ history *history_new(const history_options *options, asynq_error *error)
     h->options = *options;
     h->batch_most = BATCH_MOST;
     h->appended.fd = -1;
-    h->lost_complaint.period_ms = h->failure_complaint.period_ms = COMPLAIN_PERIOD_MS;
+    h->lost_complaint.min_ms = h->failure_complaint.min_ms = COMPLAIN_PERIOD_MS;
     loop_timer_init(options->loop, &h->gather, pump, h);
     loop_timer_init(options->loop, &h->clean, clean, h);
     int status = adopt(h, error);

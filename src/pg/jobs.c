@@ -193,10 +193,9 @@ void jobs_set_options(jobs *j, asynq_scheduler_options *options)
 static void tell_scheduler(jobs *j)
 {
     asynq_error error;
-    unsigned skipped;
     pthread_mutex_lock(&j->scheduler_lock);
-    if (j->scheduler && asynq_scheduler_sync(j->scheduler, &error) && log_limit_pass(&j->complaint, &skipped))
-        log_error(j->log, "jobs: the entries stay as they are: %s", error.text);
+    if (j->scheduler && asynq_scheduler_sync(j->scheduler, &error))
+        log_repeated(j->log, &j->complaint, ASYNQ_LOG_ERROR, "jobs: the entries stay as they are: %s", error.text);
     pthread_mutex_unlock(&j->scheduler_lock);
 }
 
@@ -216,9 +215,8 @@ static void read_jobs(void *jobs);
 
 static void report(jobs *j, const char *what, const asynq_error *error)
 {
-    unsigned skipped;
-    if (error->code != ASYNQ_E_CLOSED && log_limit_pass(&j->complaint, &skipped))
-        log_warn(j->log, "jobs: %s: %s", what, error->text);
+    if (error->code != ASYNQ_E_CLOSED)
+        log_repeated(j->log, &j->complaint, ASYNQ_LOG_WARN, "jobs: %s: %s", what, error->text);
 }
 
 static void problems_told(void *arg, const PGresult *result, const asynq_error *error)
@@ -403,7 +401,7 @@ jobs *jobs_new(loop *l, log_sink *log)
     j->loop = l;
     j->log = log;
     j->enqueued.fd = -1;
-    j->complaint.period_ms = COMPLAIN_PERIOD_MS;
+    j->complaint.min_ms = COMPLAIN_PERIOD_MS;
     pthread_mutex_init(&j->lock, NULL);
     pthread_mutex_init(&j->scheduler_lock, NULL);
     loop_timer_init(l, &j->gather, read_jobs, j);

@@ -15,7 +15,6 @@ enum {
     LONGEST_PAUSE_MS = 5000,
     CONNECT_WITHIN_MS = 10000,
     ANSWER_WITHIN_MS = 60000,
-    COMPLAIN_PERIOD_MS = 60000
 };
 
 typedef enum pg_state {
@@ -39,7 +38,7 @@ struct pg_conn {
     int64_t pause_ms;           /* 0: nothing has failed since it was connected */
     pg_statement *first, **end; /* sent, in the order of their answers */
     size_t syncs;               /* ends of statements that have not come */
-    log_limit complaint;
+    log_limit complaint, return_note;
     bool was_lost;
 };
 
@@ -111,11 +110,9 @@ static void close_link(pg_conn *conn)
 static void lose(pg_conn *conn, const char *reason)
 {
     asynq_error error;
-    unsigned skipped;
     bool was_ready = conn->state == PG_READY;
     pg_error(&error, ASYNQ_E_OUTCOME_UNKNOWN, reason);
-    if (log_limit_pass(&conn->complaint, &skipped) || was_ready)
-        log_warn(conn->options.log, "PostgreSQL is away: %s", error.text);
+    log_repeated(conn->options.log, &conn->complaint, ASYNQ_LOG_WARN, "PostgreSQL is away: %s", error.text);
     conn->was_lost = true;
     close_link(conn);
     conn->pause_ms = backoff_next_ms(conn->pause_ms, SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS);
@@ -243,9 +240,8 @@ static void begin_session(pg_conn *conn)
     loop_timer_cancel(&conn->limit);
     conn->state = PG_READY;
     conn->pause_ms = 0;
-    conn->complaint.last_at_ms = 0;
     if (conn->was_lost)
-        log_info(conn->options.log, "PostgreSQL is there again");
+        log_repeated(conn->options.log, &conn->return_note, ASYNQ_LOG_INFO, "PostgreSQL is there again");
     loop_watch_set(&conn->watch, true, false);
     conn->options.ready(conn->options.arg);
 }
@@ -298,7 +294,6 @@ pg_conn *pg_conn_new(const pg_conn_options *options)
         return NULL;
     conn->options = *options;
     conn->end = &conn->first;
-    conn->complaint.period_ms = COMPLAIN_PERIOD_MS;
     loop_timer_init(options->loop, &conn->again, connect_now, conn);
     loop_timer_init(options->loop, &conn->limit, time_is_up, conn);
     loop_timer_set(&conn->again, 0);

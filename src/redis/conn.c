@@ -29,8 +29,7 @@ enum {
     CONN_USEFUL_REPLIES = 20,     /* after so many, what the network takes away is tried again at once */
     CONN_CONNECT_LIMIT_MS = 5000, /* from the pause's end to READY */
     CONN_REPLY_LIMIT_MS = 15000,  /* silence with a command under way; half of a lease, so that there is time to act */
-    CONN_CHECK_PERIOD_MS = 1000,
-    CONN_COMPLAINT_PERIOD_MS = 15000
+    CONN_CHECK_PERIOD_MS = 1000
 };
 
 #define CONN_MAX_QUEUED ((size_t)256 << 20)
@@ -159,13 +158,11 @@ static void conn_hold_over(void *arg)
 /* Redis cannot do it now: nothing is sent for a while. What was sent before gets its answers. */
 static void conn_hold(redis_conn *conn, const char *reason)
 {
-    unsigned skipped;
     if (conn->is_held)
         return;
     conn->is_held = true;
     loop_timer_set(&conn->hold, conn_pause_ms(conn));
-    if (log_limit_pass(&conn->complaint, &skipped))
-        log_warn(conn->options.log, "redis %s: %s", conn->options.name, reason);
+    log_repeated(conn->options.log, &conn->complaint, ASYNQ_LOG_WARN, "redis %s: %s", conn->options.name, reason);
 }
 
 /* What an answer means for the connection as a whole. NULL: nothing, the caller reads it; else the command has not
@@ -303,12 +300,10 @@ static void conn_close_socket(redis_conn *conn)
 
 static void conn_report_down(redis_conn *conn, const asynq_error *error)
 {
-    unsigned skipped;
     char where[300];
     redis_uri_describe(conn->options.uri, where, sizeof where);
-    if (log_limit_pass(&conn->complaint, &skipped))
-        log_warn(conn->options.log, "redis %s (%s): %s%s", conn->options.name, where, error->text,
-                 skipped ? " (and the attempts before)" : "");
+    log_repeated(conn->options.log, &conn->complaint, ASYNQ_LOG_WARN, "redis %s (%s): %s", conn->options.name, where,
+                 error->text);
     if (conn->options.events.down)
         conn->options.events.down(conn->options.events.arg, error);
 }
@@ -380,7 +375,6 @@ redis_conn *redis_conn_new(const redis_conn_options *options)
     conn->options = *options;
     redis_pipeline_init(&conn->pipeline);
     conn->trouble = (backoff){CONN_MIN_PAUSE_MS, CONN_MAX_PAUSE_MS, CONN_LASTING_MS, 0, 0};
-    conn->complaint.period_ms = CONN_COMPLAINT_PERIOD_MS;
     conn->handshake = (redis_handshake){.uri = options->uri,
                                         .name = options->name,
                                         .key_prefix = options->key_prefix,

@@ -65,7 +65,8 @@ static void record_event(asynq_scheduler *scheduler, schedule_entry *entry)
         status = broker_record_tick(&scheduler->broker, bytes_of(entry->id), (bytes){event.data, event.length},
                                     floor_div(now_ns, NS_PER_SECOND), NULL, NULL);
     if (status)
-        log_warn(&scheduler->log, "entry %s: its history lacks task %s", entry->id, entry->plan.enqueued.id);
+        log_repeated(&scheduler->log, &scheduler->complaint, ASYNQ_LOG_WARN, "entry %s: its history lacks task %s",
+                     entry->id, entry->plan.enqueued.id);
     buf_clear(&event);
 }
 
@@ -80,7 +81,8 @@ void firing_finished(asynq_scheduler *scheduler, schedule_entry *entry, int stat
     else
         record_event(scheduler, entry);
     if (status)
-        log_warn(&scheduler->log, "entry %s (%s): not enqueued: %s", entry->id, entry->periodic.task.type, text);
+        log_repeated(&scheduler->log, &scheduler->complaint, ASYNQ_LOG_WARN, "entry %s (%s): not enqueued: %s",
+                     entry->id, entry->periodic.task.type, text);
     if (scheduler->options.post_enqueue)
         scheduler->options.post_enqueue(entry->id, &entry->periodic, &entry->plan.enqueued, scheduler->options.arg);
 }

@@ -175,10 +175,10 @@ static void *keep_asking(void *arg)
 {
     asynq_scheduler *scheduler = arg;
     asynq_error error;
-    unsigned skipped;
     while (!wait_for_end(scheduler))
-        if (asynq_scheduler_sync(scheduler, &error) && log_limit_pass(&scheduler->provided.complaint, &skipped))
-            log_error(&scheduler->log, "scheduler: the entries stay as they are: %s", error.text);
+        if (asynq_scheduler_sync(scheduler, &error))
+            log_repeated(&scheduler->log, &scheduler->provided.complaint, ASYNQ_LOG_ERROR,
+                         "scheduler: the entries stay as they are: %s", error.text);
     return NULL;
 }
 
@@ -207,7 +207,7 @@ void provided_init(provided *own)
 {
     pthread_mutex_init(&own->lock, NULL);
     thread_cond_init(&own->end);
-    own->complaint.period_ms = COMPLAIN_PERIOD_MS;
+    own->complaint.min_ms = COMPLAIN_PERIOD_MS;
 }
 
 void provided_clear(provided *own)

@@ -16,9 +16,9 @@ enum { STOP_LIMIT_MS = 5000, DEFAULT_HEARTBEAT_MS = 10000, DEFAULT_SYNC_MS = 180
 
 void scheduler_complain(asynq_scheduler *scheduler, const char *what, const asynq_error *error)
 {
-    unsigned skipped;
-    if (!redis_error_is_passing(error->code) && log_limit_pass(&scheduler->complaint, &skipped))
-        log_error(&scheduler->log, "scheduler: cannot %s: %s", what, error->text);
+    if (!redis_error_is_passing(error->code))
+        log_repeated(&scheduler->log, &scheduler->complaint, ASYNQ_LOG_ERROR, "scheduler: cannot %s: %s", what,
+                     error->text);
 }
 
 /* ---- entries come and go ---- */
@@ -247,7 +247,6 @@ asynq_scheduler *asynq_scheduler_new(const asynq_scheduler_options *options, asy
     }
     pthread_mutex_init(&scheduler->lock, NULL);
     provided_init(&scheduler->provided);
-    scheduler->complaint.period_ms = 3000;
     int status = option_struct_import(&scheduler->options, sizeof scheduler->options, options,
                                       sizeof scheduler->options, "asynq_scheduler_options", error);
     log_init(&scheduler->log, scheduler->options.log, scheduler->options.log_arg, scheduler->options.log_level);

@@ -71,7 +71,8 @@ void showing_fired(void *arg)
             if (entry->held && !entry->gone)
                 shown[count++] = entry;
         if (write_entries(scheduler, shown, count, records))
-            log_warn(&scheduler->log, "scheduler: the list of entries could not be written");
+            log_repeated(&scheduler->log, &scheduler->complaint, ASYNQ_LOG_WARN,
+                         "scheduler: the list of entries could not be written");
     }
     mem_free(shown);
     mem_free(records);

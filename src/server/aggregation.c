@@ -95,9 +95,9 @@ static void aggregation_end(asynq_aggregation *aggregation)
 static void give_up(asynq_aggregation *aggregation, const char *why)
 {
     served_queue *queue = aggregation->queue;
-    log_warn(&queue->server->log,
-             "queue \"%s\": group \"%s\" was not aggregated: %s; its %" PRId64 " tasks are tried again in %d s",
-             queue->name, aggregation->group, why, aggregation->size, BROKER_AGGREGATION_S);
+    log_repeated(&queue->server->log, &queue->complaint, ASYNQ_LOG_WARN,
+                 "queue \"%s\": group \"%s\" was not aggregated: %s; its %" PRId64 " tasks are tried again in %d s",
+                 queue->name, aggregation->group, why, aggregation->size, BROKER_AGGREGATION_S);
     aggregation_end(aggregation);
 }
 

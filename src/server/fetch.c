@@ -109,8 +109,8 @@ static void fetch_take_tasks(served_queue *queue, const redis_value *reply)
     int64_t waiting = broker_lease_waiting(reply);
     held_lease lease = queue->fetch.lease;
     if (count && held_lease_has_ended(&lease))
-        log_warn(&queue->server->log, "queue \"%s\": a lease was answered after its end; its %d tasks go back",
-                 queue->name, count);
+        log_repeated(&queue->server->log, &queue->complaint, ASYNQ_LOG_WARN,
+                     "queue \"%s\": a lease was answered after its end; its %d tasks go back", queue->name, count);
     for (int i = 0; i < count; i++) {
         size_t size = broker_lease_task(reply, (size_t)i).message.length;
         queue->fetch.mean_message_size = (7 * queue->fetch.mean_message_size + size) / 8;
@@ -226,8 +226,8 @@ static void read_back_replied(void *arg, int status, const asynq_error *error, c
     size_t count = broker_read_back_count(reply);
     for (size_t i = 0; i < count; i++)
         attempt_begin(queue, broker_read_back_task(reply, i), &queue->fetch.lease);
-    log_info(&queue->server->log, "queue \"%s\": a lease whose reply was lost had taken %zu tasks; they run now",
-             queue->name, count);
+    log_repeated(&queue->server->log, &queue->complaint, ASYNQ_LOG_INFO,
+                 "queue \"%s\": a lease whose reply was lost had taken %zu tasks; they run now", queue->name, count);
 }
 
 static void read_back(served_queue *queue)

@@ -79,6 +79,22 @@ static void group_set_due(served_queue *queue, known_group *group, int64_t due_m
         queue->groups.next_ms = due_ms;
 }
 
+/* Looks at what is due, in so many ms. */
+static void groups_look_in(served_queue *queue, int64_t wait_ms)
+{
+    if (!queue->groups.is_resting)
+        loop_timer_set(&queue->groups.timer, wait_ms);
+}
+
+/* Redis would not do it for the next group either. */
+static void groups_rest(served_queue *queue)
+{
+    if (queue->groups.is_resting)
+        return;
+    groups_look_in(queue, error_pause_next_ms(queue->server, &queue->groups.pause));
+    queue->groups.is_resting = true;
+}
+
 /* A set that has not all of its tasks yet gets more of them. False: nothing was sent. */
 static bool group_take_more(asynq_aggregation *aggregation);
 
@@ -102,8 +118,12 @@ static void group_looked_at(void *arg, int status, const asynq_error *error, con
     asynq_aggregation *aggregation = arg;
     served_queue *queue = aggregation->queue;
     taken_group taken = status ? (taken_group){0} : broker_taken_group(reply);
-    if (status)
+    if (status) {
         queue_complain(queue, "look at a group", error);
+        groups_rest(queue);
+    } else {
+        error_pause_end(&queue->groups.pause);
+    }
     if (taken.wants_more && group_take_more(aggregation))
         return;
     group_after_look(aggregation, status, taken);
@@ -162,7 +182,7 @@ static void groups_collect(served_queue *queue)
 static void groups_pump(served_queue *queue)
 {
     asynq_server *server = queue->server;
-    if (!is_at_work(server))
+    if (!is_at_work(server) || queue->groups.is_resting)
         return;
     if (now_ms(queue) >= queue->groups.next_ms)
         groups_collect(queue);
@@ -176,12 +196,14 @@ static void groups_pump(served_queue *queue)
     int64_t wait_ms = queue->groups.next_ms - now_ms(queue);
     if (parking_skips_upkeep(queue) && wait_ms < GROUPS_OFF_DUTY_MS)
         wait_ms = GROUPS_OFF_DUTY_MS;
-    loop_timer_set(&queue->groups.timer, wait_ms > 0 ? wait_ms : 0);
+    groups_look_in(queue, wait_ms > 0 ? wait_ms : 0);
 }
 
 static void group_timer_fired(void *arg)
 {
-    groups_pump(arg);
+    served_queue *queue = arg;
+    queue->groups.is_resting = false;
+    groups_pump(queue);
 }
 
 void groups_ended(served_queue *queue)
@@ -190,7 +212,7 @@ void groups_ended(served_queue *queue)
     server->aggregations--;
     for (size_t i = 0; i < server->queue_count; i++)
         if (server->queues[i]->groups.due)
-            loop_timer_set(&server->queues[i]->groups.timer, 0);
+            groups_look_in(server->queues[i], 0);
 }
 
 /* ---- the list of groups ---- */
@@ -258,7 +280,7 @@ static void list_page_read(void *arg, int status, const asynq_error *error, cons
     if (status) {
         queue_complain(queue, "read the list of groups", error);
         key_watch_lost(&queue->groups.watch); /* or nothing would read it again before it changes */
-        loop_timer_set(&queue->groups.list_timer, GROUPS_AGAIN_MS);
+        loop_timer_set(&queue->groups.list_timer, error_pause_next_ms(queue->server, &queue->groups.list_pause));
         return;
     }
     size_t count = broker_looked_groups(reply);
@@ -267,7 +289,8 @@ static void list_page_read(void *arg, int status, const asynq_error *error, cons
         group_found(queue, found.name, ms_of_seconds(found.due_s));
     }
     queue->groups.listed += (int64_t)count;
-    loop_timer_set(&queue->groups.timer, 0);
+    error_pause_end(&queue->groups.list_pause);
+    groups_look_in(queue, 0);
     if (broker_group_cursor_ends(reply))
         list_read_whole(queue);
     else

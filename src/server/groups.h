@@ -3,6 +3,7 @@
 #define SERVER_GROUPS_H
 
 #include "event/timer.h"
+#include "server/error_pause.h"
 #include "server/key_watch.h"
 
 struct asynq_server;
@@ -19,6 +20,8 @@ typedef struct queue_groups {
     int64_t listed; /* by it */
     key_watch watch;
     loop_timer timer, list_timer;
+    bool is_resting; /* after an error; then the timer ends it */
+    error_pause pause, list_pause;
 } queue_groups;
 
 int groups_start(struct asynq_server *server);

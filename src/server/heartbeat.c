@@ -228,25 +228,23 @@ static int64_t clock_ahead_ms(int64_t sent_ms, int64_t redis_ms, int64_t answere
 
 static void compare_clocks(asynq_server *server, int64_t redis_ms)
 {
-    unsigned skipped;
     int64_t ahead_ms = clock_ahead_ms(server->heartbeat.sent_at_ms, redis_ms, clock_now_ns() / NS_PER_MS);
-    if ((ahead_ms > CLOCK_DIFFERENCE_MOST_MS || ahead_ms < -CLOCK_DIFFERENCE_MOST_MS) &&
-        log_limit_pass(&server->heartbeat.clock_complaint, &skipped))
-        log_warn(&server->log,
-                 "the clocks of this machine and of Redis's differ by %.1f s; tasks may start early or "
-                 "late, and leases may end too soon",
-                 (double)ahead_ms / 1000);
+    if (ahead_ms > CLOCK_DIFFERENCE_MOST_MS || ahead_ms < -CLOCK_DIFFERENCE_MOST_MS)
+        log_repeated(&server->log, &server->heartbeat.clock_complaint, ASYNQ_LOG_WARN,
+                     "the clocks of this machine and of Redis's differ by %.1f s; tasks may start early or "
+                     "late, and leases may end too soon",
+                     (double)ahead_ms / 1000);
 }
 
 static void beat_replied(void *arg, int status, const asynq_error *error, const broker_beat_reply *reply)
 {
     asynq_server *server = arg;
-    unsigned skipped;
     server->heartbeat.in_flight = false;
     if (status) {
         server->heartbeat.record_is_unsure = true;
-        if (!redis_error_is_passing(error->code) && log_limit_pass(&server->complaint, &skipped))
-            log_error(&server->log, "cannot write the server's record: %s", error->text);
+        if (!redis_error_is_passing(error->code))
+            log_repeated(&server->log, &server->complaint, ASYNQ_LOG_ERROR, "cannot write the server's record: %s",
+                         error->text);
         return;
     }
     server->stats.last_beat_ms = clock_now_ns() / NS_PER_MS;
@@ -318,8 +316,7 @@ void heartbeat_ready(asynq_server *server)
 
 int heartbeat_start(asynq_server *server)
 {
-    server->heartbeat.clock_complaint.period_ms = 600000;
-    server->complaint.period_ms = 3000;
+    server->heartbeat.clock_complaint.min_ms = 600000;
     server->heartbeat.record_is_unsure = true;
     loop_timer_init(server->loop, &server->heartbeat.beat, beat_fired, server);
     loop_timer_init(server->loop, &server->heartbeat.lease_check, lease_check_fired, server);

@@ -267,9 +267,9 @@ static size_t sort_answers(route_limit *limit, const redis_value *reply, int sta
 static void rest_after_error(route_limit *limit, const asynq_error *error)
 {
     asynq_server *server = limit->server;
-    unsigned skipped;
-    if (!redis_error_is_passing(error->code) && log_limit_pass(&server->complaint, &skipped))
-        log_error(&server->log, "semaphore \"%s\": cannot ask for tokens: %s", limit->scope, error->text);
+    if (!redis_error_is_passing(error->code))
+        log_repeated(&server->log, &server->complaint, ASYNQ_LOG_ERROR, "semaphore \"%s\": cannot ask for tokens: %s",
+                     limit->scope, error->text);
     if (!broker_is_ready(&server->broker))
         return; /* the next connection asks again */
     limit->is_resting = true;

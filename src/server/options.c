@@ -84,7 +84,6 @@ static served_queue *served_queue_new(asynq_server *server, const char *name, in
     queue->server = server;
     queue->broker = &server->broker;
     queue->priority = priority;
-    queue->complaint.period_ms = 3000;
     queue->name = mem_strdup(name);
     if (!queue->name || queue_keys_init(&queue->keys, &server->space, bytes_of(name))) {
         served_queue_free(queue);
@@ -95,9 +94,9 @@ static served_queue *served_queue_new(asynq_server *server, const char *name, in
 
 void queue_complain(served_queue *queue, const char *what, const asynq_error *error)
 {
-    unsigned skipped;
-    if (!redis_error_is_passing(error->code) && log_limit_pass(&queue->complaint, &skipped))
-        log_error(&queue->server->log, "queue \"%s\": cannot %s: %s", queue->name, what, error->text);
+    if (!redis_error_is_passing(error->code))
+        log_repeated(&queue->server->log, &queue->complaint, ASYNQ_LOG_ERROR, "queue \"%s\": cannot %s: %s",
+                     queue->name, what, error->text);
 }
 
 int asynq_server_queue(asynq_server *server, const char *name, int priority, asynq_error *error)

@@ -112,10 +112,9 @@ static void settle_acknowledged(asynq_job *job, int result)
 static void settle_refused(served_queue *queue, const asynq_error *error)
 {
     asynq_job *first = queue->books.settling, *job;
-    unsigned skipped;
-    if (log_limit_pass(&queue->complaint, &skipped))
-        log_error(&queue->server->log, "queue \"%s\": outcomes of %zu tasks cannot be written, first task %s: %s",
-                  queue->name, queue->books.settling_count, first->id, error->text);
+    log_repeated(&queue->server->log, &queue->complaint, ASYNQ_LOG_ERROR,
+                 "queue \"%s\": outcomes of %zu tasks cannot be written, first task %s: %s", queue->name,
+                 queue->books.settling_count, first->id, error->text);
     /* The first time each kind goes separately at once, so that one bad key does not hold up the others. */
     if (first->settle_alone)
         settle_put_off(queue);

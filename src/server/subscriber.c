@@ -80,7 +80,8 @@ static void cancellations_subscribed(void *arg, const redis_result *result)
     asynq_server *server = arg;
     asynq_error error;
     if (result->outcome == REDIS_REPLIED && redis_result_check(result, &error))
-        log_warn(&server->log, "tasks cannot be cancelled from outside: %s", error.text);
+        log_repeated(&server->log, &server->complaint, ASYNQ_LOG_WARN, "tasks cannot be cancelled from outside: %s",
+                     error.text);
 }
 
 static int subscribe(asynq_server *server, bytes channel, redis_result_cb cb)

@@ -12,6 +12,7 @@ Suite *suite_cron(void);
 Suite *suite_frame(void);
 Suite *suite_keys(void);
 Suite *suite_lease(void);
+Suite *suite_log(void);
 Suite *suite_memory(void);
 Suite *suite_mux(void);
 Suite *suite_plan(void);

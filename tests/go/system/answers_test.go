@@ -523,6 +523,76 @@ func (c *cell) shutdown(e redisError) {
 	c.logged(s.Notes())
 }
 
+// TestLogLines: a fault that lasts, met by all that a server with many queues, a scheduler and a client send, is told in a few
+// lines a minute. The lines are counted at the end of each cell.
+func TestLogLines(t *testing.T) {
+	t.Parallel()
+	all := cells{t: t}
+	defer all.wait.Wait()
+	faults := map[string]func(*Rule) *Rule{"closed": (*Rule).Close, "lost": (*Rule).Loses, "number": func(rule *Rule) *Rule { return rule.Answer(":7") }}
+	for _, e := range redisErrors {
+		if oneOfEach[e.name] {
+			faults[e.name] = func(rule *Rule) *Rule { return rule.Answer(e.reply) }
+		}
+	}
+	programs := map[string]func(*cell, string) (work func()){"server": (*cell).runServer, "scheduler": (*cell).runScheduler, "client": (*cell).runClient}
+	for program, run := range programs {
+		all.start(program+" nobody", func(c *cell) {
+			run(c, "unix://"+c.fake.Socket+"-nobody")()
+		})
+		for fault, give := range faults {
+			all.start(program+" "+fault, func(c *cell) {
+				work := run(c, c.fake.URI())
+				give(c.fake.On(slices.Concat(serverKinds, schedulerKinds, []string{"enqueue"})...))
+				work()
+				c.fake.Clear()
+			})
+		}
+	}
+}
+
+const lasting = 55 * time.Second // lines are counted in all of it
+
+func rest() { time.Sleep(lasting) }
+
+func (c *cell) runServer(uri string) func() {
+	queues := map[string]int{}
+	for i := range 20 {
+		queue := fmt.Sprint("q", i)
+		queues[queue] = 1
+		enqueueMany(c.T, c.r, "t", 5, Wish{SleepMs: 100}, asynq.Queue(queue))
+		enqueueMany(c.T, c.r, "t", 2, Wish{}, asynq.Queue(queue), asynq.Group("g"))
+		enqueueMany(c.T, c.r, "t", 2, Wish{}, asynq.Queue(queue), asynq.ProcessIn(5*time.Second))
+	}
+	StartCServerIn(c.peer(uri), ServerOptions{Queues: queues, Concurrency: 5, Aggregates: true, Grace: time.Second})
+	return rest
+}
+
+func (c *cell) runScheduler(uri string) func() {
+	s := &CScheduler{Peer: c.peer(uri)}
+	s.Must("scheduler.new", M{"heartbeat_ms": 500})
+	for i := range 20 {
+		if _, err := s.Register(Entry{Spec: "@every 2s", Task: Task{Type: fmt.Sprint("tick", i), Payload: P("{}")}}); err != nil {
+			c.Fatal(err)
+		}
+	}
+	if err := s.Start(); err != nil {
+		c.Fatal(err)
+	}
+	return rest
+}
+
+func (c *cell) runClient(uri string) func() {
+	peer := c.peer(uri)
+	peer.Must("client.options", M{"timeout_ms": 2000})
+	return func() {
+		for begin := time.Now(); time.Since(begin) < lasting; {
+			peer.Do("enqueue", Task{Type: "t", Payload: P("{}")}.ForC())
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+}
+
 // TestEachScriptMeetsErrors: a new script is in one of the lists above.
 func TestEachScriptMeetsErrors(t *testing.T) {
 	listed := map[string]bool{"enqueue": true, "leave-role": true}
