@@ -90,7 +90,9 @@ static void limit_on_leased(void *arg, int status, const asynq_error *error, con
 
 static void limit_lease(limit_lane *lane)
 {
-    limit_check(broker_lease(&limit_broker, &limit_keys, BROKER_CHUNK_TASKS, lane->score, false, limit_on_leased, lane),
+    limit_check(broker_lease(&limit_broker, &limit_keys,
+                             &(lease_order){.max_tasks = BROKER_CHUNK_TASKS, .score = lane->score}, limit_on_leased,
+                             lane),
                 NULL);
     redis_conn_flush(limit_broker.conn);
 }

@@ -121,21 +121,32 @@ ASYNQ_MUST_CHECK int broker_enqueue(const broker *b, const queue_keys *keys, con
 
 typedef struct leased_task {
     bytes id;
-    bytes message;         /* data NULL: the id had no message and was dropped */
+    bytes message;         /* data NULL: the id had no message and was dropped, or it was left out */
+    bool is_left_out;      /* the message is to be read with broker_read_message() */
     int64_t pending_since; /* Unix ns; 0: unknown */
 } leased_task;
 
 enum { BROKER_QUEUE_PAUSED = -1 };
 
+typedef struct lease_order {
+    size_t max_tasks;
+    lease_score score;
+    bool wake_others;   /* servers that are parked, if tasks are left */
+    size_t max_message; /* larger messages are left out, which costs Redis less; 0: none */
+} lease_order;
+
 /* reply: read with broker_lease_waiting() and broker_lease_task(). */
-ASYNQ_MUST_CHECK int broker_lease(const broker *b, const queue_keys *keys, size_t most, lease_score score,
-                                  bool wake_others, broker_cb cb, void *arg);
+ASYNQ_MUST_CHECK int broker_lease(const broker *b, const queue_keys *keys, const lease_order *order, broker_cb cb,
+                                  void *arg);
+/* reply: the message as a string; nil: there is none. */
+ASYNQ_MUST_CHECK int broker_read_message(const broker *b, const queue_keys *keys, bytes id, broker_cb cb, void *arg);
 
 /* Tasks left in `pending`, or BROKER_QUEUE_PAUSED. */
 bool broker_lease_is_sound(const redis_value *reply); /* else it is not this script's, and tells nothing */
 int64_t broker_lease_waiting(const redis_value *reply);
 size_t broker_lease_count(const redis_value *reply);
 leased_task broker_lease_task(const redis_value *reply, size_t index);
+size_t broker_lease_message_size(const redis_value *reply, size_t index);
 
 /* The tasks of a lease whose outcome is unknown; reply: read with broker_read_back_count() and _task(). */
 ASYNQ_MUST_CHECK int broker_read_back(const broker *b, const queue_keys *keys, lease_score score, broker_cb cb,

@@ -105,7 +105,7 @@ size_t broker_set_count(const redis_value *reply)
 
 leased_task broker_set_task(const redis_value *reply, size_t index)
 {
-    return (leased_task){reply->elements[2 * index + 1].text, reply->elements[2 * index + 2].text, 0};
+    return (leased_task){.id = reply->elements[2 * index + 1].text, .message = reply->elements[2 * index + 2].text};
 }
 
 int broker_finish_set(const broker *b, const queue_keys *keys, bytes set, const enqueue_item *item, int64_t now_ns,

@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+enum { LEASE_MESSAGE_MAX = 512 << 20 }; /* Redis has no longer strings */
+
 uint32_t lease_tag(uint32_t server_number, uint32_t call_number)
 {
     uint32_t server = server_number % LEASE_SERVER_MOST;
@@ -22,11 +24,10 @@ void lease_score_format(lease_score score, char *text)
         sprintf(text, "%" PRId64, score.second);
 }
 
-int broker_lease(const broker *b, const queue_keys *keys, size_t most, lease_score score, bool wake_others,
-                 broker_cb cb, void *arg)
+int broker_lease(const broker *b, const queue_keys *keys, const lease_order *order, broker_cb cb, void *arg)
 {
     char text[48];
-    lease_score_format(score, text);
+    lease_score_format(order->score, text);
     redis_args *args = broker_script_args(b, SCRIPT_LEASE, 5);
     redis_args_add(args, keys->key[QUEUE_KEY_PENDING]);
     redis_args_add(args, keys->key[QUEUE_KEY_ACTIVE]);
@@ -34,10 +35,21 @@ int broker_lease(const broker *b, const queue_keys *keys, size_t most, lease_sco
     redis_args_add(args, keys->key[QUEUE_KEY_PAUSED]);
     redis_args_add(args, keys->key[QUEUE_KEY_PARKED]);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
-    redis_args_add_integer(args, (int64_t)most);
+    redis_args_add_integer(args, (int64_t)order->max_tasks);
     redis_args_add_text(args, text);
-    redis_args_add(args, wake_others ? global_key_name(b->space, GLOBAL_KEY_WAKE) : (bytes){0});
+    redis_args_add(args, order->wake_others ? global_key_name(b->space, GLOBAL_KEY_WAKE) : (bytes){0});
     redis_args_add(args, keys->queue);
+    if (order->max_message)
+        redis_args_add_integer(args, (int64_t)order->max_message);
+    return broker_call(b, args, cb, arg);
+}
+
+int broker_read_message(const broker *b, const queue_keys *keys, bytes id, broker_cb cb, void *arg)
+{
+    redis_args *args = broker_args(b);
+    redis_args_add_text(args, "HGET");
+    redis_args_add_joined(args, keys->key[QUEUE_KEY_TASK], id);
+    redis_args_add_text(args, "msg");
     return broker_call(b, args, cb, arg);
 }
 
@@ -59,8 +71,19 @@ size_t broker_lease_count(const redis_value *reply)
 leased_task broker_lease_task(const redis_value *reply, size_t index)
 {
     size_t at = 1 + 3 * index;
-    return (leased_task){redis_value_at(reply, at)->text, redis_value_at(reply, at + 1)->text,
-                         redis_value_integer(redis_value_at(reply, at + 2))};
+    return (leased_task){
+        .id = redis_value_at(reply, at)->text,
+        .message = redis_value_at(reply, at + 1)->text,
+        .is_left_out = redis_value_at(reply, at + 1)->type == REDIS_INTEGER,
+        .pending_since = redis_value_integer(redis_value_at(reply, at + 2)),
+    };
+}
+
+size_t broker_lease_message_size(const redis_value *reply, size_t index)
+{
+    const redis_value *message = redis_value_at(reply, 2 + 3 * index);
+    int64_t length = message->type == REDIS_INTEGER ? message->integer : (int64_t)message->text.length;
+    return length < 0 ? 0 : length < LEASE_MESSAGE_MAX ? (size_t)length : LEASE_MESSAGE_MAX;
 }
 
 int broker_read_back(const broker *b, const queue_keys *keys, lease_score score, broker_cb cb, void *arg)
@@ -81,7 +104,8 @@ size_t broker_read_back_count(const redis_value *reply)
 
 leased_task broker_read_back_task(const redis_value *reply, size_t index)
 {
-    return (leased_task){redis_value_at(reply, 2 * index)->text, redis_value_at(reply, 2 * index + 1)->text, 0};
+    return (leased_task){.id = redis_value_at(reply, 2 * index)->text,
+                         .message = redis_value_at(reply, 2 * index + 1)->text};
 }
 
 int broker_renew(const broker *b, const queue_keys *keys, const renew_item *items, size_t count, int64_t second,

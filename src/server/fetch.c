@@ -9,9 +9,12 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "server/attempt.h"
+#include "server/message_read.h"
 #include "server/settle.h"
 
 enum {
+    FETCH_MAX_MESSAGE = 4096,                       /* larger ones are read apart */
+    FETCH_CHUNK_APART_BYTES = 1 << 20,              /* in one round of them */
     FETCH_DRAWS = 6,                                /* in one round, about */
     FETCH_AHEAD_SLOTS = BROKER_CHUNK_TASKS / 2,     /* a smaller lease costs Redis more per task */
     FETCH_AHEAD_BACKLOG = 2 * BROKER_CHUNK_TASKS,   /* outcomes come first */
@@ -32,10 +35,16 @@ int64_t server_random_below(asynq_server *server, int64_t limit)
     return limit > 0 ? (int64_t)(random_next(server) % (uint64_t)limit) : 0;
 }
 
-/* So many tasks that a script answers with about BROKER_CHUNK_BYTES. */
+static bool has_large_messages(const served_queue *queue)
+{
+    return queue->fetch.mean_message_size > FETCH_MAX_MESSAGE;
+}
+
+/* So many tasks that a script answers with about BROKER_CHUNK_BYTES, or that so much is read apart. */
 static size_t chunk_limit(const served_queue *queue)
 {
-    size_t by_size = BROKER_CHUNK_BYTES / (queue->fetch.mean_message_size + 1);
+    size_t bytes_at_once = has_large_messages(queue) ? FETCH_CHUNK_APART_BYTES : BROKER_CHUNK_BYTES;
+    size_t by_size = bytes_at_once / (queue->fetch.mean_message_size + 1);
     return by_size < 1 ? 1 : by_size < BROKER_CHUNK_TASKS ? by_size : BROKER_CHUNK_TASKS;
 }
 
@@ -103,6 +112,32 @@ static void fetch_ahead(asynq_server *server)
     redis_conn_flush(server->broker.conn);
 }
 
+static void fetch_lease_begins(served_queue *queue)
+{
+    queue->fetch.lease_in_flight = true;
+    queue->server->fetch.leases_in_flight++;
+}
+
+static void fetch_lease_ends(served_queue *queue)
+{
+    queue->fetch.lease_in_flight = false;
+    queue->server->fetch.leases_in_flight--;
+}
+
+/* This queue rests a moment; the others go on. */
+static void fetch_rest(served_queue *queue)
+{
+    queue->fetch.may_have_tasks = false;
+    loop_timer_set(&queue->watch.rest, error_pause_next_ms(queue->server, &queue->fetch.pause));
+}
+
+void fetch_lease_over(served_queue *queue)
+{
+    fetch_lease_ends(queue);
+    if (queue->fetch.lease_unknown)
+        fetch_rest(queue);
+}
+
 static void fetch_take_tasks(served_queue *queue, const redis_value *reply)
 {
     int count = (int)broker_lease_count(reply);
@@ -112,15 +147,23 @@ static void fetch_take_tasks(served_queue *queue, const redis_value *reply)
         log_repeated(&queue->server->log, &queue->complaint, ASYNQ_LOG_WARN,
                      "queue \"%s\": a lease was answered after its end; its %d tasks go back", queue->name, count);
     for (int i = 0; i < count; i++) {
-        size_t size = broker_lease_task(reply, (size_t)i).message.length;
+        size_t size = broker_lease_message_size(reply, (size_t)i);
         queue->fetch.mean_message_size = (7 * queue->fetch.mean_message_size + size) / 8;
     }
-    queue->server->slots_free -= count; /* attempt_begin takes them one by one */
+    if (message_read_begin(queue, reply)) {
+        fetch_lease_begins(queue); /* again, for the messages */
+        redis_conn_flush(queue->broker->conn);
+    }
+    int here = count - (int)queue->fetch.messages_awaited;
+    queue->server->slots_free -= here; /* attempt_begin takes them one by one */
     if (waiting > 0)
         fetch_ahead(queue->server);
-    queue->server->slots_free += count;
-    for (int i = 0; i < count; i++)
-        attempt_begin(queue, broker_lease_task(reply, (size_t)i), &lease);
+    queue->server->slots_free += here;
+    for (int i = 0; i < count; i++) {
+        leased_task task = broker_lease_task(reply, (size_t)i);
+        if (!task.is_left_out)
+            attempt_begin(queue, task, &lease);
+    }
     if (waiting == BROKER_QUEUE_PAUSED)
         watch_queue_paused(queue);
     else if (waiting == 0)
@@ -138,18 +181,19 @@ static void fetch_replied(void *arg, int status, const asynq_error *error, const
         status = error_set(&odd, ASYNQ_E_MALFORMED, "Redis answered with something else than tasks");
         error = &odd;
     }
-    queue->fetch.lease_in_flight = false;
-    server->fetch.leases_in_flight--;
+    fetch_lease_ends(queue);
     server->slots_free += (int)queue->fetch.lease_asked;
     queue->fetch.lease_unknown = redis_error_is_unsure(status);
     if (status) {
         queue_complain(queue, "take tasks", error);
-        queue->fetch.may_have_tasks = false; /* this queue rests a moment; the others go on */
-        loop_timer_set(&queue->watch.rest, error_pause_next_ms(server, &queue->fetch.pause));
+        fetch_rest(queue);
         return;
     }
-    error_pause_end(&queue->fetch.pause);
     fetch_take_tasks(queue, reply);
+    if (queue->fetch.lease_unknown && !queue->fetch.lease_in_flight)
+        fetch_rest(queue);
+    else
+        error_pause_end(&queue->fetch.pause);
 }
 
 static void fetch_send(served_queue *queue, size_t count)
@@ -163,11 +207,15 @@ static void fetch_send(served_queue *queue, size_t count)
         .ends_at_ms = clock_steady_ms() + BROKER_LEASE_S * MS_PER_SECOND,
     };
     queue->fetch.lease_asked = count;
-    if (broker_lease(queue->broker, &queue->keys, count, queue->fetch.lease.score, server->parking.is_on, fetch_replied,
-                     queue))
+    const lease_order order = {
+        .max_tasks = count,
+        .score = queue->fetch.lease.score,
+        .wake_others = server->parking.is_on,
+        .max_message = has_large_messages(queue) ? FETCH_MAX_MESSAGE : 0,
+    };
+    if (broker_lease(queue->broker, &queue->keys, &order, fetch_replied, queue))
         return; /* out of memory or not connected: the next turn or the next connection tries again */
-    queue->fetch.lease_in_flight = true;
-    server->fetch.leases_in_flight++;
+    fetch_lease_begins(queue);
     server->slots_free -= (int)count;
 }
 

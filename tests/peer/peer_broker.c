@@ -109,7 +109,7 @@ static json_t *lease(json_t *arguments)
     queue_keys keys = keys_of(arguments);
     lease_score score = {floor_div(clock_now_ns(), NS_PER_SECOND) + BROKER_LEASE_S, lease_tag(1, ++lease_calls)};
     size_t most = number_of(arguments, "most") ? (size_t)number_of(arguments, "most") : 1;
-    json_t *answer = wait_for(broker_lease(&broker_there, &keys, most, score, false, replied, NULL));
+    json_t *answer = wait_for(broker_lease(&broker_there, &keys, &(lease_order){most, score, false, 0}, replied, NULL));
     json_object_set_new(answer, "tag", json_integer(score.tag));
     queue_keys_clear(&keys);
     return answer;

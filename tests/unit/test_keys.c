@@ -117,7 +117,8 @@ START_TEST(counts_of_scripts)
     ck_assert(!counts_fit(SCRIPT_LEASE, 4, 5));
     ck_assert(!counts_fit(SCRIPT_LEASE, 6, 5));
     ck_assert(!counts_fit(SCRIPT_LEASE, 5, 4));
-    ck_assert(!counts_fit(SCRIPT_LEASE, 5, 6));
+    ck_assert(counts_fit(SCRIPT_LEASE, 5, 6));
+    ck_assert(!counts_fit(SCRIPT_LEASE, 5, 7));
     ck_assert(counts_fit(SCRIPT_LIST_TASKS, 1, 5));
     ck_assert(counts_fit(SCRIPT_LIST_TASKS, 2, 500));
     ck_assert(!counts_fit(SCRIPT_LIST_TASKS, 3, 5));

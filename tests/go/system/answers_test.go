@@ -593,6 +593,55 @@ func (c *cell) runClient(uri string) func() {
 	}
 }
 
+// TestLargeMessages: messages that a lease leaves out are read one by one. Whatever becomes of such a command, each task
+// runs once, and none is charged a failure.
+func TestLargeMessages(t *testing.T) {
+	t.Parallel()
+	all := cells{t: t}
+	defer all.wait.Wait()
+	faults := map[string]func(*Rule) *Rule{"none": func(rule *Rule) *Rule { return rule }, "closed": (*Rule).Close, "lost": (*Rule).Loses,
+		"half": func(rule *Rule) *Rule { return rule.Half("$20000\r\nabc") }, "silence": (*Rule).Silence}
+	for _, e := range redisErrors {
+		if oneOfEach[e.name] && e.class != missing {
+			faults[e.name] = func(rule *Rule) *Rule { return rule.Answer(e.reply) }
+		}
+	}
+	for shape, reply := range wrongShapes {
+		if reply != "$-1" && reply != "*-1" && !strings.HasPrefix(reply, "$5") && !strings.HasPrefix(reply, "+") { // they may be messages
+			faults[shape] = func(rule *Rule) *Rule { return rule.Answer(reply) }
+		}
+	}
+	for fault, give := range faults {
+		all.start(fault, func(c *cell) { c.largeMessages(give) })
+	}
+}
+
+func (c *cell) largeMessages(give func(*Rule) *Rule) {
+	const tasks = 120
+	client := asynq.NewClient(c.r.Opt())
+	defer client.Close()
+	for i := range tasks {
+		size := []int{20_000, 5_000, 10, 100_000}[i%4]
+		payload := fmt.Sprintf(`{"filler":"%s"}`, strings.Repeat("x", size))
+		if _, err := client.Enqueue(asynq.NewTask("t", []byte(payload)), asynq.TaskID(fmt.Sprint(i)), asynq.MaxRetry(0)); err != nil {
+			c.Fatal(err)
+		}
+	}
+	rule := give(c.fake.On("HGET").Nth(17))
+	path := filepath.Join(c.r.Dir, "ledger")
+	s := StartCServerIn(c.peer(c.fake.URI()), ServerOptions{LedgerPath: path, Concurrency: 100})
+	c.met(rule)
+	Eventually(c, 2*recoversWithin, "all tasks to be done", func() bool { return tasksLeft(c.r) == 0 })
+	got := Starts(ReadLedger(c, path))
+	equal(c.T, "tasks that ran", len(got), tasks)
+	for id, count := range got {
+		equal(c.T, "runs of "+id, count, 1)
+	}
+	equal(c.T, "archived", c.r.Int("ZCARD", QueueKey("default", "archived")), 0)
+	c.logged(s.Notes())
+	IsWell(c, c.r)
+}
+
 // TestEachScriptMeetsErrors: a new script is in one of the lists above.
 func TestEachScriptMeetsErrors(t *testing.T) {
 	listed := map[string]bool{"enqueue": true, "leave-role": true}

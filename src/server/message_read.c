@@ -1,0 +1,82 @@
+/* See message_read.h. */
+#include "server/message_read.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "server/attempt.h"
+#include "server/server.h"
+
+#include <string.h>
+
+typedef struct awaited_message {
+    served_queue *queue;
+    int64_t pending_since;
+    size_t id_length;
+    char id[];
+} awaited_message;
+
+static void message_read_failed(served_queue *queue, const asynq_error *error)
+{
+    queue->fetch.lease_unknown = true;
+    queue_complain(queue, "read the messages of tasks that were taken", error);
+}
+
+/* The last one: the lease is over. */
+static void message_read_end(awaited_message *awaited)
+{
+    served_queue *queue = awaited->queue;
+    mem_free(awaited);
+    if (--queue->fetch.messages_awaited == 0)
+        fetch_lease_over(queue);
+}
+
+static void message_read_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    awaited_message *awaited = arg;
+    served_queue *queue = awaited->queue;
+    asynq_error odd;
+    queue->server->slots_free++; /* attempt_begin takes it */
+    if (!status && reply->type != REDIS_STRING && reply->type != REDIS_NIL) {
+        status = error_set(&odd, ASYNQ_E_MALFORMED, "Redis answered with something else than a message");
+        error = &odd;
+    }
+    if (status)
+        message_read_failed(queue, error);
+    else
+        attempt_begin(queue,
+                      (leased_task){.id = {awaited->id, awaited->id_length},
+                                    .message = reply->type == REDIS_STRING ? reply->text : (bytes){0},
+                                    .pending_since = awaited->pending_since},
+                      &queue->fetch.lease);
+    message_read_end(awaited);
+}
+
+static bool message_read_send(served_queue *queue, leased_task task)
+{
+    awaited_message *awaited = mem_alloc(sizeof *awaited + task.id.length);
+    if (!awaited)
+        return false;
+    *awaited = (awaited_message){queue, task.pending_since, task.id.length};
+    memcpy(awaited->id, task.id.data, task.id.length);
+    if (!broker_read_message(queue->broker, &queue->keys, task.id, message_read_replied, awaited))
+        return true;
+    mem_free(awaited);
+    return false;
+}
+
+size_t message_read_begin(served_queue *queue, const redis_value *lease_reply)
+{
+    size_t count = broker_lease_count(lease_reply), sent = 0;
+    for (size_t i = 0; i < count; i++) {
+        leased_task task = broker_lease_task(lease_reply, i);
+        if (!task.is_left_out || !task.id.data)
+            continue;
+        if (message_read_send(queue, task))
+            sent++;
+        else
+            queue->fetch.lease_unknown = true; /* out of memory, or the connection goes: the lease is read back */
+    }
+    queue->fetch.messages_awaited = sent;
+    queue->server->slots_free -= (int)sent;
+    return sent;
+}
