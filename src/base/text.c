@@ -1,9 +1,10 @@
 /* See text.h. */
 #include "base/text.h"
 
+#include "base/printable.h"
+
 #include <ctype.h>
 #include <errno.h>
-#include <glib.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,26 +85,6 @@ bool text_is_blank(const char *text, size_t length)
         i += step;
     }
     return true;
-}
-
-/* What Go's strconv.IsPrint says: letters, marks, numbers, punctuation, symbols, and of all spaces the one of ASCII. */
-static bool is_printable(uint32_t c)
-{
-    if (c < 0x7f)
-        return c >= ' ';
-    switch (g_unichar_type(c)) {
-    case G_UNICODE_CONTROL:
-    case G_UNICODE_FORMAT:
-    case G_UNICODE_UNASSIGNED:
-    case G_UNICODE_PRIVATE_USE:
-    case G_UNICODE_SURROGATE:
-    case G_UNICODE_LINE_SEPARATOR:
-    case G_UNICODE_PARAGRAPH_SEPARATOR:
-    case G_UNICODE_SPACE_SEPARATOR:
-        return false;
-    default:
-        return true;
-    }
 }
 
 static void append_escaped(buf *out, const char *text, size_t length, uint32_t c)
