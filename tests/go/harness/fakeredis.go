@@ -47,8 +47,9 @@ type Rule struct {
 type fakeSlot struct {
 	answer   []byte
 	isThere  bool
-	isPassed bool // the real Redis answers
-	closes   bool // after this answer
+	isPassed bool          // the real Redis answers
+	closes   bool          // after this answer
+	pause    time.Duration // before this answer
 }
 
 type fakeLink struct {
@@ -179,6 +180,15 @@ func (rule *Rule) Silence() *Rule {
 func (rule *Rule) After(pause time.Duration) *Rule {
 	return rule.set(func(link *fakeLink, slot *fakeSlot, command *Command) {
 		time.Sleep(pause)
+		link.pass(slot, command)
+	})
+}
+
+// Late has the real Redis run the command at once, and its answer come later. What comes after it on its connection
+// waits as well.
+func (rule *Rule) Late(pause time.Duration) *Rule {
+	return rule.set(func(link *fakeLink, slot *fakeSlot, command *Command) {
+		slot.pause = pause
 		link.pass(slot, command)
 	})
 }
@@ -320,6 +330,7 @@ func (l *fakeLink) answered(raw []byte) {
 		if !slot.isPassed || slot.isThere {
 			continue
 		}
+		time.Sleep(slot.pause)
 		slot.answer, slot.isThere = raw, true
 		if slot.closes {
 			slot.answer = nil

@@ -56,3 +56,29 @@ func TestFastClock(t *testing.T) {
 		}
 	}
 }
+
+// TestClocksAndLateAnswers: the time that an answer takes is no difference of clocks, and hides none.
+func TestClocksAndLateAnswers(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	fake := StartFakeRedis(t, r)
+	late := fake.On("beat").Late(4 * time.Second)
+	s := StartCServer(t, fake.URI(), ServerOptions{})
+	answered := func(count int) { // a beat is sent when the one before was answered
+		calls := late.Calls()
+		Eventually(t, 60*time.Second, "beats", func() bool { return late.Calls() > calls+count })
+	}
+	complaints := func() (found []string) {
+		for _, note := range s.Notes() {
+			if strings.Contains(note, "clocks") {
+				found = append(found, note)
+			}
+		}
+		return found
+	}
+	answered(2)
+	equal(t, "complaints", len(complaints()), 0)
+	s.Must("shift", M{"ns": time.Minute.Nanoseconds()})
+	answered(1)
+	equal(t, "complaints of a clock that is fast", len(complaints()) > 0, true)
+}
