@@ -8,6 +8,7 @@
 #include <check.h>
 
 Suite *suite_answer(void);
+Suite *suite_conn(void);
 Suite *suite_cron(void);
 Suite *suite_frame(void);
 Suite *suite_keys(void);
