@@ -79,6 +79,27 @@ START_TEST(newer_structs)
 }
 END_TEST
 
+/* A program built against an older header, which has no room for what was added since (grown_server.c). */
+START_TEST(older_stats)
+{
+    struct {
+        asynq_server_stats known;
+        int64_t beyond[4];
+    } stats;
+    const size_t sizes[] = {0, sizeof stats.known, sizeof stats};
+    asynq_server *server = asynq_server_new(NULL, NULL);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        memset(&stats, 1, sizeof stats);
+        stats.known.size = sizes[i];
+        asynq_server_get_stats(server, &stats.known);
+        ck_assert_uint_eq(stats.known.size, sizes[i]);
+        ck_assert_int_eq(stats.known.last_beat_ms, 0);
+        ck_assert_int_eq(stats.beyond[0] == 0, sizes[i] == sizeof stats);
+    }
+    asynq_server_free(server);
+}
+END_TEST
+
 static void block_in_callback(const asynq_enqueued *result, void *arg)
 {
     asynq_client *client = arg;
@@ -171,6 +192,7 @@ Suite *suite_public(void)
                                  server_options,
                                  server_without_route,
                                  newer_structs,
+                                 older_stats,
                                  client_misuse,
                                  objects_of_the_parent,
                                  log_levels,
