@@ -2,6 +2,7 @@ package system
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -172,4 +173,52 @@ func TestUnknownAge(t *testing.T) {
 		"^1 tasks deleted, 3 passed over", "")
 	equal(t, "left", r.Int("LLEN", QueueKey("default", "pending")), 4)
 	equal(t, "old", r.Int("EXISTS", TaskKey("default", "old")), 0)
+}
+
+// TestTimesBeyondAllTimes: what others have written is shown as the first or the last time that there is, and is never
+// computed around the end of the numbers.
+func TestTimesBeyondAllTimes(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	const end = "292278994-08-17T07:12:55.807Z"
+	message := &base.TaskMessage{Type: "t", Queue: "default", Deadline: math.MaxInt64, LastFailedAt: math.MaxInt64}
+	put := func(id, state string, fields ...any) {
+		t.Helper()
+		message.ID = id
+		r.Do(append([]any{"HSET", TaskKey("default", id), "msg", Encode(t, message), "state", state}, fields...)...)
+	}
+	r.Do("SADD", "asynq:queues", "default")
+	put("later", "retry")
+	r.Do("ZADD", QueueKey("default", "retry"), "1e300", "later")
+	ctl(t, r, "task", "inspect", "later", "--json").expect(t, "a task", 0,
+		fmt.Sprintf(`"last_failed_at":"%[1]s".*"deadline":"%[1]s".*"next_process_at":"%[1]s"`, end), "")
+
+	r.Do("HSET", QueueKey("default", "libasynq:quarantine"), "t:odd", fmt.Sprint(math.MaxInt64, " odd"))
+	r.Do("HSET", QueueKey("default", "libasynq:quarantined:t:odd"), "msg", "m")
+	ctl(t, r, "quarantine", "ls", "--json").expect(t, "the quarantine", 0, `"since": ?"`+end+`"`, "")
+
+	r.Do("RPUSH", QueueKey("default", "pending"), "first")
+	for since, latency := range map[int64]int64{math.MinInt64 + 1: math.MaxInt64 / 1_000_000, math.MaxInt64: 0} {
+		put("first", "pending", "pending_since", since)
+		ctl(t, r, "queue", "ls", "--json").expect(t, fmt.Sprint("pending since ", since), 0, fmt.Sprintf(`"latency_ms": %d,`, latency), "")
+	}
+}
+
+// TestGroupDueBeyondAllTimes: a group whose tasks joined it in a far future is not asked for again and again.
+func TestGroupDueBeyondAllTimes(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	fake := StartFakeRedis(t, r)
+	message := &base.TaskMessage{Type: "t", ID: "far", Queue: "default", GroupKey: "g"}
+	r.Do("HSET", TaskKey("default", "far"), "msg", Encode(t, message), "state", "aggregating", "group", "g")
+	r.Do("ZADD", QueueKey("default", "g:g"), 1e16, "far")
+	r.Do("SADD", QueueKey("default", "groups"), "g")
+	StartCServer(t, fake.URI(), ServerOptions{Aggregates: true, Grace: time.Second})
+	asked := func() int { return fake.Commands()["look-groups"] + fake.Commands()["take-group"] }
+	Eventually(t, 30*time.Second, "the group to be looked at", func() bool { return asked() > 0 })
+	before := asked()
+	time.Sleep(5 * time.Second)
+	if more := asked() - before; more > 20 {
+		t.Errorf("asked for %d times in 5 s", more)
+	}
 }
