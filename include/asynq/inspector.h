@@ -180,7 +180,10 @@ typedef struct asynq_task_list {
     asynq_memory *memory;
 } asynq_task_list;
 
-/* The tasks of one state of a queue; of ASYNQ_STATE_AGGREGATING, those of one group. */
+/*
+ * The tasks of one state of a queue; of ASYNQ_STATE_AGGREGATING, those of one group. This struct stays as it is within
+ * a major version.
+ */
 typedef struct asynq_task_set {
     const char *queue;
     asynq_state state;

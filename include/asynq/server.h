@@ -197,7 +197,8 @@ typedef struct asynq_limit {
 
 /*
  * A route: tasks whose type equals the pattern, or else begins with it; the longest pattern wins, byte by byte:
- * "email" also takes "emails:send". A table of routes ends with an empty row.
+ * "email" also takes "emails:send". A table of routes ends with an empty row. This struct, its policy and its limit
+ * stay as they are within a major version.
  */
 typedef struct asynq_route {
     const char *pattern;
@@ -269,7 +270,10 @@ typedef int (*asynq_aggregator)(asynq_aggregation *aggregation, void *arg);
 
 /* ---- the server ---- */
 
-/* A table of queues ends with an empty row. Blank names and priorities of 0 or less are left out. */
+/*
+ * A table of queues ends with an empty row. Blank names and priorities of 0 or less are left out. This struct stays as
+ * it is within a major version.
+ */
 typedef struct asynq_queue {
     const char *name;
     int priority; /* share of the attention; with strict_priority the order */
