@@ -246,11 +246,13 @@ func (r *Redis) Keys() []string {
 // Eventually waits until a condition holds.
 func Eventually(t testing.TB, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
+	pause := 4 * time.Millisecond
 	for end := time.Now().Add(limit); !holds(); {
 		if time.Now().After(end) {
 			t.Fatalf("waited %v for %s", limit, what)
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(pause) // what takes long is not asked for often: hundreds of tests wait at the same time
+		pause = min(pause*5/4, 40*time.Millisecond)
 	}
 }
 
