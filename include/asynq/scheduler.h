@@ -130,6 +130,7 @@ typedef struct asynq_scheduler_options {
     void *provide_arg;
     const char *file;         /* instead: a file of entries, see asynq-schedule(5); read again when it changes */
     int64_t sync_interval_ms; /* between calls of the provider, default 3 min; between looks at the file, default 1 s */
+    int64_t shutdown_timeout_ms; /* so long asynq_scheduler_shutdown() waits for Redis; default 5 s */
 } asynq_scheduler_options;
 
 #define ASYNQ_SCHEDULER_OPTIONS_INIT .size = sizeof(asynq_scheduler_options)
@@ -168,8 +169,8 @@ ASYNQ_API ASYNQ_MUST_CHECK int asynq_scheduler_sync(asynq_scheduler *scheduler, 
 
 /*
  * Waits for the provider and for what is being enqueued, gives up its entries so that others go on, removes them from
- * what user interfaces show, and ends the thread. Waits for Redis up to 5 s. No effect before the start or a second
- * time. Thread: any but the scheduler's own.
+ * what user interfaces show, and ends the thread. Waits for Redis up to shutdown_timeout_ms. No effect before the start
+ * or a second time. Thread: any but the scheduler's own.
  */
 ASYNQ_API void asynq_scheduler_shutdown(asynq_scheduler *scheduler);
 

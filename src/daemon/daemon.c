@@ -26,7 +26,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { STUCK_AFTER_MS = 30000, HISTORY_WITHIN_MS = 10000 };
+enum { STUCK_AFTER_MS = 30000, HISTORY_WITHIN_MS = 10000, JOBS_WITHIN_MS = 1000 };
 
 struct asynqd {
     config *config; /* the first one; what needs a restart is in it */
@@ -116,9 +116,13 @@ static int start_jobs(asynqd *d, asynq_error *error)
 {
     const config *c = d->config;
     jobs *source = d->database ? database_jobs(d->database) : NULL;
-    asynq_scheduler_options options = {
-        ASYNQ_SCHEDULER_OPTIONS_INIT, .redis = c->redis_uri,       .zone = c->schedule.zone, .log = logger_line,
-        .log_arg = &d->jobs_source,   .log_level = ASYNQ_LOG_DEBUG /* the logger knows the level */};
+    asynq_scheduler_options options = {ASYNQ_SCHEDULER_OPTIONS_INIT,
+                                       .redis = c->redis_uri,
+                                       .zone = c->schedule.zone,
+                                       .log = logger_line,
+                                       .log_arg = &d->jobs_source,
+                                       .log_level = ASYNQ_LOG_DEBUG, /* the logger knows the level */
+                                       .shutdown_timeout_ms = JOBS_WITHIN_MS};
     if (!source)
         return ASYNQ_OK;
     jobs_set_options(source, &options);

@@ -13,7 +13,7 @@
 #include <asynq/scheduler.h>
 #include <string.h>
 
-enum { LOOK_AGAIN_MS = 50 /* whether a task is left */ };
+enum { SCHEDULER_WITHIN_MS = 5000, LOOK_AGAIN_MS = 50 /* whether a task is left */ };
 
 /* Worker pools, and what their options live in. */
 typedef struct worker_set {
@@ -137,11 +137,19 @@ static void wait_for_tasks(generation *g)
     pthread_mutex_unlock(&g->lock);
 }
 
-/* Handlers need the loop meanwhile. */
+static void *end_scheduler(void *arg)
+{
+    asynq_scheduler_shutdown(arg);
+    return NULL;
+}
+
+/* Handlers need the loop meanwhile. Scheduler and server share the time that there is. */
 static void *wind_up(void *arg)
 {
     generation *g = arg;
-    if (g->scheduler)
+    pthread_t ender;
+    bool has_ender = g->scheduler && !thread_start(&ender, end_scheduler, g->scheduler, NULL);
+    if (g->scheduler && !has_ender)
         asynq_scheduler_shutdown(g->scheduler);
     if (g->server) {
         asynq_server_stop(g->server);
@@ -149,6 +157,8 @@ static void *wind_up(void *arg)
         wait_for_tasks(g);
         asynq_server_shutdown(g->server);
     }
+    if (has_ender)
+        pthread_join(ender, NULL);
     loop_waker_wake(&g->wound_up);
     return NULL;
 }
@@ -261,13 +271,14 @@ static int start_server(generation *g, int concurrency, asynq_error *error)
 static int start_scheduler(generation *g, asynq_error *error)
 {
     const config *c = g->config;
+    int64_t within_ms = c->shutdown_timeout_ms < SCHEDULER_WITHIN_MS ? c->shutdown_timeout_ms : SCHEDULER_WITHIN_MS;
     if (!c->schedule.file)
         return ASYNQ_OK;
-    g->scheduler = asynq_scheduler_new(&(asynq_scheduler_options){ASYNQ_SCHEDULER_OPTIONS_INIT, .redis = c->redis_uri,
-                                                                  .zone = c->schedule.zone, .file = c->schedule.file,
-                                                                  .log = logger_line, .log_arg = &g->scheduler_source,
-                                                                  .log_level = config_log_level(c)},
-                                       error);
+    g->scheduler = asynq_scheduler_new(
+        &(asynq_scheduler_options){ASYNQ_SCHEDULER_OPTIONS_INIT, .redis = c->redis_uri, .zone = c->schedule.zone,
+                                   .file = c->schedule.file, .log = logger_line, .log_arg = &g->scheduler_source,
+                                   .log_level = config_log_level(c), .shutdown_timeout_ms = within_ms},
+        error);
     return g->scheduler ? asynq_scheduler_start(g->scheduler, error) : error->code;
 }
 

@@ -156,7 +156,7 @@ static void dial_looked_up(void *arg, int problem, struct addrinfo *addresses)
         dial_try_all(dial, addresses);
         return;
     }
-    error_set(&dial->error, ASYNQ_E_UNAVAILABLE, "cannot find the host: %s",
+    error_set(&dial->error, ASYNQ_E_UNAVAILABLE, "cannot find the host \"%.200s\": %s", dial->uri->host,
               problem ? gai_strerror(problem) : "no address");
     dial_fail(dial);
 }
@@ -197,8 +197,10 @@ static void dial_time_over(void *arg)
         dial_address_failed(dial, "no answer in its share of the time");
         return;
     }
-    error_set(&dial->error, ASYNQ_E_UNAVAILABLE,
-              dial->uri->path ? "cannot connect: no answer" : "cannot find the host: no answer yet");
+    if (dial->uri->path)
+        error_set(&dial->error, ASYNQ_E_UNAVAILABLE, "cannot connect: no answer");
+    else
+        error_set(&dial->error, ASYNQ_E_UNAVAILABLE, "cannot find the host \"%.200s\": no answer yet", dial->uri->host);
     dial_fail(dial);
 }
 

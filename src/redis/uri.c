@@ -71,8 +71,22 @@ static int set_part(char **part, const char *from, const char *to, const char *w
     return error_set_code(error, ASYNQ_E_NO_MEMORY);
 }
 
+/* What is no number may be a password at a wrong place, as in "redis://user:password": it is not shown. */
+static bool is_number(bytes text)
+{
+    for (size_t i = 0; i < text.length; i++)
+        if (!isdigit((unsigned char)text.data[i]))
+            return false;
+    return text.length > 0;
+}
+
 static int refuse_number(const redis_uri *uri, bytes found, long max, const char *what, asynq_error *error)
 {
+    if (!uri->has_secret && !is_number(found))
+        return error_set(error, ASYNQ_E_INVALID,
+                         "Redis URI: the %s is not a number from 0 to %ld; a password stands before the host, as in "
+                         "redis://:password@host:6379",
+                         what, max);
     if (uri->has_secret)
         return error_set(error, ASYNQ_E_INVALID,
                          "Redis URI: the %s is not a number from 0 to %ld; in a password write / as %%2F, ? as %%3F, # "
@@ -259,6 +273,11 @@ static int refuse_scheme(bytes found, asynq_error *error)
     return error_set(error, ASYNQ_E_INVALID, "unsupported uri scheme: \"%.*s\"; %s", BYTES_ARGS(found), use);
 }
 
+static bool has_tls_part(const redis_uri *uri)
+{
+    return uri->tls_ca_file || uri->tls_cert_file || uri->tls_key_file || uri->tls_server_name || uri->tls_insecure;
+}
+
 int redis_uri_parse(redis_uri *uri, const char *text, asynq_error *error)
 {
     *uri = (redis_uri){0};
@@ -276,6 +295,11 @@ int redis_uri_parse(redis_uri *uri, const char *text, asynq_error *error)
     int status = parse_behind_scheme(uri, scheme, colon + 3, error);
     if (!status && !uri->tls_cert_file != !uri->tls_key_file)
         status = error_set(error, ASYNQ_E_INVALID, "Redis URI: cert_file and key_file go together");
+    if (!status && !uri->tls && has_tls_part(uri))
+        status = error_set(error, ASYNQ_E_INVALID,
+                           "Redis URI: ca_file, cert_file, key_file, server_name and verify=off are for TLS; write "
+                           "rediss:// instead of %.*s://",
+                           (int)(colon - text), text);
     if (status)
         redis_uri_clear(uri);
     return status;

@@ -10,7 +10,12 @@
 
 #include <utlist.h>
 
-enum { STOP_LIMIT_MS = 5000, DEFAULT_HEARTBEAT_MS = 10000, DEFAULT_SYNC_MS = 180000, DEFAULT_FILE_SYNC_MS = 1000 };
+enum {
+    DEFAULT_SHUTDOWN_MS = 5000,
+    DEFAULT_HEARTBEAT_MS = 10000,
+    DEFAULT_SYNC_MS = 180000,
+    DEFAULT_FILE_SYNC_MS = 1000
+};
 
 #define SCHEDULER_DEFAULT_URI "redis://127.0.0.1:6379"
 
@@ -93,7 +98,7 @@ static void scheduler_take_changes(void *arg)
         loop_timer_cancel(&scheduler->due);
         loop_timer_cancel(&scheduler->hold);
         loop_timer_cancel(&scheduler->show);
-        loop_timer_set(&scheduler->stop_limit, STOP_LIMIT_MS);
+        loop_timer_set(&scheduler->stop_limit, scheduler->options.shutdown_timeout_ms);
     }
     if (scheduler->stopping) {
         scheduler_advance_stop(scheduler);
@@ -202,6 +207,10 @@ static int scheduler_check_options(asynq_scheduler *scheduler, asynq_error *erro
         options->heartbeat_interval_ms = DEFAULT_HEARTBEAT_MS;
     if (options->heartbeat_interval_ms < 0 || options->heartbeat_interval_ms > INT32_MAX)
         return error_set(error, ASYNQ_E_INVALID, "heartbeat_interval_ms is negative or more than 24 days");
+    if (!options->shutdown_timeout_ms)
+        options->shutdown_timeout_ms = DEFAULT_SHUTDOWN_MS;
+    if (options->shutdown_timeout_ms < 0 || options->shutdown_timeout_ms > INT32_MAX)
+        return error_set(error, ASYNQ_E_INVALID, "shutdown_timeout_ms is negative or more than 24 days");
     int status = zone_load(&loaded, options->zone ? options->zone : "", error);
     if (status)
         return status;

@@ -24,7 +24,7 @@ static void answer_all(int fd, const char *commands)
         const char *answer = strncmp(at, "*1\r\n$5\r\nFIRST", 13) == 0    ? "-READONLY I have a master now\r\n"
                              : strncmp(at, "*1\r\n$6\r\nSECOND", 14) == 0 ? ""
                                                                           : "+OK\r\n";
-        ck_assert_int_eq(write(fd, answer, strlen(answer)), (ssize_t)strlen(answer));
+        (void)!send(fd, answer, strlen(answer), MSG_NOSIGNAL); /* the other end may be gone */
     }
 }
 

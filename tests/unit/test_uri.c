@@ -68,6 +68,9 @@ START_TEST(mistakes)
                                  "rediss://h?verify=OFF",
                                  "rediss://h?verify=",
                                  "rediss://h?verify",
+                                 "redis://h?ca_file=/a",
+                                 "redis://h?verify=off",
+                                 "unix:///s?server_name=h",
                                  "ftp://h"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         asynq_error error = {0};
@@ -80,14 +83,33 @@ END_TEST
 /* Characters that end a part of the URI stand unescaped in a password; each piece of it holds an "x" and a digit. */
 START_TEST(no_piece_of_a_password_is_told)
 {
-    const char *const texts[] = {"redis://bob:x1?x2@host",   "redis://bob:x1#x2@host:port", "redis://bob:1?x2@host",
-                                 "redis://bob:1?x2=x3@host", "redis://bob:x1/x2@host/x3",   "redis://bob:x1@host:x2@y",
-                                 "redis://:x1@host/x2",      "redis://:x1@host:x2",         "redis://:x1@host?x2=x3",
-                                 "redis://x1@host",          "redis://bob:x1?x2&x3#x4@h:1", "unix://bob:x1@relative/x2",
-                                 "redis-socket://:x1?x2@/p", "redis://bob:x1%zz@host",      "bob:x1@redis://host",
-                                 "redis://bob:x1?x2%40host", "rediss://b:1?verify=x2@host", "redis://bob:x1]x2[@[::1",
-                                 "redis://bob:1/x2?db=x3@h", "redis://bob:x1?@host",        "redis://bob:[x1]x2?x3@h",
-                                 "http://bob:x1@host",       "redis://bob:1/2?x3@h",        "x1:x2://bob@host"};
+    const char *const texts[] = {"redis://bob:x1?x2@host",
+                                 "redis://bob:x1#x2@host:port",
+                                 "redis://bob:1?x2@host",
+                                 "redis://bob:1?x2=x3@host",
+                                 "redis://bob:x1/x2@host/x3",
+                                 "redis://bob:x1@host:x2@y",
+                                 "redis://:x1@host/x2",
+                                 "redis://:x1@host:x2",
+                                 "redis://:x1@host?x2=x3",
+                                 "redis://x1@host",
+                                 "redis://bob:x1?x2&x3#x4@h:1",
+                                 "unix://bob:x1@relative/x2",
+                                 "redis-socket://:x1?x2@/p",
+                                 "redis://bob:x1%zz@host",
+                                 "bob:x1@redis://host",
+                                 "redis://bob:x1?x2%40host",
+                                 "rediss://b:1?verify=x2@host",
+                                 "redis://bob:x1]x2[@[::1",
+                                 "redis://bob:1/x2?db=x3@h",
+                                 "redis://bob:x1?@host",
+                                 "redis://bob:[x1]x2?x3@h",
+                                 "http://bob:x1@host",
+                                 "redis://bob:1/2?x3@h",
+                                 "x1:x2://bob@host",
+                                 "redis://bob:x1",
+                                 "redis://bob/x1",
+                                 "redis://h?db=x1"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         asynq_error error = {0};
         if (redis_uri_parse(&parsed, texts[i], &error) == 0)
