@@ -112,12 +112,6 @@ static void fetch_ahead(asynq_server *server)
     redis_conn_flush(server->broker.conn);
 }
 
-static void fetch_lease_begins(served_queue *queue)
-{
-    queue->fetch.lease_in_flight = true;
-    queue->server->fetch.leases_in_flight++;
-}
-
 static void fetch_lease_ends(served_queue *queue)
 {
     queue->fetch.lease_in_flight = false;
@@ -136,6 +130,8 @@ void fetch_lease_over(served_queue *queue)
     fetch_lease_ends(queue);
     if (queue->fetch.lease_unknown)
         fetch_rest(queue);
+    else
+        error_pause_end(&queue->fetch.pause);
 }
 
 static void fetch_take_tasks(served_queue *queue, const redis_value *reply)
@@ -150,10 +146,10 @@ static void fetch_take_tasks(served_queue *queue, const redis_value *reply)
         size_t size = broker_lease_message_size(reply, (size_t)i);
         queue->fetch.mean_message_size = (7 * queue->fetch.mean_message_size + size) / 8;
     }
-    if (message_read_begin(queue, reply)) {
-        fetch_lease_begins(queue); /* again, for the messages */
+    if (message_read_begin(queue, reply))
         redis_conn_flush(queue->broker->conn);
-    }
+    else
+        fetch_lease_over(queue);
     int here = count - (int)queue->fetch.messages_awaited;
     queue->server->slots_free -= here; /* attempt_begin takes them one by one */
     if (waiting > 0)
@@ -181,19 +177,15 @@ static void fetch_replied(void *arg, int status, const asynq_error *error, const
         status = error_set(&odd, ASYNQ_E_MALFORMED, "Redis answered with something else than tasks");
         error = &odd;
     }
-    fetch_lease_ends(queue);
     server->slots_free += (int)queue->fetch.lease_asked;
     queue->fetch.lease_unknown = redis_error_is_unsure(status);
     if (status) {
         queue_complain(queue, "take tasks", error);
+        fetch_lease_ends(queue);
         fetch_rest(queue);
         return;
     }
     fetch_take_tasks(queue, reply);
-    if (queue->fetch.lease_unknown && !queue->fetch.lease_in_flight)
-        fetch_rest(queue);
-    else
-        error_pause_end(&queue->fetch.pause);
 }
 
 static void fetch_send(served_queue *queue, size_t count)
@@ -215,7 +207,8 @@ static void fetch_send(served_queue *queue, size_t count)
     };
     if (broker_lease(queue->broker, &queue->keys, &order, fetch_replied, queue))
         return; /* out of memory or not connected: the next turn or the next connection tries again */
-    fetch_lease_begins(queue);
+    queue->fetch.lease_in_flight = true;
+    server->fetch.leases_in_flight++;
     server->slots_free -= (int)count;
 }
 
