@@ -57,8 +57,8 @@ static void subscriber_enable_tracking(asynq_server *server)
         redis_args_add_text(args, words[i]);
     redis_args_add_integer(args, redis_conn_client_id(server->subscriber.conn));
     redis_args_add_text(args, "OPTIN");
-    (void)!redis_conn_command(server->broker.conn, args, tracking_replied,
-                              server); /* fails only when the connection goes */
+    /* Fails only when the connection goes. */
+    (void)!redis_conn_command(server->broker.conn, args, tracking_replied, server);
 }
 
 static void invalidations_subscribed(void *arg, const redis_result *result)

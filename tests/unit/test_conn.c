@@ -97,7 +97,7 @@ static void connect_and_run(void (*ready)(void *arg))
                                                 .uri = &uri,
                                                 .log = &quiet,
                                                 .name = "unit",
-                                                .key_prefix = "asynq:",
+                                                .key_prefix = "asynq",
                                                 .without_scripts = true,
                                                 .events = {.ready = ready, .down = down_told}});
     loop_run(turns);
