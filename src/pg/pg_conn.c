@@ -7,8 +7,11 @@
 #include "event/timer.h"
 #include "event/watch.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     SHORTEST_PAUSE_MS = 250,
@@ -33,6 +36,7 @@ struct pg_conn {
     pg_conn_options options;
     pg_state state;
     PGconn *link;
+    int socket_fd; /* -1: none. Ours, a duplicate: see watch_link() */
     loop_watch watch;
     loop_timer again, limit;    /* limit: of connecting, or of the answer that comes next */
     int64_t pause_ms;           /* 0: nothing has failed since it was connected */
@@ -97,9 +101,17 @@ static void fail_statements(pg_conn *conn, const asynq_error *error)
     }
 }
 
-static void close_link(pg_conn *conn)
+static void unwatch_link(pg_conn *conn)
 {
     loop_watch_clear(&conn->watch);
+    if (conn->socket_fd >= 0)
+        close(conn->socket_fd);
+    conn->socket_fd = -1;
+}
+
+static void close_link(pg_conn *conn)
+{
+    unwatch_link(conn);
     loop_timer_cancel(&conn->limit);
     PQfinish(conn->link);
     conn->link = NULL;
@@ -231,6 +243,22 @@ static void serve_link(pg_conn *conn, bool can_read)
 
 static void link_moved(void *arg, bool can_read, bool can_write);
 
+/*
+ * libpq closes its socket as soon as a connection breaks, in the middle of a call; its number may then belong to another
+ * descriptor, of another thread, while the loop still watches it. So the loop watches a duplicate, which only we close.
+ */
+static bool watch_link(pg_conn *conn)
+{
+    unwatch_link(conn); /* another address has another socket */
+    conn->socket_fd = fcntl(PQsocket(conn->link), F_DUPFD_CLOEXEC, 0);
+    if (conn->socket_fd < 0) {
+        lose(conn, strerror(errno));
+        return false;
+    }
+    loop_watch_init(conn->options.loop, &conn->watch, conn->socket_fd, link_moved, conn);
+    return true;
+}
+
 static void begin_session(pg_conn *conn)
 {
     if (PQsetnonblocking(conn->link, 1) || !PQenterPipelineMode(conn->link)) {
@@ -253,8 +281,8 @@ static void poll_link(pg_conn *conn)
         lose(conn, PQerrorMessage(conn->link));
         return;
     }
-    loop_watch_clear(&conn->watch); /* another address has another socket */
-    loop_watch_init(conn->options.loop, &conn->watch, PQsocket(conn->link), link_moved, conn);
+    if (!watch_link(conn))
+        return;
     if (step == PGRES_POLLING_OK)
         begin_session(conn);
     else
@@ -281,8 +309,8 @@ static void connect_now(void *arg)
         return;
     }
     loop_timer_set(&conn->limit, CONNECT_WITHIN_MS);
-    loop_watch_init(conn->options.loop, &conn->watch, PQsocket(conn->link), link_moved, conn);
-    loop_watch_set(&conn->watch, false, true);
+    if (watch_link(conn))
+        loop_watch_set(&conn->watch, false, true);
 }
 
 /* ---- the whole ---- */
@@ -293,6 +321,7 @@ pg_conn *pg_conn_new(const pg_conn_options *options)
     if (!conn)
         return NULL;
     conn->options = *options;
+    conn->socket_fd = -1;
     conn->end = &conn->first;
     loop_timer_init(options->loop, &conn->again, connect_now, conn);
     loop_timer_init(options->loop, &conn->limit, time_is_up, conn);

@@ -5,6 +5,6 @@
 
 int main(void)
 {
-    Suite *(*const suites[])(void) = {suite_frame, suite_scale, suite_spool, suite_target, suite_template, NULL};
+    Suite *(*const suites[])(void) = {suite_frame, suite_pg_conn, suite_scale, suite_spool, suite_target, suite_template, NULL};
     return unit_run(suites);
 }

@@ -16,6 +16,7 @@ Suite *suite_lease(void);
 Suite *suite_log(void);
 Suite *suite_memory(void);
 Suite *suite_mux(void);
+Suite *suite_pg_conn(void);
 Suite *suite_plan(void);
 Suite *suite_pool(void);
 Suite *suite_public(void);
