@@ -179,8 +179,9 @@ static void attempt_put_back(served_queue *queue, leased_task task, const held_l
         .at_ms = floor_div(now_ns, NS_PER_MS) + PUT_BACK_PAUSE_MS,
     };
     int status = broker_settle(queue->broker, &queue->keys, &item, 1, now_ns, NULL, NULL);
-    log_error(&server->log, "queue \"%s\": task %.*s cannot be run now: out of memory; %s", queue->name,
-              BYTES_ARGS(task.id), status ? "its lease runs out" : "it is put off for a moment");
+    log_repeated(&server->log, &queue->odd_tasks, ASYNQ_LOG_ERROR,
+                 "queue \"%s\": task %.*s cannot be run now: out of memory; %s", queue->name, BYTES_ARGS(task.id),
+                 status ? "its lease runs out" : "it is put off for a moment");
 }
 
 void attempt_begin(served_queue *queue, leased_task task, const held_lease *lease)
@@ -188,19 +189,16 @@ void attempt_begin(served_queue *queue, leased_task task, const held_lease *leas
     asynq_server *server = queue->server;
     asynq_error error;
     if (!task.id.data) {
-        log_error(&server->log, "queue \"%s\": the reply to a lease has a task without an id; it is passed over",
-                  queue->name);
+        log_repeated(&server->log, &queue->odd_tasks, ASYNQ_LOG_ERROR,
+                     "queue \"%s\": the reply to a lease has a task without an id; it is passed over", queue->name);
         return;
     }
     if (!task.message.data) {
-        log_warn(&server->log, "queue \"%s\": dropped id %.*s, which had no task behind it", queue->name,
-                 BYTES_ARGS(task.id));
+        queue_tell_dropped(queue, task.id);
         return;
     }
     asynq_job *job = job_new(server->port, task.message, &error);
     if (!job && error.code == ASYNQ_E_MALFORMED) {
-        log_error(&server->log, "queue \"%s\": task %.*s cannot be read and is archived: %s", queue->name,
-                  BYTES_ARGS(task.id), error.text);
         outcome_archive_malformed(queue, task.id, task.message, error.text, lease->score, "");
         return;
     }
@@ -213,8 +211,9 @@ void attempt_begin(served_queue *queue, leased_task task, const held_lease *leas
     bool is_known = known && !attempt_supersede(known);
     if (!job || is_known || !job_set_id(job, task.id) || !attempt_register(queue, job, lease)) {
         if (is_known) /* the lease runs out and the task comes back */
-            log_error(&server->log, "queue \"%s\": task %.*s cannot be run now: an earlier attempt is not finished",
-                      queue->name, BYTES_ARGS(task.id));
+            log_repeated(&server->log, &queue->odd_tasks, ASYNQ_LOG_ERROR,
+                         "queue \"%s\": task %.*s cannot be run now: an earlier attempt is not finished", queue->name,
+                         BYTES_ARGS(task.id));
         else
             attempt_put_back(queue, task, lease);
         if (job)

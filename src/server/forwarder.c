@@ -37,8 +37,7 @@ static void due_expect(due_source *due, double next_due)
 static void due_report_dropped(due_source *due, const redis_value *dropped)
 {
     for (size_t i = 0; dropped && i < dropped->count; i++)
-        log_warn(&due->queue->server->log, "queue \"%s\": dropped id %.*s, which had no task behind it",
-                 due->queue->name, BYTES_ARGS(dropped->elements[i].text));
+        queue_tell_dropped(due->queue, dropped->elements[i].text);
 }
 
 static void due_value(void *arg, const redis_value *value)

@@ -99,6 +99,12 @@ void queue_complain(served_queue *queue, const char *what, const asynq_error *er
                      queue->name, what, error->text);
 }
 
+void queue_tell_dropped(served_queue *queue, bytes id)
+{
+    log_repeated(&queue->server->log, &queue->odd_tasks, ASYNQ_LOG_WARN,
+                 "queue \"%s\": dropped id %.*s, which had no task behind it", queue->name, BYTES_ARGS(id));
+}
+
 int asynq_server_queue(asynq_server *server, const char *name, int priority, asynq_error *error)
 {
     if (server->status != SERVER_NEW)

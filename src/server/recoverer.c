@@ -37,8 +37,7 @@ static void id_dropped(void *arg, int status, const asynq_error *error, const re
     if (status)
         queue_complain(dropped->queue, "drop an active id that has no task behind it", error);
     else
-        log_warn(&dropped->queue->server->log, "queue \"%s\": dropped active id %s, which had no task behind it",
-                 dropped->queue->name, dropped->id);
+        queue_tell_dropped(dropped->queue, bytes_of(dropped->id));
     mem_free(dropped->id);
     mem_free(dropped);
 }
@@ -176,8 +175,8 @@ static void orphan_seen(served_queue *queue, bytes id)
         return;
     }
     int64_t long_ago = floor_div(loop_now_ns(server->loop), NS_PER_SECOND) - BROKER_RECOVERY_ALLOWANCE_S - 1;
-    log_warn(&server->log, "queue \"%s\": task %.*s is active without a lease; it is recovered", queue->name,
-             BYTES_ARGS(id));
+    log_repeated(&server->log, &queue->odd_tasks, ASYNQ_LOG_WARN,
+                 "queue \"%s\": task %.*s is active without a lease; it is recovered", queue->name, BYTES_ARGS(id));
     (void)!broker_adopt(queue->broker, &queue->keys, long_ago, queue->recovery.orphan_scan_at, id, NULL,
                         NULL); /* or at the next look */
 }

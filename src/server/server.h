@@ -52,7 +52,8 @@ typedef struct served_queue {
     queue_recovery recovery;
     queue_groups groups;
     queue_duty duties[DUTY_COUNT];
-    log_limit complaint;
+    log_limit complaint; /* of Redis's answers */
+    log_limit odd_tasks; /* what was found in the queue, and cannot be run as it is */
 } served_queue;
 
 struct asynq_server {
@@ -124,5 +125,7 @@ int64_t server_random_below(asynq_server *server, int64_t limit);
 
 /* Logs "queue ...: cannot <what>", not too often; a lost connection has a line of its own. */
 void queue_complain(served_queue *queue, const char *what, const asynq_error *error);
+/* An id in a list or a set that has no task was removed from there. */
+void queue_tell_dropped(served_queue *queue, bytes id);
 
 #endif

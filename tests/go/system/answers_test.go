@@ -551,6 +551,26 @@ func TestLogLines(t *testing.T) {
 	}
 }
 
+// TestManyOddTasks: a queue full of what cannot be run is told of in a few lines, and is emptied.
+func TestManyOddTasks(t *testing.T) {
+	t.Parallel()
+	const each = 300
+	c := newCell(t)
+	for i := range each {
+		c.r.Do("LPUSH", QueueKey("default", "pending"), fmt.Sprint("waits-", i))
+		c.r.Do("LPUSH", QueueKey("default", "active"), fmt.Sprint("runs-", i))
+		c.r.Do("ZADD", QueueKey("default", "lease"), 1, fmt.Sprint("runs-", i))
+		c.r.Do("ZADD", QueueKey("default", "scheduled"), 1, fmt.Sprint("is-due-", i))
+		c.r.Do("ZADD", QueueKey("default", "retry"), 1, fmt.Sprint("is-due-again-", i))
+	}
+	c.r.Do("SADD", "asynq:queues", "default")
+	s := StartCServerIn(c.peer(c.r.URI()), ServerOptions{})
+	for _, name := range []string{"pending", "active", "lease", "scheduled", "retry"} {
+		Eventually(t, 60*time.Second, name+" to be emptied", func() bool { return c.r.Int("EXISTS", QueueKey("default", name)) == 0 })
+	}
+	c.logged(s.Notes())
+}
+
 const lasting = 55 * time.Second // lines are counted in all of it
 
 func rest() { time.Sleep(lasting) }
