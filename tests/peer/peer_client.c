@@ -58,7 +58,7 @@ void peer_read_task(peer_task *in, json_t *from)
     }
 }
 
-static int64_t client_timeout_ms;
+static int64_t client_timeout_ms = 20000; /* more than the library's own: machines that test are busy */
 
 static int open_client(asynq_error *error)
 {

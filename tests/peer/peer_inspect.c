@@ -7,7 +7,7 @@
 #include <string.h>
 
 static asynq_inspector *inspector;
-static int64_t inspector_timeout_ms;
+static int64_t inspector_timeout_ms = 20000; /* as with the client */
 
 static asynq_inspector *inspector_of_test(void)
 {

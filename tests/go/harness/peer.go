@@ -161,5 +161,8 @@ func (p *Peer) Kill() {
 // Signal sends it a signal.
 func (p *Peer) Signal(signal os.Signal) { p.cmd.Process.Signal(signal) }
 
+// Suspend stops it, until it is sent SIGCONT; when it returns, no thread of it runs.
+func (p *Peer) Suspend() { suspend(p.cmd.Process) }
+
 // Pid is its process id.
 func (p *Peer) Pid() int { return p.cmd.Process.Pid }

@@ -173,7 +173,7 @@ func (r *Redis) Start() {
 }
 
 // Stop suspends the server, and Continue wakes it up.
-func (r *Redis) Stop() { r.cmd.Process.Signal(syscall.SIGSTOP) }
+func (r *Redis) Stop() { suspend(r.cmd.Process) }
 
 // Continue wakes it up.
 func (r *Redis) Continue() { r.cmd.Process.Signal(syscall.SIGCONT) }

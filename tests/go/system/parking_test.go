@@ -88,7 +88,7 @@ func TestKilledWatchers(t *testing.T) {
 	for name, remove := range map[string]func(*fleet, *CServer){
 		"killed": (*fleet).kill,
 		"hung": func(f *fleet, s *CServer) {
-			s.Signal(syscall.SIGSTOP)
+			s.Suspend()
 			delete(f.members, fmt.Sprint(s.Pid()))
 			f.t.Cleanup(func() { s.Signal(syscall.SIGCONT) })
 		},

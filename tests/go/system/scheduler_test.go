@@ -79,7 +79,7 @@ func (f *fleetScheduler) harm(t *testing.T, random *rand.Rand, longestStop time.
 		f.start(t)
 		return "killed"
 	case 1:
-		f.Signal(syscall.SIGSTOP)
+		f.Suspend()
 		time.Sleep(time.Second + time.Duration(random.Int63n(int64(longestStop-time.Second))))
 		f.Signal(syscall.SIGCONT)
 		return "stopped"
@@ -186,7 +186,7 @@ func pausedHolderTries(t *testing.T) bool {
 	count := func() int64 { return r.Int("LLEN", QueueKey("default", "pending")) }
 	Eventually(t, 20*time.Second, "ticks", func() bool { return count() >= fleetEntries })
 	paused.Hooks()
-	paused.Signal(syscall.SIGSTOP)
+	paused.Suspend()
 	other := &fleetScheduler{proxy: StartProxy(t, r, ScriptNames(t))}
 	other.start(t)
 	defer other.Kill()

@@ -35,7 +35,7 @@ func TestSuspendedDuringLease(t *testing.T) {
 		}
 	}
 	time.Sleep(time.Second) // the lease is in the proxy, and nothing else
-	server.Signal(syscall.SIGSTOP)
+	server.Suspend()
 	proxy.Thaw()
 	Eventually(t, 10*time.Second, "the lease", func() bool { return r.Int("LLEN", QueueKey("default", "active")) > 0 })
 	time.Sleep(32 * time.Second)
@@ -66,7 +66,7 @@ func TestSuspendedBeforeTheStart(t *testing.T) {
 	r.Do("ZADD", "asynq:sema:printers", time.Now().Unix()+3600, "somebody")
 	enqueueMany(t, r, "limited", 1, Wish{}, asynq.MaxRetry(0))
 	Eventually(t, 20*time.Second, "the lease", func() bool { return r.Int("LLEN", QueueKey("default", "active")) == 1 })
-	server.Signal(syscall.SIGSTOP)
+	server.Suspend()
 	time.Sleep(34 * time.Second)
 	server.Signal(syscall.SIGCONT)
 	Eventually(t, 20*time.Second, "the task to go back", func() bool { return r.Int("LLEN", QueueKey("default", "active")) == 0 })
