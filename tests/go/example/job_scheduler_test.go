@@ -147,7 +147,7 @@ func (s *scheduler) calls() (calls []call) {
 }
 
 // TestJobScheduler: the example with all that can happen to it. At the end the history has one row for each call that the
-// target has seen, and no other.
+// target has seen, and no other but of attempts that were lost.
 func TestJobScheduler(t *testing.T) {
 	begin := time.Now()
 	s := startScheduler(t, "--for", "8", "--workers", "2")
@@ -277,14 +277,17 @@ func (s *scheduler) compare(enqueued int) {
 	}
 	lost, outcomes := 0, map[string]int{}
 	for task, count := range called {
-		if len(rows[task]) != count {
-			t.Errorf("task %s (%s) was called %d times and has %d rows: %v", task, kinds[task], count, len(rows[task]), rows[task])
-		}
+		lostOfTask := 0
 		for _, row := range rows[task] {
 			outcomes[kinds[task]+" "+row["outcome"].(string)]++
 			if row["outcome"] == "lost" {
-				lost++
+				lostOfTask++
 			}
+		}
+		lost += lostOfTask
+		// The worker may have been killed after an attempt had begun, and before its call left.
+		if more := len(rows[task]) - count; more < 0 || more > lostOfTask {
+			t.Errorf("task %s (%s) was called %d times and has %d rows: %v", task, kinds[task], count, len(rows[task]), rows[task])
 		}
 	}
 	for task := range rows {
