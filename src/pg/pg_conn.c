@@ -244,8 +244,9 @@ static void serve_link(pg_conn *conn, bool can_read)
 static void link_moved(void *arg, bool can_read, bool can_write);
 
 /*
- * libpq closes its socket as soon as a connection breaks, in the middle of a call; its number may then belong to another
- * descriptor, of another thread, while the loop still watches it. So the loop watches a duplicate, which only we close.
+ * libpq closes its socket as soon as a connection breaks, in the middle of a call; its number may then belong to
+ * another descriptor, of another thread, while the loop still watches it. So the loop watches a duplicate, which only
+ * we close.
  */
 static bool watch_link(pg_conn *conn)
 {
