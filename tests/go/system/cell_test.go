@@ -39,7 +39,7 @@ type cells struct {
 	wait sync.WaitGroup
 }
 
-var cellsAtOnce = make(chan bool, 40) // over all tests: with sanitizers, more of them keep two cores too busy
+var cellsAtOnce = make(chan bool, 32) // over all tests: with sanitizers, more of them keep two cores too busy
 
 func (c *cells) start(name string, test func(*cell)) {
 	c.wait.Add(1)
