@@ -49,7 +49,8 @@ typedef enum asynq_outcome {
     ASYNQ_SKIP_RETRY = 2, /* it failed and is archived at once */
     ASYNQ_REVOKED = 3,    /* drop the task: neither failed nor kept */
     ASYNQ_LATER = 4,      /* not over yet: asynq_complete() will say */
-    ASYNQ_SNOOZED = 5     /* try again later; not a failure, and not counted */
+    ASYNQ_SNOOZED = 5,    /* try again later; not a failure, and not counted */
+    ASYNQ_REQUEUED = 6    /* nothing was done: it is the next in its queue again, for this server or another */
 } asynq_outcome;
 
 /*
@@ -119,6 +120,13 @@ ASYNQ_API int asynq_write_result(asynq_job *job, const void *data, size_t length
 ASYNQ_API void asynq_complete(asynq_job *job, int outcome);
 
 /*
+ * For routes with `starts_later`: the work on the task begins now. The time limit of the attempt and its duration count
+ * from here, and on_start is called, from this thread. False: the task was taken back meanwhile, or has been started
+ * before; nothing may be done for it, and whatever outcome is told is ignored. Thread: any.
+ */
+ASYNQ_API ASYNQ_MUST_CHECK bool asynq_job_start(asynq_job *job);
+
+/*
  * Calls `cb` once when the cancel mark is set: on the server's loop thread, with a lock held, so it must be short and
  * call nothing of the library; or at once, if it is set already. Not after asynq_complete() or the handler's end.
  * `cb` NULL: no more. Thread: the one that runs the job.
@@ -185,6 +193,25 @@ typedef struct asynq_retry_policy {
 } asynq_retry_policy;
 
 /*
+ * How many tasks what runs them can hold: worker processes, connections, licences. While a capacity is used up, the
+ * servers of this process take no more tasks of the routes that name it: they stay pending, for later and for other
+ * servers, their time limits do not run, and tasks of other routes pass them. To find those, a server looks at the
+ * first 32,768 tasks of a queue. The routes must be in the server's own mux; those of a mux inside of it do not count.
+ *
+ * It must outlive the servers that use it; freeing it before only gives up the caller's share. Thread: any.
+ */
+typedef struct asynq_capacity asynq_capacity;
+
+/* NULL: out of memory. */
+ASYNQ_API ASYNQ_MUST_CHECK asynq_capacity *asynq_capacity_new(int max);
+/* Accepts NULL. */
+ASYNQ_API void asynq_capacity_free(asynq_capacity *capacity);
+/* From 0 on. What runs over the new number goes on. */
+ASYNQ_API void asynq_capacity_set_max(asynq_capacity *capacity, int max);
+/* Tasks that were taken for it and have not ended. */
+ASYNQ_API int asynq_capacity_in_use(const asynq_capacity *capacity);
+
+/*
  * A limit: of all tasks whose routes name the scope, at most so many run at the same time, on all servers together;
  * also on those in Go that use the semaphore of this scope (asynq's x/rate). A task over the limit waits: in its
  * server, so that it starts as soon as a place is free, or, when many wait there, among the retries. It has not failed,
@@ -207,6 +234,8 @@ typedef struct asynq_route {
     asynq_handler_kind kind;
     asynq_retry_policy retry;
     asynq_limit limit;
+    asynq_capacity *capacity; /* of what runs its tasks; NULL: there is always room. Borrowed, see there */
+    bool starts_later;        /* its tasks may wait until asynq_job_start(); only for asynchronous handlers */
 } asynq_route;
 
 /* What runs around a handler: code before and after asynq_next_run(), which returns the inner outcome. */

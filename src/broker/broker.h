@@ -141,6 +141,41 @@ ASYNQ_MUST_CHECK int broker_lease(const broker *b, const queue_keys *keys, const
 /* reply: the message as a string; nil: there is none. */
 ASYNQ_MUST_CHECK int broker_read_message(const broker *b, const queue_keys *keys, bytes id, broker_cb cb, void *arg);
 
+/* A place in `pending`: behind the oldest tasks of this number, of which this is the newest. */
+typedef struct pending_place {
+    int64_t passed; /* below 0: there is none */
+    bytes last_id;  /* empty with 0 */
+} pending_place;
+
+/* Types that begin with a pattern, and what their tasks take of. */
+typedef struct lease_rule {
+    bytes pattern;
+    size_t capacity; /* 1 for the first of `rooms`; 0: of none */
+} lease_rule;
+
+/* Which tasks may be taken; the others are passed over. */
+typedef struct lease_choice {
+    const lease_rule *rules; /* the longest pattern first */
+    size_t rule_count;
+    const int *rooms; /* of each capacity */
+    size_t capacity_count;
+    size_t max_looked; /* tasks */
+    pending_place from;
+} lease_choice;
+
+/*
+ * Takes some of the tasks only. reply: of what was taken broker_some_tasks(), read as the reply of broker_lease(), and
+ * where the next call can go on.
+ */
+ASYNQ_MUST_CHECK int broker_lease_some(const broker *b, const queue_keys *keys, const lease_order *order,
+                                       const lease_choice *choice, broker_cb cb, void *arg);
+bool broker_some_is_sound(const redis_value *reply, size_t capacity_count);
+const redis_value *broker_some_tasks(const redis_value *reply);
+/* Up to where tasks have been looked at. */
+pending_place broker_some_end(const redis_value *reply);
+/* Before the oldest task that was passed over for this capacity, from 0 on. */
+pending_place broker_some_first(const redis_value *reply, size_t capacity);
+
 /* Tasks left in `pending`, or BROKER_QUEUE_PAUSED. */
 bool broker_lease_is_sound(const redis_value *reply); /* else it is not this script's, and tells nothing */
 int64_t broker_lease_waiting(const redis_value *reply);

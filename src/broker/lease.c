@@ -1,4 +1,4 @@
-/* Taking tasks and keeping them: lua/lease.lua, lua/lease-read-back.lua, lua/renew.lua. */
+/* Taking tasks and keeping them: lua/lease.lua, lua/lease-some.lua, lua/lease-read-back.lua, lua/renew.lua. */
 #include "broker/call.h"
 
 #include <inttypes.h>
@@ -24,11 +24,12 @@ void lease_score_format(lease_score score, char *text)
         sprintf(text, "%" PRId64, score.second);
 }
 
-int broker_lease(const broker *b, const queue_keys *keys, const lease_order *order, broker_cb cb, void *arg)
+/* What both scripts take. */
+static redis_args *lease_args(const broker *b, script_id script, const queue_keys *keys, const lease_order *order)
 {
     char text[48];
     lease_score_format(order->score, text);
-    redis_args *args = broker_script_args(b, SCRIPT_LEASE, 5);
+    redis_args *args = broker_script_args(b, script, 5);
     redis_args_add(args, keys->key[QUEUE_KEY_PENDING]);
     redis_args_add(args, keys->key[QUEUE_KEY_ACTIVE]);
     redis_args_add(args, keys->key[QUEUE_KEY_LEASE]);
@@ -36,12 +37,65 @@ int broker_lease(const broker *b, const queue_keys *keys, const lease_order *ord
     redis_args_add(args, keys->key[QUEUE_KEY_PARKED]);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
     redis_args_add_integer(args, (int64_t)order->max_tasks);
-    redis_args_add_text(args, text);
+    redis_args_add_copy(args, bytes_of(text));
     redis_args_add(args, order->wake_others ? global_key_name(b->space, GLOBAL_KEY_WAKE) : (bytes){0});
     redis_args_add(args, keys->queue);
+    return args;
+}
+
+int broker_lease(const broker *b, const queue_keys *keys, const lease_order *order, broker_cb cb, void *arg)
+{
+    redis_args *args = lease_args(b, SCRIPT_LEASE, keys, order);
     if (order->max_message)
         redis_args_add_integer(args, (int64_t)order->max_message);
     return broker_call(b, args, cb, arg);
+}
+
+int broker_lease_some(const broker *b, const queue_keys *keys, const lease_order *order, const lease_choice *choice,
+                      broker_cb cb, void *arg)
+{
+    redis_args *args = lease_args(b, SCRIPT_LEASE_SOME, keys, order);
+    if (order->max_message)
+        redis_args_add_integer(args, (int64_t)order->max_message);
+    else
+        redis_args_add_text(args, "");
+    redis_args_add_integer(args, (int64_t)choice->max_looked);
+    redis_args_add_integer(args, choice->from.passed);
+    redis_args_add(args, choice->from.last_id);
+    redis_args_add_integer(args, (int64_t)choice->capacity_count);
+    for (size_t i = 0; i < choice->capacity_count; i++)
+        redis_args_add_integer(args, choice->rooms[i]);
+    for (size_t i = 0; i < choice->rule_count; i++) {
+        redis_args_add(args, choice->rules[i].pattern);
+        redis_args_add_integer(args, (int64_t)choice->rules[i].capacity);
+    }
+    return broker_call(b, args, cb, arg);
+}
+
+static pending_place place_at(const redis_value *reply, size_t index)
+{
+    return (pending_place){redis_value_integer(redis_value_at(reply, index)), redis_value_at(reply, index + 1)->text};
+}
+
+bool broker_some_is_sound(const redis_value *reply, size_t capacity_count)
+{
+    return reply->type == REDIS_ARRAY && reply->count == 3 + 2 * capacity_count &&
+           broker_lease_is_sound(&reply->elements[0]);
+}
+
+const redis_value *broker_some_tasks(const redis_value *reply)
+{
+    return redis_value_at(reply, 0);
+}
+
+pending_place broker_some_end(const redis_value *reply)
+{
+    return place_at(reply, 1);
+}
+
+pending_place broker_some_first(const redis_value *reply, size_t capacity)
+{
+    return place_at(reply, 3 + 2 * capacity);
 }
 
 int broker_read_message(const broker *b, const queue_keys *keys, bytes id, broker_cb cb, void *arg)

@@ -22,20 +22,11 @@ bool held_lease_has_ended(const held_lease *lease)
 
 /* ---- who hears of it ---- */
 
-static void attempt_tell_start(asynq_job *job)
-{
-    asynq_server *server = job->queue->server;
-    job->is_told = true;
-    if (server->options.on_start)
-        server->options.on_start(job, server->options.arg);
-}
-
 void attempt_tell_end(asynq_job *job, asynq_attempt_end end, const char *error, int64_t next_at_ms)
 {
     asynq_server *server = job->queue->server;
-    if (!job->is_told)
+    if (!job_untell(job))
         return;
-    job->is_told = false;
     if (server->options.on_end)
         server->options.on_end(&(asynq_attempt){.job = job,
                                                 .end = end,
@@ -63,10 +54,17 @@ static void attempt_returned(asynq_job *job);
 
 /* ---- beginning ---- */
 
+/* What its deadline is as long as it has not begun: that of an attempt which begins now. */
+static int64_t attempt_deadline_ns(const asynq_job *job, int64_t now_ns)
+{
+    bool waits = job->route->starts_later && job->beginning == JOB_MAY_BEGIN;
+    return waits ? job_effective_deadline_ns(&job->message, now_ns) : job->deadline_ns;
+}
+
 static void deadline_reached(void *arg)
 {
     asynq_job *job = arg;
-    int64_t left_ns = job->deadline_ns - loop_now_ns(job->queue->server->loop);
+    int64_t now_ns = loop_now_ns(job->queue->server->loop), left_ns = attempt_deadline_ns(job, now_ns) - now_ns;
     if (left_ns > 0) /* the wall clock was set back */
         loop_timer_set(&job->deadline_timer, left_ns / NS_PER_MS + 1);
     else if (job->holds_thread && job_withdraw(job))
@@ -89,7 +87,8 @@ static bool attempt_register(served_queue *queue, asynq_job *job, const held_lea
 static void attempt_run_on_loop(asynq_job *job)
 {
     job_ref(job); /* the handler's */
-    (void)job_begin(job);
+    if (!job->route->starts_later)
+        (void)job_begin(job);
     int outcome = mux_run(job->queue->server->mux, job->route, job);
     if (outcome != ASYNQ_LATER && job_claim(job, outcome))
         attempt_returned(job);
@@ -128,7 +127,8 @@ void attempt_start(asynq_job *job)
     int64_t left_ms = (job->deadline_ns - now_ns) / NS_PER_MS + 1;
     int64_t day_ms = 24 * 3600 * MS_PER_SECOND;
     loop_timer_set(&job->deadline_timer, left_ms < day_ms ? left_ms : day_ms);
-    attempt_tell_start(job);
+    if (!job->route->starts_later)
+        job_tell(job);
     if (is_async)
         attempt_run_on_loop(job);
 }
@@ -139,7 +139,6 @@ static void attempt_run(asynq_job *job)
     if (!job->message.timeout && !job->message.deadline)
         log_warn(&server->log, "task %s (%s) of queue \"%s\" has neither timeout nor deadline; it gets 30 minutes",
                  job->id, job->type, job->queue->name);
-    job->route = mux_find(server->mux, job->type);
     job->policy = mux_innermost(job->route, job->type);
     if (job->policy->limit.scope)
         limit_enter(job);
@@ -221,6 +220,7 @@ void attempt_begin(served_queue *queue, leased_task task, const held_lease *leas
         return;
     }
     job->pending_since_ns = task.pending_since;
+    job->route = mux_find(server->mux, job->type);
     slot_take(job);
     if (server->fetching && !held_lease_has_ended(lease))
         attempt_run(job);
@@ -232,6 +232,7 @@ void attempt_begin(served_queue *queue, leased_task task, const held_lease *leas
 
 void attempt_forget(asynq_job *job)
 {
+    (void)job_withdraw(job);
     attempt_tell_end(job, ASYNQ_ATTEMPT_LOST, "the server has lost the task", 0);
     job_move(job, JOB_GONE);
 }
@@ -258,10 +259,11 @@ void attempt_lease_lost(asynq_job *job, const char *reason)
         attempt_forget(job);
 }
 
-/* A handler on the loop begins with its attempt; a thread's may wait for its thread, and both for a token. */
+/* A handler on the loop begins with its attempt, or when it says so; a thread's may wait for its thread, and all for a
+ * token. */
 static bool attempt_has_begun(asynq_job *job)
 {
-    return job->holds_thread ? !job_withdraw(job) : job->is_told;
+    return job->holds_thread || job->route->starts_later ? !job_withdraw(job) : job_is_told(job);
 }
 
 void attempt_lease_ended(asynq_job *job, const char *reason)
@@ -288,7 +290,10 @@ static void attempt_returned(asynq_job *job)
     job->holds_thread = false;
     if (job->state == JOB_RUNNING) {
         job->result_is_ours = true;
-        outcome_decide(job, job->outcome, job->error_text.data ? job->error_text.data : "");
+        if (job->outcome == ASYNQ_REQUEUED)
+            attempt_requeue(job);
+        else
+            outcome_decide(job, job->outcome, job->error_text.data ? job->error_text.data : "");
     } else {
         slot_free(job); /* it was given up before; only its thread comes back now */
     }

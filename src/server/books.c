@@ -12,6 +12,7 @@ void slot_take(asynq_job *job)
 {
     job->holds_slot = true;
     job->queue->server->slots_free--;
+    capacity_take(job);
 }
 
 void slot_free(asynq_job *job)
@@ -20,6 +21,7 @@ void slot_free(asynq_job *job)
         return;
     job->holds_slot = false;
     job->queue->server->slots_free++;
+    capacity_give_back(job);
 }
 
 /* ---- entering ---- */

@@ -37,7 +37,7 @@ asynq_job *books_rotate_renewals(struct served_queue *queue);
 /* A job that goes GONE must not be used afterwards, unless the caller holds a reference. */
 void job_move(asynq_job *job, job_state to);
 
-/* One of `concurrency`; a job has at most one. */
+/* One of `concurrency`, and of the capacity of its route; a job has at most one. */
 void slot_take(asynq_job *job);
 void slot_free(asynq_job *job);
 

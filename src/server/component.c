@@ -22,6 +22,8 @@ static const server_component components[] = {
     {.name = "settle", .start = settle_start, .ready = settle_turn, .turn = settle_turn},
     {.name = "limit", .turn = limit_turn, .stop = limit_stop},
     {.name = "threads", .start = threads_start, .turn = threads_turn, .stop = threads_stop},
+    {.name = "capacities", .start = capacities_start, .stop = capacities_stop},
+    {.name = "ahead", .start = ahead_start, .stop = ahead_stop},
     {.name = "fetch", .ready = fetch_ready, .turn = fetch_turn},
     {.name = "parking", .start = parking_start, .turn = parking_turn, .stop = parking_stop},
     {.name = "aggregation", .start = aggregation_start, .ready = aggregation_resume_all, .stop = aggregation_stop},

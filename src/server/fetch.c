@@ -13,8 +13,10 @@
 #include "server/settle.h"
 
 enum {
-    FETCH_MAX_MESSAGE = 4096,                       /* larger ones are read apart */
-    FETCH_CHUNK_APART_BYTES = 1 << 20,              /* in one round of them */
+    FETCH_MAX_MESSAGE = 4096,          /* larger ones are read apart */
+    FETCH_CHUNK_APART_BYTES = 1 << 20, /* in one round of them */
+    FETCH_LOOK_CALLS = 8,              /* in a row that look ahead in vain; then they come more slowly */
+    FETCH_LOOK_REST_MS = 5,
     FETCH_DRAWS = 6,                                /* in one round, about */
     FETCH_AHEAD_SLOTS = BROKER_CHUNK_TASKS / 2,     /* a smaller lease costs Redis more per task */
     FETCH_AHEAD_BACKLOG = 2 * BROKER_CHUNK_TASKS,   /* outcomes come first */
@@ -152,9 +154,11 @@ static void fetch_take_tasks(served_queue *queue, const redis_value *reply)
         fetch_lease_over(queue);
     int here = count - (int)queue->fetch.messages_awaited;
     queue->server->slots_free -= here; /* attempt_begin takes them one by one */
-    if (waiting > 0)
+    queue->server->capacities.unbegun += here;
+    if (waiting > 0 && !queue->ahead.is_some) /* else what this one tells comes first */
         fetch_ahead(queue->server);
     queue->server->slots_free += here;
+    queue->server->capacities.unbegun -= here;
     for (int i = 0; i < count; i++) {
         leased_task task = broker_lease_task(reply, (size_t)i);
         if (!task.is_left_out)
@@ -164,8 +168,29 @@ static void fetch_take_tasks(served_queue *queue, const redis_value *reply)
         watch_queue_paused(queue);
     else if (waiting == 0)
         watch_queue_empty(queue, count > 0);
-    else
+    else if (!queue->ahead.is_some)
         queue->watch.fruitless_wakes = 0;
+}
+
+/* Some of the tasks were passed over: is there more to look at? */
+static void fetch_look_on(served_queue *queue, const redis_value *reply)
+{
+    bool found_any = broker_lease_count(broker_some_tasks(reply)) > 0;
+    bool has_more = ahead_learn(queue, reply, queue->fetch.lease_asked);
+    if (broker_lease_waiting(broker_some_tasks(reply)) <= 0)
+        return;
+    if (!has_more) {
+        watch_queue_exhausted(queue, found_any);
+    } else if (queue->ahead.fruitless > FETCH_LOOK_CALLS) {
+        queue->fetch.may_have_tasks = false;
+        loop_timer_set(&queue->watch.rest, FETCH_LOOK_REST_MS);
+    }
+}
+
+static bool fetch_is_sound(const served_queue *queue, const redis_value *reply)
+{
+    return queue->ahead.is_some ? broker_some_is_sound(reply, queue->server->capacities.count)
+                                : broker_lease_is_sound(reply);
 }
 
 static void fetch_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
@@ -173,7 +198,9 @@ static void fetch_replied(void *arg, int status, const asynq_error *error, const
     served_queue *queue = arg;
     asynq_server *server = queue->server;
     asynq_error odd;
-    if (!status && !broker_lease_is_sound(reply)) {
+    bool is_some = queue->ahead.is_some;
+    ahead_release(queue);
+    if (!status && !fetch_is_sound(queue, reply)) {
         status = error_set(&odd, ASYNQ_E_MALFORMED, "Redis answered with something else than tasks");
         error = &odd;
     }
@@ -185,12 +212,20 @@ static void fetch_replied(void *arg, int status, const asynq_error *error, const
         fetch_rest(queue);
         return;
     }
-    fetch_take_tasks(queue, reply);
+    fetch_take_tasks(queue, is_some ? broker_some_tasks(reply) : reply);
+    if (is_some)
+        fetch_look_on(queue, reply);
 }
 
 static void fetch_send(served_queue *queue, size_t count)
 {
     asynq_server *server = queue->server;
+    lease_choice choice;
+    ahead_way way = server->capacities.count ? ahead_prepare(queue, &count, &choice) : AHEAD_ALL;
+    if (way == AHEAD_NONE) {
+        watch_pending(queue);
+        return;
+    }
     /* From the clocks themselves: in a socket's callback the turn's time is that of before the wait, which may have
      * been a suspension of the process, and the lease would end before it begins. */
     queue->fetch.lease = (held_lease){
@@ -205,15 +240,36 @@ static void fetch_send(served_queue *queue, size_t count)
         .wake_others = server->parking.is_on,
         .max_message = has_large_messages(queue) ? FETCH_MAX_MESSAGE : 0,
     };
-    if (broker_lease(queue->broker, &queue->keys, &order, fetch_replied, queue))
-        return; /* out of memory or not connected: the next turn or the next connection tries again */
+    int status = way == AHEAD_SOME
+                     ? broker_lease_some(queue->broker, &queue->keys, &order, &choice, fetch_replied, queue)
+                     : broker_lease(queue->broker, &queue->keys, &order, fetch_replied, queue);
+    if (status) { /* out of memory or not connected: the next turn or the next connection tries again */
+        ahead_release(queue);
+        return;
+    }
     queue->fetch.lease_in_flight = true;
     server->fetch.leases_in_flight++;
     server->slots_free -= (int)count;
 }
 
+/* Who has the first choice where a capacity has only a few places left: by priority, as with slots. */
+static size_t fetch_first(asynq_server *server)
+{
+    int64_t sum = 0;
+    if (server->options.strict_priority || !server->capacities.count)
+        return 0;
+    for (size_t i = 0; i < server->queue_count; i++)
+        sum += server->queues[i]->fetch.planned ? server->queues[i]->priority : 0;
+    int64_t left = server_random_below(server, sum);
+    for (size_t i = 0; i < server->queue_count; i++)
+        if (server->queues[i]->fetch.planned && (left -= server->queues[i]->priority) < 0)
+            return i;
+    return 0;
+}
+
 void fetch_turn(asynq_server *server)
 {
+    ahead_wake_for_room(server);
     if (!server->fetching || !server->fetch.number || server->fetch.leases_in_flight || server->slots_free <= 0 ||
         !broker_is_ready(&server->broker) || settle_backlog(server) > FETCH_LARGEST_BACKLOG)
         return;
@@ -223,9 +279,11 @@ void fetch_turn(asynq_server *server)
         plan_strict(server);
     else
         plan_weighted(server);
-    for (size_t i = 0; i < server->queue_count; i++)
-        if (server->queues[i]->fetch.planned)
-            fetch_send(server->queues[i], server->queues[i]->fetch.planned);
+    for (size_t i = 0, first = fetch_first(server); i < server->queue_count; i++) {
+        served_queue *queue = server->queues[(first + i) % server->queue_count];
+        if (queue->fetch.planned)
+            fetch_send(queue, queue->fetch.planned);
+    }
 }
 
 /* ---- the number of the server ---- */

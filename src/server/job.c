@@ -7,6 +7,7 @@
 #include "base/saturate.h"
 #include "base/text.h"
 #include "base/thread.h"
+#include "server/server.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -236,6 +237,54 @@ bool job_begin(asynq_job *job)
 bool job_withdraw(asynq_job *job)
 {
     return job_decide_beginning(job, JOB_IS_WITHDRAWN);
+}
+
+/* Under the lock, so that the end is not told before the start is, and the server is still there. */
+static void job_tell_locked(asynq_job *job)
+{
+    const asynq_server_options *options = &job->queue->server->options;
+    job->is_told = true;
+    if (options->on_start)
+        options->on_start(job, options->arg);
+}
+
+void job_tell(asynq_job *job)
+{
+    pthread_mutex_lock(&job->port->lock);
+    job_tell_locked(job);
+    pthread_mutex_unlock(&job->port->lock);
+}
+
+bool job_untell(asynq_job *job)
+{
+    pthread_mutex_lock(&job->port->lock);
+    bool was_told = job->is_told;
+    job->is_told = false;
+    pthread_mutex_unlock(&job->port->lock);
+    return was_told;
+}
+
+bool job_is_told(asynq_job *job)
+{
+    pthread_mutex_lock(&job->port->lock);
+    bool is_told = job->is_told;
+    pthread_mutex_unlock(&job->port->lock);
+    return is_told;
+}
+
+bool asynq_job_start(asynq_job *job)
+{
+    int undecided = JOB_MAY_BEGIN; /* of a route that does not start later it is decided already */
+    int64_t now_ns = clock_now_ns();
+    pthread_mutex_lock(&job->port->lock);
+    bool may_begin = atomic_compare_exchange_strong(&job->beginning, &undecided, JOB_HAS_BEGUN);
+    if (may_begin) {
+        job->started_at_ns = now_ns;
+        job->deadline_ns = job_effective_deadline_ns(&job->message, now_ns);
+        job_tell_locked(job);
+    }
+    pthread_mutex_unlock(&job->port->lock);
+    return may_begin;
 }
 
 void job_cancel(asynq_job *job)

@@ -51,11 +51,11 @@ struct asynq_job {
     task_message message;
     const char *id, *type, *queue_name;
     size_t id_length;
-    int64_t deadline_ns;      /* wall clock */
-    int64_t pending_since_ns; /* 0: unknown */
-    int64_t started_at_ns;
-    const asynq_route *route;  /* the one to run */
-    const asynq_route *policy; /* the innermost one, which says how; NULL: the task did not get so far */
+    _Atomic int64_t deadline_ns;   /* wall clock; also set by asynq_job_start() */
+    _Atomic int64_t started_at_ns; /* likewise */
+    int64_t pending_since_ns;      /* 0: unknown */
+    const asynq_route *route;      /* the one to run */
+    const asynq_route *policy;     /* the innermost one, which says how; NULL: the task did not get so far */
 
     /* The handler's until it hands the job back, then the loop's. */
     int outcome;
@@ -81,7 +81,7 @@ struct asynq_job {
     uint64_t number;          /* order of leasing in the queue */
     bool holds_thread;        /* a slot is taken until the handler returns */
     bool holds_slot;
-    bool is_told;        /* on_start was called, and on_end will be */
+    bool is_told;        /* on_start was called, and on_end will be; under the port's lock */
     bool recorded;       /* stands in the workers' record in Redis */
     uint64_t renewed_in; /* the sweep that looked at it last */
     loop_timer deadline_timer;
@@ -140,6 +140,11 @@ int64_t job_effective_deadline_ns(const task_message *message, int64_t now_ns);
 bool job_begin(asynq_job *job);
 /* From now on the handler will not begin. False: it has begun. Thread: loop. */
 bool job_withdraw(asynq_job *job);
+
+/* on_start, for a job that has begun; `job_untell` is true once after it. Thread: the one that runs the job. */
+void job_tell(asynq_job *job);
+bool job_untell(asynq_job *job);
+bool job_is_told(asynq_job *job);
 
 /* Withdraws the job, sets the cancel mark and wakes asynq_job_wait_cancelled(). Thread: loop. */
 void job_cancel(asynq_job *job);

@@ -36,6 +36,7 @@ static void message_read_replied(void *arg, int status, const asynq_error *error
     served_queue *queue = awaited->queue;
     asynq_error odd;
     queue->server->slots_free++; /* attempt_begin takes it */
+    capacities_begin_one(queue->server);
     if (!status && reply->type != REDIS_STRING && reply->type != REDIS_NIL) {
         status = error_set(&odd, ASYNQ_E_MALFORMED, "Redis answered with something else than a message");
         error = &odd;
@@ -78,5 +79,6 @@ size_t message_read_begin(served_queue *queue, const redis_value *lease_reply)
     }
     queue->fetch.messages_awaited = sent;
     queue->server->slots_free -= (int)sent;
+    queue->server->capacities.unbegun += (int)sent;
     return sent;
 }

@@ -67,6 +67,16 @@ bool mux_is_empty(const asynq_mux *mux)
     return !mux->route_count && mux->not_found.handler == fail_not_found;
 }
 
+size_t mux_count(const asynq_mux *mux)
+{
+    return mux->route_count;
+}
+
+const asynq_route *mux_at(const asynq_mux *mux, size_t index)
+{
+    return &mux->routes[index];
+}
+
 /* The first place whose pattern is not below `pattern`. */
 static size_t mux_place(const asynq_mux *mux, const char *pattern, size_t length, bool *found)
 {
@@ -139,6 +149,9 @@ int asynq_mux_handle(asynq_mux *mux, const asynq_route *route, asynq_error *erro
     if (route->kind != ASYNQ_HANDLER_THREAD && route->kind != ASYNQ_HANDLER_ASYNC)
         return error_set(error, ASYNQ_E_INVALID, "pattern \"%s\" has an unknown kind of handler: %d", route->pattern,
                          (int)route->kind);
+    if (route->starts_later && route->kind != ASYNQ_HANDLER_ASYNC)
+        return error_set(error, ASYNQ_E_INVALID, "pattern \"%s\": only an asynchronous handler can start later",
+                         route->pattern);
     int status = check_retry(route, error);
     if (!status)
         status = check_limit(mux, route, error);

@@ -13,6 +13,10 @@ const asynq_route *mux_innermost(const asynq_route *route, const char *type);
 /* Runs the middleware and then the route's handler. */
 int mux_run(const asynq_mux *mux, const asynq_route *route, asynq_job *job);
 
+/* The routes, by number. */
+size_t mux_count(const asynq_mux *mux);
+const asynq_route *mux_at(const asynq_mux *mux, size_t index);
+
 bool mux_is_empty(const asynq_mux *mux);
 
 #endif

@@ -5,15 +5,18 @@
  *   Redis ------------------> served_queue ----------> handler ----------------> unsettled ----------> Redis
  *            watch.c: when                  (pool.c, or on the loop)
  *
- * Routes may have limits; their jobs pass limit.c first. Beside that path: forwarder.c (due tasks), recoverer.c (tasks
- * of dead servers), janitor.c (completed tasks), heartbeat.c (records, leases), subscriber.c (cancellation,
- * notifications), threads.c (as many tasks as threads), shutdown.c.
+ * Routes may have limits; their jobs pass limit.c first. They may have capacities (capacity.c); then a lease passes
+ * over tasks that there is no room for (ahead.c). Beside that path: forwarder.c (due tasks), recoverer.c (tasks of dead
+ * servers), janitor.c (completed tasks), heartbeat.c (records, leases), subscriber.c (cancellation, notifications),
+ * threads.c (as many tasks as threads), shutdown.c.
  */
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
 
 #include "redis/engine.h"
+#include "server/ahead.h"
 #include "server/books.h"
+#include "server/capacity.h"
 #include "server/duty.h"
 #include "server/fetch.h"
 #include "server/forwarder.h"
@@ -43,6 +46,7 @@ typedef struct served_queue {
     job_books books;
 
     queue_fetch fetch;
+    queue_ahead ahead;
     queue_watch watch;
     queue_parking parking;
     due_source due[DUE_SOURCES]; /* forwarder.c */
@@ -99,6 +103,7 @@ struct asynq_server {
 
     /* The components'. */
     server_fetch fetch;
+    server_capacities capacities;
     server_threads threads;
     server_subscriber subscriber;
     server_parking parking;

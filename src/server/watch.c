@@ -10,24 +10,33 @@ enum {
     SAFETY_POLL_MS = 15000,
     FRUITLESS_MOST = 8, /* wake-ups without need to rest */
     FIRST_REST_MS = 10,
-    LONGEST_REST_MS = 100 /* so long a task may wait if it comes just then */
+    LONGEST_REST_MS = 100, /* so long a task may wait if it comes just then */
+    EXHAUSTED_REST_MS = 20 /* the same beside tasks that have no room */
 };
 
 static void look_again(void *arg)
 {
+    ahead_wake(arg);
     fetch_rested(arg);
 }
 
 static void queue_changed(void *arg)
 {
     served_queue *queue = arg;
+    if (queue->ahead.is_exhausted && queue->ahead.has_taken) {
+        queue->ahead.has_taken = false; /* we may have done it: its length tells */
+        watch_pending(queue);
+        return;
+    }
+    ahead_wake(queue);
     queue->watch.fruitless_wakes++;
     queue->fetch.may_have_tasks = true;
 }
 
 static void pending_value(void *arg, const redis_value *value)
 {
-    if (redis_value_integer(value) > 0)
+    const served_queue *queue = arg;
+    if (redis_value_integer(value) > (queue->ahead.is_exhausted ? queue->ahead.looked_at.passed : 0))
         look_again(arg);
 }
 
@@ -77,6 +86,22 @@ int64_t watch_rest_ms(unsigned fruitless_wakes)
     unsigned doublings = fruitless_wakes - FRUITLESS_MOST - 1;
     int64_t ms = (int64_t)FIRST_REST_MS << (doublings < 10 ? doublings : 10);
     return ms < LONGEST_REST_MS ? ms : LONGEST_REST_MS;
+}
+
+void watch_queue_exhausted(served_queue *queue, bool found_any)
+{
+    if (found_any)
+        queue->watch.fruitless_wakes = 0;
+    int64_t rest_ms = watch_rest_ms(queue->watch.fruitless_wakes);
+    if (!queue->server->tracking || !rest_ms) {
+        if (queue->watch.pending.state == WATCH_UNARMED)
+            queue->ahead.has_taken = false;
+        watch_pending(queue);
+        return;
+    }
+    queue->fetch.may_have_tasks = false;
+    queue->watch.fruitless_wakes++;
+    loop_timer_set(&queue->watch.rest, rest_ms < EXHAUSTED_REST_MS ? rest_ms : EXHAUSTED_REST_MS);
 }
 
 void watch_queue_empty(served_queue *queue, bool found_any)
@@ -135,8 +160,10 @@ void watch_message(asynq_server *server, bytes key)
 
 static void wake_all(asynq_server *server)
 {
-    for (size_t i = 0; i < server->queue_count; i++)
+    for (size_t i = 0; i < server->queue_count; i++) {
+        ahead_wake(server->queues[i]);
         server->queues[i]->fetch.may_have_tasks = true;
+    }
 }
 
 static int64_t jittered_ms(asynq_server *server, int64_t ms)
@@ -159,6 +186,7 @@ static void safety_poll_fired(void *arg)
         served_queue *queue = server->queues[i];
         if (parking_skips_upkeep(queue))
             continue;
+        ahead_wake(queue);
         queue->fetch.may_have_tasks = true;
         forwarder_look_at(queue);
     }

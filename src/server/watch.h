@@ -28,6 +28,8 @@ void watch_stop(struct asynq_server *server);
 void watch_pending(struct served_queue *queue);
 /* A lease found nothing, or left nothing. */
 void watch_queue_empty(struct served_queue *queue, bool found_any);
+/* A lease left tasks, but none that has room. */
+void watch_queue_exhausted(struct served_queue *queue, bool found_any);
 void watch_queue_paused(struct served_queue *queue);
 /* Messages may have been lost: look into every queue. */
 void watch_all_lost(struct asynq_server *server);

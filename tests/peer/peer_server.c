@@ -141,6 +141,26 @@ static int handle_async(asynq_job *job, void *arg)
     return ASYNQ_LATER;
 }
 
+/* Begins its work when it has waited for as long as a route says. */
+static void *start_later(void *job)
+{
+    usleep(200 * 1000);
+    if (asynq_job_start(job))
+        return complete_later(job);
+    asynq_complete(job, ASYNQ_REQUEUED);
+    return NULL;
+}
+
+static int handle_starting_later(asynq_job *job, void *arg)
+{
+    (void)arg;
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, start_later, job))
+        return asynq_fail(job, "no thread");
+    pthread_detach(thread);
+    return ASYNQ_LATER;
+}
+
 typedef struct hanging {
     asynq_job *job;
     int ends[2]; /* a byte passes when the job is cancelled */
@@ -260,7 +280,36 @@ static void on_health(int status, const char *text, void *arg)
 
 static char email[] = "email", email_welcome[] = "email:welcome", outer[] = "A", inner[] = "B";
 
-/* [{"pattern", "retry": {"kind", "delay_ms", "most_ms", "jitter"}, "scope", "most", "nested": true, "async": true}] */
+enum { MOST_CAPACITIES = 8 };
+static asynq_capacity *capacities[MOST_CAPACITIES];
+
+/* That of a route, by its number from 1 on; made when it is named first. */
+static asynq_capacity *find_capacity(const json_t *row)
+{
+    int64_t number = json_integer_value(json_object_get(row, "capacity"));
+    if (number < 1 || number > MOST_CAPACITIES)
+        return NULL;
+    if (!capacities[number - 1])
+        capacities[number - 1] = asynq_capacity_new((int)json_integer_value(json_object_get(row, "room")));
+    return capacities[number - 1];
+}
+
+/* {"capacity": number, "room": n} */
+static json_t *set_room(json_t *arguments)
+{
+    asynq_capacity *capacity = find_capacity(arguments);
+    json_t *answer = peer_status(capacity ? 0 : ASYNQ_E_INVALID, &(asynq_error){.text = "there is no such capacity"});
+    if (capacity) {
+        asynq_capacity_set_max(capacity, (int)json_integer_value(json_object_get(arguments, "room")));
+        json_object_set_new(answer, "in_use", json_integer(asynq_capacity_in_use(capacity)));
+    }
+    return answer;
+}
+
+/*
+ * [{"pattern", "retry": {"kind", "delay_ms", "most_ms", "jitter"}, "scope", "most", "nested": true, "async": true,
+ *   "capacity": number, "room": n, "later": true}]
+ */
 static int add_routes(asynq_mux *into, json_t *rows, asynq_error *error)
 {
     size_t i;
@@ -268,10 +317,13 @@ static int add_routes(asynq_mux *into, json_t *rows, asynq_error *error)
     int status = 0;
     json_array_foreach(rows, i, row) {
         json_t *retry = json_object_get(row, "retry");
-        bool is_async = json_is_true(json_object_get(row, "async"));
+        bool starts_later = json_is_true(json_object_get(row, "later"));
+        bool is_async = starts_later || json_is_true(json_object_get(row, "async"));
         asynq_route route = {
             .pattern = json_string_value(json_object_get(row, "pattern")),
-            .handler = is_async ? handle_async : handle,
+            .handler = starts_later ? handle_starting_later
+                       : is_async   ? handle_async
+                                    : handle,
             .kind = is_async ? ASYNQ_HANDLER_ASYNC : ASYNQ_HANDLER_THREAD,
             .retry = {(asynq_retry_kind)json_integer_value(json_object_get(retry, "kind")),
                       json_integer_value(json_object_get(retry, "delay_ms")),
@@ -279,6 +331,8 @@ static int add_routes(asynq_mux *into, json_t *rows, asynq_error *error)
                       (int)json_integer_value(json_object_get(retry, "jitter"))},
             .limit = {json_string_value(json_object_get(row, "scope")),
                       (int)json_integer_value(json_object_get(row, "most"))},
+            .capacity = find_capacity(row),
+            .starts_later = starts_later,
         };
         if (!nested && json_is_true(json_object_get(row, "nested")))
             nested = asynq_mux_new();
@@ -532,6 +586,7 @@ const peer_row peer_server_rows[] = {
     {"server.start_again", start_again},
     {"server.stop", stop},
     {"server.set_concurrency", set_concurrency},
+    {"server.room", set_room},
     {"server.shutdown", shut_down},
     {"server.fork", fork_children},
     {"notes", take_notes},

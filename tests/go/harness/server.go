@@ -49,6 +49,10 @@ type Route struct {
 	Most    int    `json:"most,omitempty"`
 	Nested  bool   `json:"nested,omitempty"` // in a mux in the mux
 	Async   bool   `json:"async,omitempty"`
+	// Capacity is the number of one, from 1 on, which has so much room; 0: the route has none.
+	Capacity int  `json:"capacity,omitempty"`
+	Room     int  `json:"room,omitempty"`
+	Later    bool `json:"later,omitempty"` // begins 200 ms after it was called
 }
 
 // Retry is an asynq_retry_policy.

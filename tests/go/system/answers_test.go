@@ -69,7 +69,7 @@ var wrongShapes = map[string]string{"number": ":7", "nothing": "$-1", "no list":
 	"texts": "*3\r\n$1\r\na\r\n$-1\r\n$1\r\nb"}
 
 // serverKinds are what a server sends.
-var serverKinds = []string{"lease", "lease-read-back", "settle", "renew", "forward", "expire", "expired-leases", "orphans",
+var serverKinds = []string{"lease", "lease-some", "lease-read-back", "settle", "renew", "forward", "expire", "expired-leases", "orphans",
 	"adopt", "take-group", "read-set", "finish-set", "reclaim-sets", "semaphore", "beat", "drop-active", "announce", "take-role", "look-groups", "clear-set", "INCR",
 	"LLEN", "ZRANGE", "CLIENT TRACKING", "CLIENT CACHING", "SUBSCRIBE"}
 
@@ -111,7 +111,7 @@ func (c *cell) server(kind, reply string) {
 	rule := c.fake.On(kind).Answer(reply)
 	s := StartCServerIn(StartPeerUnder(c, []string{"env", "ASYNQ_PEER_PARK_FROM=1"}, c.fake.URI()),
 		ServerOptions{LedgerPath: path, RetryMs: P(int64(0)), Aggregates: true, Grace: time.Minute, MaxSize: 3,
-			Routes: []Route{{Pattern: "limited", Scope: "printers", Most: 1}}})
+			Routes: append(limited(1), routesWithRoom(kind)...)})
 	c.hold(rule)
 	c.fake.Clear()
 	Eventually(c, 2*recoversWithin, "all tasks to be done", func() bool {
@@ -125,6 +125,14 @@ func (c *cell) server(kind, reply string) {
 	equal(c.T, "archived", c.r.Int("ZCARD", QueueKey("default", "archived")), 0)
 	c.logged(s.Notes())
 	IsWell(c, c.r)
+}
+
+// routesWithRoom make a server pass over tasks that it has no room for.
+func routesWithRoom(kind string) []Route {
+	if kind != "lease-some" {
+		return nil
+	}
+	return []Route{{Pattern: "roomy", Capacity: 1, Room: 1}}
 }
 
 // fill puts into Redis what makes a server use each of its scripts, and returns how often each task is to be run.
@@ -149,6 +157,11 @@ func (c *cell) fill(kind string) map[string]int {
 	add("soon", "t", Wish{}, 1, asynq.MaxRetry(0), asynq.ProcessIn(time.Second))
 	for i := range 3 {
 		add(fmt.Sprint("grouped-", i), "t", Wish{}, 0, asynq.Group("g"))
+	}
+	if kind == "lease-some" {
+		for i := range 4 {
+			add(fmt.Sprint("roomy-", i), "roomy", Wish{SleepMs: 50}, 1, asynq.MaxRetry(0))
+		}
 	}
 	if kind == "renew" {
 		add("long", "t", Wish{SleepMs: 9000}, 1, asynq.MaxRetry(0))
@@ -701,7 +714,7 @@ func (c *cell) serverShape(reply string) {
 	rule := c.fake.OnScripts().Answer(reply)
 	s := StartCServerIn(StartPeerUnder(c, []string{"env", "ASYNQ_PEER_PARK_FROM=1"}, c.fake.URI()),
 		ServerOptions{LedgerPath: filepath.Join(c.r.Dir, "ledger"), RetryMs: P(int64(0)), Aggregates: true, Grace: time.Minute, MaxSize: 3,
-			Routes: []Route{{Pattern: "limited", Scope: "printers", Most: 1}}})
+			Routes: append(limited(1), routesWithRoom("lease-some")...)})
 	c.hold(rule)
 	c.fake.Clear()
 	c.logged(s.Notes())
