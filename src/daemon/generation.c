@@ -207,6 +207,8 @@ static int make_route(generation *g, size_t index, asynq_route *row, asynq_error
     if (own->kind != &handler_plugin || as_plugin->is_isolated) {
         g->relay_routes[index] = (relay_route){g->relay, own};
         *row = route_for_mux(own, relay_handle, &g->relay_routes[index], ASYNQ_HANDLER_ASYNC);
+        row->starts_later = true;
+        row->capacity = own->kind->capacity ? own->kind->capacity(&g->workers->host, own) : NULL;
         return ASYNQ_OK;
     }
     g->plugins[index] = plugin_load(as_plugin->path, as_plugin->config, error);

@@ -49,9 +49,12 @@ struct handler_kind {
     size_t size; /* of what the table fills */
     const char *help;
     bool takes_text; /* a text alone is the value of the table's first key */
+    bool waits;      /* its calls may wait for a place; it calls handler_start() when they have one */
     /* Checks and completes what was read. */
     int (*prepare)(settings *file, settings_node *node, void *options, asynq_error *error);
     void (*clear)(void *options);
+    /* What the tasks of a route take up; NULL, also as the function: there is always room. */
+    asynq_capacity *(*capacity)(handler_host *host, const route *r);
     /* Starts the work on call->job; handler_end() follows once, from now on or later. */
     void (*begin)(handler_call *call);
     /* The job was cancelled or is out of time: end soon. */
@@ -66,8 +69,10 @@ struct handler_call {
     const route *route;
     handler_host *host;
     struct relay *relay;
-    void *work; /* the handler's */
+    void *work;         /* the handler's */
+    attempt_note *note; /* referenced; NULL: it has not started, or there is none */
     template_values values;
+    bool is_started;
     bool is_cancelled;
     bool is_waiting; /* for a worker process */
 
@@ -75,6 +80,12 @@ struct handler_call {
     handler_call *next, *prev, *cancelled_next;
     bool is_in_cancelled;
 };
+
+/*
+ * The work begins now, and with it the attempt and its time limit. False: the task was taken back, and the call is to
+ * end without having done anything.
+ */
+ASYNQ_MUST_CHECK bool handler_start(handler_call *call);
 
 /* The call has ended; it must not be used afterwards. `outcome` is what a handler returns. */
 void handler_end(handler_call *call, int outcome);

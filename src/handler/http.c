@@ -203,6 +203,25 @@ static void fail(http_exchange *exchange, handler_failure failure, const char *e
     handler_fail(call, failure, error_class, -1, "%s", text);
 }
 
+/* Its turn has come at the host. */
+static bool transfer_begin(void *arg)
+{
+    http_exchange *exchange = arg;
+    if (!handler_start(exchange->call))
+        return false;
+    http_request_limit(exchange);
+    return true;
+}
+
+/* Where the host comes from the task, the client counts, and what is too much waits there. */
+static asynq_capacity *http_capacity(handler_host *host, const route *r)
+{
+    const http_options *own = r->options;
+    return own->most_per_host && own->written_place
+               ? http_client_capacity(host->http, own->written_place, own->most_per_host)
+               : NULL;
+}
+
 static void transfer_done(void *arg, CURLcode result)
 {
     http_exchange *exchange = arg;
@@ -213,6 +232,21 @@ static void transfer_done(void *arg, CURLcode result)
 static void http_cancel(handler_call *call)
 {
     fail(call->work, HANDLER_RETRY, "cancelled", "cancelled");
+}
+
+/* Where the task names the host: it is not to take a slot that others could use. It has not begun. */
+static bool http_put_off(http_exchange *exchange)
+{
+    handler_call *call = exchange->call;
+    int64_t most = exchange->options->most_per_host;
+    int64_t pause_ms = http_client_put_off_ms(exchange->client, exchange->host, most);
+    if (!pause_ms)
+        return false;
+    int outcome =
+        asynq_snooze(call->job, pause_ms, "waits for one of %d requests at a time to %s", (int)most, exchange->host);
+    exchange_free(exchange);
+    handler_end(call, outcome);
+    return true;
 }
 
 static void http_begin(handler_call *call)
@@ -226,6 +260,7 @@ static void http_begin(handler_call *call)
     exchange->call = call;
     exchange->client = call->host->http;
     exchange->options = call->route->options;
+    exchange->transfer.begin = transfer_begin;
     exchange->transfer.done = transfer_done;
     exchange->transfer.arg = exchange;
     call->work = exchange;
@@ -236,6 +271,8 @@ static void http_begin(handler_call *call)
     exchange->transfer.easy = http_client_take_easy(exchange->client);
     int status =
         exchange->transfer.easy ? http_request_make(exchange, &error) : error_set_code(&error, ASYNQ_E_NO_MEMORY);
+    if (!status && http_put_off(exchange))
+        return;
     if (status == ASYNQ_E_INVALID)
         fail(exchange, HANDLER_PERMANENT, "payload", error.text);
     else if (status || !http_transfer_start(exchange->client, &exchange->transfer, exchange->host,
@@ -313,16 +350,14 @@ static int prepare_url(settings *file, settings_node *node, http_options *option
     size_t length = strcspn(start, "/?#");
     if (memmem(start, length, "{{", 2))
         return ASYNQ_OK;
-    CURLU *url = curl_url();
+    char host[256], port[8], place[300];
     char *whole = arena_dup(settings_memory(file), options->url, (size_t)(start - options->url) + length);
-    char *host = NULL;
-    if (!url || !whole || curl_url_set(url, CURLUPART_URL, whole, 0) || curl_url_get(url, CURLUPART_HOST, &host, 0))
-        status = settings_complain(file, node, error, "url: \"%s\" is no URL", options->url);
-    else
-        options->written_host = arena_dup(settings_memory(file), host, strlen(host));
-    curl_free(host);
-    curl_url_cleanup(url);
-    return status;
+    if (!whole || !http_read_host(whole, host, sizeof host, port, sizeof port))
+        return settings_complain(file, node, error, "url: \"%s\" is no URL", options->url);
+    int place_length = snprintf(place, sizeof place, "%s:%s", host, port);
+    options->written_host = arena_dup(settings_memory(file), host, strlen(host));
+    options->written_place = arena_dup(settings_memory(file), place, (size_t)place_length);
+    return options->written_host && options->written_place ? ASYNQ_OK : error_set_code(error, ASYNQ_E_NO_MEMORY);
 }
 
 static int http_prepare(settings *file, settings_node *node, void *target, asynq_error *error)
@@ -364,6 +399,8 @@ const handler_kind handler_http = {
     .help =
         "Makes one HTTP request for each attempt at a task, and one for each redirect. It is not sent again by itself "
         "if the connection is closed without an answer: the attempt has failed then.",
+    .waits = true,
+    .capacity = http_capacity,
     .prepare = http_prepare,
     .clear = http_clear,
     .begin = http_begin,

@@ -41,6 +41,7 @@ typedef struct http_options {
     http_header *header_list;
     bool has_body;
     char *written_host;         /* in the URL; NULL: it comes from the task */
+    char *written_place;        /* the same with the port, as http_exchange.host */
     unsigned char classes[600]; /* http_class by status */
 } http_options;
 
@@ -63,8 +64,14 @@ typedef struct http_exchange {
 
 /* ---- http_request.c ---- */
 
+/* Host, without the brackets of IPv6, and port of a URL. */
+bool http_read_host(const char *url, char *host, size_t size, char *port, size_t port_size);
+
 /* Fills the easy handle. Returns 0, or ASYNQ_E_INVALID if the task lacks what the request needs. */
 ASYNQ_MUST_CHECK int http_request_make(http_exchange *exchange, asynq_error *error);
+
+/* The time limits of a request that begins now. */
+void http_request_limit(http_exchange *exchange);
 
 /* ---- http_answer.c ---- */
 

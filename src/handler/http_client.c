@@ -10,7 +10,7 @@
 #include <string.h>
 #include <utlist.h>
 
-enum { MOST_SPARE = 256, MOST_KEPT_CONNECTIONS = 1024 };
+enum { MOST_SPARE = 256, MOST_KEPT_CONNECTIONS = 1024, FIRST_PACE_MS = 20, PACE_MAX_MS = 5000, PUT_OFF_MIN_MS = 100 };
 
 /* A host and port that transfers go to. */
 typedef struct http_host {
@@ -19,6 +19,8 @@ typedef struct http_host {
     size_t running;
     size_t count; /* with those that wait */
     http_transfer *waiting;
+    int64_t begun_at_ms, put_off_until_ms; /* the last one; steady clock */
+    double pace_ms;                        /* between two that begin */
 } http_host;
 
 /* A socket of libcurl's. */
@@ -27,11 +29,21 @@ typedef struct http_socket {
     loop_watch watch;
 } http_socket;
 
+/* What routes with a host of their own take up, by host and `most`. */
+typedef struct http_room {
+    http_client *client;
+    char *host;
+    int64_t most;
+    admission admission;
+    struct http_room *next;
+} http_room;
+
 struct http_client {
     loop *loop;
     CURLM *multi;
     loop_timer timer;
     http_host *hosts;
+    http_room *rooms;
     CURL *spare[MOST_SPARE];
     size_t spare_count, running, waiting;
     loop_deferred look;
@@ -115,6 +127,7 @@ static http_host *find_host(http_client *client, const char *name)
     char *copy = host ? mem_strdup(name) : NULL;
     if (copy) {
         host->name = copy;
+        host->pace_ms = FIRST_PACE_MS;
         HASH_ADD_KEYPTR(hh, client->hosts, host->name, strlen(host->name), host);
     }
     if (copy && HASH_HAS(host))
@@ -124,11 +137,24 @@ static http_host *find_host(http_client *client, const char *name)
     return NULL;
 }
 
+static void note_begin(http_client *client, http_host *host)
+{
+    http_room *room;
+    int64_t now_ms = loop_steady_ms(client->loop), since_ms = now_ms - host->begun_at_ms;
+    if (host->begun_at_ms)
+        host->pace_ms = 0.8 * host->pace_ms + 0.2 * (double)(since_ms < PACE_MAX_MS ? since_ms : PACE_MAX_MS);
+    host->begun_at_ms = now_ms;
+    LL_FOREACH(client->rooms, room)
+        if (strcmp(room->host, host->name) == 0)
+            admission_begin(&room->admission);
+}
+
 static bool run_transfer(http_transfer *transfer)
 {
     http_client *client = transfer->client;
-    if (curl_multi_add_handle(client->multi, transfer->easy))
+    if (!transfer->begin(transfer->arg) || curl_multi_add_handle(client->multi, transfer->easy))
         return false;
+    note_begin(client, transfer->host);
     transfer->is_running = true;
     transfer->host->running++;
     client->running++;
@@ -201,6 +227,19 @@ bool http_transfer_start(http_client *client, http_transfer *transfer, const cha
     return false;
 }
 
+int64_t http_client_put_off_ms(http_client *client, const char *name, int64_t most)
+{
+    http_host *host = NULL;
+    HASH_FIND_STR(client->hosts, name, host);
+    if (!host || !most || (int64_t)(host->count - host->running) < most)
+        return 0;
+    int64_t now_ms = loop_steady_ms(client->loop), soonest_ms = now_ms + PUT_OFF_MIN_MS;
+    host->put_off_until_ms += (int64_t)host->pace_ms + 1;
+    if (host->put_off_until_ms < soonest_ms)
+        host->put_off_until_ms = soonest_ms;
+    return host->put_off_until_ms - now_ms;
+}
+
 void http_transfer_stop(http_transfer *transfer)
 {
     if (transfer->host)
@@ -232,6 +271,43 @@ size_t http_client_running(const http_client *client)
 size_t http_client_waiting(const http_client *client)
 {
     return client->waiting;
+}
+
+/* ---- rooms ---- */
+
+static bool room_is_used(void *arg)
+{
+    const http_room *room = arg;
+    const http_host *host = NULL;
+    HASH_FIND_STR(room->client->hosts, room->host, host);
+    return host != NULL;
+}
+
+static void room_free(http_room *room)
+{
+    admission_clear(&room->admission);
+    mem_free(room->host);
+    mem_free(room);
+}
+
+asynq_capacity *http_client_capacity(http_client *client, const char *host, int64_t most)
+{
+    http_room *room;
+    LL_FOREACH(client->rooms, room)
+        if (room->most == most && strcmp(room->host, host) == 0)
+            return room->admission.capacity;
+    room = mem_calloc(1, sizeof *room);
+    if (!room)
+        return NULL;
+    room->client = client;
+    room->most = most;
+    room->host = mem_strdup(host);
+    if (!room->host || admission_init(&room->admission, client->loop, (size_t)most, room_is_used, room)) {
+        room_free(room);
+        return NULL;
+    }
+    LL_PREPEND(client->rooms, room);
+    return room->admission.capacity;
 }
 
 /* ---- handles ---- */
@@ -272,6 +348,10 @@ void http_client_free(http_client *client)
 {
     if (!client)
         return;
+    for (http_room *room; (room = client->rooms);) {
+        LL_DELETE(client->rooms, room);
+        room_free(room);
+    }
     while (client->spare_count)
         curl_easy_cleanup(client->spare[--client->spare_count]);
     curl_multi_cleanup(client->multi);

@@ -5,7 +5,7 @@
 #ifndef HANDLER_HTTP_CLIENT_H
 #define HANDLER_HTTP_CLIENT_H
 
-#include "event/loop.h"
+#include "handler/admission.h"
 
 #include <curl/curl.h>
 
@@ -16,6 +16,7 @@ struct http_host;
 /* Embedded in its owner. */
 struct http_transfer {
     CURL *easy;
+    bool (*begin)(void *arg);                 /* its turn has come; false: it is not to run any more */
     void (*done)(void *arg, CURLcode result); /* once, unless it is stopped before */
     void *arg;
 
@@ -41,11 +42,22 @@ void http_client_give_back_easy(http_client *client, CURL *easy);
 
 /*
  * Starts the transfer, or has it wait until fewer than `most` (0: no limit) run to the same host ("host:port"). `easy`,
- * `done` and `arg` are set. False: out of memory.
+ * `begin`, `done` and `arg` are set. False: out of memory, or it was not to run.
  */
 bool http_transfer_start(http_client *client, http_transfer *transfer, const char *host, int64_t most);
+/*
+ * How long a task should be put off whose host has enough that wait for it, so that those that are put off come back
+ * one after the other, at the pace of the host. 0: not at all.
+ */
+int64_t http_client_put_off_ms(http_client *client, const char *host, int64_t most);
 /* No effect if it is not under way. */
 void http_transfer_stop(http_transfer *transfer);
+
+/*
+ * The tasks for one host, of which `most` run at the same time: what a route takes up that has no other. It lives as
+ * long as the client. NULL: out of memory.
+ */
+asynq_capacity *http_client_capacity(http_client *client, const char *host, int64_t most);
 
 /* For metrics: transfers under way, and those that wait. */
 size_t http_client_running(const http_client *client);

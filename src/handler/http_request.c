@@ -15,7 +15,7 @@
 /* ---- where it goes ---- */
 
 /* The host of a URL without the brackets of IPv6, and its port. False: it is no URL. */
-static bool read_host(const char *text, char *host, size_t size, char *port, size_t port_size)
+bool http_read_host(const char *text, char *host, size_t size, char *port, size_t port_size)
 {
     CURLU *url = curl_url();
     char *found = NULL, *found_port = NULL;
@@ -42,7 +42,7 @@ static bool is_allowed(http_exchange *exchange, const struct sockaddr *address)
     curl_easy_getinfo(exchange->transfer.easy, CURLINFO_EFFECTIVE_URL, &url);
     buf_clear(&exchange->refusal);
     exchange->refusal.failed = false;
-    if (!url || !read_host(url, host, sizeof host, port, sizeof port)) {
+    if (!url || !http_read_host(url, host, sizeof host, port, sizeof port)) {
         buf_append_text(&exchange->refusal, "the URL has no host");
         return false;
     }
@@ -216,7 +216,7 @@ static int make_url(http_exchange *exchange, asynq_error *error)
     const char *url = exchange->url.data ? exchange->url.data : "";
     bool is_http = strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0;
     if (!is_http || strlen(url) != exchange->url.length || has_control(url) || strchr(url, ' ') ||
-        !read_host(url, host, sizeof host, port, sizeof port))
+        !http_read_host(url, host, sizeof host, port, sizeof port))
         return error_set(error, ASYNQ_E_INVALID, "\"%.200s\" is no URL of HTTP", url);
     snprintf(exchange->host, sizeof exchange->host, "%s:%s", host, port);
     return ASYNQ_OK;
@@ -262,7 +262,7 @@ static void set_tls(CURL *easy, const http_options *options)
     }
 }
 
-static void set_limits(http_exchange *exchange)
+void http_request_limit(http_exchange *exchange)
 {
     CURL *easy = exchange->transfer.easy;
     const http_options *options = exchange->options;
@@ -270,7 +270,12 @@ static void set_limits(http_exchange *exchange)
     exchange->limit_ms = options->timeout_ms < left_ms ? options->timeout_ms : left_ms;
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)exchange->limit_ms);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)options->connect_timeout_ms);
+}
+
+static void set_course(CURL *easy, const http_options *options)
+{
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* else the loop waits for a name server that does not answer */
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, options->redirects ? 1L : 0L);
@@ -305,7 +310,7 @@ int http_request_make(http_exchange *exchange, asynq_error *error)
     curl_easy_setopt(easy, CURLOPT_PREREQDATA, exchange);
     set_method(easy, exchange->options, &exchange->body);
     set_tls(easy, exchange->options);
-    set_limits(exchange);
+    set_course(easy, exchange->options);
     set_version(easy, exchange->options);
     return ASYNQ_OK;
 }

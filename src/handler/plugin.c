@@ -248,6 +248,12 @@ static void plugin_begin(handler_call *call)
     worker_pool_begin(call, own->worker.pool);
 }
 
+static asynq_capacity *plugin_capacity(handler_host *host, const route *r)
+{
+    const plugin_route *own = r->options;
+    return own->is_isolated ? worker_pool_capacity(host, own->worker.pool) : NULL;
+}
+
 static void plugin_cancel(handler_call *call)
 {
     handler_worker.cancel(call);
@@ -259,6 +265,8 @@ const handler_kind handler_plugin = {
     .size = sizeof(plugin_route),
     .help = "Runs handlers in C from a shared object, see <asynq/plugin.h>.",
     .takes_text = true,
+    .waits = true,
+    .capacity = plugin_capacity,
     .prepare = plugin_prepare,
     .begin = plugin_begin,
     .cancel = plugin_cancel,

@@ -49,12 +49,9 @@ int relay_handle(asynq_job *job, void *arg)
 {
     const relay_route *own = arg;
     relay *r = own->relay;
-    attempt_note *note = asynq_job_data(job);
     handler_call *call = mem_calloc(1, sizeof *call);
     if (!call)
-        return asynq_fail(job, "out of memory");
-    if (note)
-        note->refs++;
+        return ASYNQ_REQUEUED;
     *call = (handler_call){.job = job, .route = own->route, .host = r->host, .relay = r, .values.job = job};
     pthread_mutex_lock(&r->lock);
     *r->arrived_end = call;
@@ -93,7 +90,10 @@ static void begin(relay *r, handler_call *call)
     DL_APPEND(r->running, call);
     r->count++;
     asynq_job_on_cancel(call->job, job_cancelled, call);
-    call->route->kind->begin(call);
+    if (call->route->kind->waits || handler_start(call))
+        call->route->kind->begin(call);
+    else
+        handler_end(call, ASYNQ_REQUEUED);
 }
 
 static void cancel(handler_call *call)
@@ -124,11 +124,22 @@ static void leave_cancelled(relay *r, handler_call *call)
     pthread_mutex_unlock(&r->lock);
 }
 
+bool handler_start(handler_call *call)
+{
+    call->is_started = true;
+    if (!asynq_job_start(call->job))
+        return false;
+    call->note = asynq_job_data(call->job);
+    if (call->note)
+        call->note->refs++;
+    return true;
+}
+
 void handler_end(handler_call *call, int outcome)
 {
     relay *r = call->relay;
     template_values_clear(&call->values);
-    attempt_note_unref(asynq_job_data(call->job));
+    attempt_note_unref(call->note);
     asynq_complete(call->job, outcome); /* from now on nobody cancels it */
     leave_cancelled(r, call);
     DL_DELETE(r->running, call);
@@ -161,8 +172,7 @@ void attempt_note_unref(attempt_note *note)
 attempt_note *handler_note(handler_call *call)
 {
     static _Thread_local attempt_note nowhere;
-    attempt_note *note = asynq_job_data(call->job);
-    return note ? note : &nowhere;
+    return call->note ? call->note : &nowhere;
 }
 
 int64_t handler_time_left_ms(const handler_call *call)
@@ -181,6 +191,8 @@ void handler_fail(handler_call *call, handler_failure failure, const char *error
     buf_append_formatv(&text, format, args);
     va_end(args);
     const char *reason = text.data ? text.data : "out of memory";
+    if (!call->is_started)
+        (void)!handler_start(call); /* it was found wrong before it had its place; that is an attempt, too */
     handler_note(call)->error_class = error_class;
     int outcome = failure == HANDLER_PERMANENT ? asynq_skip_retry(call->job, "%s", reason)
                   : pause_ms >= 0              ? asynq_retry_in(call->job, pause_ms, "%s", reason)

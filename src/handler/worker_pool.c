@@ -11,12 +11,17 @@
 #include <string.h>
 #include <utlist.h>
 
-enum { SHORTEST_PAUSE_MS = 500, LONGEST_PAUSE_MS = 30000 };
+enum {
+    SHORTEST_PAUSE_MS = 500,
+    LONGEST_PAUSE_MS = 30000,
+    SURPLUS_AFTER_MS = 200 /* a task that has waited so long came by a wrong idea of the pace */
+};
 
 /* What call->work is while call->is_waiting; later it is the process that has the task. */
 typedef struct waiting_call {
     handler_call *call;
     worker_pool *pool;
+    int64_t since_ms; /* steady clock */
     struct waiting_call *prev, *next;
 } waiting_call;
 
@@ -32,6 +37,7 @@ struct worker_pool {
     loop_timer again;
     int last_number;
     uint64_t started, crashed;
+    admission admission; /* its places are those of the processes that are ready */
 };
 
 struct worker_pools {
@@ -64,26 +70,63 @@ static worker_process *find_room(const worker_pool *pool)
     return best;
 }
 
+static void pool_give(worker_pool *pool, worker_process *process, handler_call *call)
+{
+    call->work = process;
+    admission_begin(&pool->admission);
+    if (handler_start(call))
+        worker_process_give(process, call);
+    else
+        handler_end(call, ASYNQ_REQUEUED);
+}
+
 static void pool_pump(worker_pool *pool)
 {
     worker_process *process;
     while (pool->waiting && (process = find_room(pool))) {
         handler_call *call = pool->waiting->call;
         leave_waiting(call);
-        call->work = process;
-        worker_process_give(process, call);
+        pool_give(pool, process, call);
     }
 }
 
-/* No process can be started: the tasks come back when it may be better. They have not failed. */
-static void put_off_waiting(worker_pool *pool)
+/* Back to their queues, the newest first, so that the oldest is the next to run. They have not begun. */
+static void requeue_newest(worker_pool *pool)
 {
-    while (pool->waiting) {
-        handler_call *call = pool->waiting->call;
-        leave_waiting(call);
-        handler_note(call)->error_class = "start";
-        handler_end(call, asynq_snooze(call->job, pool->pause_ms, "%s", pool->failure));
-    }
+    handler_call *call = pool->waiting->prev->call;
+    leave_waiting(call);
+    handler_end(call, ASYNQ_REQUEUED);
+}
+
+/* No process can be started: the tasks are for others, or for later. */
+static void requeue_waiting(worker_pool *pool)
+{
+    while (pool->waiting)
+        requeue_newest(pool);
+}
+
+/* Tasks that were taken for a pace that was, and which others may begin sooner. */
+static bool requeue_surplus(void *arg)
+{
+    worker_pool *pool = arg;
+    const worker_process *process;
+    size_t running = 0;
+    int64_t long_ago_ms = loop_steady_ms(pool->owner->host->loop) - SURPLUS_AFTER_MS;
+    while (pool->waiting_count > pool->admission.ahead && pool->waiting->prev->since_ms < long_ago_ms)
+        requeue_newest(pool);
+    DL_FOREACH(pool->processes, process)
+        running += process->task_count;
+    return pool->waiting_count + running > 0;
+}
+
+static void pool_count_places(worker_pool *pool)
+{
+    const worker_process *process;
+    size_t places = 0;
+    DL_FOREACH(pool->processes, process)
+        places += process->state == WORKER_READY ? process->capacity : 0;
+    if (places != pool->admission.places)
+        admission_set_places(&pool->admission, places);
 }
 
 static worker_pool *find_pool(const worker_pools *pools, const char *name)
@@ -102,15 +145,27 @@ void worker_pool_begin(handler_call *call, const char *name)
         handler_fail(call, HANDLER_RETRY, "start", -1, pool ? "out of memory" : "there is no worker pool \"%s\"", name);
         return;
     }
-    *waiting = (waiting_call){.call = call, .pool = pool};
+    *waiting = (waiting_call){.call = call, .pool = pool, .since_ms = loop_steady_ms(call->host->loop)};
     call->work = waiting;
     call->is_waiting = true;
     DL_APPEND(pool->waiting, waiting);
     pool->waiting_count++;
-    if (pool->pause_ms && !find_room(pool))
-        put_off_waiting(pool);
+    if (pool->pause_ms && !pool->processes)
+        requeue_waiting(pool);
     else
         pool_pump(pool);
+}
+
+asynq_capacity *worker_pool_capacity(const handler_host *host, const char *name)
+{
+    const worker_pool *pool = find_pool(host->workers, name);
+    return pool ? pool->admission.capacity : NULL;
+}
+
+static asynq_capacity *worker_capacity(handler_host *host, const route *r)
+{
+    const worker_route *own = r->options;
+    return worker_pool_capacity(host, own->pool);
 }
 
 static void worker_begin(handler_call *call)
@@ -137,6 +192,7 @@ static void process_ready(worker_process *process, void *arg)
     worker_pool *pool = arg;
     (void)process;
     pool->pause_ms = 0;
+    pool_count_places(pool);
     start_processes(pool);
     pool_pump(pool);
 }
@@ -144,6 +200,7 @@ static void process_ready(worker_process *process, void *arg)
 static void process_has_room(worker_process *process, void *arg)
 {
     (void)process;
+    pool_count_places(arg); /* it may be about to be replaced */
     pool_pump(arg);
 }
 
@@ -155,7 +212,7 @@ static void start_again_later(worker_pool *pool, const char *reason)
     log_error(pool->owner->host->log, "%s; again in %.1f s", pool->failure, (double)pool->pause_ms / 1000);
     loop_timer_set(&pool->again, pool->pause_ms);
     if (!pool->processes)
-        put_off_waiting(pool);
+        requeue_waiting(pool);
 }
 
 static void process_gone(worker_process *process, const char *reason, void *arg)
@@ -169,6 +226,7 @@ static void process_gone(worker_process *process, const char *reason, void *arg)
     pools->processes--;
     pool->crashed += !reason && !was_told;
     worker_process_free(process);
+    pool_count_places(pool);
     if (pools->is_stopping) {
         if (!pools->processes)
             pools->done(pools->arg);
@@ -179,14 +237,24 @@ static void process_gone(worker_process *process, const char *reason, void *arg)
     }
 }
 
+/* While the program is not known to work, one at a time. */
+static bool may_start(const worker_pool *pool)
+{
+    const worker_process *process;
+    if (pool->started && !pool->pause_ms)
+        return true;
+    DL_FOREACH(pool->processes, process)
+        if (process->state == WORKER_STARTING)
+            return false;
+    return true;
+}
+
 static void start_processes(worker_pool *pool)
 {
     worker_pools *pools = pool->owner;
     asynq_error error;
     const worker_events events = {process_ready, process_has_room, process_gone, pool};
-    /* While it is not known to work, one at a time. */
-    size_t most = pool->pause_ms || !pool->started ? 1 : (size_t)pool->options->size;
-    while (!pools->is_stopping && pool->count < most) {
+    while (!pools->is_stopping && pool->count < (size_t)pool->options->size && may_start(pool)) {
         worker_process *process =
             worker_process_start(pools->host, pool->options, ++pool->last_number, &events, &error);
         if (!process) {
@@ -223,8 +291,13 @@ worker_pools *worker_pools_new(handler_host *host, const worker_list *list)
         worker_pool *pool = &pools->items[i];
         *pool = (worker_pool){.owner = pools, .options = &list->items[i]};
         loop_timer_init(host->loop, &pool->again, start_again, pool);
-        start_processes(pool);
+        if (admission_init(&pool->admission, host->loop, 0, requeue_surplus, pool)) {
+            worker_pools_free(pools);
+            return NULL;
+        }
     }
+    for (size_t i = 0; i < list->count; i++)
+        start_processes(&pools->items[i]);
     return pools;
 }
 
@@ -249,7 +322,9 @@ void worker_pools_free(worker_pools *pools)
         return;
     for (size_t i = 0; i < pools->count; i++) {
         worker_pool *pool = &pools->items[i];
-        loop_timer_cancel(&pool->again);
+        if (pool->owner)
+            loop_timer_cancel(&pool->again);
+        admission_clear(&pool->admission);
         while (pool->processes) {
             worker_process *process = pool->processes;
             DL_DELETE(pool->processes, process);
@@ -329,7 +404,7 @@ const setting worker_pool_table[] = {
      .least = 1,
      .preset = "10s",
      .help = "A new process must say hello within this time. After a failure the next is started after a pause, which "
-             "grows up to 30 s; tasks are put off meanwhile, and have not failed."},
+             "grows up to 30 s; tasks stay pending meanwhile."},
     {.name = "silence_limit",
      .kind = SETTING_DURATION,
      .offset = POOL(silence_ms),
@@ -444,6 +519,8 @@ const handler_kind handler_worker = {
     .size = sizeof(worker_route),
     .help = "Hands each task to a process of a pool, which speaks asynqd's worker protocol.",
     .takes_text = true,
+    .waits = true,
+    .capacity = worker_capacity,
     .prepare = worker_prepare,
     .begin = worker_begin,
     .cancel = worker_cancel,

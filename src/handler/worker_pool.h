@@ -3,14 +3,16 @@
  *
  *   waiting calls --> worker_pool.c: which process --> worker_process.c: one child, its frames and its end
  *
- * A process that crashes takes only its own tasks with it. A program that cannot be started costs no task an attempt:
- * they are put off while the pool tries again, ever more slowly.
+ * A pool takes as many tasks as its processes have places for, and a few ahead; the others stay in their queues, see
+ * admission.h. A process that crashes takes only its own tasks with it. A program that cannot be started costs no task
+ * an attempt: they stay pending while the pool tries again, ever more slowly.
  */
 #ifndef HANDLER_WORKER_POOL_H
 #define HANDLER_WORKER_POOL_H
 
 #include "event/timer.h"
 #include "event/watch.h"
+#include "handler/admission.h"
 #include "handler/command.h"
 #include "handler/handler.h"
 
@@ -55,6 +57,9 @@ void worker_pools_free(worker_pools *pools);
 
 /* Hands a call to a pool, for handlers that end there; handler_worker.cancel() takes it back. */
 void worker_pool_begin(handler_call *call, const char *pool);
+
+/* What the tasks of a pool take up. NULL: there is no such pool. */
+asynq_capacity *worker_pool_capacity(const handler_host *host, const char *name);
 
 /* For metrics. */
 typedef struct worker_pool_state {
