@@ -8,7 +8,7 @@ enum {
     AHEAD_MAX = 32768,        /* so far from the oldest task on */
     AHEAD_LOOK = 256,         /* tasks in one call */
     AHEAD_LOOK_EACH = 4,      /* for a place that is free, as other kinds stand between */
-    AHEAD_FORGET_MS = 5000,   /* tasks that came to the front meanwhile are found then */
+    AHEAD_FORGET_MS = 60000,  /* in case that others have changed the list so that it does not show */
     AHEAD_LREM_STEPS = 200000 /* a task between others is removed by a walk of the list */
 };
 

@@ -125,7 +125,7 @@ static json_t *batch(json_t *arguments)
 /* ---- a load: "count" tasks of one type, by "threads" callers or asynchronously, ids "prefix-n" ---- */
 
 typedef struct load {
-    const char *queue, *prefix, *payload;
+    const char *queue, *prefix, *type, *payload;
     int64_t first, count, step, max_retry, unique_ms;
     _Atomic int64_t failed;
     asynq_error error;
@@ -149,7 +149,7 @@ static void *run_load(void *arg)
         asynq_error error;
         snprintf(id, sizeof id, "%s-%lld", l->prefix, (long long)i);
         asynq_task task = {
-            .type = "load",
+            .type = l->type ? l->type : "load",
             .payload = l->payload,
             .payload_length = strlen(l->payload),
             .options = {.queue = l->queue, .id = id, .max_retry = l->max_retry},
@@ -179,6 +179,7 @@ static json_t *enqueue_load(json_t *arguments)
     for (int64_t i = 0; i < count; i++) {
         loads[i] = (load){
             .queue = json_string_value(json_object_get(arguments, "queue")),
+            .type = json_string_value(json_object_get(arguments, "type")),
             .prefix = json_string_value(json_object_get(arguments, "prefix")),
             .payload = json_string_value(json_object_get(arguments, "payload")),
             .first = i,

@@ -244,7 +244,8 @@ func TestHistoryOfDeath(t *testing.T) {
 		enqueueAs(t, r, fmt.Sprint("short ", i), "t", "")
 	}
 	Eventually(t, 20*time.Second, "rows of what runs", func() bool {
-		return p.Int("SELECT count(*) FROM executions WHERE outcome = 'running' AND finished_at IS NULL") == 5
+		return p.Int("SELECT count(*) FROM executions WHERE outcome = 'running' AND finished_at IS NULL") == 5 &&
+			p.Int("SELECT count(*) FROM executions WHERE outcome = 'completed'") == 5
 	})
 	d.Kill()
 	d = StartDaemon(t, config)

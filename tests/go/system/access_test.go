@@ -16,19 +16,22 @@ func everyScript(t *testing.T, r *Redis, as func(role string)) *CServer {
 	as("worker")
 	s := StartCServer(t, r.URI(), ServerOptions{Queues: map[string]int{"default": 2, "low": 1}, Concurrency: 4,
 		RetryMs: P(int64(600_000)), Aggregates: true, Grace: time.Second,
-		Routes: []Route{{Pattern: "limited", Scope: "a scope", Most: 1}}})
+		Routes: []Route{{Pattern: "limited", Scope: "a scope", Most: 1}, {Pattern: "roomy", Capacity: 1, Room: 1}}})
 	as("client")
 	e := NewCEnqueuer(t, r)
 	enqueue := func(id, wish string, own Options) {
 		t.Helper()
 		own.ID = &id
 		kind := "t"
-		if id == "limited" {
+		if id == "limited" || strings.HasPrefix(id, "roomy") {
 			kind = id
 		}
 		if done := e.Enqueue(Task{Type: kind, Payload: &wish, Own: own}); done.Class != "" {
 			t.Errorf("%s: %s", id, done.Text)
 		}
+	}
+	for i := range 5 { // there is room for one of them; those behind them are looked at
+		enqueue(fmt.Sprint("roomy-", i), `{"sleep_ms":100}`, Options{})
 	}
 	enqueue("done", "{}", Options{})
 	enqueue("kept", `{"result":"r"}`, Options{Retention: P(time.Hour), Unique: P(time.Hour)})
