@@ -1,10 +1,10 @@
 /* Tasks as lines of JSON, out of Redis and back. */
 #include "cli/commands.h"
 
+#include "base/base64.h"
 #include "base/buf.h"
 
 #include <inttypes.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,14 +178,8 @@ static void bytes_in(import_line *line, const char *field, buf *out)
     if (json_is_string(value)) {
         buf_append(out, json_string_value(value), json_string_length(value));
     } else if (encoded) {
-        size_t length = strlen(encoded);
-        char *room = buf_reserve(out, length + 1);
-        int decoded = room ? EVP_DecodeBlock((unsigned char *)room, (const unsigned char *)encoded, (int)length) : -1;
-        size_t padding = length >= 2 ? (encoded[length - 1] == '=') + (encoded[length - 2] == '=') : 0;
-        if (decoded < 0)
+        if (!base64_decode(encoded, out))
             reject(line, field, "base64");
-        else
-            out->length += (size_t)decoded - padding;
     } else if (value) {
         reject(line, field, "a text or {\"base64\": text}");
     }

@@ -5,8 +5,10 @@
 #include "daemon/api.h"
 
 #include "base/alloc.h"
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/nearest.h"
 #include "base/quantity.h"
 #include "base/saturate.h"
@@ -16,7 +18,6 @@
 
 #include <asynq/client.h>
 #include <jansson.h>
-#include <openssl/evp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +30,7 @@ typedef struct posted_task {
     struct posting *posting;
     asynq_task task;
     asynq_header headers[MOST_HEADERS];
-    char *payload; /* JSON that was written again */
+    bytes written; /* the payload in the request; data NULL: there is none */
     unsigned char *bytes;
     asynq_enqueued result;
 } posted_task;
@@ -57,10 +58,8 @@ struct api {
 
 static void posting_free(posting *own)
 {
-    for (size_t i = 0; i < own->count; i++) {
-        free(own->tasks[i].payload);
+    for (size_t i = 0; i < own->count; i++)
         mem_free(own->tasks[i].bytes);
-    }
     mem_free(own->tasks);
     json_decref(own->body);
     mem_free(own);
@@ -261,36 +260,49 @@ static bool read_headers(json_t *value, posted_task *posted, asynq_error *error)
     return true;
 }
 
-static bool read_base64(const char *text, posted_task *posted)
+/* The task's payload from now on. False: out of memory. */
+static bool keep_payload(posted_task *posted, const buf *text, asynq_error *error)
 {
-    size_t length = text ? strlen(text) : 1;
-    if (length % 4 || length > INT32_MAX)
-        return false;
-    posted->bytes = mem_alloc(length / 4 * 3 + 1);
-    int written = posted->bytes ? EVP_DecodeBlock(posted->bytes, (const unsigned char *)text, (int)length) : -1;
-    if (written != (int)(length / 4 * 3))
-        return false; /* it skips white space, which then is missing */
-    int pads = length ? (text[length - 1] == '=') + (text[length - 2] == '=') : 0;
+    posted->bytes = buf_failed(text) ? NULL : mem_alloc(text->length + 1);
+    if (!posted->bytes)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY), false;
+    memcpy(posted->bytes, text->data ? text->data : "", text->length);
     posted->task.payload = posted->bytes;
-    posted->task.payload_length = (size_t)(written - pads);
+    posted->task.payload_length = text->length;
     return true;
 }
 
-/* A text is taken as it is; anything else as JSON. */
-static bool read_payload(json_t *value, posted_task *posted, asynq_error *error)
+static bool read_base64(const char *encoded, posted_task *posted, asynq_error *error)
+{
+    buf decoded;
+    buf_init(&decoded, 0);
+    bool is_read = encoded && base64_decode(encoded, &decoded);
+    if (!is_read)
+        error_set(error, ASYNQ_E_INVALID, "payload_base64: is no base64");
+    is_read = is_read && keep_payload(posted, &decoded, error);
+    buf_clear(&decoded);
+    return is_read;
+}
+
+/* Of a text its characters; anything else as it is written. */
+static bool read_payload(posted_task *posted, asynq_error *error)
 {
     asynq_task *task = &posted->task;
+    buf text;
     if (task->payload)
         return error_set(error, ASYNQ_E_INVALID, "payload and payload_base64 are both given"), false;
-    if (json_is_string(value)) {
-        task->payload = json_string_value(value);
-        task->payload_length = json_string_length(value);
+    if (*posted->written.data != '"') {
+        task->payload = posted->written.data;
+        task->payload_length = posted->written.length;
         return true;
     }
-    posted->payload = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-    task->payload = posted->payload;
-    task->payload_length = posted->payload ? strlen(posted->payload) : 0;
-    return posted->payload || (error_set_code(error, ASYNQ_E_NO_MEMORY), false);
+    buf_init(&text, 0);
+    bool is_read = json_text_decode(posted->written, &text);
+    if (!is_read)
+        error_set(error, ASYNQ_E_INVALID, "payload: has half of a surrogate pair, which is no character");
+    is_read = is_read && keep_payload(posted, &text, error);
+    buf_clear(&text);
+    return is_read;
 }
 
 static void complain_of_member(const char *name, asynq_error *error)
@@ -313,7 +325,7 @@ static bool read_one(const char *name, json_t *value, posted_task *posted, asynq
     if (strcmp(name, "type") == 0)
         return read_text(name, value, &posted->task.type, error);
     if (strcmp(name, "payload") == 0)
-        return read_payload(value, posted, error);
+        return read_payload(posted, error);
     if (strcmp(name, "headers") == 0)
         return read_headers(value, posted, error);
     if (strcmp(name, "payload_base64") != 0) {
@@ -322,8 +334,7 @@ static bool read_one(const char *name, json_t *value, posted_task *posted, asynq
     }
     if (posted->task.payload)
         return error_set(error, ASYNQ_E_INVALID, "payload and payload_base64 are both given"), false;
-    return read_base64(json_string_value(value), posted) ||
-           (error_set(error, ASYNQ_E_INVALID, "payload_base64: is no base64"), false);
+    return read_base64(json_string_value(value), posted, error);
 }
 
 static bool read_task(json_t *object, posted_task *posted, asynq_error *error)
@@ -338,6 +349,70 @@ static bool read_task(json_t *object, posted_task *posted, asynq_error *error)
     if (!posted->task.type)
         return error_set(error, ASYNQ_E_INVALID, "type is missing"), false;
     return true;
+}
+
+/* ---- payloads, as they are written ---- */
+
+/* The body, and a copy in which a number stands for each payload: those may be of any size and kind. */
+typedef struct payload_cut {
+    const char *body;
+    char *copy;
+    bytes *written; /* by task */
+    size_t count;   /* tasks so far */
+} payload_cut;
+
+static void cut_payload(payload_cut *cut, bytes value)
+{
+    char *at = cut->copy + (value.data - cut->body);
+    cut->written[cut->count] = value;
+    for (size_t i = 0; i < value.length; i++)
+        if (at[i] != '\n') /* complaints tell the line */
+            at[i] = i ? ' ' : '0';
+}
+
+static void cut_list(payload_cut *cut, bytes list);
+
+/* A task, or the object around a list of them. */
+static void cut_object(payload_cut *cut, bytes object, bool is_whole)
+{
+    bytes key, value;
+    bool has_list = false;
+    json_cursor cursor = json_text_enter(object);
+    while (json_text_next(&cursor, &key, &value)) {
+        bool is_null = bytes_equal(value, bytes_of("null"));
+        if (is_whole && json_text_is_key(key, bytes_of("tasks")) && *value.data == '[') {
+            cut_list(cut, value);
+            has_list = true;
+        } else if (json_text_is_key(key, bytes_of("payload")) && !is_null && cut->count < MOST_TASKS) {
+            cut_payload(cut, value);
+        }
+    }
+    cut->count += !has_list;
+}
+
+static void cut_list(payload_cut *cut, bytes list)
+{
+    bytes key, value;
+    json_cursor cursor = json_text_enter(list);
+    while (json_text_next(&cursor, &key, &value))
+        if (*value.data == '{')
+            cut_object(cut, value, false);
+        else
+            cut->count++;
+}
+
+/* Fills `written`, with room for MOST_TASKS, and returns what is left to be read; NULL: out of memory. */
+static char *cut_payloads(bytes body, bytes *written)
+{
+    payload_cut cut = {.body = body.data, .copy = mem_dup(body.data, body.length), .written = written};
+    if (!cut.copy || !json_text_is_valid(body))
+        return cut.copy; /* the parser says what is wrong */
+    bytes whole = json_text_trim(body);
+    if (*whole.data == '[')
+        cut_list(&cut, whole);
+    else if (*whole.data == '{')
+        cut_object(&cut, whole, true);
+    return cut.copy;
 }
 
 /* ---- the request ---- */
@@ -360,7 +435,7 @@ static void post(posting *own)
 }
 
 /* Nothing is enqueued if one of the tasks cannot be read. */
-static bool read_tasks(posting *own, json_t *list, asynq_error *error)
+static bool read_tasks(posting *own, json_t *list, const bytes *written, asynq_error *error)
 {
     size_t count = own->is_batch ? json_array_size(list) : 1;
     own->tasks = mem_calloc(count + 1, sizeof *own->tasks);
@@ -370,6 +445,7 @@ static bool read_tasks(posting *own, json_t *list, asynq_error *error)
     for (size_t i = 0; i < count; i++) {
         asynq_error problem;
         own->tasks[i].posting = own;
+        own->tasks[i].written = written[i];
         if (read_task(own->is_batch ? json_array_get(list, i) : list, &own->tasks[i], &problem))
             continue;
         if (own->is_batch)
@@ -395,7 +471,14 @@ void api_post_tasks(api *a, endpoint_request *request)
         endpoint_reply_error(request, 415, "the body must be of type application/json");
         return;
     }
-    json_t *document = json_loadb(body.data, body.length, JSON_REJECT_DUPLICATES, &where);
+    bytes written[MOST_TASKS + 1] = {0};
+    char *copy = cut_payloads(body, written);
+    json_t *document = copy ? json_loadb(copy, body.length, JSON_REJECT_DUPLICATES, &where) : NULL;
+    mem_free(copy);
+    if (!copy) {
+        endpoint_reply_error(request, 503, "out of memory");
+        return;
+    }
     if (!document) {
         endpoint_reply_error(request, 400, "line %d, column %d: %s", where.line, where.column, where.text);
         return;
@@ -414,7 +497,7 @@ void api_post_tasks(api *a, endpoint_request *request)
         return;
     }
     *own = (posting){.owner = a, .request = request, .body = document, .is_batch = list != NULL};
-    if (read_tasks(own, list ? list : document, &error)) {
+    if (read_tasks(own, list ? list : document, written, &error)) {
         post(own);
         return;
     }

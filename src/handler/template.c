@@ -4,6 +4,8 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/json_text.h"
+#include "base/text.h"
 
 #include <ctype.h>
 #include <jansson.h>
@@ -137,6 +139,11 @@ bool template_is_variable(const template *t)
     return false;
 }
 
+bool template_begins_variable(const template *t)
+{
+    return t->count && t->parts[0].is_name;
+}
+
 /* ---- escaping ---- */
 
 static void append_percent(buf *out, const char *text, size_t length)
@@ -201,53 +208,48 @@ static int append_value(const template *t, const template_part *part, const char
 
 /* ---- values ---- */
 
-void template_values_clear(template_values *values)
+static bytes payload_of(const template_values *values)
 {
-    json_decref(values->payload);
-    *values = (template_values){0};
+    size_t length;
+    const char *text = asynq_job_payload(values->job, &length);
+    return (bytes){text, length};
 }
 
-static json_t *payload_of(template_values *values)
+static bool is_json(template_values *values)
 {
-    if (!values->is_parsed) {
-        size_t length;
-        const char *text = asynq_job_payload(values->job, &length);
-        values->payload = json_loadb(text, length, JSON_DECODE_ANY, NULL);
-        values->is_parsed = true;
-    }
-    return values->payload;
+    if (!values->is_looked_at)
+        values->is_json = json_text_is_valid(payload_of(values));
+    values->is_looked_at = true;
+    return values->is_json;
 }
 
-/* "user.name" in an object; NULL: it is not there. */
-static json_t *find_value(json_t *value, const char *path, size_t length)
+/* The characters of a text, where they are not to stand in JSON as they are. */
+static int append_json_text(const template *t, const template_part *part, bytes quoted, buf *out, asynq_error *error)
 {
-    while (value && length) {
-        const char *dot = memchr(path, '.', length);
-        size_t step = dot ? (size_t)(dot - path) : length;
-        char name[256];
-        snprintf(name, sizeof name, "%.*s", (int)step, path);
-        value = json_is_array(value) && isdigit((unsigned char)*name) ? json_array_get(value, strtoul(name, NULL, 10))
-                                                                      : json_object_get(value, name);
-        path += dot ? step + 1 : step;
-        length -= dot ? step + 1 : step;
-    }
-    return value;
-}
-
-static int append_json_value(const template *t, const template_part *part, json_t *value, buf *out, asynq_error *error)
-{
-    if (json_is_string(value))
-        return append_value(t, part, json_string_value(value), json_string_length(value), out, error);
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
-    if (!text)
-        return error_set_code(error, ASYNQ_E_NO_MEMORY);
-    int status = ASYNQ_OK;
-    if (t->place == TEMPLATE_JSON && !part->is_quoted)
-        buf_append_text(out, text);
-    else
-        status = append_value(t, part, text, strlen(text), out, error);
-    free(text);
+    buf text;
+    buf_init(&text, 0);
+    int status = json_text_decode(quoted, &text)
+                     ? append_value(t, part, text.data ? text.data : "", text.length, out, error)
+                     : refuse(part, error, "has half of a surrogate pair, which is no character");
+    buf_clear(&text);
     return status;
+}
+
+/* As it is written in the payload. */
+static int append_json_value(const template *t, const template_part *part, bytes value, buf *out, asynq_error *error)
+{
+    bool is_text = *value.data == '"';
+    if (t->place == TEMPLATE_JSON && !text_is_utf8(value.data, value.length))
+        return refuse(part, error, "is not valid UTF-8, which cannot stand in JSON");
+    if (t->place == TEMPLATE_JSON && !part->is_quoted)
+        buf_append(out, value.data, value.length);
+    else if (t->place == TEMPLATE_JSON && is_text)
+        buf_append(out, value.data + 1, value.length - 2);
+    else if (is_text)
+        return append_json_text(t, part, value, out, error);
+    else
+        return append_value(t, part, value.data, value.length, out, error);
+    return ASYNQ_OK;
 }
 
 static int append_missing(const template *t, const template_part *part, buf *out, asynq_error *error, const char *why)
@@ -262,17 +264,16 @@ static int append_missing(const template *t, const template_part *part, buf *out
 static int append_payload(const template *t, const template_part *part, template_values *values, buf *out,
                           asynq_error *error)
 {
-    size_t length, prefix = strlen("payload.");
-    const char *text = asynq_job_payload(values->job, &length);
-    bool is_whole = part->length < prefix;
-    if (is_whole && (t->place != TEMPLATE_JSON || part->is_quoted))
-        return append_value(t, part, text, length, out, error);
-    json_t *value = payload_of(values);
-    if (!value)
+    size_t prefix = strlen("payload.");
+    bytes payload = payload_of(values), value, path = {0};
+    bool is_whole = part->length < prefix, is_json_place = t->place == TEMPLATE_JSON && !part->is_quoted;
+    if (is_whole && !is_json_place)
+        return append_value(t, part, payload.data, payload.length, out, error);
+    if (!is_json(values))
         return append_missing(t, part, out, error, "is not there, as the payload is not JSON");
     if (!is_whole)
-        value = find_value(value, part->text + prefix, part->length - prefix);
-    if (!value || (json_is_null(value) && (t->place != TEMPLATE_JSON || part->is_quoted)))
+        path = (bytes){part->text + prefix, part->length - prefix};
+    if (!json_text_find(payload, path, &value) || (!is_json_place && bytes_equal(value, bytes_of("null"))))
         return append_missing(t, part, out, error, "is not in the payload");
     return append_json_value(t, part, value, out, error);
 }

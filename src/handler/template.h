@@ -34,15 +34,14 @@ void template_free(template *t);
 
 /* True if it has a placeholder. */
 bool template_is_variable(const template *t);
+/* True if it begins with one. */
+bool template_begins_variable(const template *t);
 
-/* What placeholders look into: the payload is parsed when it is first asked for. */
+/* What placeholders look into. */
 typedef struct template_values {
     const asynq_job *job;
-    struct json_t *payload;
-    bool is_parsed;
+    bool is_looked_at, is_json; /* the payload; it is looked at when it is first asked for */
 } template_values;
-
-void template_values_clear(template_values *values);
 
 /* Appends the filled text. Returns 0, ASYNQ_E_INVALID (a value is missing or not allowed), or ASYNQ_E_NO_MEMORY. */
 ASYNQ_MUST_CHECK int template_fill(const template *t, template_values *values, buf *out, asynq_error *error);

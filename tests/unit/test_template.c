@@ -46,7 +46,6 @@ static void check(template_place place, const char *text, const char *want)
     int status = template_fill(t, &values, &out, &error);
     const char *got = status ? error.text : out.data ? out.data : "";
     ck_assert_msg(strcmp(got, want) == 0, "%s: got %s, want %s", text, got, want);
-    template_values_clear(&values);
     template_free(t);
     buf_clear(&out);
 }
@@ -62,7 +61,7 @@ START_TEST(filling)
     check(TEMPLATE_TEXT, "", "");
     check(TEMPLATE_TEXT, "{ {{ task.id }} }", "{ i/d 1 }");
     check(TEMPLATE_TEXT, "{{payload.a}}", "x\"y\n/é");
-    check(TEMPLATE_TEXT, "{{payload.n}} {{payload.t}} {{payload.l}}", "1.5 true [{\"k\":\"v\"},2]");
+    check(TEMPLATE_TEXT, "{{payload.n}} {{payload.t}} {{payload.l}}", "1.50 true [{\"k\": \"v\"}, 2]");
     check(TEMPLATE_TEXT, "{{payload.l.0.k}}{{payload.l.1}}", "v2");
     check(TEMPLATE_TEXT, "{{task.type}} {{task.queue}} {{task.retried}} {{task.max_retry}} {{task.deadline}}",
           "mail:send low 3 25 2023-11-14T22:13:20Z");
@@ -89,8 +88,9 @@ START_TEST(escaping)
           "{\"a\": \"x\\\"y\\n/é\", \"b\": \"x\\\"y\\n/é\"}");
     check(TEMPLATE_JSON, "{\"name\": \"{{payload.q}}\"}", "{\"name\": \"\\\", \\\"admin\\\": true, \\\"x\\\": \\\"\"}");
     check(TEMPLATE_JSON, "[{{payload.n}}, {{payload.z}}, {{payload.none?}}, {{payload.l}}, {{task.retried}}]",
-          "[1.5, null, null, [{\"k\":\"v\"},2], 3]");
-    check(TEMPLATE_JSON, "\"n is {{payload.n}}, l is {{payload.l}}\"", "\"n is 1.5, l is [{\\\"k\\\":\\\"v\\\"},2]\"");
+          "[1.50, null, null, [{\"k\": \"v\"}, 2], 3]");
+    check(TEMPLATE_JSON, "\"n is {{payload.n}}, l is {{payload.l}}\"",
+          "\"n is 1.50, l is [{\\\"k\\\": \\\"v\\\"}, 2]\"");
     check(TEMPLATE_JSON, "\"a \\\" {{payload.a}}\"", "\"a \\\" x\\\"y\\n/é\"");
     job_unref(job);
 }

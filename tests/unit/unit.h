@@ -11,6 +11,7 @@ Suite *suite_answer(void);
 Suite *suite_conn(void);
 Suite *suite_cron(void);
 Suite *suite_frame(void);
+Suite *suite_json_text(void);
 Suite *suite_keys(void);
 Suite *suite_lease(void);
 Suite *suite_log(void);

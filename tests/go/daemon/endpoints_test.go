@@ -220,7 +220,7 @@ func TestPostTasks(t *testing.T) {
 	inspector := asynq.NewInspector(r.Opt())
 	defer inspector.Close()
 	task, err := inspector.GetTaskInfo("low", "one")
-	if err != nil || string(task.Payload) != `{"to":["é",1]}` || task.MaxRetry != 0 || task.Timeout != 90*time.Second ||
+	if err != nil || string(task.Payload) != `{"to": ["é", 1]}` || task.MaxRetry != 0 || task.Timeout != 90*time.Second ||
 		task.Retention != time.Hour || !task.NextProcessAt.Equal(at) || !task.Deadline.Equal(at.Add(time.Hour)) ||
 		task.Headers["who"] != "me" || task.Type != "mail:send" {
 		t.Errorf("%+v, %v", task, err)
@@ -240,6 +240,21 @@ func TestPostTasks(t *testing.T) {
 	post(`{"type": "b", "id": "bytes", "payload_base64": "`+base64.StdEncoding.EncodeToString([]byte("\x00\xff!"))+`"}`, 201)
 	if got := info(t, r, "bytes"); string(got.Payload) != "\x00\xff!" {
 		t.Errorf("%q", got.Payload)
+	}
+	// A payload is kept as it is written, of whatever kind; a text is what it says.
+	for i, written := range []string{`{"z": 1.10,"f":0.1, "e":1e2}`, "18446744073709551615", `{"a": "\u0000 \ud83d"}`, "[ ]", "0", "-0.0",
+		"false", strings.Repeat("[", 3000) + strings.Repeat("]", 3000), "{\n}"} {
+		id := fmt.Sprint("written-", i)
+		post(`{"id": "`+id+`", "payload": `+written+`, "type": "t"}`, 201)
+		if got := info(t, r, id); string(got.Payload) != written {
+			t.Errorf("%.100s is stored as %.100s", written, got.Payload)
+		}
+	}
+	post(`{"tasks": [{"type": "t", "id": "x1"}, {"pay\u006coad": {"a":  1}, "type": "t", "id": "x2"}, {"type": "t", "payload": "\u00e9\u0000\n", "id": "x3"}, {"id": "x4", "type": "t", "payload": null}]}`, 201)
+	for id, wanted := range map[string]string{"x1": "", "x2": `{"a":  1}`, "x3": "é\x00\n", "x4": ""} {
+		if got := info(t, r, id); string(got.Payload) != wanted {
+			t.Errorf("%s: %q", id, got.Payload)
+		}
 	}
 	batch := `{"tasks": [{"type": "a", "id": "b1"}, {"type": "a", "id": "b2"}, {"type": "a", "id": "b1"}]}`
 	got := post(batch, 201)
@@ -306,6 +321,16 @@ func TestPostTasksMistakes(t *testing.T) {
 		{`{"type": "a", "process_in": 1, "process_at": "2030-01-01T00:00:00Z"}`, 400, `process`},
 		{`{"type": "a", "headers": []}`, 400, `headers: is no object`},
 		{`{"type": "a", "headers": {"a": 1}}`, 400, `headers: a: is not a text`},
+		{`{"type": "a", "payload": "\ud83d"}`, 400, `payload: has half of a surrogate pair`},
+		{`{"type": "a", "payload": 1, "payload": 2}`, 400, `duplicate object key`},
+		{"{\"type\": \"a\",\n\"payload\": {\n},\n\"tpye\": 1}", 400, `there is no member`},
+		{"{\"payload\": {\n},\n\"type\" \"a\"}", 400, `line 3, column`},
+		{`{"type": "a", "payload_base64": "===="}`, 400, `is no base64`},
+		{`{"type": "a", "payload_base64": "A==="}`, 400, `is no base64`},
+		{`{"type": "a", "payload_base64": "=AAA"}`, 400, `is no base64`},
+		{`{"type": "a", "payload_base64": "AA=A"}`, 400, `is no base64`},
+		{`{"type": "a", "payload_base64": "AAA\n"}`, 400, `is no base64`},
+		{`{"type": "a", "payload_base64": "A-_A"}`, 400, `is no base64`},
 		{`{"type": "a", "payload": "x", "payload_base64": "eA=="}`, 400, `payload and payload_base64 are both given`},
 		{`{"type": "a", "payload_base64": "e"}`, 400, `payload_base64: is no base64`},
 		{`{"type": "a", "payload_base64": "e!=="}`, 400, `payload_base64: is no base64`},
