@@ -38,7 +38,8 @@ struct database {
     char worker[128]; /* host-pid-random */
     char host[64];
     loop *loop;
-    pg_conn *conn;
+    pg_conn *conn, *jobs_conn; /* a lock on the history must not hold up the jobs */
+    bool has_tables;           /* of our version */
     history *history;
     jobs *jobs;
     _Atomic database_phase phase;
@@ -73,15 +74,25 @@ static void complain(database *d, const char *text)
     log_repeated(d->options.log, &d->complaint, ASYNQ_LOG_ERROR, "PostgreSQL: %s", text);
 }
 
+/* Begins or ends the work of the jobs, as their connection and the tables are. */
+static void connect_jobs(void *arg)
+{
+    database *d = arg;
+    if (d->jobs)
+        jobs_set_conn(d->jobs, d->has_tables && pg_conn_is_ready(d->jobs_conn) ? d->jobs_conn : NULL);
+}
+
 static void begin_work(database *d)
 {
+    bool was_known = d->has_tables;
     atomic_store(&d->phase, PHASE_READY);
     log_info(d->options.log, "PostgreSQL is ready, as %s", d->worker);
     loop_timer_set(&d->seen, 0);
     if (d->history)
         history_set_conn(d->history, d->conn);
-    if (d->jobs)
-        jobs_set_conn(d->jobs, d->conn);
+    d->has_tables = true;
+    if (!was_known)
+        connect_jobs(d);
 }
 
 static void take_version(database *d, int version)
@@ -92,6 +103,8 @@ static void take_version(database *d, int version)
     }
     database_phase phase = version < pg_schema_wanted() ? PHASE_NO_TABLES : PHASE_OTHER_TABLES;
     atomic_store(&d->phase, phase);
+    d->has_tables = false;
+    connect_jobs(d);
     complain(d, phase_problems[phase]);
     loop_timer_set(&d->look, LOOK_AGAIN_MS);
 }
@@ -133,8 +146,6 @@ static void link_down(void *arg)
     loop_timer_cancel(&d->seen);
     if (d->history)
         history_set_conn(d->history, NULL);
-    if (d->jobs)
-        jobs_set_conn(d->jobs, NULL);
 }
 
 static void link_notified(void *arg, const char *channel)
@@ -142,6 +153,11 @@ static void link_notified(void *arg, const char *channel)
     database *d = arg;
     if (d->jobs)
         jobs_notified(d->jobs, channel);
+}
+
+static void nothing_notified(void *arg, const char *channel)
+{
+    (void)arg, (void)channel;
 }
 
 static void seen_done(void *arg, const PGresult *result, const asynq_error *error)
@@ -230,13 +246,26 @@ static int make_parts(database *d, asynq_error *error)
             return error->code;
     }
     d->jobs = o->has_jobs ? jobs_new(d->loop, o->log) : NULL;
+    if (d->jobs) {
+        d->jobs_conn = pg_conn_new(&(pg_conn_options){.loop = d->loop,
+                                                      .log = o->log,
+                                                      .conninfo = o->conninfo,
+                                                      .password = o->password,
+                                                      .purpose = " (jobs)",
+                                                      .ready = connect_jobs,
+                                                      .down = connect_jobs,
+                                                      .notified = link_notified,
+                                                      .arg = d});
+        if (!d->jobs_conn)
+            return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    }
     d->conn = pg_conn_new(&(pg_conn_options){.loop = d->loop,
                                              .log = o->log,
                                              .conninfo = o->conninfo,
                                              .password = o->password,
                                              .ready = link_ready,
                                              .down = link_down,
-                                             .notified = link_notified,
+                                             .notified = nothing_notified,
                                              .arg = d});
     bool is_complete = d->conn && (d->jobs || !o->has_jobs);
     return is_complete ? ASYNQ_OK : error_set_code(error, ASYNQ_E_NO_MEMORY);
@@ -291,6 +320,7 @@ void database_free(database *d)
         loop_timer_cancel(&d->limit);
     }
     pg_conn_free(d->conn);
+    pg_conn_free(d->jobs_conn);
     jobs_free(d->jobs);
     history_free(d->history);
     loop_waker_clear(&d->stop);

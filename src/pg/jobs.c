@@ -18,7 +18,12 @@
 #define CHANNEL "asynqd_jobs"
 #define ENTRY_PREFIX "job:"
 
-enum { GATHER_MS = 30 /* for changes that come together */, AGAIN_MS = 1000, COMPLAIN_PERIOD_MS = 60000 };
+enum {
+    GATHER_MS = 30 /* for changes that come together */,
+    AGAIN_MS = 1000,
+    REFRESH_MS = 60000,
+    COMPLAIN_PERIOD_MS = 60000
+};
 
 typedef struct job {
     char *id, *name;
@@ -41,7 +46,7 @@ struct jobs {
     loop *loop;
     log_sink *log;
     pg_conn *conn; /* NULL: not now */
-    loop_timer gather;
+    loop_timer gather, refresh;
     bool is_reading, is_stale; /* stale: something changed while it was being read */
     loop_waker enqueued;
     enqueued_job *sent; /* under way to PostgreSQL */
@@ -380,14 +385,33 @@ static void tell_enqueued(void *arg)
 
 /* ---- the whole ---- */
 
+static void listening(void *arg, const PGresult *result, const asynq_error *error)
+{
+    (void)result;
+    jobs *j = arg;
+    if (error && j->conn)
+        report(j, "PostgreSQL will not tell of changes; they are seen each minute", error);
+}
+
+/* A notification may be lost, as behind a pooler that changes sessions. */
+static void refresh(void *arg)
+{
+    jobs *j = arg;
+    if (!j->conn)
+        return;
+    jobs_notified(j, CHANNEL);
+    loop_timer_set(&j->refresh, REFRESH_MS);
+}
+
 void jobs_set_conn(jobs *j, pg_conn *conn)
 {
     j->conn = conn;
     if (!conn)
         return;
-    int status = pg_conn_query(conn, "LISTEN " CHANNEL, 0, NULL, NULL, NULL);
+    int status = pg_conn_query(conn, "LISTEN " CHANNEL, 0, NULL, listening, j);
     if (status)
         j->is_stale = true;
+    loop_timer_set(&j->refresh, REFRESH_MS);
     loop_timer_cancel(&j->gather);
     read_jobs(j);
     tell_enqueued(j);
@@ -405,6 +429,7 @@ jobs *jobs_new(loop *l, log_sink *log)
     pthread_mutex_init(&j->lock, NULL);
     pthread_mutex_init(&j->scheduler_lock, NULL);
     loop_timer_init(l, &j->gather, read_jobs, j);
+    loop_timer_init(l, &j->refresh, refresh, j);
     if (!loop_waker_init(l, &j->enqueued, tell_enqueued, j))
         return j;
     jobs_free(j);
@@ -416,6 +441,7 @@ void jobs_free(jobs *j)
     if (!j)
         return;
     loop_timer_cancel(&j->gather);
+    loop_timer_cancel(&j->refresh);
     loop_waker_clear(&j->enqueued);
     list_clear(&j->list);
     enqueued_free(j->sent);

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,7 +19,12 @@ enum {
     LONGEST_PAUSE_MS = 5000,
     CONNECT_WITHIN_MS = 10000,
     ANSWER_WITHIN_MS = 60000,
+    LASTING_MS = 10000 /* a session that has lasted so long was a success */
 };
+
+/* Below the time limit of an answer, so that no backend goes on waiting for a lock when we have given up. */
+static const char session_sql[] =
+    "SELECT set_config('statement_timeout', '50s', false), set_config('lock_timeout', '20s', false)";
 
 typedef enum pg_state {
     PG_RESTING,    /* between attempts to connect */
@@ -39,9 +45,11 @@ struct pg_conn {
     int socket_fd; /* -1: none. Ours, a duplicate: see watch_link() */
     loop_watch watch;
     loop_timer again, limit;    /* limit: of connecting, or of the answer that comes next */
-    int64_t pause_ms;           /* 0: nothing has failed since it was connected */
+    int64_t pause_ms;           /* 0: nothing has failed since a session that lasted */
     pg_statement *first, **end; /* sent, in the order of their answers */
     size_t syncs;               /* ends of statements that have not come */
+    int64_t ready_at_ms;        /* steady clock */
+    char unfit[256];            /* why the session is of no use any more; "": it is */
     log_limit complaint, return_note;
     bool was_lost;
 };
@@ -54,14 +62,22 @@ int pg_error(asynq_error *error, int code, const char *text)
     return code;
 }
 
-/* The session's name, and how long a silent peer is waited for; what the text says is stronger. */
+/*
+ * The session's name, how long a silent peer is waited for, and a server that can be written to: what the text says is
+ * stronger. The encoding is ours, whatever the environment or the database would have it.
+ */
 static PGconn *start_link(const char *conninfo, const char *password,
                           PGconn *start(const char *const *keywords, const char *const *values, int expand_dbname))
 {
-    const char *const keywords[] = {"fallback_application_name",  "keepalives_idle",
-                                    "tcp_user_timeout",           "dbname",
-                                    password ? "password" : NULL, NULL};
-    const char *const values[] = {"asynqd", "15", "20000", conninfo, password, NULL};
+    const char *const keywords[] = {"fallback_application_name",
+                                    "keepalives_idle",
+                                    "tcp_user_timeout",
+                                    "target_session_attrs",
+                                    "dbname",
+                                    "client_encoding",
+                                    password ? "password" : NULL,
+                                    NULL};
+    const char *const values[] = {"asynqd", "15", "20000", "read-write", conninfo, "UTF8", password, NULL};
     return start(keywords, values, 1);
 }
 
@@ -124,8 +140,11 @@ static void lose(pg_conn *conn, const char *reason)
     asynq_error error;
     bool was_ready = conn->state == PG_READY;
     pg_error(&error, ASYNQ_E_OUTCOME_UNKNOWN, reason);
-    log_repeated(conn->options.log, &conn->complaint, ASYNQ_LOG_WARN, "PostgreSQL is away: %s", error.text);
+    log_repeated(conn->options.log, &conn->complaint, ASYNQ_LOG_WARN, "PostgreSQL is away%s: %s", conn->options.purpose,
+                 error.text);
     conn->was_lost = true;
+    if (was_ready && loop_steady_ms(conn->options.loop) - conn->ready_at_ms >= LASTING_MS)
+        conn->pause_ms = 0;
     close_link(conn);
     conn->pause_ms = backoff_next_ms(conn->pause_ms, SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS);
     loop_timer_set(&conn->again, conn->pause_ms);
@@ -179,12 +198,24 @@ bool pg_result_is_refused(const PGresult *result)
     return pg_result_has_state(result, "22") || pg_result_has_state(result, "23");
 }
 
+/*
+ * A server that has become a standby, or is being shut down, refuses the same session for ever; another session may
+ * come to another server. A statement that was cancelled (57014) is none of that.
+ */
+static bool is_of_session(const PGresult *result)
+{
+    return pg_result_has_state(result, "25006") ||
+           (pg_result_has_state(result, "57") && !pg_result_has_state(result, "57014"));
+}
+
 static void take_result(pg_conn *conn, const PGresult *result)
 {
     pg_statement *one = conn->first;
     asynq_error error = {0};
     if (!is_good(result))
         pg_error(&error, ASYNQ_E_SYSTEM, PQresultErrorMessage(result));
+    if (is_of_session(result))
+        snprintf(conn->unfit, sizeof conn->unfit, "%s", error.text);
     conn->first = one->next;
     if (!conn->first)
         conn->end = &conn->first;
@@ -232,6 +263,10 @@ static void serve_link(pg_conn *conn, bool can_read)
         take_results(conn);
         take_notifications(conn);
     }
+    if (*conn->unfit) {
+        lose(conn, conn->unfit);
+        return;
+    }
     int left = PQflush(conn->link);
     if (left < 0 || PQstatus(conn->link) == CONNECTION_BAD)
         lose(conn, PQerrorMessage(conn->link));
@@ -268,11 +303,16 @@ static void begin_session(pg_conn *conn)
     }
     loop_timer_cancel(&conn->limit);
     conn->state = PG_READY;
-    conn->pause_ms = 0;
+    conn->ready_at_ms = loop_steady_ms(conn->options.loop);
+    *conn->unfit = '\0';
     if (conn->was_lost)
-        log_repeated(conn->options.log, &conn->return_note, ASYNQ_LOG_INFO, "PostgreSQL is there again");
+        log_repeated(conn->options.log, &conn->return_note, ASYNQ_LOG_INFO, "PostgreSQL is there again%s",
+                     conn->options.purpose);
     loop_watch_set(&conn->watch, true, false);
-    conn->options.ready(conn->options.arg);
+    if (pg_conn_query(conn, session_sql, 0, NULL, NULL, NULL))
+        lose(conn, "out of memory");
+    else
+        conn->options.ready(conn->options.arg);
 }
 
 static void poll_link(pg_conn *conn)
@@ -323,6 +363,8 @@ pg_conn *pg_conn_new(const pg_conn_options *options)
         return NULL;
     conn->options = *options;
     conn->socket_fd = -1;
+    if (!conn->options.purpose)
+        conn->options.purpose = "";
     conn->end = &conn->first;
     loop_timer_init(options->loop, &conn->again, connect_now, conn);
     loop_timer_init(options->loop, &conn->limit, time_is_up, conn);

@@ -58,7 +58,7 @@ static void told_down(void *arg)
 /* Its number may belong to another thread's descriptor by then, and so would what the loop does to it. */
 START_TEST(closed_by_libpq)
 {
-    char directory[] = "/tmp/asynq-pg-XXXXXX", conninfo[64];
+    char directory[] = "/tmp/asynq-pg-XXXXXX", conninfo[128];
     ck_assert_ptr_nonnull(mkdtemp(directory));
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     snprintf(address.sun_path, sizeof address.sun_path, "%s/.s.PGSQL.5432", directory);
@@ -68,7 +68,7 @@ START_TEST(closed_by_libpq)
     pthread_t postgres;
     ck_assert_int_eq(pthread_create(&postgres, NULL, be_postgres, NULL), 0);
 
-    snprintf(conninfo, sizeof conninfo, "host=%s user=unit dbname=unit port=5432", directory);
+    snprintf(conninfo, sizeof conninfo, "host=%s user=unit dbname=unit port=5432 target_session_attrs=any", directory);
     loop *turns = loop_new();
     pg_conn *conn = pg_conn_new(&(pg_conn_options){
         .loop = turns, .log = &quiet, .conninfo = conninfo, .ready = told_ready, .down = told_down, .arg = turns});

@@ -494,3 +494,75 @@ func TestJobs(t *testing.T) {
 		t.Error("asynqd_jobs does not tell of the broken ones")
 	}
 }
+
+// TestLockedHistory: a lock on the table of the history holds up neither jobs nor tasks, and the backends do not pile up.
+func TestLockedHistory(t *testing.T) {
+	t.Parallel()
+	p, r := StartPostgres(t), StartRedis(t)
+	p.Migrate()
+	d := StartDaemon(t, postgresConfig(r, p, stateDir(t), "- {type: t, command: {argv: [cat]}}\n"))
+	enqueueAs(t, r, "before", "t", "")
+	executions(t, p, 1)
+	locked := make(chan error, 1)
+	go func() {
+		locked <- p.Try("BEGIN; LOCK TABLE executions IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(45); COMMIT")
+	}()
+	waiting := func() int {
+		return p.Int("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'asynqd' AND wait_event_type = 'Lock'")
+	}
+	Eventually(t, 20*time.Second, "the lock", func() bool {
+		return p.Int("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'executions'::regclass") == 1
+	})
+	for i := range 5 {
+		p.Exec(fmt.Sprintf("INSERT INTO jobs (name, type) VALUES ('job %d', 't')", i))
+	}
+	Eventually(t, 20*time.Second, "the tasks of the jobs", func() bool { return len(d.Attempts("")) == 6 })
+	most := 0
+	Eventually(t, 60*time.Second, "the lock to end", func() bool {
+		if now := waiting(); now > most {
+			most = now
+		}
+		return len(locked) == 1
+	})
+	if err := <-locked; err != nil || most != 1 {
+		t.Errorf("%d backends waited at a time; %v", most, err)
+	}
+	executions(t, p, 6)
+}
+
+// TestReadOnlyServer: a server that cannot be written to is none; the connection is sought anew until there is one.
+func TestReadOnlyServer(t *testing.T) {
+	t.Parallel()
+	p, r := StartPostgres(t), StartRedis(t)
+	p.Migrate()
+	d := StartDaemon(t, postgresConfig(r, p, stateDir(t), "- {type: t, command: {argv: [cat]}}\n"))
+	enqueueAs(t, r, "before", "t", "")
+	executions(t, p, 1)
+	readOnly := func(value string) {
+		p.Exec("ALTER DATABASE asynq SET default_transaction_read_only = " + value)
+		p.Exec("BEGIN READ WRITE; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'asynqd'; COMMIT")
+	}
+	readOnly("on")
+	Eventually(t, 30*time.Second, "the loss to be told", func() bool { return len(d.Find("session is read-only")) > 0 })
+	enqueueAs(t, r, "meanwhile", "t", "")
+	d.Attempt("meanwhile", 1)
+	if metric(t, d, "asynqd_postgres_up") != 0 {
+		t.Error("asynqd_postgres_up is 1")
+	}
+	p.Exec("BEGIN READ WRITE; ALTER DATABASE asynq SET default_transaction_read_only = off; COMMIT")
+	executions(t, p, 2)
+}
+
+// TestClientEncoding: texts are right whatever the environment and the database say.
+func TestClientEncoding(t *testing.T) {
+	t.Parallel()
+	p, r := StartPostgres(t), StartRedis(t)
+	p.Migrate()
+	p.Exec("ALTER DATABASE asynq SET client_encoding = 'LATIN1'")
+	StartDaemon(t, postgresConfig(r, p, stateDir(t), "- {type: \"grüße\", command: {argv: [cat]}}\n"))
+	p.Exec(`INSERT INTO jobs (name, type, payload) VALUES ('ü', U&'gr\00FC\00DFe', '{"a": "\u00fc"}')`)
+	executions(t, p, 1)
+	if p.Int(`SELECT count(*) FROM executions WHERE type = U&'gr\00FC\00DFe' AND outcome = 'completed'`) != 1 {
+		t.Errorf("%v", p.Rows("SELECT type, outcome, error FROM executions"))
+	}
+}

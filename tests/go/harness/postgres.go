@@ -106,9 +106,18 @@ func (p *Postgres) URI() string { return "host=" + p.dir + " user=asynq dbname=a
 // Exec runs statements.
 func (p *Postgres) Exec(sql string) {
 	p.t.Helper()
-	if text, err := p.run("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", p.dir, "-U", "asynq", "-c", sql, "asynq"); err != nil {
-		p.t.Fatalf("%s: %v\n%s", sql, err, text)
+	if err := p.Try(sql); err != nil {
+		p.t.Fatal(err)
 	}
+}
+
+// Try runs statements that may fail.
+func (p *Postgres) Try(sql string) error {
+	text, err := p.run("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", p.dir, "-U", "asynq", "-c", sql, "asynq")
+	if err != nil {
+		return fmt.Errorf("%s: %v\n%s", sql, err, text)
+	}
+	return nil
 }
 
 // Rows are those of a query; nil if PostgreSQL is away.
