@@ -120,6 +120,33 @@ static int read_bytes(settings *file, struct stat *state, asynq_error *error)
     return ASYNQ_OK;
 }
 
+/* A control character that a text file does not have; the length if there is none. */
+static size_t find_control(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)text[i] < ' ' && text[i] != '\t' && text[i] != '\n' && text[i] != '\r')
+            return i;
+    return length;
+}
+
+/* libfyaml takes a byte that is no text for the end of the file when it stands in a comment, or between two entries. */
+static int check_bytes(const settings *file, asynq_error *error)
+{
+    const char *text = file->text.data;
+    size_t length = file->text.length, line = 1, begin = 0;
+    size_t end = text_utf8_prefix(text, length), control = find_control(text, end);
+    if (control == length)
+        return ASYNQ_OK;
+    for (size_t i = 0; i < control; i++)
+        if (text[i] == '\n') {
+            line++;
+            begin = i + 1;
+        }
+    return error_set(error, ASYNQ_E_INVALID, "%s:%zu: byte %zu of the line is 0x%02x, which is not %s", file->path,
+                     line, control - begin + 1, (unsigned char)text[control],
+                     control == end ? "UTF-8; the file must be text in UTF-8" : "a character of a text");
+}
+
 /* The first thing that libfyaml found wrong; without one, there is nothing in the file but comments. */
 static int complain_of_syntax(settings *file, asynq_error *error)
 {
@@ -136,6 +163,9 @@ static void say_nothing(struct fy_diag *diagnosis, void *arg, const char *text, 
 static int parse(settings *file, asynq_error *error)
 {
     struct fy_diag_cfg quiet;
+    int status = check_bytes(file, error);
+    if (status)
+        return status;
     fy_diag_cfg_default(&quiet);
     quiet.fp = NULL;
     quiet.output_fn = say_nothing;
@@ -151,7 +181,7 @@ static int parse(settings *file, asynq_error *error)
         return complain_of_syntax(file, error);
     struct fy_document *second = fy_parse_load_document(file->parser);
     if (!second)
-        return ASYNQ_OK;
+        return complain_of_syntax(file, error);
     settings_complain(file, fy_document_root(second), error, "a second document begins; there can be one only");
     fy_parse_document_destroy(file->parser, second);
     return ASYNQ_E_INVALID;

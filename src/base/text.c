@@ -51,7 +51,7 @@ static size_t ascii_length(const unsigned char *at, size_t length)
     return i;
 }
 
-bool text_is_utf8(const void *bytes, size_t length)
+size_t text_utf8_prefix(const void *bytes, size_t length)
 {
     const unsigned char *at = bytes;
     for (size_t i = 0; i < length;) {
@@ -62,10 +62,15 @@ bool text_is_utf8(const void *bytes, size_t length)
         }
         size_t step = utf8_length(at + i, length - i);
         if (!step)
-            return false;
+            return i;
         i += step;
     }
-    return true;
+    return length;
+}
+
+bool text_is_utf8(const void *bytes, size_t length)
+{
+    return text_utf8_prefix(bytes, length) == length;
 }
 
 static bool is_space(uint32_t c)

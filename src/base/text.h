@@ -8,6 +8,8 @@
 
 /* Well-formed UTF-8 as Go and Unicode define it: no surrogates, no overlong forms, at most U+10FFFF. */
 bool text_is_utf8(const void *bytes, size_t length);
+/* How many bytes from the beginning are. */
+size_t text_utf8_prefix(const void *bytes, size_t length);
 
 /* Empty, or nothing but Unicode white space (the set of Go's unicode.IsSpace). */
 bool text_is_blank(const char *text, size_t length);

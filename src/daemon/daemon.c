@@ -277,6 +277,9 @@ static void reload(asynqd *d)
         const char *mistakes = option_set_complaints(fresh->source);
         text_each_line(mistakes, mistakes ? strlen(mistakes) : 0, tell_mistake, d);
         log_error(&d->log, "the configuration stays as it is, as there are mistakes in the new one");
+    } else if (!fresh->routes.count && work_config(d->work)->routes.count) {
+        log_error(&d->log, "the configuration stays as it is: the new one has no routes, so that no task would be run; "
+                           "the signal TSTP has asynqd take no more tasks");
     } else if (take_config(d, fresh, &error)) {
         log_error(&d->log, "the configuration stays as it is: %s", error.text);
     } else {

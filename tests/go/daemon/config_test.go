@@ -40,6 +40,13 @@ func TestConfigMistakes(t *testing.T) {
 	for _, test := range []struct{ config, variable, flag, want string }{
 		// The file as a whole.
 		{config: "queues: [\n", want: `:2: `},
+		{config: "# caf\xe9\nconcurrency: 1\n", want: `:1: byte 6 of the line is 0xe9, which is not UTF-8`},
+		{config: "routes:\n- {type: a, command: {argv: [a]}}\n  # \xfc\n- {type: b, comand: {argv: [b]}}\n", want: `:3: byte 5 of the line is 0xfc, which is not UTF-8`},
+		{config: "concurrency: 1\n\x00\x00\x00", want: `:2: byte 1 of the line is 0x00, which is not a character of a text`},
+		{config: "\xff\xfec\x00o\x00", want: `:1: byte 1 of the line is 0xff, which is not UTF-8`},
+		{config: "concurrency: 1\n# \x1b[2J\n", want: `:2: byte 3 of the line is 0x1b, which is not a character of a text`},
+		{config: "concurrency: 1\n# \xed\xa0\x80\n", want: `:2: byte 3 of the line is 0xed, which is not UTF-8`},
+		{config: "concurrency: 1\n...\n@\n", want: `:3: `},
 		{config: "- a\n", want: `:1: keys with values are wanted here`},
 		{config: "concurrency: 1\nconcurrency: 2\n", want: `:2: duplicate key`},
 		{config: "concurency: 1\n", want: `:1: there is no key "concurency"; did you mean "concurrency"?`},

@@ -121,7 +121,14 @@ func TestReload(t *testing.T) {
 	run("still", "t", "default", "")
 	reload(t, d, base+"schedule: {file: /nowhere.yaml}\n"+cat, "the configuration stays as it is: /nowhere.yaml")
 	run("and still", "t", "default", "")
-	reload(t, d, base, "there are no routes")
+	for text, says := range map[string]string{base: "has no routes", "": "has no routes", "# nothing\n": "has no routes",
+		strings.Repeat("\x00", 4096): "is 0x00, which is not a character of a text"} {
+		reload(t, d, text, says)
+		if len(d.Find("the configuration stays as it is")) == 0 {
+			t.Errorf("%q is taken", text)
+		}
+	}
+	run("at last", "t", "default", "")
 	enqueueAs(t, r, "nobody's", "t", "")
 	time.Sleep(time.Second)
 	reload(t, d, base+cat, wasRead)

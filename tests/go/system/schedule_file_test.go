@@ -96,6 +96,8 @@ func TestScheduleFileMistakes(t *testing.T) {
 	for _, mistake := range []struct{ text, problem string }{
 		{"", ": is empty"},
 		{"\n  # nothing\n", ": is empty"},
+		{"entries:\n- {spec: '@daily', type: t}\n# caf\xe9\n- {spec: '@daily', type: u}\n", ":3: byte 6 of the line is 0xe9, which is not UTF-8"},
+		{"entries:\n- {spec: '@daily', type: t}\n\x00\n- {spec: '@daily', type: u}\n", ":3: byte 1 of the line is 0x00"},
 		{"entries: [\n", ":2: flow sequence without a closing bracket"},
 		{"entries: []\nentries: []\n", ":2: duplicate key"},
 		{"entries: []\n---\nentries: []\n", ":3: a second document begins"},
