@@ -119,22 +119,30 @@ static void become_user(const child_user *user, int status_fd)
         fail(status_fd, STEP_USER);
 }
 
+/* Has it end with its parent. */
+static void follow_parent(const child_options *options, pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, options->death_signal ? options->death_signal : SIGKILL);
+    if (getppid() != parent)
+        _exit(127); /* it died before we asked to be told */
+}
+
 static _Noreturn void run_program(const child_options *options, const int *fds, int status_fd, pid_t parent)
 {
     setpgid(0, 0);
     reset_signals();
-    prctl(PR_SET_PDEATHSIG, options->death_signal ? options->death_signal : SIGKILL);
-    if (getppid() != parent)
-        _exit(127); /* it died before we asked to be told */
+    follow_parent(options, parent);
     int far = fcntl(status_fd, F_DUPFD_CLOEXEC, 64);
     if (far >= 0)
         status_fd = far;
     arrange_descriptors(fds, options->inherited, status_fd);
     set_limits(options, status_fd);
     become_user(&options->user, status_fd);
+    follow_parent(options, parent); /* again: the kernel forgets it when the user changes */
     if (options->directory && chdir(options->directory))
         fail(status_fd, STEP_DIRECTORY);
-    execvpe(options->argv[0], (char *const *)(uintptr_t)options->argv, (char *const *)(uintptr_t)options->environment);
+    environ = (char **)(uintptr_t)options->environment; /* its PATH is the one to search */
+    execvp(options->argv[0], (char *const *)(uintptr_t)options->argv);
     fail(status_fd, STEP_PROGRAM);
 }
 
@@ -351,7 +359,8 @@ int child_find_user(const char *name, child_user *user, asynq_error *error)
     if (!found)
         return error_set(error, problem ? ASYNQ_E_SYSTEM : ASYNQ_E_NOT_FOUND, "there is no user \"%s\"%s%s", name,
                          problem ? ": " : "", problem ? strerror(problem) : "");
-    *user = (child_user){name, entry.pw_uid, entry.pw_gid};
+    *user = (child_user){.name = name, .uid = entry.pw_uid, .gid = entry.pw_gid};
+    snprintf(user->home, sizeof user->home, "%s", entry.pw_dir);
     return ASYNQ_OK;
 }
 

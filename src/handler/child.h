@@ -33,10 +33,11 @@ typedef struct child_user {
     const char *name; /* NULL: ours */
     uid_t uid;
     gid_t gid;
+    char home[256]; /* its directory */
 } child_user;
 
 typedef struct child_options {
-    const char *const *argv;        /* ends with NULL; argv[0] is looked for in PATH */
+    const char *const *argv;        /* ends with NULL; argv[0] is looked for in the PATH of its environment */
     const char *const *environment; /* "NAME=value", ends with NULL: all there is */
     const char *directory;          /* NULL: ours */
     child_user user;

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { USER_VARIABLES = 3 };
+
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 const setting process_table[] = {
@@ -33,7 +35,9 @@ const setting process_table[] = {
      .kind = SETTING_TEXT,
      .offset = offsetof(process_options, user),
      .value = "NAME",
-     .help = "The user that it runs as; asynqd's own if it is not given. asynqd must be root for another."},
+     .help = "The user that it runs as; asynqd's own if it is not given. asynqd must be root for another. HOME, USER "
+             "and LOGNAME are "
+             "set for it."},
     {.name = "limits",
      .kind = SETTING_PAIRS,
      .offset = offsetof(process_options, limits),
@@ -128,9 +132,30 @@ static const char *join(arena *memory, const char *name, const char *value)
     return text;
 }
 
+/* What login would set for another user; 0 to USER_VARIABLES of them. */
+static size_t user_variables(const process_options *options, arena *memory, const char **list)
+{
+    if (!options->user)
+        return 0;
+    list[0] = join(memory, "HOME", options->found_user.home);
+    list[1] = join(memory, "USER", options->user);
+    list[2] = join(memory, "LOGNAME", options->user);
+    return USER_VARIABLES;
+}
+
+/* Whether something behind it in the list gives the variable anew. */
+static bool is_given_again(const char *const *list, size_t index)
+{
+    size_t length = strcspn(list[index], "=") + 1;
+    for (size_t i = index + 1; list[i]; i++)
+        if (strncmp(list[i], list[index], length) == 0)
+            return true;
+    return false;
+}
+
 const char *const *process_environment(const process_options *options, const char *const *own, arena *memory)
 {
-    size_t count = options->inherit.count + options->variables.count + 2, at = 0;
+    size_t count = options->inherit.count + options->variables.count + USER_VARIABLES + 2, at = 0;
     for (size_t i = 0; own[i]; i++)
         count++;
     const char **list = arena_alloc(memory, count * sizeof *list);
@@ -145,6 +170,7 @@ const char *const *process_environment(const process_options *options, const cha
     }
     if (!has_path)
         list[at++] = DEFAULT_PATH;
+    at += user_variables(options, memory, list + at);
     for (size_t i = 0; i < options->variables.count; i++)
         list[at++] = join(memory, options->variables.items[i].name, options->variables.items[i].value);
     for (size_t i = 0; own[i]; i++)
@@ -153,6 +179,11 @@ const char *const *process_environment(const process_options *options, const cha
     for (size_t i = 0; i < at; i++)
         if (!list[i])
             return NULL;
+    size_t kept = 0;
+    for (size_t i = 0; i < at; i++)
+        if (!is_given_again(list, i))
+            list[kept++] = list[i];
+    list[kept] = NULL;
     return list;
 }
 
