@@ -99,6 +99,9 @@ ASYNQ_API int asynq_revoke(asynq_job *job, const char *format, ...) ASYNQ_PRINTF
  */
 ASYNQ_API int asynq_retry_in(asynq_job *job, int64_t pause_ms, const char *format, ...) ASYNQ_PRINTF(3, 4);
 
+/* The same, and the pause is that of the route or the server; only that it is not shorter than this one. */
+ASYNQ_API int asynq_retry_after(asynq_job *job, int64_t min_pause_ms, const char *format, ...) ASYNQ_PRINTF(3, 4);
+
 /*
  * Puts the task off: it is tried again after the pause, as often as need be. It has not failed: neither retries nor
  * statistics are counted, on_error and is_failure are not called, and it is never archived for it. It stands among the

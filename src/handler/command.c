@@ -25,6 +25,7 @@ typedef struct command_options {
     setting_list argv;
     const char *shell;
     int input; /* command_input */
+    bool takes_options;
     process_options process;
     setting_list success, permanent;
     int64_t timeout_ms, grace_ms, most_result, most_error;
@@ -184,6 +185,20 @@ static const char *const *make_environment(command_run *run)
     return process_environment(&run->options->process, own, &run->memory);
 }
 
+/*
+ * What a task says must not become an option of the program, as "--output=/etc/passwd" would: where it begins a word,
+ * it may begin with '-' only behind a "--".
+ */
+static bool is_forged_option(const command_options *options, size_t index, const char *word)
+{
+    if (options->takes_options || options->shell || *word != '-' || !template_begins_variable(options->words[index]))
+        return false;
+    for (size_t i = 0; i < index; i++)
+        if (strcmp(options->argv.items[i], "--") == 0)
+            return false;
+    return true;
+}
+
 static int make_argv(command_run *run, const char ***argv, asynq_error *error)
 {
     const command_options *options = run->options;
@@ -202,6 +217,11 @@ static int make_argv(command_run *run, const char ***argv, asynq_error *error)
         int status = template_fill(options->words[i], &run->call->values, &word, error);
         if (!status && word.data && strlen(word.data) != word.length)
             status = error_set(error, ASYNQ_E_INVALID, "argv[%zu] would have a NUL byte", i);
+        if (!status && word.data && is_forged_option(options, i, word.data))
+            status = error_set(error, ASYNQ_E_INVALID,
+                               "argv[%zu]: \"%.100s\" begins with \"-\" and would be an option; put a \"--\" before "
+                               "it in argv, or set options_from_tasks",
+                               i, word.data);
         if (!status && !((*argv)[at++] = arena_dup(&run->memory, word.data ? word.data : "", word.length)))
             status = error_set_code(error, ASYNQ_E_NO_MEMORY);
         buf_clear(&word);
@@ -305,6 +325,13 @@ static const setting command_table[] = {
      .value = "[WORD, ...]",
      .example = "[convert, \"{{payload.file}}\", out.png]",
      .help = "The program and its arguments, run as they are, without a shell. Placeholders are filled from the task."},
+    {.name = "options_from_tasks",
+     .kind = SETTING_SWITCH,
+     .offset = COMMAND(takes_options),
+     .preset = "false",
+     .help = "Whether a word of `argv` that begins with a placeholder may begin with \"-\", as an option of the "
+             "program does. "
+             "Without it such a task fails for good, unless a \"--\" stands before the word."},
     {.name = "shell",
      .kind = SETTING_TEXT,
      .offset = COMMAND(shell),

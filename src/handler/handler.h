@@ -91,8 +91,8 @@ ASYNQ_MUST_CHECK bool handler_start(handler_call *call);
 void handler_end(handler_call *call, int outcome);
 
 /*
- * Ends a call that failed. `error_class` is a constant. A failure for good is archived at once; pause_ms (below 0: by
- * the route's policy) is for the others.
+ * Ends a call that failed. `error_class` is a constant. A failure for good is archived at once; the others are tried
+ * again after the pause of the route's policy, and not before pause_ms.
  */
 typedef enum handler_failure { HANDLER_RETRY, HANDLER_PERMANENT } handler_failure;
 void handler_fail(handler_call *call, handler_failure failure, const char *error_class, int64_t pause_ms,

@@ -124,7 +124,7 @@ static const setting http_table[] = {
      .preset = "1h",
      .help =
          "With status 429 or 503 the server can say when to try again (Retry-After); this is the longest pause that "
-         "it gets."},
+         "it gets. Where the route's own pause is longer, that one counts."},
     {.name = "permanent_errors",
      .kind = SETTING_LIST,
      .offset = HTTP(permanent_errors),
@@ -142,7 +142,11 @@ static const setting http_table[] = {
      .offset = HTTP(redirects),
      .preset = "0",
      .most = 50,
-     .help = "The most redirects that are followed. With 0 an answer of 3xx is what `permanent` says."},
+     .help = "The most redirects that are followed, with the same method and body. With 0 an answer of 3xx is what "
+             "`permanent` "
+             "says. A redirect to another host, port or scheme is refused where the route has `headers`, a `signature` "
+             "or a "
+             "`tls.cert_file`, which are for its own."},
     {.name = "per_host",
      .kind = SETTING_NUMBER,
      .offset = HTTP(most_per_host),

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/nearest.h"
+#include "base/saturate.h"
 #include "base/text.h"
 #include "handler/http.h"
 
@@ -148,17 +149,27 @@ static void describe(const http_exchange *exchange, long status, char *text, siz
     snprintf(text, size, "HTTP status %ld of %s%s%s", status, exchange->host, *quoted ? ": " : "", quoted);
 }
 
+/* Seconds, however many, or a date. Below 0: it is neither. */
+static int64_t read_retry_after(const char *text)
+{
+    int64_t seconds;
+    size_t digits = strspn(text, "0123456789");
+    if (digits && !text[digits])
+        return text_read_number(text, &seconds) ? saturating_mul(seconds, MS_PER_SECOND) : INT64_MAX;
+    time_t at = curl_getdate(text, NULL);
+    int64_t left_s = at - clock_now_ns() / NS_PER_SECOND;
+    return at == (time_t)-1 ? -1 : left_s > 0 ? saturating_mul(left_s, MS_PER_SECOND) : 0;
+}
+
 /* Below 0: the server does not say. */
 static int64_t pause_asked(const http_exchange *exchange, long status)
 {
-    curl_off_t seconds = 0;
-    if (status != 429 && status != 503)
+    struct curl_header *header;
+    if ((status != 429 && status != 503) ||
+        curl_easy_header(exchange->transfer.easy, "Retry-After", 0, CURLH_HEADER, -1, &header))
         return -1;
-    curl_easy_getinfo(exchange->transfer.easy, CURLINFO_RETRY_AFTER, &seconds);
-    if (seconds <= 0)
-        return -1;
-    int64_t most_ms = exchange->options->retry_after_most_ms;
-    return seconds > most_ms / MS_PER_SECOND ? most_ms : seconds * MS_PER_SECOND;
+    int64_t most_ms = exchange->options->retry_after_most_ms, pause_ms = read_retry_after(header->value);
+    return pause_ms < most_ms ? pause_ms : most_ms;
 }
 
 static void decide_by_status(http_exchange *exchange, long status)

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+enum { LEFT_OUT_MOST = 65536 }; /* bytes of an answer beyond the result that are read all the same */
+
 /* ---- where it goes ---- */
 
 /* The host of a URL without the brackets of IPv6, and its port. False: it is no URL. */
@@ -74,12 +76,40 @@ static bool is_sent_again(http_exchange *exchange)
     return exchange->is_again;
 }
 
+/* What would go along, and is meant for the host of the route alone. */
+static const char *own_of_origin(const http_options *options)
+{
+    return options->signature.key   ? "signature"
+           : options->headers.count ? "headers"
+           : options->tls.cert_file ? "tls.cert_file"
+                                    : NULL;
+}
+
+/* A redirect to another host, port or scheme is a request to somebody else. */
+static bool leaves_origin(http_exchange *exchange)
+{
+    const char *url = NULL, *own = own_of_origin(exchange->options);
+    char host[256], port[8], place[300];
+    curl_easy_getinfo(exchange->transfer.easy, CURLINFO_EFFECTIVE_URL, &url);
+    if (!own || exchange->sent < 2 || !url || !http_read_host(url, host, sizeof host, port, sizeof port))
+        return false;
+    snprintf(place, sizeof place, "%s:%s", host, port);
+    bool is_same_scheme = strncasecmp(url, exchange->url.data, strcspn(url, ":") + 1) == 0;
+    if (is_same_scheme && strcasecmp(place, exchange->host) == 0)
+        return false;
+    buf_clear(&exchange->refusal);
+    exchange->refusal.failed = false;
+    buf_append_format(&exchange->refusal, "a redirect to %s is not followed, as `%s` of the route is for %s", place,
+                      own, exchange->host);
+    return true;
+}
+
 /* Before each request, also on a connection that was made for another one, whose rules may differ. */
 static int before_request(void *arg, char *ip, char *own_ip, int port, int own_port)
 {
     (void)own_ip, (void)port, (void)own_port;
     http_exchange *exchange = arg;
-    if (is_sent_again(exchange))
+    if (is_sent_again(exchange) || leaves_origin(exchange))
         return CURL_PREREQFUNC_ABORT;
     struct sockaddr_storage address;
     bool is_known = !exchange->options->proxy && target_read_address(ip, &address);
@@ -94,9 +124,10 @@ static size_t take_answer(char *data, size_t size, size_t count, void *arg)
     http_exchange *exchange = arg;
     size_t length = size * count, room = (size_t)exchange->options->most_result - exchange->result.length;
     buf_append(&exchange->result, data, length < room ? length : room);
-    exchange->is_cut = length > room;
-    /* A whole answer that is larger is not read: we have what we want. */
-    return exchange->is_cut || buf_failed(&exchange->result) ? CURL_WRITEFUNC_ERROR : length;
+    exchange->is_cut |= length > room;
+    exchange->left_out += length > room ? length - room : 0;
+    /* A little more is read, so that the connection can be used again; a large answer is not. */
+    return exchange->left_out > LEFT_OUT_MOST || buf_failed(&exchange->result) ? CURL_WRITEFUNC_ERROR : length;
 }
 
 /* ---- headers ---- */
@@ -280,6 +311,8 @@ static void set_course(CURL *easy, const http_options *options)
     curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, options->redirects ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)options->redirects);
+    curl_easy_setopt(easy, CURLOPT_POSTREDIR, (long)CURL_REDIR_POST_ALL); /* a body is not dropped in silence */
+    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L); /* many requests on one connection rather than many connections */
     curl_easy_setopt(easy, CURLOPT_PROXY, options->proxy ? options->proxy : "");
 }
 

@@ -138,7 +138,6 @@ bool handler_start(handler_call *call)
 void handler_end(handler_call *call, int outcome)
 {
     relay *r = call->relay;
-    template_values_clear(&call->values);
     attempt_note_unref(call->note);
     asynq_complete(call->job, outcome); /* from now on nobody cancels it */
     leave_cancelled(r, call);
@@ -195,8 +194,7 @@ void handler_fail(handler_call *call, handler_failure failure, const char *error
         (void)!handler_start(call); /* it was found wrong before it had its place; that is an attempt, too */
     handler_note(call)->error_class = error_class;
     int outcome = failure == HANDLER_PERMANENT ? asynq_skip_retry(call->job, "%s", reason)
-                  : pause_ms >= 0              ? asynq_retry_in(call->job, pause_ms, "%s", reason)
-                                               : asynq_fail(call->job, "%s", reason);
+                                               : asynq_retry_after(call->job, pause_ms, "%s", reason);
     buf_clear(&text);
     handler_end(call, outcome);
 }

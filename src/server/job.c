@@ -450,6 +450,12 @@ int asynq_retry_in(asynq_job *job, int64_t pause_ms, const char *format, ...)
     END_WITH(job, ASYNQ_FAILED, format);
 }
 
+int asynq_retry_after(asynq_job *job, int64_t min_pause_ms, const char *format, ...)
+{
+    job->min_retry_in_ms = min_pause_ms;
+    END_WITH(job, ASYNQ_FAILED, format);
+}
+
 int asynq_snooze(asynq_job *job, int64_t pause_ms, const char *format, ...)
 {
     job->retry_in_ms = pause_ms > 0 ? pause_ms : 0;

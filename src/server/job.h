@@ -60,6 +60,7 @@ struct asynq_job {
     /* The handler's until it hands the job back, then the loop's. */
     int outcome;
     int64_t retry_in_ms; /* ASYNQ_NONE: the handler did not say */
+    int64_t min_retry_in_ms;
     buf error_text;
     buf result;
 

@@ -69,5 +69,7 @@ static int64_t wished_pause_ms(asynq_job *job, const char *error)
 int64_t retry_pause_ms(asynq_job *job, const char *error)
 {
     int64_t pause_ms = wished_pause_ms(job, error);
+    if (job->result_is_ours && pause_ms < job->min_retry_in_ms)
+        pause_ms = job->min_retry_in_ms;
     return pause_ms > PAUSE_MIN_MS ? pause_ms : PAUSE_MIN_MS;
 }

@@ -80,7 +80,7 @@ routes:
 `)
 	for _, test := range []struct{ id, taskType, payload, result, failure string }{
 		{"cat", "cat", "hello \x00\xff", "hello \x00\xff", ""},
-		{"words", "words", `{"a": "x; rm -rf /", "list": [1, {"b": 2}]}`, `x; rm -rf /|{"b":2}||words default|me|$HOME;id|`, ""},
+		{"words", "words", `{"a": "x; rm -rf /", "list": [1, {"b": 2}]}`, `x; rm -rf /|{"b": 2}||words default|me|$HOME;id|`, ""},
 		{"no-words", "words", `{"a": "x"}`, "", `{{payload.list.1}} is not in the payload`},
 		{"no-json", "words", `hello`, "", `{{payload.a}} is not there, as the payload is not JSON`},
 		{"where", "where", "", "/usr\n", ""},
@@ -233,5 +233,31 @@ routes:
 	}
 	if line := second.Attempt("task", 1); line["outcome"] != "completed" || line["attempt"] != 2.0 {
 		t.Errorf("second attempt: %v", line)
+	}
+}
+
+// TestForgedOptions: what a task says does not become an option of a program, unless the route wants it.
+func TestForgedOptions(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	d := StartDaemon(t, `
+redis: `+r.URI()+`
+routes:
+  - {type: "bare", command: {argv: [echo, "{{payload}}"]}}
+  - {type: "inside", command: {argv: [echo, "a{{payload}}"]}}
+  - {type: "behind", command: {argv: [echo, --, "{{payload}}"]}}
+  - {type: "wanted", command: {argv: [echo, "{{payload}}"], options_from_tasks: true}}
+  - {type: "word", command: {shell: 'printf %s "$1"', argv: ["{{payload}}"]}}
+`)
+	for kind, result := range map[string]string{"bare": "", "inside": "a-n\n", "behind": "-- -n\n", "wanted": "", "word": "-n"} {
+		enqueue(t, r, kind, kind, "-n", asynq.Retention(time.Hour))
+		task := settled(t, r, d, kind)
+		if kind == "bare" {
+			if task.State != asynq.TaskStateArchived || task.LastErr != `argv[1]: "-n" begins with "-" and would be an option; put a "--" before it in argv, or set options_from_tasks` {
+				t.Errorf("%s: %v, %q", kind, task.State, task.LastErr)
+			}
+		} else if string(task.Result) != result || task.State != asynq.TaskStateCompleted {
+			t.Errorf("%s: %q, %q", kind, task.Result, task.LastErr)
+		}
 	}
 }

@@ -133,12 +133,13 @@ routes:
   - {type: "stay", http: {url: "`+s.URL+`/redirect/302?to=/plain"}}
   - {type: "signed", http: {url: "`+s.URL+`/signed", signature: {key: "s3cret"}}}
   - {type: "later", http: {url: "`+s.URL+`/later/{{payload.status}}?after={{payload.after}}", retry_after_limit: 2m}}
+  - {type: "patient", retry: {policy: constant, delay: 1m}, http: {url: "`+s.URL+`/later/{{payload.status}}?after={{payload.after}}"}}
 `)
 	for _, test := range []struct{ id, taskType, payload, result, failure string }{
 		{"plain", "plain", "\x00binary\xff", "POST /plain \x00binary\xff", ""},
 		{"get", "get", `{"a": "x&y=z/..?#%", "n": 1.5}`, "GET /get?a=x%26y%3Dz%2F..%3F%23%25&n=1.5 ", ""},
 		{"put", "put", `{"id": "../x y", "name": "A \"quoted\" name\n"}`,
-			`PUT /put/..%2Fx%20y/put {"who": "A \"quoted\" name\n", "all": {"id":"../x y","name":"A \"quoted\" name\n"}, "none": null, "n": 0, "type": "put"}`, ""},
+			`PUT /put/..%2Fx%20y/put {"who": "A \"quoted\" name\n", "all": {"id": "../x y", "name": "A \"quoted\" name\n"}, "none": null, "n": 0, "type": "put"}`, ""},
 		{"dots", "put", `{"id": "..", "name": "x"}`, "", `{{payload.id}} is "." or ".."`},
 		{"form", "form", `{"a": "k&", "b": "v=w"}`, `POST /form k%26=v%3Dw&q=default`, ""},
 		{"text", "text", `{"a": "Grüße"}`, `POST /text Hello Grüße!`, ""},
@@ -155,7 +156,9 @@ routes:
 		{"unknown", "unknown", "", "", "no-such-host.invalid:80: Could not resolve host: no-such-host.invalid"},
 		{"bytes-10000", "bytes", "10000", strings.Repeat("x", 10000), ""},
 		{"bytes-10001", "bytes", "10001", strings.Repeat("x", 10000), ""},
-		{"redirect-302", "redirect", `{"status": 302, "to": "/a"}`, "GET /a ", ""},
+		{"redirect-301", "redirect", `{"status": 301, "to": "/a"}`, `POST /a {"status": 301, "to": "/a"}`, ""},
+		{"redirect-302", "redirect", `{"status": 302, "to": "/a"}`, `POST /a {"status": 302, "to": "/a"}`, ""},
+		{"redirect-303", "redirect", `{"status": 303, "to": "/a"}`, `POST /a {"status": 303, "to": "/a"}`, ""},
 		{"redirect-307", "redirect", `{"status": 307, "to": "/a"}`, `POST /a {"status": 307, "to": "/a"}`, ""},
 		{"redirect-file", "redirect", `{"status": 302, "to": "file:///etc/passwd"}`, "", "127.0.0.1:"},
 		{"stay", "stay", "", "", "HTTP status 302 of 127.0.0.1:"},
@@ -194,6 +197,10 @@ func retries(t *testing.T, r *Redis, d *Daemon) {
 		{"later-429", "later", `{"status": 429, "after": "77"}`, "HTTP status 429", "http_status", "75s", "77s"},
 		{"later-503", "later", `{"status": 503, "after": "` + time.Now().Add(90*time.Second).UTC().Format(http.TimeFormat) + `"}`, "HTTP status 503", "http_status", "80s", "91s"},
 		{"later-most", "later", `{"status": 503, "after": "999999"}`, "HTTP status 503", "http_status", "118s", "120s"},
+		{"later-huge", "later", `{"status": 429, "after": "100000000000000000000"}`, "HTTP status 429", "http_status", "118s", "120s"},
+		{"later-exponent", "later", `{"status": 429, "after": "1e3"}`, "HTTP status 429", "http_status", "15s", "46s"},
+		{"later-shorter", "patient", `{"status": 429, "after": "1"}`, "HTTP status 429", "http_status", "60s", "60s"},
+		{"later-longer", "patient", `{"status": 503, "after": "77"}`, "HTTP status 503", "http_status", "76s", "77s"},
 		{"later-500", "later", `{"status": 500, "after": "77"}`, "HTTP status 500", "http_status", "15s", "46s"},
 		{"later-odd", "later", `{"status": 429, "after": "soon"}`, "HTTP status 429", "http_status", "15s", "46s"},
 	} {
@@ -544,5 +551,128 @@ routes:
 		if count != 3 {
 			t.Errorf("%s: %d requests in three attempts", kind, count)
 		}
+	}
+}
+
+// TestRedirectsElsewhere: what is configured for one host goes to no other; without such things a redirect is followed.
+func TestRedirectsElsewhere(t *testing.T) {
+	t.Parallel()
+	s, other, r := startTarget(t), startTarget(t), StartRedis(t)
+	url := s.URL + "/redirect/307?to={{payload}}"
+	d := StartDaemon(t, `
+redis: `+r.URI()+`
+routes:
+  - {type: "plain", http: {url: "`+url+`", redirects: 3, targets: {private_addresses: allow}}}
+  - {type: "headers", http: {url: "`+url+`", redirects: 3, headers: {X-Api-Key: s3cret}, targets: {private_addresses: allow}}}
+  - {type: "signed", http: {url: "`+url+`", redirects: 3, signature: {key: s3cret}, targets: {private_addresses: allow}}}
+`)
+	for _, kind := range []string{"plain", "headers", "signed"} {
+		enqueue(t, r, kind+"-here", kind, s.URL+"/here")
+		if task := settled(t, r, d, kind+"-here"); task.State != asynq.TaskStateCompleted {
+			t.Errorf("%s: %q", task.ID, task.LastErr)
+		}
+		enqueue(t, r, kind+"-there", kind, other.URL+"/there")
+		task := settled(t, r, d, kind+"-there")
+		if kind == "plain" {
+			if string(task.Result) != "POST /there "+other.URL+"/there" {
+				t.Errorf("%s: %q, %q", task.ID, task.Result, task.LastErr)
+			}
+			continue
+		}
+		if task.State != asynq.TaskStateArchived || !strings.Contains(task.LastErr, "is not followed, as `"+map[string]string{"headers": "headers", "signed": "signature"}[kind]+"` of the route is for 127.0.0.1:") {
+			t.Errorf("%s: %v, %q", task.ID, task.State, task.LastErr)
+		}
+	}
+	other.mutex.Lock()
+	defer other.mutex.Unlock()
+	if len(other.requests) != 1 {
+		t.Errorf("%d requests went elsewhere", len(other.requests))
+	}
+}
+
+// TestKeptConnections: a small answer that nobody wants does not cost the connection.
+func TestKeptConnections(t *testing.T) {
+	t.Parallel()
+	var made atomic.Int64
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Write([]byte(strings.Repeat("x", 3000)))
+	}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			made.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	r := StartRedis(t)
+	d := StartDaemon(t, "redis: "+r.URI()+"\nroutes: [{type: t, http: {url: \""+server.URL+"\", result_limit: 0}}]\n")
+	for i := range 5 {
+		enqueue(t, r, fmt.Sprint(i), "t", "")
+		if line := d.Attempt(fmt.Sprint(i), 1); line["outcome"] != "completed" || line["result"] != "cut" {
+			t.Errorf("%v", line)
+		}
+	}
+	if made.Load() != 1 {
+		t.Errorf("%d connections for five requests", made.Load())
+	}
+}
+
+// TestWrittenIPv6: an address in brackets that the route names itself is its own, like any other.
+func TestWrittenIPv6(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skip(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "six") }))
+	server.Listener.Close()
+	server.Listener = listener
+	server.Start()
+	defer server.Close()
+	r := StartRedis(t)
+	d := StartDaemon(t, "redis: "+r.URI()+"\nroutes: [{type: t, http: {url: \""+server.URL+"\"}}]\n")
+	enqueue(t, r, "six", "t", "", asynq.Retention(time.Hour))
+	if task := settled(t, r, d, "six"); string(task.Result) != "six" {
+		t.Errorf("%v, %q", task.State, task.LastErr)
+	}
+}
+
+// TestValuesAsWritten: what stands in a payload arrives as it stands there, and only what a route uses can be wrong.
+func TestValuesAsWritten(t *testing.T) {
+	t.Parallel()
+	s, r := startTarget(t), StartRedis(t)
+	d := StartDaemon(t, `
+redis: `+r.URI()+`
+routes:
+  - {type: "body", http: {url: "`+s.URL+`/{{payload.id}}", body: '{"v": {{payload.v}}, "all": {{payload}}}'}}
+  - {type: "argv", command: {argv: [printf, "%s", "v={{payload.v}}"]}}
+  - {type: "id", http: {url: "`+s.URL+`/{{payload.id}}", method: GET}}
+`)
+	for i, value := range []string{"0.1", "1.10", "19.99", "1E2", "-0", "9223372036854775808", "18446744073709551615", "1e400",
+		`{"b": 1,  "a": [2.50]}`, `"\ud83d\ude00 \u0000\/"`, "true", strings.Repeat("[", 3000) + strings.Repeat("]", 3000)} {
+		payload := `{"id": "ok",  "v": ` + value + `}`
+		id := fmt.Sprint("body-", i)
+		enqueue(t, r, id, "body", payload)
+		if task := settled(t, r, d, id); string(task.Result) != `POST /ok {"v": `+value+`, "all": `+payload+`}` {
+			t.Errorf("%.100s arrives as %.200q, %q", value, task.Result, task.LastErr)
+		}
+		if !strings.HasPrefix(value, `"`) {
+			id = fmt.Sprint("argv-", i)
+			enqueue(t, r, id, "argv", payload, asynq.Retention(time.Hour))
+			if task := settled(t, r, d, id); string(task.Result) != "v="+value {
+				t.Errorf("%.100s is the word %.200q, %q", value, task.Result, task.LastErr)
+			}
+		}
+	}
+	for i, other := range []string{"1e999", `"\u0000"`, `"\ud83d"`, "18446744073709551616", "\"\xff\""} {
+		id := fmt.Sprint("id-", i)
+		enqueue(t, r, id, "id", `{"id":"ok","other":`+other+`}`)
+		if task := settled(t, r, d, id); task.State != asynq.TaskStateCompleted {
+			t.Errorf("%s: %q", other, task.LastErr)
+		}
+	}
+	enqueue(t, r, "half", "id", `{"id":"\ud83d"}`)
+	if task := settled(t, r, d, "half"); !strings.Contains(task.LastErr, "half of a surrogate pair") {
+		t.Errorf("%v, %q", task.State, task.LastErr)
 	}
 }

@@ -50,12 +50,12 @@ func order(lines []Line, name string) (ids []string) {
 // TestNoRoom: a route without room leaves its tasks in the queue, and those of others pass them, however many there are.
 func TestNoRoom(t *testing.T) {
 	t.Parallel()
-	const slow, quick = 5000, 20
+	const slow, quick = 2000, 20
 	r := StartRedis(t)
 	server := StartCServer(t, r.URI(), ServerOptions{Concurrency: 200, LedgerPath: filepath.Join(r.Dir, "ledger"),
 		Routes: roomy("slow")})
 	setRoom(server, 1, 4)
-	enqueueNamed(t, r, "slow", slow, Wish{SleepMs: 500}, asynq.MaxRetry(0), asynq.Timeout(time.Second))
+	enqueueNamed(t, r, "slow", slow, Wish{SleepMs: 300}, asynq.MaxRetry(0), asynq.Timeout(10*time.Second))
 	for i := range quick {
 		enqueueNamed(t, r, fmt.Sprint("t", i), 1, Wish{}, asynq.MaxRetry(0))
 		Eventually(t, 20*time.Second, "a quick task", func() bool { return len(order(server.Ledger(), fmt.Sprint("t", i))) == 1 })
@@ -67,7 +67,7 @@ func TestNoRoom(t *testing.T) {
 		t.Errorf("only %d slow tasks are still pending, so nothing had to pass them", pending)
 	}
 	setRoom(server, 1, 150)
-	Eventually(t, 60*time.Second, "all of them", func() bool { return tasksLeft(r) == 0 })
+	Eventually(t, 2*time.Minute, "all of them", func() bool { return tasksLeft(r) == 0 })
 	equal(t, "failed", r.Text("GET", QueueKey("default", "failed")), "")
 	equal(t, "starts", len(Starts(server.Ledger())), slow+quick)
 	IsWell(t, r)
