@@ -1,8 +1,8 @@
 /* Tasks as lines of JSON, out of Redis and back. */
 #include "cli/commands.h"
 
-#include "base/base64.h"
 #include "base/buf.h"
+#include "wire/base64.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -5,7 +5,6 @@
 #include "daemon/api.h"
 
 #include "base/alloc.h"
-#include "base/base64.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/json_text.h"
@@ -15,6 +14,7 @@
 #include "client/task_option.h"
 #include "daemon/meters.h"
 #include "event/waker.h"
+#include "wire/base64.h"
 
 #include <asynq/client.h>
 #include <jansson.h>

@@ -1,6 +1,6 @@
 /* Base64 with padding (RFC 4648, 4), and nothing else: no white space, no padding inside, no other alphabet. */
-#ifndef BASE_BASE64_H
-#define BASE_BASE64_H
+#ifndef WIRE_BASE64_H
+#define WIRE_BASE64_H
 
 #include "base/buf.h"
 

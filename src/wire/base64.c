@@ -1,5 +1,5 @@
 /* See base64.h. OpenSSL decodes, but it takes white space and padding of any kind, and counts padding as zeros. */
-#include "base/base64.h"
+#include "wire/base64.h"
 
 #include <limits.h>
 #include <openssl/evp.h>
