@@ -128,6 +128,8 @@ int main(int argc, char **argv)
 {
     if (argc == 4 && strcmp(argv[1], PLUGIN_HOST_FLAG) == 0)
         return plugin_host_run(argv[2], argv[3]);
+    if (argc == 3 && strcmp(argv[1], PLUGIN_CHECK_FLAG) == 0)
+        return plugin_check_run(argv[2]);
     command_line line = {.sources.environment = environ};
     bool is_valid;
     parse(&line, argc, argv);

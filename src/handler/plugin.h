@@ -33,6 +33,10 @@ const char *plugin_name(const plugin *p);
 /* Adds a pool of worker processes for each isolated plug-in of the routes. False: out of memory. */
 bool plugin_add_pools(const route_list *routes, worker_list *workers, arena *memory);
 
+/* Loads one, and tells on standard output why it is of no use. Returns the exit status of the program. */
+#define PLUGIN_CHECK_FLAG "--check-plugin"
+int plugin_check_run(const char *path);
+
 /* ---- plugin_host.c: the worker process of an isolated plug-in ---- */
 
 #define PLUGIN_HOST_FLAG "--run-plugin"

@@ -242,8 +242,10 @@ bool job_withdraw(asynq_job *job)
 /* Under the lock, so that the end is not told before the start is, and the server is still there. */
 static void job_tell_locked(asynq_job *job)
 {
-    const asynq_server_options *options = &job->queue->server->options;
     job->is_told = true;
+    if (!job->queue) /* a job for a plug-in that runs apart has no server */
+        return;
+    const asynq_server_options *options = &job->queue->server->options;
     if (options->on_start)
         options->on_start(job, options->arg);
 }

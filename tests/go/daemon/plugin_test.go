@@ -137,3 +137,33 @@ func TestPluginMistakes(t *testing.T) {
 		t.Errorf("%v: %s", err, output)
 	}
 }
+
+// TestPluginThatCrashes: an isolated plug-in that crashes, ends or hangs when it is loaded does so in a process of its own,
+// also when the configuration is only looked at.
+func TestPluginThatCrashes(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	good := "redis: " + r.URI() + "\nroutes: [{type: t, command: {argv: [cat]}}]\n"
+	d := StartDaemon(t, good)
+	for body, says := range map[string]string{"abort();": "it crashes when it is loaded: signal 6", "_exit(0);": "it ends the process that loads it, with status 0", "_exit(7);": "it ends the process that loads it, with status 7",
+		"pause();": "it was not loaded within 5 s"} {
+		path := filepath.Join(t.TempDir(), "crash.so")
+		source := strings.TrimSuffix(path, ".so") + ".c"
+		os.WriteFile(source, []byte("#include <stdlib.h>\n#include <unistd.h>\n__attribute__((constructor)) static void begin(void) { "+body+" }\n"), 0o600)
+		if output, err := exec.Command("gcc", "-shared", "-fPIC", "-o", path, source).CombinedOutput(); err != nil {
+			t.Fatalf("gcc: %v\n%s", err, output)
+		}
+		config := "redis: " + r.URI() + "\nroutes: [{type: t, plugin: {path: " + path + ", isolate: true}}]\n"
+		if output, ok := asynqd(t, config, nil, "--check-config"); ok || !strings.Contains(output, says) {
+			t.Errorf("%s: %q", body, output)
+		}
+		reload(t, d, config, "the configuration stays as it is")
+		if len(d.Find(says)) == 0 {
+			t.Errorf("%s: nothing is said about it", body)
+		}
+	}
+	enqueue(t, r, "still", "t", "")
+	if line := d.Attempt("still", 1); line["outcome"] != "completed" {
+		t.Errorf("%v", line)
+	}
+}
