@@ -295,7 +295,7 @@ void setting_append_form(const setting *row, buf *out)
 bool setting_is_same(const setting *row, const void *a, const void *b)
 {
     setting shown = *row; /* passwords count */
-    shown.is_secret = shown.has_password = false;
+    shown.is_secret = shown.has_password = shown.hides_values = false;
     buf left, right;
     buf_init(&left, 0);
     buf_init(&right, 0);

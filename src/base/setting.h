@@ -61,6 +61,7 @@ typedef struct setting {
     const char *example;   /* for the sample file, where there is no preset */
     bool is_secret;        /* never shown, and NAME_file names a file that has it */
     bool has_password;     /* a URI: what is between ':' and '@' is never shown */
+    bool hides_values;     /* of pairs: any of them may be a secret, so they are never shown */
     bool is_reloaded;      /* a change takes effect without a restart */
 } setting;
 

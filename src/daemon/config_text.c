@@ -44,14 +44,14 @@ static void print_list(FILE *out, const setting_list *list)
     fputc(']', out);
 }
 
-static void print_pairs(FILE *out, const setting_pairs *pairs)
+static void print_pairs(FILE *out, const setting_pairs *pairs, bool hides_values)
 {
     fputc('{', out);
     for (size_t i = 0; i < pairs->count; i++) {
         fputs(i ? ", " : "", out);
         print_scalar(out, pairs->items[i].name);
         fputs(": ", out);
-        print_scalar(out, pairs->items[i].value);
+        print_scalar(out, hides_values ? "***" : pairs->items[i].value);
     }
     fputc('}', out);
 }
@@ -64,7 +64,7 @@ static void print_value(FILE *out, const setting *row, const void *target)
         return;
     }
     if (row->kind == SETTING_PAIRS) {
-        print_pairs(out, place);
+        print_pairs(out, place, row->hides_values);
         return;
     }
     buf text;

@@ -24,6 +24,7 @@ const setting process_table[] = {
     {.name = "variables",
      .kind = SETTING_PAIRS,
      .offset = offsetof(process_options, variables),
+     .hides_values = true,
      .example = "{LOG_LEVEL: info}",
      .help = "Variables that it gets beside them."},
     {.name = "directory",

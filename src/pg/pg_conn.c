@@ -81,10 +81,26 @@ static PGconn *start_link(const char *conninfo, const char *password,
     return start(keywords, values, 1);
 }
 
+/* libpq quotes what it cannot read, which may be or have a password. Names of options and single characters stay. */
+static void cut_quoted(char *text)
+{
+    if (strncmp(text, "invalid connection option", 25) == 0)
+        return;
+    for (char *at = text; (at = strstr(at, " \"")); at++) {
+        bool is_character = at[2] && at[3] == '"';
+        if (!is_character) {
+            strcpy(at, at[2] ? " ..." : "");
+            return;
+        }
+    }
+}
+
 int pg_conninfo_check(const char *conninfo, asynq_error *error)
 {
     char *text = NULL;
     PQconninfoOption *read = PQconninfoParse(conninfo, &text);
+    if (text)
+        cut_quoted(text);
     int status = read ? ASYNQ_OK : pg_error(error, ASYNQ_E_INVALID, text ? text : "out of memory");
     PQconninfoFree(read);
     PQfreemem(text);

@@ -282,3 +282,29 @@ func TestSampleConfig(t *testing.T) {
 		t.Errorf("uncommented: %s", output)
 	}
 }
+
+// TestSecretsAreStars: --print-config shows no secret, wherever it can stand, and no complaint quotes one.
+func TestSecretsAreStars(t *testing.T) {
+	t.Parallel()
+	output, ok := asynqd(t, `
+redis: redis://u:s3cret1@h/0
+postgres: {uri: "postgres://u:s3cret2@h/db"}
+routes:
+- type: a
+  http: {url: "https://u:s3cret3@h/", headers: {Authorization: "Bearer s3cret4", X-Key: s3cret5}, proxy: "http://u:s3cret6@p:1", signature: {key: s3cret7}}
+- type: b
+  command: {argv: [a], process: {variables: {API_KEY: s3cret8}}}
+- type: c
+  worker: w
+workers:
+  w: {argv: [a], process: {variables: {API_KEY: s3cret9}}}
+`, nil, "--print-config")
+	if !ok || strings.Contains(output, "s3cret") || strings.Count(output, "***") < 9 || !strings.Contains(output, "Authorization") {
+		t.Errorf("%v: %s", ok, output)
+	}
+	for _, uri := range []string{"postgrseql://u:s3cret@h/db", "postgres://u:%zzs3cret@h/db", "host=a pass word=s3cret", "postgres://u:s3cret@[h/db", "password='s3cret"} {
+		if output, ok := asynqd(t, "postgres: {uri: \""+uri+"\"}\n", nil, "--check-config"); ok || strings.Contains(output, "s3cret") {
+			t.Errorf("%s: %s", uri, output)
+		}
+	}
+}
