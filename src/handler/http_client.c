@@ -170,19 +170,19 @@ static void leave_host(http_client *client, http_host *host)
     mem_free(host);
 }
 
-/* One has ended, so one that waits for this host can begin. */
+/* One has ended, so one that waits for this host can begin; those that are not to run any more make place for others.
+ */
 static void run_waiting(http_client *client, http_host *host)
 {
-    http_transfer *first = host->waiting;
-    if (!first)
-        return;
-    DL_DELETE(host->waiting, first);
-    client->waiting--;
-    if (run_transfer(first))
-        return;
-    leave_host(client, host);
-    first->host = NULL;
-    first->done(first->arg, CURLE_OUT_OF_MEMORY);
+    for (http_transfer *first; (first = host->waiting);) {
+        DL_DELETE(host->waiting, first);
+        client->waiting--;
+        if (run_transfer(first))
+            return;
+        first->host = NULL;
+        host->count--; /* the caller has it as well */
+        first->done(first->arg, CURLE_OUT_OF_MEMORY);
+    }
 }
 
 /* Takes it off the books. */

@@ -122,7 +122,8 @@ ahead_way ahead_prepare(served_queue *queue, size_t *count, lease_choice *choice
     }
     const ahead_place *from = first_with_room(queue);
     own->is_from_looked = !from || from->passed >= own->looked_at.passed;
-    if (own->is_from_looked && (own->is_exhausted || own->looked_at.passed >= AHEAD_MAX))
+    own->is_exhausted |= own->looked_at.passed >= AHEAD_MAX;
+    if (own->is_from_looked && own->is_exhausted)
         return AHEAD_NONE;
     if (own->is_from_looked)
         from = &own->looked_at;

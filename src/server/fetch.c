@@ -159,6 +159,7 @@ static void fetch_take_tasks(served_queue *queue, const redis_value *reply)
         fetch_ahead(queue->server);
     queue->server->slots_free += here;
     queue->server->capacities.unbegun -= here;
+    queue->server->capacities.has_more_room = true;
     for (int i = 0; i < count; i++) {
         leased_task task = broker_lease_task(reply, (size_t)i);
         if (!task.is_left_out)
