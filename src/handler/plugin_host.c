@@ -8,7 +8,7 @@
 #include "base/thread.h"
 #include "handler/frame.h"
 #include "handler/plugin.h"
-#include "server/job.h"
+#include "server/job_port.h"
 #include "server/mux.h"
 
 #include <errno.h>

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/saturate.h"
+#include "server/job_port.h"
 #include "server/limit.h"
 #include "server/outcome.h"
 #include "server/server.h"

@@ -150,22 +150,4 @@ bool job_is_told(asynq_job *job);
 /* Withdraws the job, sets the cancel mark and wakes asynq_job_wait_cancelled(). Thread: loop. */
 void job_cancel(asynq_job *job);
 
-/* ---- the port: where handlers hand jobs back ---- */
-
-/* Counted, so that it may outlive the server. `waker` is called from any thread until the port is closed. */
-job_port *job_port_new(loop_waker *waker);
-void job_port_ref(job_port *port);
-void job_port_unref(job_port *port);
-/* From now on jobs handed back are dropped. Thread: loop. */
-void job_port_close(job_port *port);
-
-/* Hands a job back with its outcome, and with it the handler's reference. Thread: any. */
-void job_hand_back(asynq_job *job, int outcome);
-
-/* The same without the way through the port, for a handler that ran on the loop. False: it was handed back before. */
-bool job_claim(asynq_job *job, int outcome);
-
-/* All jobs handed back since the last call, oldest first, linked by port_next, each with its reference. */
-asynq_job *job_port_take(job_port *port);
-
 #endif

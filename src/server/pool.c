@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/thread.h"
+#include "server/job_port.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -5,7 +5,7 @@
 #include "client/plan.h"
 #include "redis/reply.h"
 #include "redis/uri.h"
-#include "server/job.h"
+#include "server/job_port.h"
 #include "server/mux.h"
 #include "wire/scheduler_entry.h"
 #include "wire/server_info.h"

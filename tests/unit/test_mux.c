@@ -1,7 +1,7 @@
 #include "unit.h"
 
 #include "base/clock.h"
-#include "server/job.h"
+#include "server/job_port.h"
 #include "server/mux.h"
 
 #include <string.h>

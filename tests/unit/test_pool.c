@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include "event/loop.h"
+#include "server/job_port.h"
 #include "server/pool.h"
 
 #include <semaphore.h>

@@ -1,7 +1,7 @@
 #include "unit.h"
 
 #include "handler/template.h"
-#include "server/job.h"
+#include "server/job_port.h"
 
 #include <stdlib.h>
 #include <string.h>
