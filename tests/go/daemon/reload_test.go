@@ -49,9 +49,16 @@ func TestReload(t *testing.T) {
 		t.Helper()
 		enqueueAs(t, r, id, kind, "", asynq.Queue(queue), asynq.Retention(time.Hour))
 		d.Attempt(id, 1)
-		info, err := asynq.NewInspectorFromRedisClient(r.Client).GetTaskInfo(queue, id)
-		if err != nil || !strings.Contains(string(info.Result), wanted) {
-			t.Errorf("%s: %s %v", id, info.Result, err)
+		result := ""
+		Eventually(t, 20*time.Second, "the outcome of "+id+" in Redis", func() bool { // the log tells of it before it is written
+			info, err := asynq.NewInspectorFromRedisClient(r.Client).GetTaskInfo(queue, id)
+			if err == nil && info.State == asynq.TaskStateCompleted {
+				result = string(info.Result)
+			}
+			return err == nil && info.State == asynq.TaskStateCompleted
+		})
+		if !strings.Contains(result, wanted) {
+			t.Errorf("%s: %q", id, result)
 		}
 	}
 	run("first", "t", "default", "")
