@@ -312,7 +312,6 @@ static void set_course(CURL *easy, const http_options *options)
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, options->redirects ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)options->redirects);
     curl_easy_setopt(easy, CURLOPT_POSTREDIR, (long)CURL_REDIR_POST_ALL); /* a body is not dropped in silence */
-    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L); /* many requests on one connection rather than many connections */
     curl_easy_setopt(easy, CURLOPT_PROXY, options->proxy ? options->proxy : "");
 }
 
