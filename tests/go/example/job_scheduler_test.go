@@ -179,6 +179,14 @@ func TestJobScheduler(t *testing.T) {
 	s.postgres("-m", "fast", "stop")
 	away := time.Now()
 	time.Sleep(15 * time.Second)
+	for range 10 { // so that the killed one has some of them
+		answer, err := http.Post("http://"+s.places["api"]+"/calls", "application/json", strings.NewReader(`{"kind": "ok", "ms": 3000}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+	}
+	time.Sleep(time.Second)
 	if err := syscall.Kill(s.pid("worker-2"), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
