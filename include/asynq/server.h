@@ -124,8 +124,9 @@ ASYNQ_API void asynq_complete(asynq_job *job, int outcome);
 
 /*
  * For routes with `starts_later`: the work on the task begins now. The time limit of the attempt and its duration count
- * from here, and on_start is called, from this thread. False: the task was taken back meanwhile, or has been started
- * before; nothing may be done for it, and whatever outcome is told is ignored. Thread: any.
+ * from here, and on_start is called, from this thread and with a lock held, so that it must not call
+ * asynq_job_on_cancel(), asynq_job_wait_cancelled() or asynq_complete(). False: the task was taken back meanwhile, or
+ * has been started before; nothing may be done for it, and whatever outcome is told is ignored. Thread: any.
  */
 ASYNQ_API ASYNQ_MUST_CHECK bool asynq_job_start(asynq_job *job);
 

@@ -149,8 +149,7 @@ bool job_withdraw(asynq_job *job)
     return job_decide_beginning(job, JOB_IS_WITHDRAWN);
 }
 
-/* Under the lock, so that the end is not told before the start is, and the server is still there. */
-static void job_tell_locked(asynq_job *job)
+void job_tell(asynq_job *job)
 {
     job->is_told = true;
     if (!job->queue) /* a job for a plug-in that runs apart has no server */
@@ -158,13 +157,6 @@ static void job_tell_locked(asynq_job *job)
     const asynq_server_options *options = &job->queue->server->options;
     if (options->on_start)
         options->on_start(job, options->arg);
-}
-
-void job_tell(asynq_job *job)
-{
-    pthread_mutex_lock(&job->port->lock);
-    job_tell_locked(job);
-    pthread_mutex_unlock(&job->port->lock);
 }
 
 bool job_untell(asynq_job *job)
@@ -188,12 +180,13 @@ bool asynq_job_start(asynq_job *job)
 {
     int undecided = JOB_MAY_BEGIN; /* of a route that does not start later it is decided already */
     int64_t now_ns = clock_now_ns();
+    /* Under the lock, so that the end is not told before the start is, and the server is still there. */
     pthread_mutex_lock(&job->port->lock);
     bool may_begin = atomic_compare_exchange_strong(&job->beginning, &undecided, JOB_HAS_BEGUN);
     if (may_begin) {
         job->started_at_ns = now_ns;
         job->deadline_ns = job_effective_deadline_ns(&job->message, now_ns);
-        job_tell_locked(job);
+        job_tell(job);
     }
     pthread_mutex_unlock(&job->port->lock);
     return may_begin;

@@ -82,7 +82,7 @@ struct asynq_job {
     uint64_t number;          /* order of leasing in the queue */
     bool holds_thread;        /* a slot is taken until the handler returns */
     bool holds_slot;
-    bool is_told;        /* on_start was called, and on_end will be; under the port's lock */
+    bool is_told;        /* on_start was called, and on_end will be; under the port's lock if the route starts later */
     bool recorded;       /* stands in the workers' record in Redis */
     uint64_t renewed_in; /* the sweep that looked at it last */
     loop_timer deadline_timer;
@@ -142,7 +142,10 @@ bool job_begin(asynq_job *job);
 /* From now on the handler will not begin. False: it has begun. Thread: loop. */
 bool job_withdraw(asynq_job *job);
 
-/* on_start, for a job that has begun; `job_untell` is true once after it. Thread: the one that runs the job. */
+/*
+ * on_start, for a job that has begun; `job_untell` is true once after it. Without a lock on the loop, as on_start may
+ * call what takes the port's; asynq_job_start() has it.
+ */
 void job_tell(asynq_job *job);
 bool job_untell(asynq_job *job);
 bool job_is_told(asynq_job *job);
