@@ -20,6 +20,13 @@ static void look_again(void *arg)
     fetch_rested(arg);
 }
 
+/* What is there may be worth a look, whatever we know of it. */
+static void wake_queue(served_queue *queue)
+{
+    ahead_wake(queue);
+    queue->fetch.may_have_tasks = true;
+}
+
 static void queue_changed(void *arg)
 {
     served_queue *queue = arg;
@@ -28,9 +35,8 @@ static void queue_changed(void *arg)
         watch_pending(queue);
         return;
     }
-    ahead_wake(queue);
     queue->watch.fruitless_wakes++;
-    queue->fetch.may_have_tasks = true;
+    wake_queue(queue);
 }
 
 static void pending_value(void *arg, const redis_value *value)
@@ -88,33 +94,33 @@ int64_t watch_rest_ms(unsigned fruitless_wakes)
     return ms < LONGEST_REST_MS ? ms : LONGEST_REST_MS;
 }
 
-void watch_queue_exhausted(served_queue *queue, bool found_any)
+/* Rests before watching again, if too many wake-ups were in vain. False: there is no need. */
+static bool watch_rests(served_queue *queue, bool found_any, int64_t most_ms)
 {
     if (found_any)
         queue->watch.fruitless_wakes = 0;
     int64_t rest_ms = watch_rest_ms(queue->watch.fruitless_wakes);
-    if (!queue->server->tracking || !rest_ms) {
-        if (queue->watch.pending.state == WATCH_UNARMED)
-            queue->ahead.has_taken = false;
-        watch_pending(queue);
-        return;
-    }
+    if (!queue->server->tracking || !rest_ms)
+        return false;
     queue->fetch.may_have_tasks = false;
     queue->watch.fruitless_wakes++;
-    loop_timer_set(&queue->watch.rest, rest_ms < EXHAUSTED_REST_MS ? rest_ms : EXHAUSTED_REST_MS);
+    loop_timer_set(&queue->watch.rest, rest_ms < most_ms ? rest_ms : most_ms);
+    return true;
+}
+
+void watch_queue_exhausted(served_queue *queue, bool found_any)
+{
+    if (watch_rests(queue, found_any, EXHAUSTED_REST_MS))
+        return;
+    if (queue->watch.pending.state == WATCH_UNARMED)
+        queue->ahead.has_taken = false;
+    watch_pending(queue);
 }
 
 void watch_queue_empty(served_queue *queue, bool found_any)
 {
-    if (found_any)
-        queue->watch.fruitless_wakes = 0;
-    int64_t rest_ms = watch_rest_ms(queue->watch.fruitless_wakes);
-    if (queue->server->tracking && rest_ms) {
-        queue->fetch.may_have_tasks = false;
-        queue->watch.fruitless_wakes++;
-        loop_timer_set(&queue->watch.rest, rest_ms);
+    if (watch_rests(queue, found_any, LONGEST_REST_MS))
         return;
-    }
     if (queue->server->tracking && queue->server->parking.is_on)
         parking_ask(queue);
     else
@@ -160,10 +166,8 @@ void watch_message(asynq_server *server, bytes key)
 
 static void wake_all(asynq_server *server)
 {
-    for (size_t i = 0; i < server->queue_count; i++) {
-        ahead_wake(server->queues[i]);
-        server->queues[i]->fetch.may_have_tasks = true;
-    }
+    for (size_t i = 0; i < server->queue_count; i++)
+        wake_queue(server->queues[i]);
 }
 
 static int64_t jittered_ms(asynq_server *server, int64_t ms)
@@ -186,8 +190,7 @@ static void safety_poll_fired(void *arg)
         served_queue *queue = server->queues[i];
         if (parking_skips_upkeep(queue))
             continue;
-        ahead_wake(queue);
-        queue->fetch.may_have_tasks = true;
+        wake_queue(queue);
         forwarder_look_at(queue);
     }
     loop_timer_set(&server->polling.safety_poll, jittered_ms(server, SAFETY_POLL_MS));
