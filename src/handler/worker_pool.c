@@ -7,7 +7,6 @@
 #include "base/text.h"
 #include "handler/route.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <utlist.h>
 
@@ -32,8 +31,7 @@ struct worker_pool {
     size_t count;
     waiting_call *waiting;
     size_t waiting_count;
-    int64_t pause_ms;   /* before a process is started again; 0: the last start was good */
-    char failure[1024]; /* of the last start */
+    int64_t pause_ms; /* before a process is started again; 0: the last start was good */
     loop_timer again;
     int last_number;
     uint64_t started, crashed;
@@ -207,9 +205,8 @@ static void process_has_room(worker_process *process, void *arg)
 static void start_again_later(worker_pool *pool, const char *reason)
 {
     pool->pause_ms = backoff_next_ms(pool->pause_ms, SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS);
-    snprintf(pool->failure, sizeof pool->failure, "worker pool %s cannot start a process: %s", pool->options->name,
-             reason);
-    log_error(pool->owner->host->log, "%s; again in %.1f s", pool->failure, (double)pool->pause_ms / 1000);
+    log_error(pool->owner->host->log, "worker pool %s cannot start a process: %.900s; again in %.1f s",
+              pool->options->name, reason, (double)pool->pause_ms / 1000);
     loop_timer_set(&pool->again, pool->pause_ms);
     if (!pool->processes)
         requeue_waiting(pool);

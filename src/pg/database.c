@@ -155,11 +155,6 @@ static void link_notified(void *arg, const char *channel)
         jobs_notified(d->jobs, channel);
 }
 
-static void nothing_notified(void *arg, const char *channel)
-{
-    (void)arg, (void)channel;
-}
-
 static void seen_done(void *arg, const PGresult *result, const asynq_error *error)
 {
     (void)result;
@@ -265,7 +260,6 @@ static int make_parts(database *d, asynq_error *error)
                                              .password = o->password,
                                              .ready = link_ready,
                                              .down = link_down,
-                                             .notified = nothing_notified,
                                              .arg = d});
     bool is_complete = d->conn && (d->jobs || !o->has_jobs);
     return is_complete ? ASYNQ_OK : error_set_code(error, ASYNQ_E_NO_MEMORY);

@@ -246,7 +246,8 @@ static void take_result(pg_conn *conn, const PGresult *result)
 static void take_notifications(pg_conn *conn)
 {
     for (PGnotify *one; (one = PQnotifies(conn->link)); PQfreemem(one))
-        conn->options.notified(conn->options.arg, one->relname);
+        if (conn->options.notified)
+            conn->options.notified(conn->options.arg, one->relname);
 }
 
 /*

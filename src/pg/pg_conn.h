@@ -25,7 +25,7 @@ typedef struct pg_conn_options {
     const char *purpose;      /* what log lines call it: " (jobs)"; NULL: nothing */
     void (*ready)(void *arg); /* connected; statements can be sent */
     void (*down)(void *arg);  /* it was ready, and is not any more */
-    void (*notified)(void *arg, const char *channel); /* NOTIFY */
+    void (*notified)(void *arg, const char *channel); /* NOTIFY; NULL: of no interest */
     void *arg;
 } pg_conn_options;
 
