@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "base/thread.h"
+#include "daemon/config_reader.h"
 #include "daemon/endpoints.h"
 #include "daemon/logger.h"
 #include "daemon/meters.h"
@@ -31,6 +32,7 @@ enum { STUCK_AFTER_MS = 30000, HISTORY_WITHIN_MS = 10000, JOBS_WITHIN_MS = 1000 
 struct asynqd {
     config *config; /* the first one; what needs a restart is in it */
     config_sources sources;
+    config_reader *reader;
     loop *loop;
     logger logger;
     log_source own_source, jobs_source;
@@ -262,15 +264,11 @@ static int take_config(asynqd *d, config *fresh, asynq_error *error)
     return ASYNQ_OK;
 }
 
-static void reload(asynqd *d)
+/* What became of it is told in any case; the one that counts stays if the new one is of no use. */
+static void take_fresh(asynqd *d, config *fresh, bool is_valid)
 {
     asynq_error error;
-    bool is_valid;
     char status[128];
-    if (d->is_stopping)
-        return;
-    service_reloading();
-    config *fresh = config_load(&d->sources, &is_valid);
     if (!fresh) {
         log_error(&d->log, "the configuration stays as it is: out of memory");
     } else if (!is_valid) {
@@ -286,9 +284,33 @@ static void reload(asynqd *d)
         describe(fresh, status, sizeof status);
         log_info(&d->log, "the configuration was read again: %s", status);
     }
+}
+
+static void config_came(void *arg, config *fresh, bool is_valid)
+{
+    asynqd *d = arg;
+    char status[128];
+    if (!d->is_stopping) {
+        take_fresh(d, fresh, is_valid);
+        describe(work_config(d->work), status, sizeof status);
+        service_ready(&d->service, status);
+    }
     config_free(fresh);
-    describe(work_config(d->work), status, sizeof status);
-    service_ready(&d->service, status);
+}
+
+static void reload(asynqd *d)
+{
+    if (d->is_stopping)
+        return;
+    service_reloading();
+    config_reader_start(d->reader);
+}
+
+static int start_reader(asynqd *d, asynq_error *error)
+{
+    d->reader = config_reader_new(&(config_reader_options){
+        .loop = d->loop, .log = &d->log, .sources = &d->sources, .done = config_came, .arg = d});
+    return d->reader ? ASYNQ_OK : error_set_code(error, ASYNQ_E_NO_MEMORY);
 }
 
 /* ---- signals ---- */
@@ -342,7 +364,7 @@ static bool is_alive(void *arg)
 }
 
 typedef int (*start_step)(asynqd *d, asynq_error *error);
-static const start_step start_steps[] = {start_redis, take_signals, start_database,
+static const start_step start_steps[] = {start_redis, start_reader, take_signals,   start_database,
                                          start_work,  start_jobs,   start_endpoints};
 
 static void log_ready(asynqd *d)
@@ -379,6 +401,7 @@ static asynqd *daemon_new(config *c, const config_sources *sources)
 
 static void daemon_free(asynqd *d)
 {
+    config_reader_free(d->reader);
     endpoints_free(d->endpoints);
     stop_jobs(d);
     asynq_scheduler_free(d->jobs_scheduler);

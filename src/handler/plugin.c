@@ -2,26 +2,14 @@
 #include "handler/plugin.h"
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/error.h"
 #include "handler/route.h"
 
 #include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <utlist.h>
-
-enum { CHECK_WITHIN_MS = 5000 };
-
-#define CHECK_FINE "fine"
 
 #define ENTRY_NAME(version) ENTRY_NAME_OF(version)
 #define ENTRY_NAME_OF(version) "asynq_plugin_" #version
@@ -55,7 +43,7 @@ static int complain_of_entry(const char *path, void *library, asynq_error *error
                      ENTRY_NAME(ASYNQ_PLUGIN_VERSION));
 }
 
-static int open_library(const char *path, void **library, const asynq_plugin **own, asynq_error *error)
+int plugin_open(const char *path, void **library, const asynq_plugin **own, asynq_error *error)
 {
     *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!*library)
@@ -96,7 +84,7 @@ static int start_plugin(plugin *p, asynq_error *error)
     p->users = 1;
     if (!p->path || !p->config)
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
-    int status = open_library(p->path, &p->library, &p->own, error);
+    int status = plugin_open(p->path, &p->library, &p->own, error);
     if (!status)
         status = build_mux(p, error);
     if (!status && p->own->start) {
@@ -241,82 +229,11 @@ static const setting plugin_table[] = {
     {0},
 };
 
-int plugin_check_run(const char *path)
-{
-    asynq_error error;
-    void *library = NULL;
-    const asynq_plugin *found;
-    int status = open_library(path, &library, &found, &error);
-    puts(status ? error.text : CHECK_FINE);
-    fflush(stdout);
-    _exit(status ? EXIT_FAILURE : EXIT_SUCCESS); /* what it would do at the end is of no interest */
-}
-
-/* What the process says until it ends, or until the time is over; false: the latter. */
-static bool read_check(int fd, char *text, size_t size)
-{
-    int64_t until_ms = clock_steady_ms() + CHECK_WITHIN_MS, left_ms;
-    size_t length = 0;
-    while ((left_ms = until_ms - clock_steady_ms()) > 0) {
-        struct pollfd wait = {.fd = fd, .events = POLLIN};
-        if (poll(&wait, 1, (int)left_ms) <= 0)
-            continue;
-        ssize_t more = read(fd, text + length, size - 1 - length);
-        if (more <= 0)
-            break;
-        length += (size_t)more;
-    }
-    text[length] = '\0';
-    text[strcspn(text, "\n")] = '\0';
-    return left_ms > 0;
-}
-
-static int tell_check(const char *path, bool is_in_time, int status, const char *text, asynq_error *error)
-{
-    if (!is_in_time)
-        return error_set(error, ASYNQ_E_INVALID, "%s: it was not loaded within %d s", path, CHECK_WITHIN_MS / 1000);
-    if (WIFSIGNALED(status))
-        return error_set(error, ASYNQ_E_INVALID, "%s: it crashes when it is loaded: signal %d (%s)", path,
-                         WTERMSIG(status), strsignal(WTERMSIG(status)));
-    if (strcmp(text, CHECK_FINE) == 0)
-        return ASYNQ_OK;
-    return *text ? error_set(error, ASYNQ_E_INVALID, "%s", text)
-                 : error_set(error, ASYNQ_E_INVALID, "%s: it ends the process that loads it, with status %d", path,
-                             WEXITSTATUS(status));
-}
-
-/* In a process of its own, as it will run: what it does when it is loaded is not for this one. */
-static int check_apart(const char *path, asynq_error *error)
-{
-    char self[4096] = "", text[1024];
-    int ends[2], status = 0;
-    pid_t pid;
-    posix_spawn_file_actions_t actions;
-    if (readlink("/proc/self/exe", self, sizeof self - 1) < 0 || pipe2(ends, O_CLOEXEC))
-        return error_set(error, ASYNQ_E_SYSTEM, "%s: it cannot be looked at: %s", path, strerror(errno));
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-    char *const words[] = {self, (char *)(uintptr_t)PLUGIN_CHECK_FLAG, (char *)(uintptr_t)path, NULL};
-    int problem = posix_spawn(&pid, self, &actions, NULL, words, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    close(ends[1]);
-    if (problem) {
-        close(ends[0]);
-        return error_set(error, ASYNQ_E_SYSTEM, "%s: it cannot be looked at: %s", path, strerror(problem));
-    }
-    bool is_in_time = read_check(ends[0], text, sizeof text);
-    if (!is_in_time)
-        kill(pid, SIGKILL);
-    close(ends[0]);
-    waitpid(pid, &status, 0);
-    return tell_check(path, is_in_time, status, text, error);
-}
-
 static int check_here(const char *path, asynq_error *error)
 {
     const asynq_plugin *found;
     void *library = NULL;
-    int status = open_library(path, &library, &found, error);
+    int status = plugin_open(path, &library, &found, error);
     if (library)
         dlclose(library);
     return status;
@@ -326,7 +243,7 @@ static int plugin_prepare(settings *file, settings_node *node, void *target, asy
 {
     const plugin_route *own = target;
     asynq_error problem;
-    int status = own->is_isolated ? check_apart(own->path, &problem) : check_here(own->path, &problem);
+    int status = own->is_isolated ? plugin_check_apart(own->path, &problem) : check_here(own->path, &problem);
     return status ? settings_complain(file, node, error, "path: %s", problem.text) : ASYNQ_OK;
 }
 

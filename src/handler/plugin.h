@@ -33,7 +33,18 @@ const char *plugin_name(const plugin *p);
 /* Adds a pool of worker processes for each isolated plug-in of the routes. False: out of memory. */
 bool plugin_add_pools(const route_list *routes, worker_list *workers, arena *memory);
 
-/* Loads one, and tells on standard output why it is of no use. Returns the exit status of the program. */
+/* Loads one and looks whether it is for this asynqd; nothing is started. `library` may be set after a failure, too. */
+ASYNQ_MUST_CHECK int plugin_open(const char *path, void **library, const asynq_plugin **own, asynq_error *error);
+
+/* ---- plugin_check.c: whether one can be loaded, found out in another process ---- */
+
+/*
+ * Returns 0, or why it is of no use. What it does when it is loaded happens to a process that is killed after 5 s: it
+ * may crash, end, hang or say whatever it likes. Thread: any, which waits meanwhile.
+ */
+ASYNQ_MUST_CHECK int plugin_check_apart(const char *path, asynq_error *error);
+
+/* That process: loads one, and tells on descriptor 3 why it is of no use. Returns the exit status of the program. */
 #define PLUGIN_CHECK_FLAG "--check-plugin"
 int plugin_check_run(const char *path);
 

@@ -5,7 +5,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -138,32 +140,78 @@ func TestPluginMistakes(t *testing.T) {
 	}
 }
 
-// TestPluginThatCrashes: an isolated plug-in that crashes, ends or hangs when it is loaded does so in a process of its own,
-// also when the configuration is only looked at.
+// badPlugin compiles an object that does something when it is loaded.
+func badPlugin(t testing.TB, body string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "bad.so")
+	source := strings.TrimSuffix(path, ".so") + ".c"
+	os.WriteFile(source, []byte("#include <signal.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\n"+
+		"__attribute__((constructor)) static void begin(void) { "+body+" }\n"), 0o600)
+	if output, err := exec.Command("gcc", "-shared", "-fPIC", "-o", path, source).CombinedOutput(); err != nil {
+		t.Fatalf("gcc: %v\n%s", err, output)
+	}
+	return path
+}
+
+// TestPluginThatCrashes: an isolated plug-in that crashes, ends, hangs or talks when it is loaded does so in a process of its
+// own, also when the configuration is only looked at; that takes 5 s at most, and asynqd works meanwhile.
 func TestPluginThatCrashes(t *testing.T) {
 	t.Parallel()
+	for name, test := range map[string]struct{ body, says string }{
+		"crash":    {"abort();", "it crashes when it is loaded: signal 6"},
+		"end":      {"_exit(0);", "it ends the process that loads it, with status 0"},
+		"failure":  {"_exit(7);", "it ends the process that loads it, with status 7"},
+		"hang":     {"pause();", "it was not loaded within 5 s"},
+		"closed":   {"for (int i = 0; i < 64; i++) close(i); for (;;) pause();", "it was not loaded within 5 s"},
+		"flood":    {"signal(SIGPIPE, SIG_IGN); for (;;) for (int i = 1; i < 64; i += 2) (void)!write(i, \"spam\\n\", 5);", "it was not loaded within 5 s"},
+		"deaf":     {"for (int i = 1; i < 32; i++) signal(i, SIG_IGN); for (;;) pause();", "it was not loaded within 5 s"},
+		"talk":     {"puts(\"fine\"); fflush(stdout);", "bad.so: is no plug-in of asynqd"},
+		"children": {"if (!fork()) for (;;) pause();", "bad.so: is no plug-in of asynqd"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pluginCrashes(t, test.body, test.says)
+		})
+	}
+}
+
+const staysAsItIs = "the configuration stays as it is"
+
+// worksMeanwhile has the configuration read again, and tells whether a task ran before that had an end.
+func worksMeanwhile(t *testing.T, r *Redis, d *Daemon, try int) bool {
+	before := len(d.Find(staysAsItIs))
+	d.Signal(syscall.SIGHUP)
+	id := fmt.Sprint("meanwhile-", try)
+	enqueue(t, r, id, "t", "")
+	d.Attempt(id, 1)
+	was := len(d.Find(staysAsItIs)) == before
+	Eventually(t, 30*time.Second, staysAsItIs, func() bool { return len(d.Find(staysAsItIs)) > before })
+	return was
+}
+
+func pluginCrashes(t *testing.T, body, says string) {
 	r := StartRedis(t)
 	good := "redis: " + r.URI() + "\nroutes: [{type: t, command: {argv: [cat]}}]\n"
+	path := badPlugin(t, body)
+	config := "redis: " + r.URI() + "\nroutes: [{type: t, plugin: {path: " + path + ", isolate: true}}]\n"
+	if output, ok := asynqd(t, config, nil, "--check-config"); ok || !strings.Contains(output, says) {
+		t.Errorf("%s: %q", body, output)
+	}
 	d := StartDaemon(t, good)
-	for body, says := range map[string]string{"abort();": "it crashes when it is loaded: signal 6", "_exit(0);": "it ends the process that loads it, with status 0", "_exit(7);": "it ends the process that loads it, with status 7",
-		"pause();": "it was not loaded within 5 s"} {
-		path := filepath.Join(t.TempDir(), "crash.so")
-		source := strings.TrimSuffix(path, ".so") + ".c"
-		os.WriteFile(source, []byte("#include <stdlib.h>\n#include <unistd.h>\n__attribute__((constructor)) static void begin(void) { "+body+" }\n"), 0o600)
-		if output, err := exec.Command("gcc", "-shared", "-fPIC", "-o", path, source).CombinedOutput(); err != nil {
-			t.Fatalf("gcc: %v\n%s", err, output)
-		}
-		config := "redis: " + r.URI() + "\nroutes: [{type: t, plugin: {path: " + path + ", isolate: true}}]\n"
-		if output, ok := asynqd(t, config, nil, "--check-config"); ok || !strings.Contains(output, says) {
-			t.Errorf("%s: %q", body, output)
-		}
-		reload(t, d, config, "the configuration stays as it is")
-		if len(d.Find(says)) == 0 {
-			t.Errorf("%s: nothing is said about it", body)
-		}
+	d.Configure(config)
+	if !strings.Contains(says, "within 5 s") {
+		reload(t, d, config, staysAsItIs)
+	} else if !slices.ContainsFunc([]int{1, 2, 3}, func(try int) bool { return worksMeanwhile(t, r, d, try) }) {
+		t.Errorf("%s: no task ran until the plug-in was given up, three times", body)
+	}
+	if len(d.Find(says)) == 0 {
+		t.Errorf("%s: nothing is said about it", body)
 	}
 	enqueue(t, r, "still", "t", "")
 	if line := d.Attempt("still", 1); line["outcome"] != "completed" {
 		t.Errorf("%v", line)
+	}
+	if left, _ := exec.Command("pgrep", "-f", path).Output(); len(left) != 0 {
+		t.Errorf("processes are left: %s", left)
 	}
 }

@@ -289,3 +289,29 @@ func TestEndAfterReload(t *testing.T) {
 		t.Errorf("%d tasks were given back", pending)
 	}
 }
+
+// TestReloadBurst: however many signals come, also while the configuration is being read, the last file is what counts; and an
+// end that comes meanwhile is one.
+func TestReloadBurst(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	config := func(taskType string) string {
+		return "redis: " + r.URI() + "\nroutes: [{type: '" + taskType + "', command: {argv: [cat]}}]\n"
+	}
+	d := StartDaemon(t, config("first"))
+	for i := range 30 {
+		d.Configure(config(fmt.Sprint("type-", i)))
+		d.Signal(syscall.SIGHUP)
+	}
+	tries := 0
+	Eventually(t, 30*time.Second, "the last configuration to be the one that counts", func() bool {
+		tries++
+		id := fmt.Sprint("last-", tries)
+		enqueue(t, r, id, "type-29", "")
+		return d.Attempt(id, 1)["outcome"] == "completed"
+	})
+	hanging := badPlugin(t, "for (;;) pause();")
+	d.Configure("redis: " + r.URI() + "\nroutes: [{type: t, plugin: {path: " + hanging + ", isolate: true}}]\n")
+	d.Signal(syscall.SIGHUP)
+	d.End()
+}
