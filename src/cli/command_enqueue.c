@@ -52,8 +52,10 @@ static int enqueue(cli_run *cli, const asynq_task *task)
         return cli_fail(&error);
     int status = asynq_enqueue(client, task, NULL, &result, &error);
     asynq_client_free(client);
-    if (status)
+    if (status) {
+        task_options_reword(&error, true);
         return cli_fail(&error);
+    }
     if (cli->as_json)
         return cli_print_json(json_pack("{ss ss ss so}", "id", result.id, "queue", cli_queue_of(cli), "state",
                                         asynq_state_name(result.state), "next_process_at",

@@ -6,6 +6,7 @@
 #include "base/text.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Go saturates durations at this many seconds. */
@@ -210,6 +211,43 @@ bool task_options_copy(asynq_task_options *options, arena *into)
     }
     options->headers = headers;
     return !failed;
+}
+
+/* ---- complaints in the writer's words ---- */
+
+/* The next place where the field's name stands as a word. */
+static const char *find_member(const char *text, const char *name)
+{
+    static const char joint[] = "_abcdefghijklmnopqrstuvwxyz0123456789";
+    size_t length = strlen(name);
+    for (const char *at = text; (at = strstr(at, name)); at += length)
+        if ((at == text || !strchr(joint, at[-1])) && (!at[length] || !strchr(joint, at[length])))
+            return at;
+    return NULL;
+}
+
+/* "retention_ms is 5;" to "retention is 5 ms;" */
+static void reword_option(const task_option *row, bool in_flags, char *text, size_t size)
+{
+    const char *at = find_member(text, row->member_name);
+    char made[sizeof((asynq_error *)NULL)->text];
+    if (!at)
+        return;
+    const char *rest = at + strlen(row->member_name);
+    int digits = 0;
+    (void)sscanf(rest, " is %*[-0123456789]%n", &digits);
+    snprintf(made, sizeof made, "%.*s%s%s%.*s%s%s", (int)(at - text), text, in_flags ? "--" : "",
+             in_flags ? row->flag : row->name, digits, rest, digits && row->kind == TASK_OPTION_DURATION ? " ms" : "",
+             rest + digits);
+    snprintf(text, size, "%s", made);
+}
+
+void task_options_reword(asynq_error *error, bool in_flags)
+{
+    for (size_t i = 0; error->code == ASYNQ_E_INVALID && i < TASK_OPTIONS; i++)
+        if (task_options[i].kind != TASK_OPTION_TEXT)
+            reword_option(&task_options[i], in_flags, error->text, sizeof error->text);
+    text_make_utf8(error->text, strlen(error->text));
 }
 
 /* ---- checks ---- */

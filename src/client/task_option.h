@@ -67,6 +67,12 @@ asynq_task_options task_options_merge(const asynq_task_options *own, const asynq
 /* What can be said of each option alone. Returns 0, or ASYNQ_E_INVALID. */
 ASYNQ_MUST_CHECK int task_options_check(const asynq_task_options *options, asynq_error *error);
 
+/*
+ * An error of a call with options names fields in C; who has written JSON, YAML or flags finds his own names there
+ * afterwards: "retention", "--retention".
+ */
+void task_options_reword(asynq_error *error, bool in_flags);
+
 /* A text that is a name, such as a task's type: not blank, not longer than `max`, UTF-8. */
 ASYNQ_MUST_CHECK int task_name_check(const char *noun, const char *blank, const char *name, size_t max,
                                      asynq_error *error);

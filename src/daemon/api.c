@@ -428,6 +428,7 @@ static void post(posting *own)
         int status = asynq_enqueue_async(a->client, &posted->task, NULL, enqueued, posted, &error);
         if (!status)
             continue;
+        task_options_reword(&error, false);
         posted->result.error = error;
         count_down(own);
     }
@@ -462,15 +463,34 @@ static bool is_json(const endpoint_request *request)
     return type && strncasecmp(type, "application/json", 16) == 0 && (!type[16] || type[16] == ';' || type[16] == ' ');
 }
 
+/* True: it has been answered. */
+static bool refuse_form(endpoint_request *request)
+{
+    const char *coding = endpoint_header(request, "Content-Encoding");
+    if (!is_json(request))
+        endpoint_reply_error(request, 415, "the body must be of type application/json");
+    else if (coding && strcasecmp(coding, "identity") != 0)
+        endpoint_reply_error(request, 415, "Content-Encoding: %.100s is not understood; send the body as it is",
+                             coding);
+    else
+        return false;
+    return true;
+}
+
+static void reply_unreadable(endpoint_request *request, const json_error_t *where)
+{
+    bool is_nul = json_error_code(where) == json_error_null_character;
+    endpoint_reply_error(request, 400, "line %d, column %d: %s", where->line, where->column,
+                         is_nul ? "a text has a NUL character, which only a payload can have" : where->text);
+}
+
 void api_post_tasks(api *a, endpoint_request *request)
 {
     json_error_t where;
     asynq_error error;
     bytes body = endpoint_body(request);
-    if (!is_json(request)) {
-        endpoint_reply_error(request, 415, "the body must be of type application/json");
+    if (refuse_form(request))
         return;
-    }
     bytes written[MOST_TASKS + 1] = {0};
     char *copy = cut_payloads(body, written);
     json_t *document = copy ? json_loadb(copy, body.length, JSON_REJECT_DUPLICATES, &where) : NULL;
@@ -480,7 +500,7 @@ void api_post_tasks(api *a, endpoint_request *request)
         return;
     }
     if (!document) {
-        endpoint_reply_error(request, 400, "line %d, column %d: %s", where.line, where.column, where.text);
+        reply_unreadable(request, &where);
         return;
     }
     json_t *list = json_is_array(document) ? document : json_object_get(document, "tasks");

@@ -126,7 +126,7 @@ static const setting endpoints_table[] = {
      .kind = SETTING_TEXT,
      .offset = IN(endpoints, cert_file),
      .value = "PATH",
-     .help = "Certificate, with its chain, for TLS; none without it."},
+     .help = "Certificate, with its chain, for TLS; none without it. It is read again with the configuration."},
     {.name = "key_file", .kind = SETTING_TEXT, .offset = IN(endpoints, key_file), .value = "PATH", .help = "Its key."},
     {.name = "body_limit",
      .kind = SETTING_SIZE,
@@ -135,6 +135,23 @@ static const setting endpoints_table[] = {
      .most = 1 << 30,
      .preset = "16MiB",
      .help = "Requests with a larger body are refused."},
+    {.name = "max_connections",
+     .kind = SETTING_NUMBER,
+     .offset = IN(endpoints, max_connections),
+     .most = 100000,
+     .example = "1024",
+     .help =
+         "Connections at the same time. When there are more, those that have been without a request longest are "
+         "closed. If it is not given: an eighth of the files that asynqd may open, so that tasks keep the rest, but "
+         "16 to 1024."},
+    {.name = "request_timeout",
+     .kind = SETTING_DURATION,
+     .offset = IN(endpoints, request_within_ms),
+     .least = 1000,
+     .most = 3600 * 1000,
+     .preset = "60s",
+     .help = "A connection is closed if no whole request, head and body, has come so long after it was made, or after "
+             "the last answer; after half a minute without any byte in any case."},
     {.name = "ready_within",
      .is_reloaded = true,
      .kind = SETTING_DURATION,

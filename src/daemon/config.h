@@ -34,7 +34,7 @@ typedef struct config {
 
     struct {
         const char *listen, *token, *cert_file, *key_file;
-        int64_t most_body, ready_within_ms;
+        int64_t most_body, ready_within_ms, request_within_ms, max_connections;
     } endpoints;
 
     struct {

@@ -13,6 +13,7 @@
 #include "daemon/private_redis.h"
 #include "daemon/service.h"
 #include "daemon/work.h"
+#include "event/event_log.h"
 #include "event/waker.h"
 #include "handler/child.h"
 #include "handler/http_client.h"
@@ -390,11 +391,13 @@ static asynqd *daemon_new(config *c, const config_sources *sources)
     d->own_source = (log_source){&d->logger, ""};
     d->jobs_source = (log_source){&d->logger, "jobs"};
     log_init(&d->log, logger_line, &d->own_source, ASYNQ_LOG_DEBUG); /* the logger knows the level */
+    event_log_begin(&d->log);
     d->loop = loop_new();
     d->meters = metrics_new(meter_table, METER_COUNT);
     if (d->loop && d->meters && !loop_waker_init(d->loop, &d->stopped, database_stopped, d))
         return d;
     loop_free(d->loop);
+    event_log_end();
     mem_free(d);
     return NULL;
 }
@@ -415,6 +418,7 @@ static void daemon_free(asynqd *d)
         close(d->signal_fd);
     loop_waker_clear(&d->stopped);
     loop_free(d->loop);
+    event_log_end();
     log_clear(&d->log);
     logger_clear(&d->logger);
     config_free(d->config);

@@ -10,13 +10,14 @@
 #include "daemon/scaler.h"
 #include "daemon/service.h"
 #include "handler/http_client.h"
+#include "metrics/connections.h"
 #include "metrics/endpoint.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_BEAT_WITHIN_MS = 10000 };
+enum { FIRST_BEAT_WITHIN_MS = 10000, MAX_SCRAPES = 8 };
 
 struct endpoints {
     endpoints_options options;
@@ -25,6 +26,7 @@ struct endpoints {
     api *api;
     scaler *scaler;
     int64_t started_at_ms; /* Unix */
+    size_t scrapes;        /* that wait for Redis */
     bool is_stopping;
 };
 
@@ -188,6 +190,7 @@ static void answer_scrape(observer_question *question)
     static const char *const version = ASYNQ_VERSION;
     buf page;
     buf_init(&page, 0);
+    e->scrapes--;
     measure_server(e);
     measure_workers(e);
     measure_http(e);
@@ -206,6 +209,10 @@ static void answer_scrape(observer_question *question)
 static void answer_metrics(endpoint_request *request, void *arg)
 {
     endpoints *e = arg;
+    if (e->scrapes >= MAX_SCRAPES) {
+        endpoint_reply_error(request, 503, "%d requests for metrics wait for Redis already", MAX_SCRAPES);
+        return;
+    }
     scrape *own = mem_calloc(1, sizeof *own);
     if (!own) {
         endpoint_reply_error(request, 503, "out of memory");
@@ -213,6 +220,7 @@ static void answer_metrics(endpoint_request *request, void *arg)
     }
     *own = (scrape){.question = {.ask = ask_for_queues, .done = answer_scrape}, .owner = e, .request = request};
     buf_init(&own->queues, 0);
+    e->scrapes++;
     observer_ask(e->observer, &own->question);
 }
 
@@ -248,6 +256,11 @@ static int listen_as_told(endpoints *e, asynq_error *error)
                                                    .cert_file = c->endpoints.cert_file,
                                                    .key_file = c->endpoints.key_file,
                                                    .most_body = c->endpoints.most_body,
+                                                   .max_connections = c->endpoints.max_connections
+                                                                          ? (size_t)c->endpoints.max_connections
+                                                                          : connections_default_max(),
+                                                   .request_within_ms = c->endpoints.request_within_ms,
+                                                   .log = e->options.log,
                                                    .routes = routes,
                                                    .arg = e},
                                error);
@@ -288,7 +301,10 @@ endpoints *endpoints_start(const endpoints_options *options, asynq_error *error)
 
 void endpoints_reconfigure(endpoints *e, config *c)
 {
+    asynq_error error;
     scaler_reconfigure(e->scaler, c);
+    if (endpoint_renew_tls(e->server, &error))
+        log_error(e->options.log, "endpoints: the certificate stays the one that was read before: %s", error.text);
 }
 
 void endpoints_announce_stop(endpoints *e)

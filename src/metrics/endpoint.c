@@ -5,16 +5,18 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "metrics/connections.h"
+#include "metrics/endpoint_tls.h"
+#include "metrics/error_page.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/buffer.h>
-#include <event2/bufferevent_ssl.h>
+#include <event2/bufferevent.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
 #include <jansson.h>
 #include <openssl/crypto.h>
-#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +24,12 @@
 #include <sys/queue.h>
 #include <utlist.h>
 
-enum { MOST_HEADERS = 16384, MOST_IDLE_S = 30 };
+enum {
+    MOST_HEADERS = 16384,
+    MOST_IDLE_S = 30,
+    ENDPOINT_METHODS = EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST | EVHTTP_REQ_DELETE | EVHTTP_REQ_PUT |
+                       EVHTTP_REQ_PATCH | EVHTTP_REQ_OPTIONS /* what no path takes is refused by us */
+};
 
 struct endpoint_request {
     endpoint *owner;             /* NULL: it is gone */
@@ -36,6 +43,8 @@ struct endpoint {
     struct evhttp_bound_socket *socket;
     SSL_CTX *tls;
     bool is_local; /* listens on a loopback address only */
+    connections *connections;
+    error_pages errors;
     endpoint_request *requests;
 };
 
@@ -68,6 +77,11 @@ const char *endpoint_header(const endpoint_request *request, const char *name)
     return request->http ? evhttp_find_header(evhttp_request_get_input_headers(request->http), name) : NULL;
 }
 
+static int connection_fd(struct evhttp_connection *connection)
+{
+    return bufferevent_getfd(evhttp_connection_get_bufferevent(connection));
+}
+
 static void reply(struct evhttp_request *http, int status, const char *content_type, bytes body)
 {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(http);
@@ -78,16 +92,29 @@ static void reply(struct evhttp_request *http, int status, const char *content_t
     if (status == 401)
         evhttp_add_header(headers, "WWW-Authenticate", "Bearer");
     evbuffer_add(buffer, body.data, body.length);
+    if (body.length && body.data[body.length - 1] != '\n')
+        evbuffer_add(buffer, "\n", 1);
+    if (evhttp_request_get_command(http) == EVHTTP_REQ_HEAD) {
+        char length[32];
+        snprintf(length, sizeof length, "%zu", evbuffer_get_length(buffer));
+        evhttp_add_header(headers, "Content-Length", length);
+        evbuffer_drain(buffer, evbuffer_get_length(buffer));
+    }
     evhttp_send_reply(http, status, NULL, NULL);
 }
 
 void endpoint_reply(endpoint_request *request, int status, const char *content_type, bytes body)
 {
     if (request->http) {
+        endpoint *e = request->owner;
         struct evhttp_connection *connection = evhttp_request_get_connection(request->http);
-        if (connection)
+        if (connection) {
             evhttp_connection_set_closecb(connection, NULL, NULL);
+            connections_end(e->connections, connection_fd(connection));
+        }
+        e->errors.is_ours = true;
         reply(request->http, status, content_type, body);
+        e->errors.is_ours = false;
     }
     request_free(request);
 }
@@ -132,12 +159,25 @@ static bool has_token(const endpoint_request *request)
     return strlen(given) == strlen(token) && CRYPTO_memcmp(given, token, strlen(token)) == 0;
 }
 
+static bool is_loopback(const char *host)
+{
+    struct in6_addr six;
+    struct in_addr four;
+    if (inet_pton(AF_INET, host, &four) == 1)
+        return ntohl(four.s_addr) >> 24 == 127;
+    return strcasecmp(host, "localhost") == 0 || (inet_pton(AF_INET6, host, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six));
+}
+
 /* The name by which we were asked is one of this machine; else a page in a browser asks by a name of its own. */
 static bool is_asked_as_local(const endpoint_request *request)
 {
     const char *host = evhttp_request_get_host(request->http);
-    return host && (strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 || strcmp(host, "[::1]") == 0 ||
-                    strcmp(host, "::1") == 0);
+    char name[INET6_ADDRSTRLEN + 2] = "";
+    size_t length = host ? strlen(host) : 0;
+    bool is_bracketed = length > 2 && host[0] == '[' && host[length - 1] == ']';
+    if (length && length < sizeof name)
+        snprintf(name, sizeof name, "%.*s", (int)(is_bracketed ? length - 2 : length), is_bracketed ? host + 1 : host);
+    return is_loopback(name);
 }
 
 /* True if it may be handled; otherwise it has been answered. */
@@ -165,28 +205,90 @@ static bool is_admitted(endpoint_request *request, endpoint_access access)
 
 /* ---- routing ---- */
 
-static const char *method_name(enum evhttp_cmd_type method)
+static const struct {
+    enum evhttp_cmd_type type;
+    const char *name; /* of routes */
+} methods[] = {
+    {EVHTTP_REQ_GET, "GET"},         {EVHTTP_REQ_HEAD, "GET"}, {EVHTTP_REQ_POST, "POST"},
+    {EVHTTP_REQ_DELETE, "DELETE"},   {EVHTTP_REQ_PUT, "PUT"},  {EVHTTP_REQ_PATCH, "PATCH"},
+    {EVHTTP_REQ_OPTIONS, "OPTIONS"},
+};
+
+static const char *method_name(const struct evhttp_request *http)
 {
-    switch (method) {
-    case EVHTTP_REQ_GET:
-    case EVHTTP_REQ_HEAD:
-        return "GET";
-    case EVHTTP_REQ_POST:
-        return "POST";
-    case EVHTTP_REQ_DELETE:
-        return "DELETE";
-    default:
-        return "?";
-    }
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (methods[i].type == evhttp_request_get_command(http))
+            return methods[i].name;
+    return "?";
 }
 
-static void asked(struct evhttp_request *http, void *arg)
+/* Another server in front may have taken the request for another one: nothing of the kind goes further. */
+static const char *why_ambiguous(struct evhttp_request *http)
+{
+    const struct evkeyval *header;
+    const char *length = NULL, *coding = NULL;
+    TAILQ_FOREACH(header, evhttp_request_get_input_headers(http), next)
+    {
+        bool is_length = strcasecmp(header->key, "Content-Length") == 0;
+        if (!*header->key || strpbrk(header->key, " \t"))
+            return "there is a space in the name of a header";
+        if (strcasecmp(header->key, "Transfer-Encoding") == 0)
+            coding = coding ? "twice" : header->value;
+        if (is_length && (!*header->value || header->value[strspn(header->value, "0123456789")]))
+            return "Content-Length is no number";
+        if (is_length && length && strcmp(length, header->value) != 0)
+            return "there are two different Content-Length";
+        if (is_length)
+            length = header->value;
+    }
+    if (coding && length)
+        return "there are both Transfer-Encoding and Content-Length";
+    return coding && strcasecmp(coding, "chunked") != 0 ? "this Transfer-Encoding is not known" : NULL;
+}
+
+static void refuse_method(endpoint_request *request, const char *path)
+{
+    buf allowed;
+    buf_init(&allowed, 0);
+    for (const endpoint_route *row = request->owner->options.routes; row->path; row++)
+        if (strcmp(path, row->path) == 0)
+            buf_append_format(&allowed, "%s%s", allowed.length ? ", " : "",
+                              strcmp(row->method, "GET") == 0 ? "GET, HEAD" : row->method);
+    const char *text = allowed.data ? allowed.data : "";
+    evhttp_add_header(evhttp_request_get_output_headers(request->http), "Allow", text);
+    endpoint_reply_error(request, 405, "%s takes %s", path, text);
+    buf_clear(&allowed);
+}
+
+static void route_request(endpoint_request *request)
+{
+    const endpoint *e = request->owner;
+    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request->http));
+    const char *method = method_name(request->http), *problem = why_ambiguous(request->http);
+    bool is_known = false;
+    if (problem) {
+        evhttp_add_header(evhttp_request_get_output_headers(request->http), "Connection", "close");
+        endpoint_reply_error(request, 400, "%s", problem);
+        return;
+    }
+    for (const endpoint_route *row = e->options.routes; row->path; row++) {
+        bool is_path = path && strcmp(path, row->path) == 0;
+        is_known |= is_path;
+        if (!is_path || strcmp(method, row->method) != 0)
+            continue;
+        if (is_admitted(request, row->access))
+            row->handle(request, e->options.arg);
+        return;
+    }
+    if (is_known)
+        refuse_method(request, path);
+    else
+        endpoint_reply_error(request, 404, "there is nothing at %.200s", evhttp_request_get_uri(request->http));
+}
+
+static void on_request(struct evhttp_request *http, void *arg)
 {
     endpoint *e = arg;
-    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(http));
-    const char *method = method_name(evhttp_request_get_command(http));
-    const endpoint_route *route = NULL;
-    bool is_known = false;
     endpoint_request *request = mem_calloc(1, sizeof *request);
     if (!request) {
         evhttp_send_error(http, 503, NULL);
@@ -194,19 +296,10 @@ static void asked(struct evhttp_request *http, void *arg)
     }
     *request = (endpoint_request){.owner = e, .http = http};
     DL_APPEND(e->requests, request);
-    evhttp_connection_set_closecb(evhttp_request_get_connection(http), client_gone, request);
-    for (const endpoint_route *row = e->options.routes; row->path && !route; row++) {
-        bool is_path = path && strcmp(path, row->path) == 0;
-        is_known |= is_path;
-        if (is_path && strcmp(method, row->method) == 0)
-            route = row;
-    }
-    if (route && is_admitted(request, route->access))
-        route->handle(request, e->options.arg);
-    else if (!route)
-        endpoint_reply_error(request, is_known ? 405 : 404,
-                             is_known ? "this path does not take this method" : "there is nothing at %s",
-                             path ? path : "/");
+    struct evhttp_connection *connection = evhttp_request_get_connection(http);
+    evhttp_connection_set_closecb(connection, client_gone, request);
+    connections_begin(e->connections, connection_fd(connection));
+    route_request(request);
 }
 
 /* ---- listening ---- */
@@ -226,15 +319,6 @@ bool endpoint_read_address(const char *listen, char *host, int *port)
     return true;
 }
 
-static bool is_loopback(const char *host)
-{
-    struct in6_addr six;
-    struct in_addr four;
-    if (inet_pton(AF_INET, host, &four) == 1)
-        return ntohl(four.s_addr) >> 24 == 127;
-    return strcmp(host, "localhost") == 0 || (inet_pton(AF_INET6, host, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six));
-}
-
 /* Of a socket that somebody else has bound. */
 static bool is_local_socket(int fd)
 {
@@ -250,40 +334,14 @@ static bool is_local_socket(int fd)
     return address.ss_family == AF_UNIX || is_loopback(text);
 }
 
-static int fail_tls(const char *path, asynq_error *error)
-{
-    char text[256];
-    ERR_error_string_n(ERR_get_error(), text, sizeof text);
-    return error_set(error, ASYNQ_E_INVALID, "%s: %s", path, text);
-}
-
-static int prepare_tls(endpoint *e, asynq_error *error)
-{
-    const endpoint_options *options = &e->options;
-    if (!options->cert_file)
-        return ASYNQ_OK;
-    e->tls = SSL_CTX_new(TLS_server_method());
-    if (!e->tls)
-        return error_set_code(error, ASYNQ_E_NO_MEMORY);
-    SSL_CTX_set_min_proto_version(e->tls, TLS1_2_VERSION);
-    if (SSL_CTX_use_certificate_chain_file(e->tls, options->cert_file) != 1)
-        return fail_tls(options->cert_file, error);
-    if (SSL_CTX_use_PrivateKey_file(e->tls, options->key_file, SSL_FILETYPE_PEM) != 1 ||
-        SSL_CTX_check_private_key(e->tls) != 1)
-        return fail_tls(options->key_file, error);
-    return ASYNQ_OK;
-}
-
 static struct bufferevent *make_connection(struct event_base *base, void *arg)
 {
     endpoint *e = arg;
-    SSL *tls = e->tls ? SSL_new(e->tls) : NULL;
-    if (!e->tls)
-        return bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
-    struct bufferevent *made =
-        tls ? bufferevent_openssl_socket_new(base, -1, tls, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE) : NULL;
-    if (made)
-        bufferevent_openssl_set_allow_dirty_shutdown(made, 1);
+    struct bufferevent *made = endpoint_tls_connection(e->tls, base);
+    if (!made)
+        return NULL;
+    error_pages_watch(made);
+    connections_add(e->connections, made);
     return made;
 }
 
@@ -317,25 +375,50 @@ int endpoint_port(const endpoint *e)
                                                : ((struct sockaddr_in *)(void *)&address)->sin_port);
 }
 
-endpoint *endpoint_start(const endpoint_options *options, asynq_error *error)
+int endpoint_renew_tls(endpoint *e, asynq_error *error)
 {
-    endpoint *e = mem_calloc(1, sizeof *e);
-    if (!e || !(e->http = evhttp_new(loop_base(options->loop)))) {
-        mem_free(e);
-        return error_set_code(error, ASYNQ_E_NO_MEMORY), NULL;
-    }
-    e->options = *options;
+    if (!e->options.cert_file)
+        return ASYNQ_OK;
+    SSL_CTX *fresh = endpoint_tls_new(e->options.cert_file, e->options.key_file, error);
+    if (!fresh)
+        return error->code;
+    SSL_CTX_free(e->tls); /* connections hold what they need of it */
+    e->tls = fresh;
+    return ASYNQ_OK;
+}
+
+/* False: out of memory. */
+static bool make_server(endpoint *e)
+{
+    const endpoint_options *options = &e->options;
+    e->connections = connections_new(
+        &(connections_options){options->loop, options->log, options->max_connections, options->request_within_ms});
+    e->http = e->connections ? evhttp_new(loop_base(options->loop)) : NULL;
+    if (!e->http)
+        return false;
     evhttp_set_max_headers_size(e->http, MOST_HEADERS);
     evhttp_set_max_body_size(e->http, (ev_ssize_t)options->most_body);
     evhttp_set_timeout(e->http, MOST_IDLE_S);
-    evhttp_set_allowed_methods(e->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST | EVHTTP_REQ_DELETE);
-    evhttp_set_gencb(e->http, asked, e);
+    evhttp_set_allowed_methods(e->http, ENDPOINT_METHODS);
+    evhttp_set_gencb(e->http, on_request, e);
     evhttp_set_bevcb(e->http, make_connection, e);
-    int status = prepare_tls(e, error);
+    return true;
+}
+
+endpoint *endpoint_start(const endpoint_options *options, asynq_error *error)
+{
+    endpoint *e = mem_calloc(1, sizeof *e);
+    if (!e)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY), NULL;
+    e->options = *options;
+    error_pages_init(&e->errors, options->loop, options->most_body);
+    int status = make_server(e) ? endpoint_renew_tls(e, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
     if (!status)
         status = listen_at(e, error);
-    if (!status)
+    if (!status) {
+        connections_listen(e->connections, evhttp_bound_socket_get_listener(e->socket));
         return e;
+    }
     endpoint_free(e);
     return NULL;
 }
@@ -351,7 +434,10 @@ void endpoint_free(endpoint *e)
         request->http = NULL;
         request->owner = NULL;
     }
-    evhttp_free(e->http);
+    if (e->http)
+        evhttp_free(e->http);
+    connections_free(e->connections);
+    error_pages_clear(&e->errors);
     SSL_CTX_free(e->tls);
     mem_free(e);
 }

@@ -6,6 +6,7 @@
 #define METRICS_ENDPOINT_H
 
 #include "base/bytes.h"
+#include "base/log.h"
 #include "event/loop.h"
 
 #include <asynq/error.h>
@@ -34,6 +35,9 @@ typedef struct endpoint_options {
     const char *token;                /* NULL: none */
     const char *cert_file, *key_file; /* TLS; NULL: none */
     int64_t most_body;
+    size_t max_connections;
+    int64_t request_within_ms; /* from the beginning, or the last answer, to the end of a request */
+    log_sink *log;
     const endpoint_route *routes; /* ends with an empty row; borrowed */
     void *arg;
 } endpoint_options;
@@ -42,6 +46,8 @@ typedef struct endpoint_options {
 endpoint *endpoint_start(const endpoint_options *options, asynq_error *error);
 /* Requests that were not answered yet are dropped; endpoint_reply() for them does nothing. Accepts NULL. */
 void endpoint_free(endpoint *e);
+/* Reads certificate and key again, for connections from now on; in vain, the old ones stay. */
+ASYNQ_MUST_CHECK int endpoint_renew_tls(endpoint *e, asynq_error *error);
 /* Where it listens. */
 int endpoint_port(const endpoint *e);
 
@@ -53,7 +59,7 @@ bytes endpoint_body(const endpoint_request *request);
 /* NULL: there is none. */
 const char *endpoint_header(const endpoint_request *request, const char *name);
 
-/* Answers, and ends the request. */
+/* Answers, and ends the request. The body gets a line end, if it has none. */
 void endpoint_reply(endpoint_request *request, int status, const char *content_type, bytes body);
 /* With {"error": text}. */
 void endpoint_reply_error(endpoint_request *request, int status, const char *format, ...) ASYNQ_PRINTF(3, 4);

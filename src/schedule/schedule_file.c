@@ -120,10 +120,12 @@ static int read_entry(settings *file, settings_node *node, void *arg, asynq_erro
     if (!status) {
         entry.periodic.options = &entry.options;
         status = asynq_periodic_list_add(own->list, &entry.periodic, &problem);
-        if (status == ASYNQ_E_NO_MEMORY)
+        if (status == ASYNQ_E_NO_MEMORY) {
             error_set_code(error, status);
-        else if (status)
+        } else if (status) {
+            task_options_reword(&problem, false);
             settings_complain(file, node, error, "%s", problem.text);
+        }
     }
     buf_clear(&entry.json);
     return status;
