@@ -97,12 +97,11 @@ static void record(history *to, const asynq_job *job, const attempt_note *note, 
         .type = asynq_job_type(job),
         .job_id = asynq_job_header(job, PG_JOB_HEADER),
         .attempt = asynq_job_retry_count(job) + 1,
-        .started_at_ms = clock_now_ns() / NS_PER_MS,
+        .started_at_ms = note->started_at_ms,
         .trace_id = trace_of(job, trace),
     };
     if (attempt) {
         row.queued_at_ms = attempt->pending_since_ms;
-        row.started_at_ms = attempt->started_at_ms;
         row.finished_at_ms = attempt->ended_at_ms;
         row.outcome = asynq_attempt_end_name(attempt->end);
         row.error_class = class_of(attempt, note);
@@ -123,6 +122,7 @@ void attempt_started(asynq_job *job, void *arg)
     if (!own->history)
         return;
     task_id_make_random(note->execution);
+    note->started_at_ms = clock_now_ns() / NS_PER_MS;
     record(own->history, job, note, NULL);
 }
 

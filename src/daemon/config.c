@@ -184,12 +184,13 @@ static const setting postgres_table[] = {
      .kind = SETTING_SWITCH,
      .offset = IN(postgres, history),
      .preset = "true",
-     .help = "Write a row into the table executions for each attempt at a task."},
+     .help = "Write a row into the table asynqd.executions for each attempt at a task."},
     {.name = "retention",
      .kind = SETTING_DURATION,
      .offset = IN(postgres, retention_ms),
      .preset = "90d",
-     .help = "Rows of attempts that began longer ago are removed; 0: none are."},
+     .help =
+         "Months of the history that lie behind it are dropped, and rows if it is shorter than 28 days; 0: none are."},
     {.name = "spool_limit",
      .kind = SETTING_SIZE,
      .offset = IN(postgres, spool_most),
@@ -201,9 +202,14 @@ static const setting postgres_table[] = {
      .kind = SETTING_SWITCH,
      .offset = IN(postgres, jobs),
      .preset = "true",
-     .help =
-         "Enqueue the tasks of the table jobs in time. All asynqds with the same tables do it together: each tick is "
-         "enqueued once."},
+     .help = "Enqueue the tasks of the table asynqd.jobs in time. All asynqds with the same tables do it together: "
+             "each tick is "
+             "enqueued once."},
+    {.name = "jobs_retention",
+     .kind = SETTING_DURATION,
+     .offset = IN(postgres, jobs_retention_ms),
+     .preset = "0s",
+     .help = "Jobs for one task alone are deleted when their task was enqueued so long ago; 0: they are not."},
     {0},
 };
 

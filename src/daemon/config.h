@@ -40,7 +40,7 @@ typedef struct config {
     struct {
         const char *uri, *password;
         bool history, jobs;
-        int64_t retention_ms, spool_most;
+        int64_t retention_ms, jobs_retention_ms, spool_most;
     } postgres;
 
     scale_options scale;

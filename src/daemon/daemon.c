@@ -108,6 +108,7 @@ static int start_database(asynqd *d, asynq_error *error)
                                                      .spool = c->spool,
                                                      .spool_most = c->postgres.spool_most,
                                                      .retention_ms = c->postgres.retention_ms,
+                                                     .jobs_retention_ms = c->postgres.jobs_retention_ms,
                                                      .has_history = c->postgres.history,
                                                      .has_jobs = c->postgres.jobs},
                                  error);

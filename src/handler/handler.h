@@ -29,8 +29,9 @@ typedef struct attempt_note {
     _Atomic int refs;
     _Atomic(const char *) error_class; /* "timeout", "exit_status"; one of few, so that it can be counted */
     _Atomic int http_status;
-    _Atomic bool is_cut; /* the result is only the beginning */
-    char execution[37];  /* the id of its row in the history; "": none */
+    _Atomic bool is_cut;   /* the result is only the beginning */
+    char execution[37];    /* the id of its row in the history; "": none */
+    int64_t started_at_ms; /* in that row */
 } attempt_note;
 
 /* What handlers share. */

@@ -52,18 +52,18 @@ struct database {
     bool is_running;
 };
 
-/* A worker that nobody has seen for a minute is dead, and so are its attempts. */
+/* A worker that nobody has seen for a minute is dead; how its attempts went is not known. */
 static const char seen_sql[] =
-    "WITH seen AS (INSERT INTO asynqd_workers (id, host, pid) VALUES ($1, $2, $3::integer) "
+    "WITH seen AS (INSERT INTO asynqd.workers (id, host, pid) VALUES ($1, $2, $3::integer) "
     "ON CONFLICT (id) DO UPDATE SET seen_at = now()), "
-    "gone AS (DELETE FROM asynqd_workers WHERE seen_at < now() - interval '1 minute' AND id <> $1 RETURNING id) "
-    "UPDATE executions SET outcome = 'lost', finished_at = now(), error_class = 'worker', "
-    "error = 'the asynqd that ran it has not been seen for a minute' "
-    "FROM gone WHERE worker = gone.id AND finished_at IS NULL";
+    "gone AS (DELETE FROM asynqd.workers WHERE seen_at < now() - interval '1 minute' AND id <> $1 RETURNING id) "
+    "UPDATE asynqd.executions AS e SET outcome = 'unknown', finished_at = now(), error_class = 'worker', "
+    "error = 'the asynqd that ran it has not been seen for a minute, and did not tell how it went' "
+    "FROM gone WHERE e.worker = gone.id AND e.finished_at IS NULL";
 
-static const char version_sql[] = "SELECT coalesce(max(version), 0) FROM asynqd_schema";
+static const char version_sql[] = "SELECT coalesce(max(version), 0) FROM asynqd.migrations";
 
-static const char leave_sql[] = "DELETE FROM asynqd_workers WHERE id = $1";
+static const char leave_sql[] = "DELETE FROM asynqd.workers WHERE id = $1";
 
 /* ---- tables ---- */
 
@@ -78,21 +78,20 @@ static void complain(database *d, const char *text)
 static void connect_jobs(void *arg)
 {
     database *d = arg;
+    pg_conn *own = d->has_tables && pg_conn_is_ready(d->jobs_conn) ? d->jobs_conn : NULL;
     if (d->jobs)
-        jobs_set_conn(d->jobs, d->has_tables && pg_conn_is_ready(d->jobs_conn) ? d->jobs_conn : NULL);
+        jobs_set_conns(d->jobs, own, pg_conn_is_ready(d->conn) ? d->conn : NULL);
 }
 
 static void begin_work(database *d)
 {
-    bool was_known = d->has_tables;
     atomic_store(&d->phase, PHASE_READY);
     log_info(d->options.log, "PostgreSQL is ready, as %s", d->worker);
     loop_timer_set(&d->seen, 0);
     if (d->history)
         history_set_conn(d->history, d->conn);
     d->has_tables = true;
-    if (!was_known)
-        connect_jobs(d);
+    connect_jobs(d);
 }
 
 static void take_version(database *d, int version)
@@ -146,6 +145,7 @@ static void link_down(void *arg)
     loop_timer_cancel(&d->seen);
     if (d->history)
         history_set_conn(d->history, NULL);
+    connect_jobs(d);
 }
 
 static void link_notified(void *arg, const char *channel)
@@ -240,7 +240,7 @@ static int make_parts(database *d, asynq_error *error)
         if (!d->history)
             return error->code;
     }
-    d->jobs = o->has_jobs ? jobs_new(d->loop, o->log) : NULL;
+    d->jobs = o->has_jobs ? jobs_new(d->loop, o->log, o->jobs_retention_ms) : NULL;
     if (d->jobs) {
         d->jobs_conn = pg_conn_new(&(pg_conn_options){.loop = d->loop,
                                                       .log = o->log,

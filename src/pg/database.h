@@ -18,7 +18,7 @@ typedef struct database_options {
     log_sink *log;
     const char *conninfo, *password; /* see pg_conn_options */
     const char *spool;               /* folder of the spools */
-    int64_t spool_most, retention_ms;
+    int64_t spool_most, retention_ms, jobs_retention_ms;
     bool has_history, has_jobs;
 } database_options;
 

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "event/timer.h"
 #include "event/waker.h"
+#include "pg/months.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -16,10 +17,8 @@
 enum {
     BATCH_MOST = 1000,
     BATCH_LEAST = 100,
-    GATHER_MS = 100, /* how long the first line of a batch waits for others */
-    AGAIN_MS = 1000, /* after PostgreSQL refused for a reason that may pass */
-    CLEAN_MS = 600000,
-    CLEAN_ROWS = 5000,
+    GATHER_MS = 100,   /* how long the first line of a batch waits for others */
+    AGAIN_MS = 1000,   /* after PostgreSQL refused for a reason that may pass */
     ERROR_MOST = 8192, /* bytes of an error that are kept */
     TEXT_MOST = 2048,  /* of any other text; an escape makes six bytes of one, and a line has SPOOL_LINE_MOST */
     COMPLAIN_PERIOD_MS = 60000
@@ -38,14 +37,14 @@ struct history {
     leftover *leftovers;
     loop_waker appended;
     _Atomic bool is_awake; /* nobody needs to wake it */
-    loop_timer gather, clean;
+    loop_timer gather;
+    months *months;
 
     spool *sent; /* whose lines are under way; NULL: none are */
     size_t sent_lines;
     size_t batch_most;
     bool was_own;    /* the last batch; the next one is of a leftover */
     bool is_waiting; /* after a failure */
-    bool is_cleaning;
 
     void (*finished)(void *arg);
     void *finished_arg;
@@ -167,9 +166,10 @@ static void lines_written(void *arg, const char *problem)
 
 /* ---- from the spool to the table ---- */
 
-/* The last line about an attempt tells most; a row that has an end keeps it, unless it was only given up for lost. */
+/* The last line about an attempt tells most; a row that has an end keeps it, unless nobody knew it. */
 static const char insert_sql[] =
-    "INSERT INTO executions AS e (id, task_id, job_id, queue, type, attempt, queued_at, started_at, finished_at, "
+    "INSERT INTO asynqd.executions AS e (id, task_id, job_id, queue, type, attempt, queued_at, started_at, "
+    "finished_at, "
     "outcome, error_class, error, http_status, duration_ms, worker, trace_id) "
     "SELECT DISTINCT ON (id) id, coalesce(task_id, ''), job_id, coalesce(queue, ''), coalesce(type, ''), attempt, "
     "to_timestamp(queued_at / 1000.0), to_timestamp(started_at / 1000.0), to_timestamp(finished_at / 1000.0), "
@@ -178,20 +178,17 @@ static const char insert_sql[] =
     "attempt integer, queued_at bigint, started_at bigint, finished_at bigint, outcome text, error_class text, "
     "error text, http_status integer, duration_ms bigint, trace_id text) "
     "ORDER BY id, finished_at NULLS LAST "
-    "ON CONFLICT (id) DO UPDATE SET queued_at = excluded.queued_at, started_at = excluded.started_at, "
+    "ON CONFLICT (id, started_at) DO UPDATE SET queued_at = excluded.queued_at, "
     "finished_at = excluded.finished_at, outcome = excluded.outcome, "
     "error_class = excluded.error_class, error = excluded.error, http_status = excluded.http_status, "
     "duration_ms = excluded.duration_ms "
-    "WHERE excluded.finished_at IS NOT NULL AND (e.finished_at IS NULL OR e.outcome = 'lost')";
+    "WHERE excluded.finished_at IS NOT NULL AND (e.finished_at IS NULL OR e.outcome = 'unknown')";
 
-static const char end_lost_sql[] =
-    "WITH gone AS (DELETE FROM asynqd_workers WHERE id = $1) "
-    "UPDATE executions SET outcome = 'lost', finished_at = now(), error_class = 'worker', "
-    "error = 'the asynqd that ran it has ended' WHERE worker = $1 AND finished_at IS NULL";
-
-static const char clean_sql[] =
-    "DELETE FROM executions WHERE id IN (SELECT id FROM executions WHERE started_at < now() - $1::interval "
-    "AND finished_at IS NOT NULL ORDER BY started_at LIMIT $2::integer FOR UPDATE SKIP LOCKED)";
+static const char end_unknown_sql[] =
+    "WITH gone AS (DELETE FROM asynqd.workers WHERE id = $1) "
+    "UPDATE asynqd.executions SET outcome = 'unknown', finished_at = now(), error_class = 'worker', "
+    "error = 'the asynqd that ran it has ended, and did not tell how it went' WHERE worker = $1 AND finished_at IS "
+    "NULL";
 
 static void finish_if_asked(history *h)
 {
@@ -295,7 +292,7 @@ static void end_leftover(history *h)
 {
     const char *const name = spool_name(h->leftovers->lines);
     h->sent = h->leftovers->lines;
-    if (pg_conn_query(h->conn, end_lost_sql, 1, &name, leftover_ended, h))
+    if (pg_conn_query(h->conn, end_unknown_sql, 1, &name, leftover_ended, h))
         try_again_later(h);
 }
 
@@ -340,42 +337,16 @@ static void lines_came(void *arg)
         loop_timer_set(&h->gather, GATHER_MS);
 }
 
-/* ---- retention ---- */
-
-static void clean(void *history);
-
-static void cleaned(void *arg, const PGresult *result, const asynq_error *error)
-{
-    history *h = arg;
-    h->is_cleaning = false;
-    if (error && error->code != ASYNQ_E_CLOSED)
-        log_repeated(h->options.log, &h->failure_complaint, ASYNQ_LOG_WARN,
-                     "old rows of the history cannot be removed: %s", error->text);
-    bool is_more = !error && atoi(PQcmdTuples((PGresult *)result)) >= CLEAN_ROWS;
-    loop_timer_set(&h->clean, is_more ? 0 : CLEAN_MS);
-}
-
-static void clean(void *arg)
-{
-    history *h = arg;
-    char age[48], rows[16];
-    if (!h->conn || h->is_cleaning || !h->options.retention_ms)
-        return;
-    snprintf(age, sizeof age, "%" PRId64 " milliseconds", h->options.retention_ms);
-    snprintf(rows, sizeof rows, "%d", CLEAN_ROWS);
-    h->is_cleaning = !pg_conn_query(h->conn, clean_sql, 2, (const char *const[]){age, rows}, cleaned, h);
-}
-
 /* ---- the whole ---- */
 
 void history_set_conn(history *h, pg_conn *conn)
 {
     h->conn = conn;
+    months_set_conn(h->months, conn); /* before the first row, so that it finds its month */
     if (!conn)
         return;
     loop_timer_cancel(&h->gather);
     pump(h);
-    loop_timer_set(&h->clean, 0);
 }
 
 void history_finish(history *h, void (*done)(void *arg), void *arg)
@@ -414,8 +385,8 @@ history *history_new(const history_options *options, asynq_error *error)
     h->appended.fd = -1;
     h->lost_complaint.min_ms = h->failure_complaint.min_ms = COMPLAIN_PERIOD_MS;
     loop_timer_init(options->loop, &h->gather, pump, h);
-    loop_timer_init(options->loop, &h->clean, clean, h);
-    int status = adopt(h, error);
+    h->months = months_new(options->loop, options->log, options->retention_ms);
+    int status = h->months ? adopt(h, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
     if (!status && loop_waker_init(options->loop, &h->appended, lines_came, h))
         status = error_set_code(error, ASYNQ_E_SYSTEM);
     if (!status) {
@@ -433,7 +404,7 @@ void history_free(history *h)
     if (!h)
         return;
     loop_timer_cancel(&h->gather);
-    loop_timer_cancel(&h->clean);
+    months_free(h->months);
     spool_close(h->own); /* its thread wakes us */
     loop_waker_clear(&h->appended);
     while (h->leftovers) {

@@ -1,5 +1,5 @@
 /*
- * The history of attempts: from the server's hooks through a spool on disk into the table `executions`.
+ * The history of attempts: from the server's hooks through a spool on disk into the table `asynqd.executions`.
  *
  *   history_begin(), history_end()  any thread, one short write each
  *          |  spool
@@ -7,7 +7,8 @@
  *
  * A line tells all that is known of an attempt, so a row is the same in whatever order and however often its lines
  * arrive. An attempt whose process died has a row without an end, to which the next asynqd in the same folder gives the
- * outcome "lost"; if the folder is gone too, any other asynqd does so a minute later.
+ * outcome "unknown"; if the folder is gone too, any other asynqd does so a minute later. It may have ended, and Redis
+ * may know how: only the line about it was not written any more.
  */
 #ifndef PG_HISTORY_H
 #define PG_HISTORY_H
@@ -24,8 +25,9 @@ typedef struct execution {
     const char *task_id, *queue, *type;
     const char *job_id; /* digits, of the job that the task was made for */
     int64_t attempt;    /* from 1 on */
-    int64_t queued_at_ms, started_at_ms, finished_at_ms;
-    const char *outcome; /* NULL: it runs */
+    int64_t queued_at_ms, finished_at_ms;
+    int64_t started_at_ms; /* the same in both lines: it says in which month the row is */
+    const char *outcome;   /* NULL: it runs */
     const char *error_class, *error;
     int http_status; /* 0: none */
     const char *trace_id;

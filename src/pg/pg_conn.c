@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -196,6 +197,12 @@ int pg_conn_query(pg_conn *conn, const char *sql, int count, const char *const *
         loop_timer_set(&conn->limit, ANSWER_WITHIN_MS);
     loop_watch_set(&conn->watch, true, true); /* leaves with the next turn */
     return ASYNQ_OK;
+}
+
+void pg_interval(int64_t ms, char text[PG_INTERVAL_SIZE])
+{
+    const int64_t max_ms = 1000 * 365 * INT64_C(86400000);
+    snprintf(text, PG_INTERVAL_SIZE, "%" PRId64 " milliseconds", ms < max_ms ? ms : max_ms);
 }
 
 static bool is_good(const PGresult *result)

@@ -49,6 +49,10 @@ bool pg_conn_is_ready(const pg_conn *conn);
 ASYNQ_MUST_CHECK int pg_conn_query(pg_conn *conn, const char *sql, int count, const char *const *values,
                                    pg_result_cb cb, void *arg);
 
+enum { PG_INTERVAL_SIZE = 48 };
+/* A duration above 0 as text for PostgreSQL, at most 1,000 years: its times do not go further back than 6,700. */
+void pg_interval(int64_t ms, char text[PG_INTERVAL_SIZE]);
+
 /* True if the statement failed with this SQLSTATE, or one that begins so. */
 bool pg_result_has_state(const PGresult *result, const char *state);
 /* True if PostgreSQL refused a value of the statement (SQLSTATE 22 or 23), as it would do again. */

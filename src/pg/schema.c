@@ -5,10 +5,41 @@
 #include "pg/pg_conn.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-/* Any number, as long as it is always the same one. */
-#define LOCK "pg_advisory_lock(7094612300)"
-#define UNLOCK "pg_advisory_unlock(7094612300)"
+enum { NAME_SIZE = 64 }; /* of PostgreSQL's names, as it is built everywhere */
+
+/*
+ * Each step begins so. The lock is any number, as long as it is always the same one; it ends with the transaction, as
+ * behind a pooler the next statement may come to another session. It is waited for as long as another one migrates, but
+ * a table is not: whoever needs it would have to wait behind us.
+ */
+static const char begin_sql[] =
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
+    "SELECT set_config('client_min_messages', 'warning', true), set_config('statement_timeout', '0', true), "
+    "set_config('lock_timeout', '0', true); "
+    "SELECT pg_advisory_xact_lock(7094612300); SELECT set_config('lock_timeout', '60s', true)";
+
+/* The schema of tables that an older asynqd made wherever search_path led. */
+static const char adopted_sql[] =
+    "SELECT n.nspname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
+    "WHERE c.oid = coalesce(to_regclass('asynqd_schema'), to_regclass('asynqd.asynqd_schema'))";
+
+static const char adopt_sql[] =
+    "DO $$ DECLARE old CONSTANT text := (SELECT n.nspname FROM pg_class AS c JOIN pg_namespace AS n "
+    "ON n.oid = c.relnamespace WHERE c.oid = coalesce(to_regclass('asynqd_schema'), "
+    "to_regclass('asynqd.asynqd_schema'))); one text; BEGIN "
+    "IF old <> 'asynqd' THEN "
+    "FOREACH one IN ARRAY ARRAY['TABLE %I.jobs', 'TABLE %I.executions', 'TABLE %I.asynqd_workers', "
+    "'TABLE %I.asynqd_schema', 'FUNCTION %I.asynqd_job_changes()', 'FUNCTION %I.asynqd_jobs_changed()'] LOOP "
+    "EXECUTE format('ALTER ' || one || ' SET SCHEMA asynqd', old); END LOOP; END IF; "
+    "ALTER TABLE asynqd.asynqd_schema RENAME TO migrations; "
+    "ALTER TABLE asynqd.asynqd_workers RENAME TO workers; "
+    "ALTER FUNCTION asynqd.asynqd_job_changes() RENAME TO job_changes; "
+    "ALTER FUNCTION asynqd.asynqd_jobs_changed() RENAME TO jobs_changed; END $$";
+
+static const char make_sql[] = "CREATE TABLE asynqd.migrations (version integer PRIMARY KEY, name text NOT NULL, "
+                               "applied_at timestamptz NOT NULL DEFAULT now())";
 
 int pg_schema_wanted(void)
 {
@@ -28,15 +59,68 @@ static int run(PGconn *link, const char *sql, asynq_error *error)
     return pg_error(error, ASYNQ_E_SYSTEM, PQerrorMessage(link));
 }
 
-static int read_version(PGconn *link, int *version, asynq_error *error)
+/* The first value of a query; "" if there is none. */
+static int ask(PGconn *link, const char *sql, char *value, size_t size, asynq_error *error)
 {
-    PGresult *result = PQexec(link, "SELECT coalesce(max(version), 0) FROM asynqd_schema");
+    PGresult *result = PQexec(link, sql);
     int status = ASYNQ_OK;
-    if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)
-        *version = atoi(PQgetvalue(result, 0, 0));
+    if (PQresultStatus(result) == PGRES_TUPLES_OK)
+        snprintf(value, size, "%s", PQntuples(result) ? PQgetvalue(result, 0, 0) : "");
     else
         status = pg_error(error, ASYNQ_E_SYSTEM, PQerrorMessage(link));
     PQclear(result);
+    return status;
+}
+
+/* ---- the schema ---- */
+
+static int make_schema(PGconn *link, FILE *out, asynq_error *error)
+{
+    char text[sizeof error->text];
+    if (!run(link, "CREATE SCHEMA asynqd", error)) {
+        fprintf(out, "made the schema asynqd\n");
+        return ASYNQ_OK;
+    }
+    snprintf(text, sizeof text, "%s", error->text);
+    return error_set(error, ASYNQ_E_SYSTEM, "%.160s; who may can do so: CREATE SCHEMA asynqd AUTHORIZATION \"%.60s\"",
+                     text, PQuser(link));
+}
+
+static int adopt_tables(PGconn *link, const char *from, FILE *out, asynq_error *error)
+{
+    int status = run(link, adopt_sql, error);
+    if (!status)
+        fprintf(out, "the tables of an older asynqd in the schema %s are those of asynqd now\n", from);
+    return status;
+}
+
+/* The schema with the list of steps that have been carried out. */
+static int prepare(PGconn *link, FILE *out, asynq_error *error)
+{
+    char found[NAME_SIZE];
+    int status = ask(link, "SELECT to_regnamespace('asynqd')", found, sizeof found, error);
+    if (!status && !*found)
+        status = make_schema(link, out, error);
+    if (!status)
+        status = ask(link, "SELECT to_regclass('asynqd.migrations')", found, sizeof found, error);
+    if (status || *found)
+        return status;
+    status = ask(link, adopted_sql, found, sizeof found, error);
+    if (status)
+        return status;
+    return *found ? adopt_tables(link, found, out, error) : run(link, make_sql, error);
+}
+
+/* ---- steps ---- */
+
+static int read_version(PGconn *link, int *version, asynq_error *error)
+{
+    char text[16];
+    int status = ask(link, "SELECT coalesce(max(version), 0) FROM asynqd.migrations", text, sizeof text, error);
+    *version = status ? 0 : atoi(text);
+    if (*version > pg_schema_wanted())
+        status = error_set(error, ASYNQ_E_CONFLICT, "the tables have version %d, this asynqd knows %d; use a newer one",
+                           *version, pg_schema_wanted());
     return status;
 }
 
@@ -44,45 +128,54 @@ static int note_version(PGconn *link, const pg_migration *step, asynq_error *err
 {
     char number[16];
     snprintf(number, sizeof number, "%d", step->version);
-    PGresult *result = PQexecParams(link, "INSERT INTO asynqd_schema (version, name) VALUES ($1::integer, $2)", 2, NULL,
-                                    (const char *const[]){number, step->name}, NULL, NULL, 0);
+    PGresult *result = PQexecParams(link, "INSERT INTO asynqd.migrations (version, name) VALUES ($1::integer, $2)", 2,
+                                    NULL, (const char *const[]){number, step->name}, NULL, NULL, 0);
     bool is_done = PQresultStatus(result) == PGRES_COMMAND_OK;
     PQclear(result);
     return is_done ? ASYNQ_OK : pg_error(error, ASYNQ_E_SYSTEM, PQerrorMessage(link));
 }
 
-static int carry_out(PGconn *link, const pg_migration *step, asynq_error *error)
+/* What is missing behind `version`; NULL: nothing is. */
+static const pg_migration *step_behind(int version)
 {
-    asynq_error ignored;
-    int status = run(link, "BEGIN", error);
+    const pg_migration *step = pg_migrations;
+    while (step->version && step->version <= version)
+        step++;
+    return step->version ? step : NULL;
+}
+
+/* In a transaction that has the lock. */
+static int carry_out_next(PGconn *link, bool *is_more, FILE *out, asynq_error *error)
+{
+    int version = 0;
+    int status = prepare(link, out, error);
     if (!status)
-        status = run(link, step->text, error);
+        status = read_version(link, &version, error);
+    const pg_migration *step = status ? NULL : step_behind(version);
+    *is_more = step != NULL;
+    if (!step)
+        return status;
+    status = run(link, step->text, error);
     if (!status)
         status = note_version(link, step, error);
     if (!status)
-        status = run(link, "COMMIT", error);
-    if (status && run(link, "ROLLBACK", &ignored))
-        PQreset(link); /* whatever was begun is gone */
+        fprintf(out, "%04d %s\n", step->version, step->name);
     return status;
 }
 
 static int migrate(PGconn *link, FILE *out, asynq_error *error)
 {
-    int version = 0;
-    int status = run(link,
-                     "CREATE TABLE IF NOT EXISTS asynqd_schema (version integer PRIMARY KEY, name text NOT NULL, "
-                     "applied_at timestamptz NOT NULL DEFAULT now())",
-                     error);
-    if (!status)
-        status = read_version(link, &version, error);
-    if (!status && version > pg_schema_wanted())
-        status = error_set(error, ASYNQ_E_CONFLICT, "the tables have version %d, this asynqd knows %d; use a newer one",
-                           version, pg_schema_wanted());
-    for (const pg_migration *step = pg_migrations; !status && step->version; step++) {
-        if (step->version <= version)
-            continue;
-        fprintf(out, "%04d %s\n", step->version, step->name);
-        status = carry_out(link, step, error);
+    asynq_error ignored;
+    bool is_more = true;
+    int status = ASYNQ_OK;
+    while (!status && is_more) {
+        status = run(link, begin_sql, error);
+        if (!status)
+            status = carry_out_next(link, &is_more, out, error);
+        if (!status)
+            status = run(link, "COMMIT", error);
+        if (status && run(link, "ROLLBACK", &ignored))
+            PQreset(link); /* whatever was begun is gone */
     }
     if (!status)
         fprintf(out, "the tables have version %d\n", pg_schema_wanted());
@@ -94,14 +187,8 @@ int pg_schema_migrate(const char *conninfo, const char *password, FILE *out, asy
     PGconn *link = pg_connect(conninfo, password, error);
     if (!link)
         return error->code;
-    asynq_error ignored;
-    int status = run(link, "SET client_min_messages = warning", error);
-    if (!status)
-        status = run(link, "SELECT " LOCK, error);
-    if (!status)
-        status = migrate(link, out, error);
-    if (run(link, "SELECT " UNLOCK, &ignored))
-        fflush(out); /* the lock ends with the session */
+    int status = migrate(link, out, error);
+    fflush(out);
     PQfinish(link);
     return status;
 }

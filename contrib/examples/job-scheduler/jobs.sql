@@ -1,5 +1,5 @@
 -- Jobs of all kinds. `schedule` is cron, an interval, or a moment for one task alone; `options` are those of Asynq's tasks.
-INSERT INTO jobs (name, type, queue, schedule, payload, options) VALUES
+INSERT INTO asynqd.jobs (name, type, queue, schedule, payload, options) VALUES
     ('heartbeat',       'call', 'critical', '@every 1s',  '{"kind": "ok", "ms": 1}',     '{"timeout": "5s"}'),
     ('billing',         'call', 'critical', '@every 2s',  '{"kind": "ok", "ms": 250}',   '{"timeout": "10s"}'),
     ('mail digest',     'call', 'default',  '@every 3s',  '{"kind": "flaky", "times": 2}', '{"max_retry": 5}'),

@@ -112,7 +112,7 @@ func TestMigrate(t *testing.T) {
 		go func() {
 			defer all.Done()
 			text, err := DaemonCommand("migrate", "--postgres-uri", p.URI()).CombinedOutput()
-			if err != nil || !strings.HasSuffix(string(text), "the tables have version 1\n") {
+			if err != nil || !strings.HasSuffix(string(text), "the tables have version 3\n") {
 				t.Errorf("asynqd migrate: %v, %s", err, text)
 			}
 			steps.add(string(text))
@@ -128,9 +128,9 @@ func TestMigrate(t *testing.T) {
 	}
 	Eventually(t, 20*time.Second, "to be ready", func() bool { problem, _ := readiness(t, d, "postgresql"); return problem == "fine" })
 
-	p.Exec("INSERT INTO asynqd_schema (version, name) VALUES (9999, 'of tomorrow')")
+	p.Exec("INSERT INTO migrations (version, name) VALUES (9999, 'of tomorrow')")
 	text, err := DaemonCommand("migrate", "--postgres-uri", p.URI()).CombinedOutput()
-	if err == nil || !strings.Contains(string(text), "the tables have version 9999, this asynqd knows 1") {
+	if err == nil || !strings.Contains(string(text), "the tables have version 9999, this asynqd knows 3") {
 		t.Errorf("tables of a newer asynqd: %v, %s", err, text)
 	}
 	for uri, wanted := range map[string]string{
@@ -265,14 +265,14 @@ func TestHistoryOfDeath(t *testing.T) {
 			}
 		}
 	}()
-	Eventually(t, 20*time.Second, "the attempts of the dead one to be lost", func() bool {
-		return p.Int("SELECT count(*) FROM executions WHERE outcome = 'lost'") == 5
+	Eventually(t, 20*time.Second, "the attempts of the dead one", func() bool {
+		return p.Int("SELECT count(*) FROM executions WHERE outcome = 'unknown'") == 5
 	})
 	close(stop)
 	more := <-loaded
 	executions(t, p, 15+more) // the tasks come back a minute later, when their leases are over
-	if lost := p.Int("SELECT count(*) FROM executions WHERE outcome = 'lost' AND error_class = 'worker' AND type = 'long'"); lost != 5 {
-		t.Errorf("%d rows are lost", lost)
+	if unknown := p.Int("SELECT count(*) FROM executions WHERE outcome = 'unknown' AND error_class = 'worker' AND type = 'long'"); unknown != 5 {
+		t.Errorf("the end of %d rows is not known", unknown)
 	}
 	if done := p.Int("SELECT count(*) FROM executions WHERE outcome = 'completed'"); done != 10+more {
 		t.Errorf("%d rows are completed", done)
@@ -284,16 +284,16 @@ func TestHistoryOfDeath(t *testing.T) {
 	if entries, _ := os.ReadDir(filepath.Join(state, "spool")); len(entries) != 0 {
 		t.Errorf("a spool with nothing in it is still there: %v", entries)
 	}
-	if left := p.Int("SELECT count(*) FROM asynqd_workers"); left != 0 {
+	if left := p.Int("SELECT count(*) FROM workers"); left != 0 {
 		t.Errorf("%d workers are known after the end", left)
 	}
 
-	p.Exec("INSERT INTO asynqd_workers (id, host, pid, seen_at) VALUES ('gone', 'elsewhere', 1, now() - interval '61 seconds')")
+	p.Exec("INSERT INTO workers (id, host, pid, seen_at) VALUES ('gone', 'elsewhere', 1, now() - interval '61 seconds')")
 	p.Exec(`INSERT INTO executions (id, task_id, queue, type, attempt, started_at, outcome, worker)
 		VALUES ('00000000-0000-0000-0000-000000000001', 'x', 'q', 't', 1, now(), 'running', 'gone')`)
 	StartDaemon(t, config)
 	Eventually(t, 20*time.Second, "the attempt of the lost one", func() bool {
-		return p.Int("SELECT count(*) FROM executions WHERE worker = 'gone' AND outcome = 'lost' AND finished_at IS NOT NULL") == 1
+		return p.Int("SELECT count(*) FROM executions WHERE worker = 'gone' AND outcome = 'unknown' AND finished_at IS NOT NULL") == 1
 	})
 }
 

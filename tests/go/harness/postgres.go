@@ -76,6 +76,7 @@ func (p *Postgres) owner() *syscall.Credential {
 func (p *Postgres) run(program string, words ...string) (string, error) {
 	cmd := exec.Command(filepath.Join(p.bin, program), words...)
 	cmd.Dir = p.dir
+	cmd.Env = append(os.Environ(), "PGOPTIONS=-csearch_path=asynqd,public") // for tests; asynqd names its schema itself
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.owner()}
 	text, err := cmd.CombinedOutput()
 	return string(text), err

@@ -1,0 +1,215 @@
+/* See done_jobs.h. */
+#include "pg/done_jobs.h"
+
+#include "base/alloc.h"
+#include "event/timer.h"
+#include "event/waker.h"
+#include "pg/job_sql.h"
+
+#include <jansson.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+enum { LOOK_MS = 600000, MAX_ROWS = 5000 /* that one statement deletes */, COMPLAIN_PERIOD_MS = 60000 };
+
+typedef struct done_job {
+    char *id, *spec;
+    struct done_job *next;
+} done_job;
+
+struct done_jobs {
+    log_sink *log;
+    pg_conn *conn; /* NULL: not now */
+    loop_waker added;
+    loop_timer look;
+    done_job *sent; /* under way to PostgreSQL */
+    char retention[PG_INTERVAL_SIZE];
+    bool is_deleting;
+    log_limit complaint;
+
+    pthread_mutex_t lock; /* of what follows */
+    done_job *waiting;
+};
+
+static const char mark_sql[] = "UPDATE asynqd.jobs SET enqueued_at = now() FROM jsonb_to_recordset($1::jsonb) "
+                               "AS done(job bigint, spec text) WHERE id = done.job AND enqueued_at IS NULL "
+                               "AND done.spec = " JOB_SPEC_SQL;
+
+static const char delete_sql[] =
+    "DELETE FROM asynqd.jobs WHERE id IN (SELECT id FROM asynqd.jobs WHERE enqueued_at < now() - $1::interval "
+    "ORDER BY enqueued_at LIMIT $2::integer FOR UPDATE SKIP LOCKED)";
+
+static void done_jobs_report(done_jobs *d, const char *what, const asynq_error *error)
+{
+    if (error->code != ASYNQ_E_CLOSED)
+        log_repeated(d->log, &d->complaint, ASYNQ_LOG_WARN, "jobs: %s: %s", what, error->text);
+}
+
+/* ---- marking ---- */
+
+static void done_job_free(done_job *one)
+{
+    if (!one)
+        return;
+    mem_free(one->id);
+    mem_free(one->spec);
+    mem_free(one);
+}
+
+static void done_job_free_all(done_job *list)
+{
+    while (list) {
+        done_job *one = list;
+        list = one->next;
+        done_job_free(one);
+    }
+}
+
+void done_jobs_add(done_jobs *d, const char *id, const char *spec)
+{
+    done_job *one = mem_calloc(1, sizeof *one);
+    if (one) {
+        one->id = mem_strdup(id);
+        one->spec = mem_strdup(spec);
+    }
+    if (!one || !one->id || !one->spec) {
+        log_error(d->log, "job %s: its task is enqueued, but the table cannot be told: out of memory", id);
+        done_job_free(one);
+        return;
+    }
+    pthread_mutex_lock(&d->lock);
+    LL_PREPEND(d->waiting, one);
+    pthread_mutex_unlock(&d->lock);
+    loop_waker_wake(&d->added);
+}
+
+/* Those that were sent together are told, or wait again. */
+static void done_jobs_forget_sent(done_jobs *d, bool is_done)
+{
+    done_job *sent = d->sent;
+    d->sent = NULL;
+    if (is_done) {
+        done_job_free_all(sent);
+        return;
+    }
+    pthread_mutex_lock(&d->lock);
+    LL_CONCAT(sent, d->waiting);
+    d->waiting = sent;
+    pthread_mutex_unlock(&d->lock);
+}
+
+static void done_jobs_mark(void *done_jobs);
+
+static void done_jobs_marked(void *arg, const PGresult *result, const asynq_error *error)
+{
+    (void)result;
+    done_jobs *d = arg;
+    done_jobs_forget_sent(d, !error);
+    if (error)
+        done_jobs_report(d, "tasks are enqueued, but their jobs are not marked yet", error);
+    else
+        done_jobs_mark(d); /* those that came meanwhile */
+}
+
+static char *sent_as_json(const done_jobs *d)
+{
+    json_t *rows = json_array();
+    for (const done_job *one = d->sent; one; one = one->next)
+        json_array_append_new(
+            rows, json_pack("{s:I, s:s}", "job", (json_int_t)strtoll(one->id, NULL, 10), "spec", one->spec));
+    char *text = json_dumps(rows, JSON_COMPACT);
+    json_decref(rows);
+    return text;
+}
+
+/* All that wait in one statement, and one statement at a time. */
+static void done_jobs_mark(void *arg)
+{
+    done_jobs *d = arg;
+    if (!d->conn || d->sent)
+        return;
+    pthread_mutex_lock(&d->lock);
+    d->sent = d->waiting;
+    d->waiting = NULL;
+    pthread_mutex_unlock(&d->lock);
+    if (!d->sent)
+        return;
+    char *text = sent_as_json(d);
+    const char *const value = text;
+    if (!text || pg_conn_query(d->conn, mark_sql, 1, &value, done_jobs_marked, d))
+        done_jobs_forget_sent(d, false); /* the next connection, the next task or the next look tries again */
+    free(text);
+}
+
+/* ---- retention ---- */
+
+static void done_jobs_delete(done_jobs *d);
+
+static void done_jobs_deleted(void *arg, const PGresult *result, const asynq_error *error)
+{
+    done_jobs *d = arg;
+    d->is_deleting = false;
+    if (error)
+        done_jobs_report(d, "those that are done cannot be deleted", error);
+    else if (atoi(PQcmdTuples((PGresult *)result)) >= MAX_ROWS)
+        done_jobs_delete(d);
+}
+
+static void done_jobs_delete(done_jobs *d)
+{
+    char most[16];
+    snprintf(most, sizeof most, "%d", MAX_ROWS);
+    if (d->conn && *d->retention && !d->is_deleting)
+        d->is_deleting =
+            !pg_conn_query(d->conn, delete_sql, 2, (const char *const[]){d->retention, most}, done_jobs_deleted, d);
+}
+
+static void done_jobs_look(void *arg)
+{
+    done_jobs *d = arg;
+    if (!d->conn)
+        return;
+    loop_timer_set(&d->look, LOOK_MS);
+    done_jobs_mark(d);
+    done_jobs_delete(d);
+}
+
+/* ---- the whole ---- */
+
+void done_jobs_set_conn(done_jobs *d, pg_conn *conn)
+{
+    d->conn = conn;
+    done_jobs_look(d);
+}
+
+done_jobs *done_jobs_new(loop *l, log_sink *log, int64_t retention_ms)
+{
+    done_jobs *d = mem_calloc(1, sizeof *d);
+    if (!d)
+        return NULL;
+    d->log = log;
+    d->added.fd = -1;
+    d->complaint.min_ms = COMPLAIN_PERIOD_MS;
+    if (retention_ms)
+        pg_interval(retention_ms, d->retention);
+    pthread_mutex_init(&d->lock, NULL);
+    loop_timer_init(l, &d->look, done_jobs_look, d);
+    if (!loop_waker_init(l, &d->added, done_jobs_mark, d))
+        return d;
+    done_jobs_free(d);
+    return NULL;
+}
+
+void done_jobs_free(done_jobs *d)
+{
+    if (!d)
+        return;
+    loop_timer_cancel(&d->look);
+    loop_waker_clear(&d->added);
+    done_job_free_all(d->sent);
+    done_job_free_all(d->waiting);
+    pthread_mutex_destroy(&d->lock);
+    mem_free(d);
+}

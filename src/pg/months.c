@@ -1,0 +1,152 @@
+/* See months.h. */
+#include "pg/months.h"
+
+#include "base/alloc.h"
+#include "event/timer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    LOOK_MS = 600000,
+    SOON_MS = 15000, /* after a failure: a table that somebody has locked for a moment */
+    MAX_ROWS = 5000, /* that one statement deletes */
+    COMPLAIN_PERIOD_MS = 60000
+};
+
+struct months {
+    log_sink *log;
+    pg_conn *conn;                    /* NULL: not now */
+    loop_timer look;                  /* makes, then drops, then deletes */
+    char retention[PG_INTERVAL_SIZE]; /* "": for ever */
+    int odd;                          /* rows that were told of last */
+    log_limit complaint, late_note;
+};
+
+static void months_delete(months *m);
+
+static const char *months_interval(const months *m)
+{
+    return *m->retention ? m->retention : NULL;
+}
+
+/* True if the statement went well; otherwise all begins again soon. */
+static bool months_went_well(months *m, const char *what, const asynq_error *error)
+{
+    if (!error)
+        return true;
+    if (!m->conn || error->code == ASYNQ_E_CLOSED)
+        return false;
+    log_repeated(m->log, &m->complaint, ASYNQ_LOG_WARN, "history: %s: %s", what, error->text);
+    loop_timer_set(&m->look, SOON_MS);
+    return false;
+}
+
+static void months_send(months *m, const char *sql, int count, const char *const *values, pg_result_cb cb)
+{
+    if (!m->conn || pg_conn_query(m->conn, sql, count, values, cb, m))
+        loop_timer_set(&m->look, SOON_MS);
+}
+
+/* ---- rows ---- */
+
+static int months_number(const PGresult *result, int column)
+{
+    return PQntuples(result) == 1 ? atoi(PQgetvalue(result, 0, column)) : 0;
+}
+
+static void months_tell_odd(months *m, int odd)
+{
+    if (odd && odd != m->odd)
+        log_warn(m->log,
+                 "history: %d rows have times that no month is kept for, as of a clock that was wrong; they are in "
+                 "asynqd.executions_other",
+                 odd);
+    m->odd = odd;
+}
+
+static void months_deleted(void *arg, const PGresult *result, const asynq_error *error)
+{
+    months *m = arg;
+    if (!months_went_well(m, "old rows cannot be deleted", error))
+        return;
+    int late = months_number(result, 0), deleted = months_number(result, 1);
+    if (late)
+        log_repeated(m->log, &m->late_note, ASYNQ_LOG_WARN,
+                     "history: %d rows were of months that are not kept any more, and are deleted", late);
+    if (late >= MAX_ROWS || deleted >= MAX_ROWS) {
+        months_delete(m);
+        return;
+    }
+    months_tell_odd(m, months_number(result, 2));
+    loop_timer_set(&m->look, LOOK_MS);
+}
+
+static void months_delete(months *m)
+{
+    char most[16];
+    snprintf(most, sizeof most, "%d", MAX_ROWS);
+    months_send(m, "SELECT late, deleted, odd FROM asynqd.delete_executions($1::interval, $2::integer)", 2,
+                (const char *const[]){months_interval(m), most}, months_deleted);
+}
+
+/* ---- months ---- */
+
+static void months_dropped(void *arg, const PGresult *result, const asynq_error *error)
+{
+    months *m = arg;
+    if (!months_went_well(m, "old months cannot be dropped", error))
+        return;
+    for (int i = 0; i < PQntuples(result); i++)
+        log_info(m->log, "history: %s lies behind postgres.retention, and is dropped", PQgetvalue(result, i, 0));
+    months_delete(m);
+}
+
+static void months_made(void *arg, const PGresult *result, const asynq_error *error)
+{
+    months *m = arg;
+    const char *const retention = months_interval(m);
+    if (!months_went_well(m, "the coming months cannot be made; rows go to asynqd.executions_other", error))
+        return;
+    if (months_number(result, 0))
+        log_info(m->log, "history: %d months are made", months_number(result, 0));
+    months_send(m, "SELECT asynqd.drop_months($1::interval)", 1, &retention, months_dropped);
+}
+
+static void months_look(void *arg)
+{
+    months *m = arg;
+    const char *const retention = months_interval(m);
+    if (m->conn)
+        months_send(m, "SELECT asynqd.make_months($1::interval)", 1, &retention, months_made);
+}
+
+/* ---- the whole ---- */
+
+void months_set_conn(months *m, pg_conn *conn)
+{
+    m->conn = conn;
+    loop_timer_cancel(&m->look);
+    months_look(m);
+}
+
+months *months_new(loop *l, log_sink *log, int64_t retention_ms)
+{
+    months *m = mem_calloc(1, sizeof *m);
+    if (!m)
+        return NULL;
+    m->log = log;
+    m->complaint.min_ms = m->late_note.min_ms = COMPLAIN_PERIOD_MS;
+    if (retention_ms)
+        pg_interval(retention_ms, m->retention);
+    loop_timer_init(l, &m->look, months_look, m);
+    return m;
+}
+
+void months_free(months *m)
+{
+    if (!m)
+        return;
+    loop_timer_cancel(&m->look);
+    mem_free(m);
+}

@@ -1,0 +1,201 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	. "github.com/hibiken/asynq/libasynq-tests/harness"
+)
+
+// oldTables makes the tables as the first asynqd had them, in a schema of the search path, with rows.
+func oldTables(t testing.TB, p *Postgres, schema string) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/first-tables.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Exec("CREATE SCHEMA IF NOT EXISTS " + schema + "; SET search_path = " + schema + ";\n" + string(text) + `
+		INSERT INTO jobs (name, type, schedule) VALUES ('daily', 't', '@daily'), ('once', 't', '@once'), ('done', 't', '@once');
+		UPDATE jobs SET enqueued_at = now() WHERE name IN ('done', 'daily');
+		INSERT INTO executions (id, task_id, queue, type, attempt, started_at, finished_at, outcome, error_class, worker)
+		SELECT gen_random_uuid(), n, 'q', 't', 1, now() - n * interval '1 hour', CASE WHEN n > 1 THEN now() END,
+			CASE n WHEN 1 THEN 'running' WHEN 2 THEN 'lost' WHEN 3 THEN 'lost' ELSE 'completed' END,
+			CASE n WHEN 2 THEN 'worker' END, 'w' FROM generate_series(1, 3000) AS n;
+		INSERT INTO executions (id, task_id, queue, type, attempt, started_at, finished_at, outcome, worker)
+		VALUES (gen_random_uuid(), 'future', 'q', 't', 1, now() + interval '50 days', now(), 'completed', 'w'),
+			(gen_random_uuid(), 'far future', 'q', 't', 1, now() + interval '3 years', now(), 'completed', 'w');
+		INSERT INTO asynqd_workers (id, host, pid) VALUES ('w', 'elsewhere', 1);
+		INSERT INTO asynqd_schema (version, name) VALUES (1, 'jobs-and-executions')`)
+}
+
+// TestMigrateOldTables: the tables of the first asynqd come into the schema asynqd with all that is in them, wherever they
+// were, by however many at once; asynqd then works with them.
+func TestMigrateOldTables(t *testing.T) {
+	t.Parallel()
+	for schema, name := range map[string]string{"public": "public", `"An Odd ""Name"""`: `An Odd "Name"`, "asynqd": "asynqd"} {
+		t.Run(schema, func(t *testing.T) {
+			t.Parallel()
+			p, r := StartPostgres(t), StartRedis(t)
+			oldTables(t, p, schema)
+			uri := p.URI() + ` options='-csearch_path=` + strings.NewReplacer(" ", `\\ `).Replace(schema) + `'`
+			var all sync.WaitGroup
+			var steps atomicText
+			for range 3 {
+				all.Add(1)
+				go func() {
+					defer all.Done()
+					text, err := DaemonCommand("migrate", "--postgres-uri", uri).CombinedOutput()
+					if err != nil || !strings.HasSuffix(string(text), "the tables have version 3\n") {
+						t.Errorf("asynqd migrate: %v, %s", err, text)
+					}
+					steps.add(string(text))
+				}()
+			}
+			all.Wait()
+			for step, times := range map[string]int{"0001 ": 0, "0002 months\n": 1, "0003 finished-jobs\n": 1,
+				"the tables of an older asynqd in the schema " + name + " are those of asynqd now\n": 1} {
+				if found := strings.Count(steps.text(), step); found != times {
+					t.Errorf("%q is told %d times: %s", step, found, steps.text())
+				}
+			}
+			if left := p.Rows(`SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+				WHERE n.nspname NOT IN ('asynqd', 'information_schema') AND n.nspname NOT LIKE 'pg%'`); len(left) != 0 {
+				t.Errorf("outside of the schema there are %v", left)
+			}
+			for query, wanted := range map[string]int{
+				"SELECT count(*) FROM asynqd.executions":                                                              3002,
+				"SELECT count(*) FROM asynqd.executions_before":                                                       3000,
+				"SELECT count(*) FROM asynqd.executions_other WHERE task_id = 'far future'":                           1,
+				"SELECT count(*) FROM asynqd.executions_other":                                                        1,
+				"SELECT count(*) FROM asynqd.executions WHERE outcome = 'unknown'":                                    1,
+				"SELECT count(*) FROM asynqd.executions WHERE outcome = 'lost'":                                       1,
+				"SELECT count(*) FROM asynqd.jobs WHERE enqueued_at IS NULL":                                          2,
+				"SELECT count(*) FROM asynqd.workers":                                                                 1,
+				"SELECT count(*) FROM asynqd.migrations":                                                              3,
+				"SELECT count(*) FROM asynqd.months WHERE ending > now()":                                             3,
+				"SELECT count(*) FROM pg_partitioned_table WHERE partrelid = 'asynqd.executions'::regclass":           1,
+				"SELECT count(*) FROM pg_indexes WHERE indexname LIKE 'executions_before%' AND schemaname = 'asynqd'": 5,
+			} {
+				if found := p.Int(query); found != wanted {
+					t.Errorf("%s: %d instead of %d", query, found, wanted)
+				}
+			}
+			StartDaemon(t, strings.Replace(postgresConfig(r, p, stateDir(t), "- {type: t, command: {argv: [cat]}}\n"),
+				p.URI(), strings.ReplaceAll(strings.ReplaceAll(uri, `\`, `\\`), `"`, `\"`), 1))
+			Eventually(t, 20*time.Second, "the job that was there", func() bool {
+				return p.Int("SELECT count(*) FROM asynqd.executions AS e JOIN asynqd.jobs AS j ON j.id = job_id WHERE name = 'once'") == 1
+			})
+		})
+	}
+}
+
+// TestMigrateWithoutRights: who may not make the schema is told what to ask for; a schema that somebody else has made for
+// asynqd is enough.
+func TestMigrateWithoutRights(t *testing.T) {
+	t.Parallel()
+	p := StartPostgres(t)
+	p.Exec("CREATE ROLE less LOGIN; CREATE ROLE least LOGIN")
+	uri := strings.Replace(p.URI(), "user=asynq", "user=less", 1)
+	text, err := DaemonCommand("migrate", "--postgres-uri", uri).CombinedOutput()
+	if err == nil || !strings.Contains(string(text), `permission denied for database asynq; who may can do so: CREATE SCHEMA asynqd AUTHORIZATION "less"`) {
+		t.Errorf("asynqd migrate: %v, %s", err, text)
+	}
+	p.Exec(`CREATE SCHEMA asynqd AUTHORIZATION "less"`)
+	if text, err := DaemonCommand("migrate", "--postgres-uri", uri).CombinedOutput(); err != nil {
+		t.Errorf("asynqd migrate: %v, %s", err, text)
+	}
+
+	// asynqd itself needs less, and says so when it has not even that.
+	r := StartRedis(t)
+	config := strings.Replace(postgresConfig(r, p, stateDir(t), "- {type: t, command: {argv: [cat]}}\n"), "user=asynq", "user=least", 1)
+	d := StartDaemon(t, config)
+	Eventually(t, 20*time.Second, "the missing right to be told", func() bool {
+		return len(d.Find("permission denied for schema asynqd")) > 0
+	})
+	p.Exec(`GRANT USAGE ON SCHEMA asynqd TO least; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA asynqd TO least;
+		GRANT EXECUTE ON FUNCTION asynqd.make_months, asynqd.drop_months, asynqd.delete_executions TO least`)
+	p.Exec(`INSERT INTO asynqd.jobs (name, type) VALUES ('one', 't')`)
+	executions(t, p, 1)
+	if lines := d.Find("history: the coming months cannot be made"); len(lines) != 0 {
+		t.Errorf("%v", lines)
+	}
+}
+
+// TestMonths: the history is kept in months. Those that are needed are made, also for rows that come late; those behind the
+// retention are dropped as tables, but not while an attempt of theirs runs; what comes for a month that is gone goes, too,
+// and that is told.
+func TestMonths(t *testing.T) {
+	t.Parallel()
+	p, r := StartPostgres(t), StartRedis(t)
+	p.Migrate()
+	p.Exec("SET timezone = 'Asia/Tokyo'; SET datestyle = 'SQL, DMY'; SELECT asynqd.make_months(NULL)")
+	month := func(ago int) string {
+		now := time.Now().UTC()
+		return time.Date(now.Year(), now.Month()-time.Month(ago), 1, 0, 0, 0, 0, time.UTC).Format("executions_2006_01")
+	}
+	insert := func(task string, age string, outcome string) {
+		t.Helper()
+		finished := "now()"
+		if outcome == "running" {
+			finished = "NULL"
+		}
+		p.Exec(fmt.Sprintf(`INSERT INTO executions (id, task_id, queue, type, attempt, started_at, finished_at, outcome, worker)
+			SELECT gen_random_uuid(), '%s', 'q', 't', 1, %s + n * interval '1 second', %s, '%s', 'w' FROM generate_series(1, 100) AS n`, task, age, finished, outcome))
+	}
+	ago := func(months int) string {
+		return fmt.Sprintf("date_trunc('month', now()) - interval '%d months' + interval '10 days'", months)
+	}
+	insert("now", "now()", "completed")
+	insert("late", ago(2), "completed") // comes when its month was never made
+	insert("later", ago(5), "completed")
+	insert("future", "now() + interval '5 years'", "completed")
+	for old := 8; old <= 10; old++ { // made, and long ago
+		p.Exec(fmt.Sprintf("SELECT asynqd.make_month(asynqd.month_of(%s))", ago(old)))
+		insert("old", ago(old), "completed")
+	}
+	insert("old that runs", ago(9), "running")
+	names := func() map[string]bool {
+		found := map[string]bool{}
+		for _, row := range p.Rows("SELECT partition::text AS name FROM asynqd.months") {
+			found[row["name"].(string)] = true
+		}
+		return found
+	}
+	count := func(task string) int { return p.Int("SELECT count(*) FROM executions WHERE task_id = '" + task + "'") }
+	if found := names(); !found[month(9)] || !found[month(0)] || !found[month(-1)] || !found[month(-2)] || found[month(2)] {
+		t.Fatalf("there are %v", found)
+	}
+	config := strings.Replace(postgresConfig(r, p, stateDir(t), "- {type: t, command: {argv: [cat]}}\n"), "postgres: {", "postgres: {retention: 120d, ", 1)
+	d := StartDaemon(t, config)
+	Eventually(t, 20*time.Second, "old months to go", func() bool { found := names(); return !found[month(8)] && !found[month(10)] })
+	Eventually(t, 20*time.Second, "late rows to go", func() bool { return count("later") == 0 })
+	if found := names(); !found[month(2)] || !found[month(9)] || !found[month(-2)] || found[month(5)] {
+		t.Errorf("there are %v", found)
+	}
+	if p.Int("SELECT count(*) FROM "+month(2)) != 100 {
+		t.Error("the rows of a month that was missing are not in it")
+	}
+	for task, wanted := range map[string]int{"now": 100, "late": 100, "old": 100, "old that runs": 100, "future": 100} {
+		if found := count(task); found != wanted {
+			t.Errorf("%s has %d rows", task, found)
+		}
+	}
+	for _, wanted := range []string{month(8) + " lies behind postgres.retention", "100 rows were of months that are not kept any more",
+		"100 rows have times that no month is kept for"} {
+		if len(d.Find(wanted)) != 1 {
+			t.Errorf("the log does not tell %q: %s", wanted, d.Text())
+		}
+	}
+	d.End()
+	p.Exec("UPDATE executions SET finished_at = now(), outcome = 'completed' WHERE task_id = 'old that runs'")
+	d = StartDaemon(t, config)
+	Eventually(t, 20*time.Second, "the last old month to go", func() bool { return !names()[month(9)] })
+	enqueueAs(t, r, "one", "t", "")
+	Eventually(t, 20*time.Second, "a new row", func() bool {
+		return p.Int("SELECT count(*) FROM "+month(0)+" WHERE task_id = 'one' AND finished_at IS NOT NULL") == 1
+	})
+}
