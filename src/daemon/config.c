@@ -514,11 +514,11 @@ static void check_endpoints(config *c)
 static void check_scale(config *c)
 {
     const scale_options *scale = &c->scale;
-    if (scale->least > scale->most)
-        option_set_complain(c->source, &c->scale.least, "is more than scale.most");
-    if (scale->interval_ms && scale->window_ms / scale->interval_ms > SCALE_MOST_SAMPLES - 2)
-        option_set_complain(c->source, &c->scale.window_ms, "is more than %d times scale.interval",
-                            SCALE_MOST_SAMPLES - 2);
+    if (scale->min > scale->max)
+        option_set_complain(c->source, &c->scale.min, "is more than scale.max");
+    if (scale->interval_ms && (scale->window_ms + scale->cool_down_ms) / scale->interval_ms > SCALE_MAX_SAMPLES - 2)
+        option_set_complain(c->source, &c->scale.window_ms,
+                            "is, with scale.cool_down, more than %d times scale.interval", SCALE_MAX_SAMPLES - 2);
     if (scale->window_ms < scale->interval_ms)
         option_set_complain(c->source, &c->scale.window_ms, "is less than scale.interval");
 }

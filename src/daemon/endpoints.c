@@ -220,8 +220,13 @@ static void answer_metrics(endpoint_request *request, void *arg)
     }
     *own = (scrape){.question = {.ask = ask_for_queues, .done = answer_scrape}, .owner = e, .request = request};
     buf_init(&own->queues, 0);
-    e->scrapes++;
-    observer_ask(e->observer, &own->question);
+    if (observer_ask(e->observer, &own->question)) {
+        e->scrapes++;
+        return;
+    }
+    buf_clear(&own->queues);
+    mem_free(own);
+    endpoint_reply_error(request, 503, "asynqd is stopping");
 }
 
 /* ---- scaling and tasks ---- */
@@ -285,7 +290,7 @@ endpoints *endpoints_start(const endpoints_options *options, asynq_error *error)
     }
     e->observer = observer_new(options->loop, c->redis_uri, error);
     e->api = e->observer ? api_new(options->loop, c->redis_uri, options->meters, error) : NULL;
-    e->scaler = e->api ? scaler_new(options->loop, e->observer, c) : NULL;
+    e->scaler = e->api ? scaler_new(options->loop, e->observer, options->log, c) : NULL;
     if (e->api && !e->scaler)
         error_set_code(error, ASYNQ_E_NO_MEMORY);
     if (e->scaler && !listen_as_told(e, error))

@@ -69,12 +69,16 @@ static void answered(void *arg)
     tell(list);
 }
 
-void observer_ask(observer *o, observer_question *question)
+bool observer_ask(observer *o, observer_question *question)
 {
     pthread_mutex_lock(&o->lock);
-    append(&o->questions_end, question);
-    pthread_cond_signal(&o->asked);
+    bool is_taken = !o->is_ending;
+    if (is_taken) {
+        append(&o->questions_end, question);
+        pthread_cond_signal(&o->asked);
+    }
     pthread_mutex_unlock(&o->lock);
+    return is_taken;
 }
 
 observer *observer_new(loop *l, const char *redis, asynq_error *error)

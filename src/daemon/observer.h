@@ -23,6 +23,7 @@ observer *observer_new(loop *l, const char *redis, asynq_error *error);
 /* Waits for the question that is being asked; the others are done without having been asked. Accepts NULL. */
 void observer_free(observer *o);
 
-void observer_ask(observer *o, observer_question *question);
+/* False: it is ending; the question is not asked, and `done` is not called. */
+ASYNQ_MUST_CHECK bool observer_ask(observer *o, observer_question *question);
 
 #endif

@@ -1,7 +1,11 @@
 /* See scale.h. */
 #include "daemon/scale.h"
 
+#include "base/clock.h"
+
 #include <math.h>
+
+enum { WAITING_MS = 2000, FULL_SAMPLES = 3 };
 
 #define SCALE(field) offsetof(scale_options, field)
 const setting scale_table[] = {
@@ -12,7 +16,7 @@ const setting scale_table[] = {
      .least = 1000,
      .most = 3600000,
      .preset = "5s",
-     .help = "How often the queues are looked at."},
+     .help = "How often one of the asynqds of a fleet looks at the queues."},
     {.name = "window",
      .is_reloaded = true,
      .kind = SETTING_DURATION,
@@ -42,7 +46,7 @@ const setting scale_table[] = {
      .kind = SETTING_DURATION,
      .offset = SCALE(latency_ms),
      .preset = "30s",
-     .help = "When the oldest task of a queue has waited for so long, at least one more worker is wanted. 0: never."},
+     .help = "When the oldest task of a queue has waited for so long, more workers are wanted than run. 0: never."},
     {.name = "failure_rate",
      .is_reloaded = true,
      .kind = SETTING_NUMBER,
@@ -52,21 +56,21 @@ const setting scale_table[] = {
      .preset = "50",
      .value = "PERCENT",
      .help = "When more of the attempts fail, no more workers are wanted."},
-    {.name = "least",
+    {.name = "min",
      .is_reloaded = true,
      .kind = SETTING_NUMBER,
-     .offset = SCALE(least),
+     .offset = SCALE(min),
      .most = 100000,
      .preset = "1",
-     .help = "The fewest workers; 0 lets a fleet sleep."},
-    {.name = "most",
+     .help = "The fewest workers. 0 lets a fleet sleep; then something else must wake it, as nobody answers any more."},
+    {.name = "max",
      .is_reloaded = true,
      .kind = SETTING_NUMBER,
-     .offset = SCALE(most),
+     .offset = SCALE(max),
      .least = 1,
      .most = 100000,
      .preset = "10",
-     .help = "The most workers."},
+     .help = "The most workers, whatever there is to do."},
     {.name = "hysteresis",
      .is_reloaded = true,
      .kind = SETTING_NUMBER,
@@ -74,37 +78,16 @@ const setting scale_table[] = {
      .most = 100,
      .preset = "10",
      .value = "PERCENT",
-     .help = "Smaller changes are not worth it."},
+     .help = "Fewer workers are wanted only if they would have so much to spare."},
     {.name = "cool_down",
      .is_reloaded = true,
      .kind = SETTING_DURATION,
      .offset = SCALE(cool_down_ms),
+     .most = 86400000,
      .preset = "5m",
-     .help = "Fewer workers are wanted only when the number has not changed for so long."},
+     .help = "Fewer workers are wanted only when fewer would have done for so long."},
     {0},
 };
-
-/* ---- samples ---- */
-
-static const scale_sample *sample_before(const scale_state *state, size_t back)
-{
-    return &state->samples[(state->next + SCALE_MOST_SAMPLES - 1 - back) % SCALE_MOST_SAMPLES];
-}
-
-const scale_sample *scale_newest(const scale_state *state)
-{
-    return state->count ? sample_before(state, 0) : NULL;
-}
-
-/* How many samples, from the newest on, lie in the window; at least two if there are two. */
-static size_t count_in_window(const scale_state *state, int64_t window_ms)
-{
-    size_t count = 1;
-    while (count < state->count &&
-           (count < 2 || sample_before(state, 0)->at_ms - sample_before(state, count)->at_ms <= window_ms))
-        count++;
-    return count;
-}
 
 /* ---- rates ---- */
 
@@ -113,102 +96,209 @@ static double not_negative(double value)
     return value > 0 ? value : 0;
 }
 
-static scale_rates measure(const scale_state *state, size_t samples, size_t queue, int64_t drain_ms)
+static double seconds_between(const scale_sample *from, const scale_sample *to)
 {
-    const scale_sample *newest = sample_before(state, 0), *oldest = sample_before(state, samples - 1);
-    const scale_queue *now = &newest->queues[queue], *then = &oldest->queues[queue];
-    double seconds = (double)(newest->at_ms - oldest->at_ms) / 1000, active = 0;
+    return not_negative((double)(to->at_ms - from->at_ms)) / MS_PER_SECOND;
+}
+
+/* The first sample of the window that ends with this one; the one before, if nothing else is in it. */
+static size_t window_start(const scale_history *h, size_t last)
+{
+    size_t first = last;
+    while (first && (first == last || h->samples[last].at_ms - h->samples[first - 1].at_ms <= h->options->window_ms))
+        first--;
+    return first;
+}
+
+/* What happened to a queue between two samples. */
+typedef struct scale_sums {
+    double seconds, busy_s; /* busy: seconds of all its tasks together */
+    double processed, failed;
+} scale_sums;
+
+/* Step by step, as counters begin anew when a queue is deleted. */
+static scale_sums add_up(const scale_history *h, size_t first, size_t last, size_t queue)
+{
+    scale_sums sums = {0};
+    for (size_t i = first; i < last; i++) {
+        const scale_queue *then = &h->samples[i].queues[queue], *now = &h->samples[i + 1].queues[queue];
+        double seconds = seconds_between(&h->samples[i], &h->samples[i + 1]);
+        sums.seconds += seconds;
+        sums.busy_s += (double)(then->active + now->active) / 2 * seconds;
+        sums.processed += not_negative((double)(now->processed - then->processed));
+        sums.failed += not_negative((double)(now->failed - then->failed));
+    }
+    return sums;
+}
+
+/* If nothing has ended, it takes as long at least as what is active has had. Nothing has run: nobody knows, so what a
+ * second is. */
+static double run_seconds(const scale_sums *sums, const scale_queue *now)
+{
+    if (sums->processed > 0)
+        return sums->busy_s / sums->processed;
+    return now->active > 0 ? sums->busy_s / (double)now->active : 1;
+}
+
+static scale_rates measure(const scale_history *h, size_t last, size_t queue)
+{
+    size_t first = window_start(h, last);
+    const scale_queue *then = &h->samples[first].queues[queue], *now = &h->samples[last].queues[queue];
+    scale_sums sums = add_up(h, first, last, queue);
     scale_rates rates = {0};
-    for (size_t i = 0; i < samples; i++)
-        active += (double)sample_before(state, i)->queues[queue].active / (double)samples;
-    if (seconds <= 0)
+    if (sums.seconds <= 0)
         return rates;
-    double processed = not_negative((double)(now->processed - then->processed));
     double growth = (double)(now->pending + now->active - then->pending - then->active);
-    rates.arrival = not_negative(processed + growth) / seconds;
-    rates.service = processed / seconds;
-    rates.failure = processed > 0 ? not_negative((double)(now->failed - then->failed)) / processed : 0;
-    if (rates.failure > 1)
-        rates.failure = 1;
-    /* Nothing has ended in the window: it takes at least as long. Nothing has run: nobody knows, so what a second is.
-     */
-    if (processed > 0)
-        rates.run_s = active / rates.service;
-    else
-        rates.run_s = active > 0 ? seconds : 1;
-    rates.slots = rates.arrival * rates.run_s + (double)now->pending * rates.run_s / ((double)drain_ms / 1000);
+    rates.arrival = not_negative(sums.processed + growth) / sums.seconds;
+    rates.service = sums.processed / sums.seconds;
+    rates.failure = sums.processed > 0 ? fmin(sums.failed / sums.processed, 1) : 0;
+    rates.run_s = run_seconds(&sums, now);
+    if (now->is_paused)
+        return rates;
+    /* No more places than there are tasks, however long they take. */
+    double active = fmax(sums.busy_s / sums.seconds, (double)now->active);
+    double backlog = (double)now->pending * rates.run_s * MS_PER_SECOND / (double)h->options->drain_ms;
+    rates.slots = fmin(rates.arrival * rates.run_s + backlog, active + (double)now->pending);
     return rates;
+}
+
+/* ---- what a worker runs ---- */
+
+/* Servers take what they can at once: who lets tasks wait for so long is full. */
+static bool has_waiting(const scale_history *h, size_t index, int64_t longer_than_ms)
+{
+    const scale_sample *sample = &h->samples[index];
+    for (size_t i = 0; i < h->queues; i++)
+        if (!sample->queues[i].is_paused && sample->queues[i].pending && sample->queues[i].latency_ms > longer_than_ms)
+            return true;
+    return false;
+}
+
+int64_t scale_room(const scale_history *h)
+{
+    if (!h->count)
+        return 0;
+    size_t last = h->count - 1, first = window_start(h, last);
+    int64_t known = last ? h->samples[last - 1].room : 0, busiest = 0;
+    bool is_full = last - first >= FULL_SAMPLES - 1;
+    for (size_t i = first; i <= last; i++) {
+        is_full = is_full && has_waiting(h, i, WAITING_MS);
+        busiest = busiest > h->samples[i].busiest ? busiest : h->samples[i].busiest;
+    }
+    if (is_full && busiest)
+        return busiest;
+    return known && h->samples[last].busiest > known ? h->samples[last].busiest : known;
+}
+
+static int64_t tasks_per_worker(const scale_history *h, const scale_sample *sample)
+{
+    return sample->room && sample->room < h->concurrency ? sample->room : h->concurrency;
 }
 
 /* ---- deciding ---- */
 
-static int64_t apply_rules(scale_state *state, const scale_options *options, int64_t raw, int64_t latency_ms,
-                           double failure)
+static int64_t limit(const scale_options *options, double workers)
 {
-    const scale_sample *newest = sample_before(state, 0);
-    int64_t now = state->wanted, wanted = raw;
-    state->reason = "the load";
-    if (options->latency_ms && latency_ms > options->latency_ms && wanted <= now) {
-        wanted = now + 1;
-        state->reason = "tasks wait too long";
+    if (workers < (double)options->min)
+        return options->min;
+    return workers < (double)options->max ? (int64_t)workers : options->max;
+}
+
+static double round_up(double workers)
+{
+    return ceil(workers - 1e-9);
+}
+
+/* So many workers are needed for what is active, also in paused queues. */
+static double workers_in_use(const scale_history *h, const scale_sample *sample)
+{
+    double active = 0;
+    for (size_t i = 0; i < h->queues; i++)
+        active += (double)sample->queues[i].active;
+    return round_up(active / (double)tasks_per_worker(h, sample));
+}
+
+/* As the load has it. Those that run stay, unless fewer would have something to spare. */
+static double workers_for_load(const scale_history *h, size_t index)
+{
+    const scale_sample *sample = &h->samples[index];
+    double slots = 0, running = (double)sample->workers;
+    for (size_t i = 0; i < h->queues; i++)
+        slots += measure(h, index, i).slots;
+    double workers = slots * 100 / (double)tasks_per_worker(h, sample) / (double)h->options->utilisation;
+    double spare = (double)(100 - h->options->hysteresis) / 100;
+    double up = round_up(workers), down = spare > 0 ? round_up(workers / spare) : running;
+    return up >= running ? up : fmin(running, down);
+}
+
+/* What one sample, with its window, asks for. `reason` may be NULL. */
+static double recommend(const scale_history *h, size_t index, const char **reason)
+{
+    const scale_sample *sample = &h->samples[index];
+    double running = (double)sample->workers, wanted = running;
+    const char *why = "nothing is known yet";
+    if (index) {
+        wanted = workers_for_load(h, index);
+        why = "the load";
     }
-    if (failure * 100 > (double)options->failure_rate && wanted > now) {
-        wanted = now;
-        state->reason = "too many attempts fail";
+    /* More by so much, as a HorizontalPodAutoscaler passes over differences of up to a tenth. */
+    double more = floor(running * 1.1) + 1;
+    if (h->options->latency_ms && has_waiting(h, index, h->options->latency_ms) && more > wanted) {
+        wanted = more;
+        why = "tasks wait too long";
     }
-    if (wanted < options->least || wanted > options->most) {
-        wanted = wanted < options->least ? options->least : options->most;
-        state->reason = wanted == options->least ? "the least" : "the most";
-    }
-    bool is_in_range = now >= options->least && now <= options->most;
-    double change = now ? fabs((double)(wanted - now)) / (double)now * 100 : 100;
-    if (is_in_range && wanted != now && change < (double)options->hysteresis) {
-        wanted = now;
-        state->reason = "the change would be small";
-    }
-    if (is_in_range && wanted < now && newest->at_ms - state->changed_at_ms < options->cool_down_ms) {
-        wanted = now;
-        state->reason = "fewer would do, but the last change was a moment ago";
+    if (reason)
+        *reason = why;
+    return wanted;
+}
+
+/* The largest recommendation of the cool-down. What was before the samples that there are is left out, unless nothing
+ * was. */
+static double recommend_lately(const scale_history *h, const char **reason)
+{
+    size_t last = h->count - 1;
+    double wanted = recommend(h, last, reason);
+    for (size_t i = last; i-- > 0;) {
+        const scale_sample *sample = &h->samples[i];
+        if (h->samples[last].at_ms - sample->at_ms >= h->options->cool_down_ms ||
+            (!i && sample->since_ms != sample->at_ms))
+            break;
+        double earlier = recommend(h, i, NULL);
+        if (earlier > wanted) {
+            wanted = earlier;
+            *reason = "fewer would do, but not for long enough yet";
+        }
     }
     return wanted;
 }
 
-static void decide(scale_state *state, const scale_options *options, size_t queues, int64_t concurrency)
+static double failing_share(const scale_rates *rates, size_t count)
 {
-    const scale_sample *newest = sample_before(state, 0);
-    size_t samples = count_in_window(state, options->window_ms);
-    double slots = 0, service = 0, failing = 0;
-    int64_t latency_ms = 0;
-    for (size_t i = 0; i < queues; i++) {
-        state->rates[i] = measure(state, samples, i, options->drain_ms);
-        slots += state->rates[i].slots;
-        service += state->rates[i].service;
-        failing += state->rates[i].service * state->rates[i].failure;
-        if (newest->queues[i].latency_ms > latency_ms)
-            latency_ms = newest->queues[i].latency_ms;
+    double service = 0, failing = 0;
+    for (size_t i = 0; i < count; i++) {
+        service += rates[i].service;
+        failing += rates[i].service * rates[i].failure;
     }
-    double share = (double)concurrency * (double)options->utilisation / 100;
-    int64_t raw = (int64_t)ceil(slots / share - 1e-9);
-    int64_t wanted = apply_rules(state, options, raw, latency_ms, service > 0 ? failing / service : 0);
-    if (wanted != state->wanted)
-        state->changed_at_ms = newest->at_ms;
-    state->wanted = wanted;
+    return service > 0 ? failing / service : 0;
 }
 
-void scale_add(scale_state *state, const scale_options *options, const scale_sample *sample, size_t queues,
-               int64_t concurrency)
+scale_advice scale_decide(const scale_history *h, scale_rates *rates)
 {
-    bool is_first = !state->count;
-    state->samples[state->next] = *sample;
-    state->next = (state->next + 1) % SCALE_MOST_SAMPLES;
-    if (state->count < SCALE_MOST_SAMPLES)
-        state->count++;
-    if (is_first) { /* a new asynqd must not shrink a fleet that it does not know yet */
-        int64_t workers = sample->workers > options->least ? sample->workers : options->least;
-        state->wanted = workers < options->most ? workers : options->most;
-        state->changed_at_ms = sample->at_ms;
-        state->reason = "nothing is known yet";
-        return;
+    const scale_sample *newest = &h->samples[h->count - 1];
+    scale_advice advice = {.tasks_per_worker = tasks_per_worker(h, newest)};
+    double wanted = recommend_lately(h, &advice.reason), in_use = workers_in_use(h, newest);
+    for (size_t i = 0; i < h->queues; i++)
+        rates[i] = measure(h, h->count - 1, i);
+    if (failing_share(rates, h->queues) * 100 > (double)h->options->failure_rate && wanted > (double)newest->workers) {
+        wanted = (double)newest->workers;
+        advice.reason = "too many attempts fail";
     }
-    decide(state, options, queues, concurrency);
+    if (wanted < in_use) {
+        wanted = in_use;
+        advice.reason = "tasks are active";
+    }
+    advice.wanted = limit(h->options, wanted);
+    if (wanted < (double)h->options->min || wanted > (double)h->options->max)
+        advice.reason = wanted < (double)h->options->min ? "the minimum" : "the maximum";
+    return advice;
 }

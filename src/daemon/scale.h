@@ -1,19 +1,25 @@
 /*
- * How many workers are wanted. Everything is measured in Redis, so that all asynqds of a fleet come to the same answer,
- * and Go's workers count as well. For each queue, over the last `window`:
+ * How many workers are wanted: a function of samples that all asynqds of a fleet share, so that they come to the same
+ * answer; nothing is remembered in between. A sample is measured in Redis, so Go's workers count as well. For each
+ * queue that is not paused, over the last `window`:
  *
  *     arrival = (processed + growth of pending and active) / window       tasks per second
- *     service = processed / window
- *     run     = mean of active / service                                  seconds per task (Little's law)
- *     slots   = arrival * run + pending * run / drain                     tasks at the same time
+ *     run     = seconds of all active tasks together / processed          seconds per task (Little's law)
+ *     slots   = arrival * run + pending * run / drain                     tasks at the same time, as many at most
+ *                                                                         as are active and pending
  *
- * and for all queues together workers = slots / (concurrency * utilisation), rounded up. Then, in this order:
+ * and for all queues together workers = slots / (tasks per worker * utilisation), rounded up. A worker has room for
+ * `concurrency` tasks, or for as many as the busiest one was seen to run while tasks waited (pools and hosts may be
+ * full before). Then, in this order:
  *
- *     the oldest task has waited longer than `latency`     at least one more than now
- *     more than `failure_rate` of the attempts fail         not more than now: more workers do not mend the target
- *     always                                                `least` to `most`
- *     a change of less than `hysteresis`                    as now
- *     fewer than now, and the last change is not `cool_down` ago    as now
+ *     fewer than run                                       only with `hysteresis` to spare
+ *     the oldest task has waited longer than `latency`     more than run now, by more than a tenth
+ *     at no time of the last `cool_down` more was wanted   else that many
+ *     more than `failure_rate` of the attempts fail        not more than run: more workers do not mend the target
+ *     always                                               room for what is active, also in paused queues
+ *     always                                               `min` to `max`
+ *
+ * Thread: any.
  */
 #ifndef DAEMON_SCALE_H
 #define DAEMON_SCALE_H
@@ -25,25 +31,38 @@
 typedef struct scale_options {
     int64_t interval_ms, window_ms, drain_ms, latency_ms, cool_down_ms;
     int64_t utilisation, failure_rate, hysteresis; /* percent */
-    int64_t least, most;
+    int64_t min, max;
 } scale_options;
 
 extern const setting scale_table[];
-
-enum { SCALE_MOST_QUEUES = 64, SCALE_MOST_SAMPLES = 128 };
 
 /* A queue at a moment. */
 typedef struct scale_queue {
     int64_t pending, active, scheduled, retry, archived;
     int64_t processed, failed; /* in all */
     int64_t latency_ms;
+    bool is_paused;
 } scale_queue;
 
 typedef struct scale_sample {
-    int64_t at_ms;   /* Unix */
-    int64_t workers; /* servers of these queues */
-    scale_queue queues[SCALE_MOST_QUEUES];
+    int64_t at_ms;    /* Unix, Redis's clock */
+    int64_t since_ms; /* when the first sample was taken; later ones have gone */
+    int64_t workers;  /* servers that take tasks of these queues */
+    int64_t busiest;  /* tasks of the one that has most */
+    int64_t room;     /* scale_room() at that time */
+    scale_queue *queues;
 } scale_sample;
+
+enum { SCALE_MAX_SAMPLES = 512 };
+
+/* What is known, and for whom: `queues` of them in each sample. */
+typedef struct scale_history {
+    const scale_options *options;
+    int64_t concurrency; /* of a worker */
+    size_t queues;
+    const scale_sample *samples; /* the oldest first, at rising times */
+    size_t count;
+} scale_history;
 
 typedef struct scale_rates {
     double arrival, service, failure; /* per s; failure: share of the attempts */
@@ -51,19 +70,18 @@ typedef struct scale_rates {
     double slots;
 } scale_rates;
 
-/* What has been seen and said. Zeroed: nothing yet. */
-typedef struct scale_state {
-    scale_sample samples[SCALE_MOST_SAMPLES]; /* a ring */
-    size_t count, next;
-    int64_t wanted, changed_at_ms;
+typedef struct scale_advice {
+    int64_t wanted, tasks_per_worker;
     const char *reason;
-    scale_rates rates[SCALE_MOST_QUEUES];
-} scale_state;
+} scale_advice;
 
-/* Adds a sample and decides anew. `concurrency` is that of a worker. */
-void scale_add(scale_state *state, const scale_options *options, const scale_sample *sample, size_t queues,
-               int64_t concurrency);
-/* The newest sample; NULL: none yet. */
-const scale_sample *scale_newest(const scale_state *state);
+/* There must be a sample. Fills `rates`, one for each queue. */
+scale_advice scale_decide(const scale_history *h, scale_rates *rates);
+
+/*
+ * How many tasks a worker runs, as far as it was seen up to the last sample, whose own `room` is not looked at. 0: not
+ * known. It goes from sample to sample, as it is not seen while no tasks wait.
+ */
+int64_t scale_room(const scale_history *h);
 
 #endif

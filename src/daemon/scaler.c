@@ -3,170 +3,302 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/error.h"
+#include "daemon/scale_store.h"
+#include "wire/identity.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
+
+/* A turn outlives the next look by so much; then another asynqd takes it. */
+enum { TURN_SPARE_MS = 10000, STALE_AFTER_MS = 60000, MAX_WAITING = 100 };
+
+/* Taking a sample, if it is our turn. */
+typedef struct sampling {
+    observer_question question;
+    scaler *owner;
+    config *config; /* NULL: none is under way */
+    asynq_error error;
+} sampling;
+
+/* Reading them, for those who asked before it began. */
+typedef struct reading {
+    observer_question question;
+    scaler *owner;
+    config *config; /* NULL: none is under way */
+    struct scale_waiter *waiters;
+    char *text; /* the answer; NULL: see `error` */
+    size_t ignored;
+    const char *problem;
+    asynq_error error;
+} reading;
+
+typedef struct scale_waiter {
+    endpoint_request *request;
+    struct scale_waiter *prev, *next;
+} scale_waiter;
 
 struct scaler {
-    observer_question question;
     observer *observer;
+    log_sink *log;
+    log_limit trouble;
+    bool has_told_ignored;
     config *config;
-    config *next; /* for when the look that is under way has ended; NULL: none */
-    size_t queues;
+    identity identity; /* who has the turn */
     loop_timer timer;
-    bool is_asking;
-    scale_sample sample; /* these two are the observer's while it is asking */
-    asynq_error problem;
-    asynq_error error; /* of the last look */
-    scale_state state;
+    sampling sampling;
+    reading reading;
+    scale_waiter *waiters; /* for the next reading */
+    size_t waiter_count;
 };
 
-/* ---- looking ---- */
-
-static void look_at_queue(asynq_inspector *inspector, const char *name, scale_queue *queue, asynq_error *error)
+static int64_t keep_ms(const config *c)
 {
-    asynq_queue_info info;
-    int status = asynq_inspector_queue(inspector, name, &info, error);
-    if (status == ASYNQ_E_NOT_FOUND)
-        error->code = 0; /* nothing was ever in it */
+    return c->scale.window_ms + c->scale.cool_down_ms + 2 * c->scale.interval_ms;
+}
+
+static scale_history history_of(const config *c, const scale_sample *samples, size_t count)
+{
+    return (scale_history){&c->scale, c->concurrency, c->queues.count, samples, count};
+}
+
+/* ---- taking samples ---- */
+
+/* With what is already there. */
+static int take_sample(scale_store *store, const config *c, arena *memory, asynq_error *error)
+{
+    scale_sample *samples;
+    size_t count;
+    int status = scale_store_read(store, memory, &samples, &count, error);
     if (status)
-        return;
-    *queue = (scale_queue){.pending = info.pending,
-                           .active = info.active,
-                           .scheduled = info.scheduled,
-                           .retry = info.retry,
-                           .archived = info.archived,
-                           .processed = info.processed_total,
-                           .failed = info.failed_total,
-                           .latency_ms = info.latency_ms};
+        return status;
+    if (count && store->now_ms - samples[count - 1].at_ms < c->scale.interval_ms / 2)
+        return ASYNQ_OK; /* another one had the turn until now */
+    status = scale_store_look(store, memory, &samples[count], error);
+    if (status)
+        return status;
+    samples[count].since_ms = count ? samples[count - 1].since_ms : samples[count].at_ms;
+    scale_history history = history_of(c, samples, count + 1);
+    samples[count].room = scale_room(&history);
+    return scale_store_add(store, &samples[count], error);
 }
 
-/* One that is stopped takes no more tasks. */
-static bool serves(const asynq_server_info *server, const config *c)
+static void sample(asynq_inspector *inspector, observer_question *question)
 {
-    if (strcmp(server->status, "active") != 0)
-        return false;
-    for (size_t i = 0; i < server->queue_count; i++)
-        for (size_t k = 0; k < c->queues.count; k++)
-            if (strcmp(server->queues[i].name, c->queues.items[k].name) == 0)
-                return true;
-    return false;
+    sampling *own = (sampling *)question;
+    const config *c = own->config;
+    scale_store store;
+    arena memory;
+    bool is_ours = false;
+    error_clear(&own->error);
+    arena_init(&memory, 0);
+    int status = scale_store_open(&store, inspector, &c->queues, keep_ms(c), &own->error);
+    if (!status)
+        status = scale_store_take_turn(&store, own->owner->identity.id, c->scale.interval_ms + TURN_SPARE_MS, &is_ours,
+                                       &own->error);
+    if (!status && is_ours)
+        status = take_sample(&store, c, &memory, &own->error);
+    own->error.code = status;
+    arena_clear(&memory);
+    scale_store_close(&store);
 }
 
-static void look(asynq_inspector *inspector, observer_question *question)
+static void sampled(observer_question *question)
 {
-    scaler *s = (scaler *)question;
-    asynq_server_list servers;
-    memset(&s->sample, 0, sizeof s->sample);
-    memset(&s->problem, 0, sizeof s->problem);
-    s->sample.at_ms = clock_now_ns() / NS_PER_MS;
-    for (size_t i = 0; i < s->queues && !s->problem.code; i++)
-        look_at_queue(inspector, s->config->queues.items[i].name, &s->sample.queues[i], &s->problem);
-    if (s->problem.code || asynq_inspector_servers(inspector, &servers, &s->problem))
-        return;
-    for (size_t i = 0; i < servers.count; i++)
-        s->sample.workers += serves(&servers.servers[i], s->config);
-    asynq_memory_free(servers.memory);
+    sampling *own = (sampling *)question;
+    scaler *s = own->owner;
+    config_free(own->config);
+    own->config = NULL;
+    /* Others complain when Redis is away. */
+    if (own->error.code && own->error.code != ASYNQ_E_UNAVAILABLE && own->error.code != ASYNQ_E_OUTCOME_UNKNOWN)
+        log_repeated(s->log, &s->trouble, ASYNQ_LOG_WARN, "no sample could be taken for /scale: %s", own->error.text);
 }
 
-static void use(scaler *s, config *c)
-{
-    bool has_same_queues = s->config && setting_is_same(setting_find(config_table, "queues"), s->config, c);
-    config_free(s->config);
-    s->config = c;
-    s->queues = c->queues.count < SCALE_MOST_QUEUES ? c->queues.count : SCALE_MOST_QUEUES;
-    if (!has_same_queues)
-        s->state.count = s->state.next = 0; /* the samples are of others */
-}
-
-void scaler_reconfigure(scaler *s, config *c)
-{
-    config_free(s->next);
-    s->next = NULL;
-    if (s->is_asking)
-        s->next = config_hold(c);
-    else
-        use(s, config_hold(c));
-}
-
-static void looked(observer_question *question)
-{
-    scaler *s = (scaler *)question;
-    s->is_asking = false;
-    s->error = s->problem;
-    config *next = s->next;
-    s->next = NULL;
-    if (next)
-        use(s, next);
-    else if (!s->error.code && s->sample.at_ms)
-        scale_add(&s->state, &s->config->scale, &s->sample, s->queues, s->config->concurrency);
-}
-
-static void time_to_look(void *arg)
+static void time_to_sample(void *arg)
 {
     scaler *s = arg;
-    if (!s->is_asking) {
-        s->is_asking = true;
-        observer_ask(s->observer, &s->question);
+    sampling *own = &s->sampling;
+    if (!own->config) {
+        own->config = config_hold(s->config);
+        if (!observer_ask(s->observer, &own->question)) {
+            config_free(own->config);
+            own->config = NULL;
+        }
     }
     loop_timer_set(&s->timer, s->config->scale.interval_ms);
 }
 
 /* ---- answering ---- */
 
-static json_t *describe_queue(const scaler *s, size_t index)
+static json_t *describe_queue(const char *name, const scale_queue *queue, const scale_rates *rates)
 {
-    const scale_queue *queue = &scale_newest(&s->state)->queues[index];
-    const scale_rates *rates = &s->state.rates[index];
-    return json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "queue", s->config->queues.items[index].name,
-        "pending", (json_int_t)queue->pending, "active", (json_int_t)queue->active, "scheduled",
-        (json_int_t)queue->scheduled, "retry", (json_int_t)queue->retry, "archived", (json_int_t)queue->archived,
-        "latency_seconds", (double)queue->latency_ms / MS_PER_SECOND, "arrival_rate", rates->arrival, "service_rate",
-        rates->service, "failure_rate", rates->failure, "run_seconds", rates->run_s, "slots_wanted", rates->slots);
+    return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "queue", name, "paused",
+                     queue->is_paused, "pending", (json_int_t)queue->pending, "active", (json_int_t)queue->active,
+                     "scheduled", (json_int_t)queue->scheduled, "retry", (json_int_t)queue->retry, "archived",
+                     (json_int_t)queue->archived, "latency_seconds", (double)queue->latency_ms / MS_PER_SECOND,
+                     "arrival_rate", rates->arrival, "service_rate", rates->service, "failure_rate", rates->failure,
+                     "run_seconds", rates->run_s, "slots_wanted", rates->slots);
+}
+
+static char *describe(const config *c, const scale_history *history, scale_rates *rates, int64_t now_ms)
+{
+    const scale_sample *newest = &history->samples[history->count - 1];
+    scale_advice advice = scale_decide(history, rates);
+    json_t *queues = json_array();
+    for (size_t i = 0; i < history->queues; i++)
+        json_array_append_new(queues, describe_queue(c->queues.items[i].name, &newest->queues[i], &rates[i]));
+    json_t *document =
+        json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:f, s:o}", "workers_wanted", (json_int_t)advice.wanted, "workers",
+                  (json_int_t)newest->workers, "reason", advice.reason, "concurrency", (json_int_t)c->concurrency,
+                  "tasks_per_worker", (json_int_t)advice.tasks_per_worker, "sampled_at_ms", (json_int_t)newest->at_ms,
+                  "age_seconds", (double)(now_ms - newest->at_ms) / MS_PER_SECOND, "queues", queues);
+    char *text = document ? json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+    json_decref(document);
+    return text;
+}
+
+static int read_samples(reading *own, scale_store *store, arena *memory)
+{
+    const config *c = own->config;
+    scale_sample *samples;
+    size_t count;
+    int64_t stale_ms = 3 * c->scale.interval_ms + TURN_SPARE_MS;
+    int status = scale_store_read(store, memory, &samples, &count, &own->error);
+    if (status)
+        return status;
+    if (!count)
+        return error_set(&own->error, ASYNQ_E_NOT_FOUND, "no sample has been taken yet");
+    stale_ms = stale_ms > STALE_AFTER_MS ? stale_ms : STALE_AFTER_MS;
+    if (store->now_ms - samples[count - 1].at_ms > stale_ms)
+        return error_set(&own->error, ASYNQ_E_NOT_FOUND, "nobody has taken a sample for %" PRId64 " s",
+                         (store->now_ms - samples[count - 1].at_ms) / MS_PER_SECOND);
+    scale_history history = history_of(c, samples, count);
+    scale_rates *rates = arena_alloc(memory, (c->queues.count + 1) * sizeof *rates);
+    own->text = rates ? describe(c, &history, rates, store->now_ms) : NULL;
+    return own->text ? ASYNQ_OK : error_set_code(&own->error, ASYNQ_E_NO_MEMORY);
+}
+
+static void read_all(asynq_inspector *inspector, observer_question *question)
+{
+    reading *own = (reading *)question;
+    scale_store store;
+    arena memory;
+    own->text = NULL;
+    arena_init(&memory, 0);
+    if (!scale_store_open(&store, inspector, &own->config->queues, keep_ms(own->config), &own->error) &&
+        !read_samples(own, &store, &memory))
+        error_clear(&own->error);
+    own->ignored = store.ignored;
+    own->problem = store.problem;
+    arena_clear(&memory);
+    scale_store_close(&store);
+}
+
+static void tell_ignored(scaler *s, const reading *own)
+{
+    if (own->ignored && !s->has_told_ignored)
+        log_warn(s->log, "%zu samples for /scale in Redis are passed over, as asynqd did not write them so: %s",
+                 own->ignored, own->problem);
+    s->has_told_ignored = own->ignored > 0;
+}
+
+/* Why there is no answer. What keeps us from taking samples explains best why there is none. */
+static const char *why_unknown(const scaler *s, const asynq_error *error)
+{
+    return error->code == ASYNQ_E_NOT_FOUND && s->sampling.error.code ? s->sampling.error.text : error->text;
+}
+
+static void begin_reading(scaler *s)
+{
+    reading *own = &s->reading;
+    if (own->config || !s->waiters)
+        return;
+    own->config = config_hold(s->config);
+    if (observer_ask(s->observer, &own->question)) {
+        own->waiters = s->waiters;
+        s->waiters = NULL;
+        s->waiter_count = 0;
+    } else {
+        config_free(own->config);
+        own->config = NULL;
+    }
+}
+
+static void have_read(observer_question *question)
+{
+    reading *own = (reading *)question;
+    scaler *s = own->owner;
+    scale_waiter *one, *next; /* at the end of asynqd without having been read: nobody is there to hear it */
+    tell_ignored(s, own);
+    DL_FOREACH_SAFE(own->waiters, one, next) {
+        if (own->text)
+            endpoint_reply(one->request, 200, "application/json", bytes_of(own->text));
+        else
+            endpoint_reply_error(one->request, 503, "the queues are not known: %s", why_unknown(s, &own->error));
+        mem_free(one);
+    }
+    free(own->text);
+    config_free(own->config);
+    own->text = NULL;
+    own->waiters = NULL;
+    own->config = NULL;
+    begin_reading(s);
 }
 
 void scaler_answer(scaler *s, endpoint_request *request)
 {
-    const scale_sample *newest = scale_newest(&s->state);
-    if (!newest || s->error.code) {
-        endpoint_reply_error(request, 503, "the queues are not known: %s",
-                             s->error.code ? s->error.text : "the first look is under way");
+    scale_waiter *one = s->waiter_count < MAX_WAITING ? mem_calloc(1, sizeof *one) : NULL;
+    if (!one) {
+        endpoint_reply_error(request, 503, "the queues are not known: too many ask at the same time");
         return;
     }
-    json_t *queues = json_array();
-    for (size_t i = 0; i < s->queues; i++)
-        json_array_append_new(queues, describe_queue(s, i));
-    json_t *document = json_pack(
-        "{s:I, s:I, s:s, s:I, s:f, s:o}", "workers_wanted", (json_int_t)s->state.wanted, "workers",
-        (json_int_t)newest->workers, "reason", s->state.reason, "concurrency", (json_int_t)s->config->concurrency,
-        "age_seconds", (double)(clock_now_ns() / NS_PER_MS - newest->at_ms) / MS_PER_SECOND, "queues", queues);
-    char *text = document ? json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
-    endpoint_reply(request, text ? 200 : 503, "application/json", bytes_of(text ? text : "{}"));
-    free(text);
-    json_decref(document);
+    one->request = request;
+    DL_APPEND(s->waiters, one);
+    s->waiter_count++;
+    begin_reading(s);
 }
 
-scaler *scaler_new(loop *l, observer *o, config *c)
+/* ---- the whole ---- */
+
+void scaler_reconfigure(scaler *s, config *c)
+{
+    config_free(s->config);
+    s->config = config_hold(c);
+}
+
+scaler *scaler_new(loop *l, observer *o, log_sink *log, config *c)
 {
     scaler *s = mem_calloc(1, sizeof *s);
     if (!s)
         return NULL;
-    s->question = (observer_question){.ask = look, .done = looked};
+    if (identity_make(&s->identity)) {
+        mem_free(s);
+        return NULL;
+    }
     s->observer = o;
-    use(s, config_hold(c));
-    loop_timer_init(l, &s->timer, time_to_look, s);
+    s->log = log;
+    s->config = config_hold(c);
+    s->sampling = (sampling){.question = {.ask = sample, .done = sampled}, .owner = s};
+    s->reading = (reading){.question = {.ask = read_all, .done = have_read}, .owner = s};
+    loop_timer_init(l, &s->timer, time_to_sample, s);
     loop_timer_set(&s->timer, 0);
     return s;
 }
 
 void scaler_free(scaler *s)
 {
+    scale_waiter *one, *next;
     if (!s)
         return;
     loop_timer_cancel(&s->timer);
-    config_free(s->next);
+    DL_FOREACH_SAFE(s->waiters, one, next) {
+        endpoint_reply_error(one->request, 503, "asynqd is stopping");
+        mem_free(one);
+    }
+    identity_clear(&s->identity);
     config_free(s->config);
     mem_free(s);
 }

@@ -15,7 +15,8 @@ enum {
     SECOND_LOOK_MS = 1100,
     RECORD_GRACE_S = 10,  /* readers and servers clean up by themselves */
     HISTORY_GRACE_S = 60, /* a scheduler shows its entries with its first heartbeat, after 10 s */
-    HISTORY_LIFE_S = 86400
+    HISTORY_LIFE_S = 86400,
+    SCALE_LIFE_S = 86400
 };
 
 typedef enum record_fault { RECORD_NO_TTL, RECORD_HISTORY, RECORD_STALE, RECORD_MISSING } record_fault;
@@ -75,6 +76,7 @@ int fsck_look_at_global_key(fsck *f, bytes name)
         {GLOBAL_KEY_SCHEDULERS, RECORD_NO_TTL, 20},
         {GLOBAL_KEY_SCHEDULER_HISTORY, RECORD_HISTORY, HISTORY_LIFE_S},
         {GLOBAL_KEY_SERVER_NUMBER, RECORD_NO_TTL, BROKER_SERVER_NUMBER_LIFE_S},
+        {GLOBAL_KEY_SCALE, RECORD_NO_TTL, SCALE_LIFE_S},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         bool is_wrong;

@@ -77,6 +77,10 @@ ASYNQ_MUST_CHECK int inspect_keys(const asynq_inspector *inspector, queue_keys *
 ASYNQ_MUST_CHECK int inspect_queue_keys(asynq_inspector *inspector, queue_keys *keys, const char *queue,
                                         asynq_error *error);
 
+/* asynq_inspector_servers(), also without what they run, which may be long. */
+ASYNQ_MUST_CHECK int inspect_servers(asynq_inspector *inspector, bool with_workers, asynq_server_list *servers,
+                                     asynq_error *error);
+
 /* ---- tasks ---- */
 
 /* Where the tasks of a set stand. `place` borrows from `keys` and from `group_key`, which the caller clears. */

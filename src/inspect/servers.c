@@ -157,7 +157,7 @@ static int join_workers(server_reader *reader, asynq_error *error)
     return ASYNQ_OK;
 }
 
-int asynq_inspector_servers(asynq_inspector *inspector, asynq_server_list *servers, asynq_error *error)
+int inspect_servers(asynq_inspector *inspector, bool with_workers, asynq_server_list *servers, asynq_error *error)
 {
     static const char *const get[] = {"GET", NULL}, *const values[] = {"HVALS", NULL};
     *servers = (asynq_server_list){0};
@@ -165,7 +165,7 @@ int asynq_inspector_servers(asynq_inspector *inspector, asynq_server_list *serve
     if (!reader.memory)
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     int status = inspect_each_record(inspector, GLOBAL_KEY_SERVERS, get, 2, take_server, &reader, error);
-    if (!status)
+    if (!status && with_workers)
         status = inspect_each_record(inspector, GLOBAL_KEY_WORKERS, values, 2, take_workers, &reader, error);
     if (!status)
         status = join_workers(&reader, error);
@@ -174,4 +174,9 @@ int asynq_inspector_servers(asynq_inspector *inspector, asynq_server_list *serve
     else
         *servers = (asynq_server_list){reader.servers, reader.count, reader.memory};
     return status;
+}
+
+int asynq_inspector_servers(asynq_inspector *inspector, asynq_server_list *servers, asynq_error *error)
+{
+    return inspect_servers(inspector, true, servers, error);
 }

@@ -5,6 +5,7 @@
 #include "base/error.h"
 
 #include <openssl/evp.h>
+#include <stdlib.h>
 
 /* A name may be as long as Redis allows, and each choice is a walk along it; no queue is called like that. */
 enum { KEY_CHOICES_MAX = 64 };
@@ -208,6 +209,28 @@ void key_append_lock(buf *out, const key_space *space, bytes queue, bytes type, 
     buf_append_text(out, ":");
     if (payload.data)
         append_md5(out, payload);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+void key_append_scale(buf *out, const key_space *space, const char **queues, size_t count)
+{
+    buf names;
+    bytes start = global_key_name(space, GLOBAL_KEY_SCALE);
+    buf_init(&names, 0);
+    if (count)
+        qsort(queues, count, sizeof *queues, compare_names);
+    for (size_t i = 0; i < count; i++)
+        buf_append(&names, queues[i], strlen(queues[i]) + 1);
+    buf_append(out, start.data, start.length);
+    if (buf_failed(&names))
+        buf_fail(out);
+    else
+        append_md5(out, (bytes){names.data ? names.data : "", names.length});
+    buf_clear(&names);
 }
 
 /* The record that one process keeps; its list has the same name without the braces. */

@@ -50,7 +50,8 @@
     X(SEMAPHORE, "sema:")                      /* followed by a scope */                                               \
     X(CANCEL, "cancel")                                                                                                \
     X(SERVER_NUMBER, "libasynq:server-number") /* hands out the server part of lease tags */                           \
-    X(WAKE, "libasynq:wake:")                  /* followed by a server's id: the channel that wakes it */
+    X(WAKE, "libasynq:wake:")                  /* followed by a server's id: the channel that wakes it */              \
+    X(SCALE, "libasynq:scale:")                /* followed by a digest of names of queues: asynqd's samples of them */
 
 typedef enum queue_key {
 #define QUEUE_KEY_ENUM(name, suffix) QUEUE_KEY_##name,
@@ -120,6 +121,8 @@ void key_append_lock(buf *out, const key_space *space, bytes queue, bytes type, 
 /* Appends "asynq:servers:{<identity>}" or "asynq:workers:{<identity>}", identity being host:pid:id. */
 void key_append_server(buf *out, const key_space *space, bytes identity);
 void key_append_workers(buf *out, const key_space *space, bytes identity);
+/* Appends "asynq:libasynq:scale:<md5 of the names in their order, each with its NUL>"; sorts the names. */
+void key_append_scale(buf *out, const key_space *space, const char **queues, size_t count);
 /* Appends "asynq:schedulers:{<identity>}". */
 void key_append_scheduler(buf *out, const key_space *space, bytes identity);
 

@@ -1,143 +1,514 @@
 #include "unit.h"
 
 #include "daemon/scale.h"
+#include "daemon/scale_sample.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-static scale_options options;
-static scale_state state;
-static scale_sample now;
+enum { STEP_MS = 5000, QUEUES = 2, CONCURRENCY = 10, LAST = 200 };
 
-/* One queue, one worker with a concurrency of 10, looked at every 5 s; 80 % busy is what a worker should be. */
-static void begin(int64_t workers)
+static scale_options options;
+static scale_sample samples[LAST];
+static scale_queue queues[LAST][QUEUES];
+static scale_rates rates[QUEUES];
+static scale_history history;
+static const char *reason;
+
+/* Two queues, workers with a concurrency of 10, looked at every 5 s; 80 % busy is what a worker should be. */
+static void begin(void)
 {
     arena memory;
     arena_init(&memory, 0);
-    memset(&state, 0, sizeof state);
-    memset(&now, 0, sizeof now);
     setting_preset(scale_table, &options, &memory);
-    now.at_ms = 1700000000000;
-    now.workers = workers;
-    scale_add(&state, &options, &now, 1, 10);
+    memset(queues, 0, sizeof queues);
+    history = (scale_history){&options, CONCURRENCY, QUEUES, samples, 0};
 }
 
-/* 5 s later: so many came and were done, and so many are there. */
-static int64_t next(int64_t processed, int64_t failed, int64_t pending, int64_t active)
+/* How it is 5 s later. The last LAST samples are kept. */
+static scale_queue *add(int64_t workers, int64_t busiest)
 {
-    now.at_ms += 5000;
-    now.queues[0].processed += processed;
-    now.queues[0].failed += failed;
-    now.queues[0].pending = pending;
-    now.queues[0].active = active;
-    scale_add(&state, &options, &now, 1, 10);
-    return state.wanted;
+    scale_sample newest = {.at_ms = 1700000000000, .workers = workers, .busiest = busiest};
+    if (history.count == LAST) {
+        memmove(samples, samples + 1, (LAST - 1) * sizeof *samples);
+        memmove(queues, queues + 1, (LAST - 1) * sizeof *queues);
+        for (size_t i = 0; i < LAST - 1; i++)
+            samples[i].queues = queues[i];
+        history.count--;
+    }
+    size_t at = history.count++;
+    newest.queues = queues[at];
+    newest.since_ms = at ? samples[0].since_ms : newest.at_ms;
+    if (at) {
+        newest.at_ms = samples[at - 1].at_ms + STEP_MS;
+        memcpy(queues[at], queues[at - 1], sizeof queues[at]);
+    }
+    samples[at] = newest;
+    samples[at].room = scale_room(&history);
+    return queues[at];
 }
 
-/* The same for minutes. */
-static int64_t steady(int minutes, int64_t processed, int64_t failed, int64_t pending, int64_t active)
+static int64_t decide(void)
 {
+    scale_advice advice = scale_decide(&history, rates);
+    reason = advice.reason;
+    return advice.wanted;
+}
+
+/* What happens in 5 s to the first queue. */
+typedef struct step {
+    int64_t workers, processed, failed, pending, active, latency_ms;
+    bool is_paused;
+    int64_t busiest; /* 0: all have the same */
+} step;
+
+static int64_t next(step s)
+{
+    scale_queue *queue = add(s.workers, s.busiest || !s.workers ? s.busiest : (s.active + s.workers - 1) / s.workers);
+    queue->processed += s.processed;
+    queue->failed += s.failed;
+    queue->pending = s.pending;
+    queue->active = s.active;
+    queue->latency_ms = s.latency_ms;
+    queue->is_paused = s.is_paused;
+    samples[history.count - 1].room = scale_room(&history);
+    return decide();
+}
+
+static int64_t steady(int minutes, step s)
+{
+    int64_t wanted = 0;
     for (int i = 0; i < 12 * minutes; i++)
-        next(processed, failed, pending, active);
-    return state.wanted;
+        wanted = next(s);
+    return wanted;
 }
 
-START_TEST(rates)
+START_TEST(measured_rates)
 {
-    begin(1);
-    steady(2, 100, 0, 0, 6); /* 20 per s, 6 at a time: 0.3 s each */
-    const scale_rates *measured = &state.rates[0];
-    ck_assert_double_eq_tol(measured->arrival, 20, 0.2);
-    ck_assert_double_eq_tol(measured->service, 20, 0.2);
-    ck_assert_double_eq_tol(measured->run_s, 0.3, 0.01);
-    ck_assert_double_eq_tol(measured->slots, 6, 0.1);
-    ck_assert_int_eq(state.wanted, 1); /* 6 of 8 */
-}
-END_TEST
-
-START_TEST(load_decides)
-{
-    begin(1);
-    ck_assert_int_eq(steady(2, 100, 0, 0, 8), 1);
-    ck_assert_int_eq(steady(2, 500, 0, 0, 40), 5);
-    ck_assert_int_eq(steady(2, 5000, 0, 0, 400), 10); /* the most */
-    ck_assert_str_eq(state.reason, "the most");
-    ck_assert_int_eq(steady(3, 0, 0, 0, 0), 10); /* the last change was a moment ago */
-    ck_assert_int_eq(steady(4, 0, 0, 0, 0), 1);
-    ck_assert_str_eq(state.reason, "the least");
+    begin();
+    steady(2, (step){.workers = 1, .processed = 100, .active = 6}); /* 20 per s, 6 at a time: 0.3 s each */
+    ck_assert_double_eq_tol(rates[0].arrival, 20, 0.2);
+    ck_assert_double_eq_tol(rates[0].service, 20, 0.2);
+    ck_assert_double_eq_tol(rates[0].run_s, 0.3, 0.01);
+    ck_assert_double_eq_tol(rates[0].slots, 6, 0.1);
+    ck_assert_double_eq(rates[1].slots, 0);
+    queues[history.count - 1][0].processed = 0; /* the queue is deleted, and begins anew */
+    next((step){.workers = 1, .processed = 5, .active = 1});
+    ck_assert_double_eq_tol(rates[0].service, 18, 3);
 }
 END_TEST
 
-START_TEST(backlog_counts)
+/* What has been so for 10 minutes, and what is wanted then. */
+typedef struct situation {
+    const char *name;
+    step s;
+    int64_t wanted;
+    const char *reason;
+    int64_t room; /* of each worker, by its pools; 0: its concurrency */
+    int64_t min, max;
+    int64_t concurrency; /* 0: 10 */
+} situation;
+
+static const situation situations[] = {
+    {"nothing", {.workers = 3}, 1, "the minimum", .min = 1, .max = 10},
+    {"nothing, and a fleet may sleep", {.workers = 3}, 0, "the load", .min = 0, .max = 10},
+    {"a worker is busy", {.workers = 1, .processed = 100, .active = 8}, 1, "the load", .min = 1, .max = 10},
+    {"too busy", {.workers = 1, .processed = 100, .active = 9}, 2, "the load", .min = 1, .max = 10},
+    {"five are needed", {.workers = 1, .processed = 500, .active = 40}, 5, "the load", .min = 1, .max = 10},
+    {"more than may be", {.workers = 9, .processed = 5000, .active = 400}, 10, "the maximum", .min = 1, .max = 10},
+    {"fewer than must be", {.workers = 9, .processed = 100, .active = 8}, 4, "the minimum", .min = 4, .max = 10},
+    /* 5 in a paused queue raised 1 to 10 in 75 s. */
+    {"a paused queue",
+     {.workers = 1, .pending = 5000, .latency_ms = 600000, .is_paused = true},
+     1,
+     "the minimum",
+     .min = 1,
+     .max = 10},
+    {"a paused queue, still active",
+     {.workers = 5, .pending = 5000, .active = 31, .latency_ms = 600000, .is_paused = true},
+     4,
+     "tasks are active",
+     .min = 1,
+     .max = 10},
+    /* 100 were active for an hour, and busy workers were killed. */
+    {"long tasks", {.workers = 10, .active = 100}, 10, "tasks are active", .min = 1, .max = 20},
+    {"long tasks, and a few others",
+     {.workers = 10, .processed = 1, .active = 100},
+     13,
+     "the load",
+     .min = 1,
+     .max = 20},
+    {"long tasks wait",
+     {.workers = 10, .pending = 100, .active = 100, .latency_ms = 20000},
+     13,
+     "the load",
+     .min = 1,
+     .max = 20},
+    /* +1 of 20 was less than the hysteresis. */
+    {"they wait in a large fleet",
+     {.workers = 20, .processed = 100, .pending = 1, .active = 60, .latency_ms = 600000, .busiest = 10},
+     23,
+     "tasks wait too long",
+     .min = 1,
+     .max = 100},
+    {"they wait in a huge fleet",
+     {.workers = 1000, .processed = 100, .pending = 1, .active = 60, .latency_ms = 600000, .busiest = 10},
+     1101,
+     "tasks wait too long",
+     .min = 1,
+     .max = 5000},
+    {"they wait in a small fleet",
+     {.workers = 2, .processed = 100, .pending = 1, .active = 6, .latency_ms = 31000, .busiest = 10},
+     3,
+     "tasks wait too long",
+     .min = 1,
+     .max = 10},
+    {"nobody runs", {.workers = 0, .pending = 1, .latency_ms = 31000}, 1, "the load", .min = 0, .max = 10},
+    {"more would not help",
+     {.workers = 2, .processed = 100, .failed = 60, .pending = 5000, .active = 20, .latency_ms = 90000},
+     2,
+     "too many attempts fail",
+     .min = 1,
+     .max = 10},
+    {"they fail, and few are needed",
+     {.workers = 5, .processed = 10, .failed = 6, .active = 1},
+     1,
+     "the load",
+     .min = 1,
+     .max = 10},
+    /* Pools of 4 in workers with a concurrency of 500. */
+    {"pools are full",
+     {.workers = 2, .processed = 40, .pending = 500, .active = 8, .latency_ms = 20000},
+     6,
+     "the load",
+     .room = 4,
+     .min = 1,
+     .max = 20,
+     .concurrency = 500},
+    {"pools are not full",
+     {.workers = 2, .processed = 40, .pending = 0, .active = 8},
+     1,
+     "the load",
+     .min = 1,
+     .max = 20,
+     .concurrency = 500},
+};
+
+START_TEST(table_of_situations)
 {
-    begin(1);
-    steady(2, 50, 0, 0, 5);                    /* 10 per s, 0.5 s each */
-    ck_assert_int_eq(next(50, 0, 1200, 5), 4); /* 30 per s came in the last minute: 15 slots; 1,200 in a minute: 10 */
-    begin(1);
-    steady(2, 50, 0, 0, 5);
-    ck_assert_int_eq(steady(3, 50, 0, 2400, 5), 6);         /* 50 per s came in the first minute, and 2,400 wait */
-    ck_assert_double_eq_tol(state.rates[0].slots, 25, 0.5); /* now it is 10 per s; fewer would do */
+    for (size_t i = 0; i < sizeof situations / sizeof *situations; i++) {
+        const situation *one = &situations[i];
+        begin();
+        options.min = one->min;
+        options.max = one->max;
+        if (one->concurrency)
+            history.concurrency = one->concurrency;
+        int64_t wanted = steady(10, one->s);
+        ck_assert_msg(wanted == one->wanted && strcmp(reason, one->reason) == 0, "%s: %d, as %s", one->name,
+                      (int)wanted, reason);
+        if (one->room)
+            ck_assert_int_eq(samples[history.count - 1].room, one->room);
+    }
 }
 END_TEST
 
-START_TEST(waiting_asks_for_more)
+START_TEST(what_a_worker_runs)
 {
-    begin(2);
-    ck_assert_int_eq(steady(2, 100, 0, 1, 6), 2);
-    now.queues[0].latency_ms = 31000;
-    ck_assert_int_eq(next(100, 0, 1, 6), 3);
-    ck_assert_str_eq(state.reason, "tasks wait too long");
-    ck_assert_int_eq(next(100, 0, 1, 6), 4);
-    ck_assert_int_eq(steady(1, 100, 0, 1, 6), 10);
-}
-END_TEST
-
-START_TEST(failures_hold)
-{
-    begin(2);
-    steady(2, 100, 60, 0, 16);
-    ck_assert_double_eq_tol(state.rates[0].failure, 0.6, 0.01);
-    ck_assert_int_eq(steady(1, 100, 60, 5000, 20), 2);
-    ck_assert_str_eq(state.reason, "too many attempts fail");
-    ck_assert_int_ge(steady(2, 100, 10, 5000, 20), 5);
-}
-END_TEST
-
-START_TEST(small_changes_are_left)
-{
-    begin(1);
-    options.most = 100;
-    options.cool_down_ms = 0;
-    int64_t before = steady(2, 1000, 0, 0, 240); /* 30, or a little less, as the last steps were small */
-    ck_assert(before >= 28 && before <= 30);
-    ck_assert_int_eq(steady(2, 1000, 0, 0, 236), before);
-    ck_assert_str_eq(state.reason, "the change would be small");
-    int64_t after = steady(2, 1000, 0, 0, 290); /* 37 */
-    ck_assert(after >= 34 && after <= 37);
-    ck_assert_int_eq(steady(2, 1000, 0, 0, 270), after);
-    after = steady(2, 1000, 0, 0, 100); /* 13 */
-    ck_assert(after == 13 || after == 14);
+    begin();
+    history.concurrency = 500;
+    steady(2, (step){.workers = 3, .processed = 5, .active = 12});
+    ck_assert_int_eq(samples[history.count - 1].room, 0); /* nobody waits: it may be more than 4 */
+    steady(2, (step){.workers = 3, .processed = 5, .pending = 20, .active = 12, .latency_ms = 5000});
+    ck_assert_int_eq(samples[history.count - 1].room, 4);
+    steady(30, (step){.workers = 3, .active = 12}); /* and that stays known while they run for half an hour */
+    ck_assert_int_eq(decide(), 3);
+    next((step){.workers = 3, .processed = 5, .active = 24}); /* it is more after all: the pools have grown */
+    ck_assert_int_eq(samples[history.count - 1].room, 8);
+    steady(2, (step){.workers = 3, .processed = 5, .pending = 20, .active = 6, .latency_ms = 5000});
+    ck_assert_int_eq(samples[history.count - 1].room, 2);
 }
 END_TEST
 
 START_TEST(unknown_is_not_nothing)
 {
-    begin(7); /* a fleet that works before this asynqd knows why */
-    ck_assert_int_eq(state.wanted, 7);
-    ck_assert_int_eq(next(0, 0, 0, 0), 7);
-    begin(0);
-    ck_assert_int_eq(next(0, 0, 3, 10), 2); /* nothing has ended yet: it takes 5 s at least */
-    now.queues[0].processed = 0;            /* the queue was deleted and begun anew */
-    next(5, 0, 0, 1);
-    ck_assert(state.rates[0].service >= 0 && state.rates[0].arrival >= 0);
-    now.at_ms -= 60000; /* the clock was set back */
-    next(5, 0, 0, 1);
-    ck_assert(state.wanted >= 1 && state.wanted <= 10);
+    begin();
+    ck_assert_int_eq(next((step){.workers = 7}), 7); /* a fleet that works before anybody knows why */
+    ck_assert_str_eq(reason, "nothing is known yet");
+    ck_assert_int_eq(steady(4, (step){.workers = 7}), 7);
+    ck_assert_int_eq(steady(2, (step){.workers = 7}), 1);
+    begin();
+    for (int i = 0; i < 60; i++)
+        next((step){.workers = 1});
+    ck_assert_int_le(next((step){.workers = 1, .pending = 100, .active = 10}), 3); /* short, for all that is known */
+    ck_assert_int_eq(next((step){.workers = 1, .processed = 110}), 2);
+}
+END_TEST
+
+START_TEST(small_changes_are_left)
+{
+    begin();
+    options.max = 100;
+    options.cool_down_ms = 0;
+    ck_assert_int_eq(steady(2, (step){.workers = 29, .processed = 1000, .active = 240}), 30);
+    for (int active = 240; active >= 220; active -= 2)
+        ck_assert_int_eq(steady(2, (step){.workers = 30, .processed = 1000, .active = active}), 30);
+    ck_assert_int_lt(steady(2, (step){.workers = 30, .processed = 1000, .active = 200}), 30);
+    ck_assert_int_eq(steady(2, (step){.workers = 30, .processed = 1000, .active = 250}), 32);
+    options.hysteresis = 100; /* never fewer */
+    ck_assert_int_eq(steady(2, (step){.workers = 30, .processed = 1, .active = 1}), 30);
+}
+END_TEST
+
+START_TEST(backlog_counts)
+{
+    begin();
+    options.max = 100;
+    step busy = {.workers = 1, .processed = 50, .active = 5}; /* 10 per s, 0.5 s each */
+    ck_assert_int_eq(steady(2, busy), 1);
+    busy.pending = 1200; /* 30 per s came in the last minute: 15 places; 1,200 in a minute: 10 */
+    ck_assert_int_eq(next(busy), 4);
+    begin();
+    options.max = 100;
+    steady(2, (step){.workers = 1, .active = 10});
+    /* Each runs for ten minutes; seven that wait need seven places, not seventy. */
+    ck_assert_int_eq(next((step){.workers = 1, .processed = 1, .pending = 7, .active = 10}), 3);
+}
+END_TEST
+
+/* ---- a fleet over time ---- */
+
+/*
+ * Kubernetes: a metric is asked for every 15 s, and a HorizontalPodAutoscaler makes replicas of it: differences of up
+ * to a tenth are passed over, fewer only when that was so for the stabilization window, at most twice as many or four
+ * more at once. A worker serves 30 s after it was asked for. Workers that are taken away end at once.
+ */
+enum { START_STEPS = 6, ASK_STEPS = 3, MAX_STEPS = 1440 };
+
+typedef struct fleet {
+    int64_t stabilization_ms;
+    int64_t replicas, running;
+    int64_t asked_at[64]; /* step in which the replica at this place was asked for */
+    double pending, active;
+    double waits_s;
+    int64_t wanted[MAX_STEPS];
+    int direction, turns, killed_busy;
+    int64_t max_replicas;
+} fleet;
+
+static int64_t by_the_autoscaler(fleet *f, int now)
+{
+    int64_t wanted = f->wanted[now];
+    double ratio = (double)wanted / (double)f->replicas;
+    int64_t desired = fabs(1 - ratio) > 0.1 ? wanted : f->replicas;
+    for (int i = now; i >= 0 && (now - i) * STEP_MS < f->stabilization_ms; i -= ASK_STEPS)
+        desired = f->wanted[i] > desired && desired < f->replicas
+                      ? (f->wanted[i] < f->replicas ? f->wanted[i] : f->replicas)
+                      : desired;
+    int64_t fastest = f->replicas * 2 > f->replicas + 4 ? f->replicas * 2 : f->replicas + 4;
+    desired = desired > fastest ? fastest : desired;
+    return desired < 1 ? 1 : desired;
+}
+
+static void scale_to(fleet *f, int64_t desired, int now)
+{
+    int direction = desired > f->replicas ? 1 : desired < f->replicas ? -1 : f->direction;
+    f->turns += direction != f->direction;
+    f->direction = direction;
+    for (int64_t i = f->replicas; i < desired; i++)
+        f->asked_at[i] = now;
+    if (desired < f->running && f->active > (double)(desired * CONCURRENCY))
+        f->killed_busy++;
+    f->replicas = desired;
+    f->max_replicas = desired > f->max_replicas ? desired : f->max_replicas;
+}
+
+/* 5 s of work: `arriving` tasks per second, each of which takes run_s. */
+static void work(fleet *f, int now, double arriving, double run_s)
+{
+    scale_queue *queue;
+    f->running = 0;
+    for (int64_t i = 0; i < f->replicas; i++)
+        f->running += now - f->asked_at[i] >= START_STEPS;
+    queue = add(f->running, 0);
+    double places = (double)(f->running * CONCURRENCY), came = arriving * STEP_MS / 1000;
+    double can = places * STEP_MS / 1000 / run_s, done = fmin(can, f->pending + came);
+    f->pending += came - done;
+    f->active = fmin(places, done * run_s * 1000 / STEP_MS);
+    f->waits_s = f->pending > 0.5 ? f->waits_s + STEP_MS / 1000.0 : 0;
+    queue->processed += (int64_t)round(done);
+    queue->pending = (int64_t)f->pending;
+    queue->active = (int64_t)round(f->active);
+    queue->latency_ms = f->pending >= 1 ? (int64_t)(1000 * fmin(f->waits_s, f->pending / fmax(done / 5, 0.1))) : 0;
+    samples[history.count - 1].busiest = f->running ? (int64_t)ceil(f->active / (double)f->running) : 0;
+    samples[history.count - 1].room = scale_room(&history);
+}
+
+typedef double (*load_shape)(int now);
+
+/* Numbers that look like chance, and are the same in each run. */
+static double chance(int now)
+{
+    unsigned x = (unsigned)now * 2654435761U;
+    x ^= x >> 16;
+    x *= 0x45d9f3bU;
+    x ^= x >> 16;
+    return (double)(x % 1000) / 1000;
+}
+
+static double level(int now)
+{
+    (void)now;
+    return 60;
+}
+
+static double noisy(int now)
+{
+    return 60 * (0.75 + 0.5 * chance(now));
+}
+
+static double jump(int now)
+{
+    return now < 240 ? 10 : now < 720 ? 100 : 10;
+}
+
+static double wave(int now)
+{
+    return 60 + 50 * sin((double)now / 720 * 2 * 3.14159265); /* an hour from top to top */
+}
+
+static double bursts(int now)
+{
+    return now % 360 == 0 ? 200 : 5; /* 1,000 at once every half an hour */
+}
+
+static fleet simulate(load_shape shape, double run_s, int64_t stabilization_ms, int64_t replicas)
+{
+    fleet f = {.stabilization_ms = stabilization_ms, .replicas = replicas};
+    begin();
+    options.max = 40;
+    for (int64_t i = 0; i < replicas; i++)
+        f.asked_at[i] = -START_STEPS;
+    for (int now = 0; now < MAX_STEPS; now++) {
+        work(&f, now, shape(now), run_s);
+        f.wanted[now] = decide();
+        if (now % ASK_STEPS == 0)
+            scale_to(&f, by_the_autoscaler(&f, now), now);
+    }
+    return f;
+}
+
+static const struct {
+    const char *name;
+    load_shape shape;
+    int64_t max_workers; /* needed for its highest load, and for what waited meanwhile */
+    int turns;           /* from more to fewer or back, in two hours */
+} loads[] = {
+    {"level", level, 13, 2}, {"noisy", noisy, 13, 2},  {"jump", jump, 20, 3},
+    {"wave", wave, 16, 6},   {"bursts", bursts, 6, 8},
+};
+
+/* Two hours: no flapping, no run-away, nobody is killed at work, and nothing waits in the end. */
+START_TEST(fleets_over_time)
+{
+    for (size_t i = 0; i < sizeof loads / sizeof *loads; i++)
+        for (int64_t stabilization_ms = 0; stabilization_ms <= 300000; stabilization_ms += 300000)
+            for (int64_t replicas = 1; replicas <= 20; replicas += 19) {
+                fleet f = simulate(loads[i].shape, 1, stabilization_ms, replicas);
+                int64_t max = replicas > loads[i].max_workers ? replicas : loads[i].max_workers;
+                ck_assert_msg(f.turns <= loads[i].turns && f.max_replicas <= max && !f.killed_busy && f.pending < 50,
+                              "%s from %d, %d s: %d turns, %d workers, %d times killed at work, %d tasks wait",
+                              loads[i].name, (int)replicas, (int)stabilization_ms / 1000, f.turns, (int)f.max_replicas,
+                              f.killed_busy, (int)f.pending);
+            }
+}
+END_TEST
+
+/* Tasks wait because of something that no worker mends, and new ones take their time: one step is asked for at a time.
+ */
+START_TEST(no_runaway_while_workers_start)
+{
+    begin();
+    options.max = 100;
+    steady(5, (step){.workers = 2, .processed = 10, .active = 2});
+    for (int i = 0; i < 60; i++)
+        ck_assert_int_eq(
+            next((step){.workers = 2, .processed = 10, .pending = 1, .active = 2, .latency_ms = 40000, .busiest = 10}),
+            3);
+    ck_assert_int_eq(
+        next((step){.workers = 3, .processed = 10, .pending = 1, .active = 2, .latency_ms = 40000, .busiest = 10}), 4);
+}
+END_TEST
+
+/* ---- samples as texts ---- */
+
+static bool takes(const char *text, const char *why)
+{
+    arena memory;
+    scale_sample sample;
+    const char *problem;
+    setting_pair names[] = {{"a", "1"}, {"b \"", "1"}};
+    arena_init(&memory, 0);
+    bool is_taken = scale_sample_read(bytes_of(text), &(setting_pairs){names, 2}, &memory, &sample, &problem);
+    arena_clear(&memory);
+    if (!is_taken)
+        ck_assert_str_eq(problem, why);
+    return is_taken;
+}
+
+START_TEST(texts_of_samples)
+{
+    arena memory;
+    const char *problem;
+    setting_pair names[] = {{"a", "1"}, {"b \"", "1"}};
+    const setting_pairs both = {names, 2};
+    scale_queue two[] = {{1, 2, 3, 4, 5, 6, 7, 8, true}, {INT64_MAX, -1, 0, 0, 0, 0, 0, 0, false}};
+    const scale_sample written = {1700000000123, 1600000000000, 3, 4, 5, two};
+    scale_sample read;
+    char *text = scale_sample_print(&written, &both);
+    arena_init(&memory, 0);
+    ck_assert(scale_sample_read(bytes_of(text), &both, &memory, &read, &problem));
+    ck_assert(read.at_ms == written.at_ms && read.since_ms == written.since_ms && read.workers == 3 &&
+              read.busiest == 4 && read.room == 5);
+    ck_assert_mem_eq(&read.queues[0], &two[0], offsetof(scale_queue, is_paused));
+    ck_assert(read.queues[0].is_paused && !read.queues[1].is_paused);
+    ck_assert_int_gt(read.queues[1].pending, 1000000000); /* as large as may be */
+    ck_assert_int_eq(read.queues[1].active, 0);
+    free(text);
+    arena_clear(&memory);
+#define QUEUES_OF(a, b) "\"queues\":{\"a\":[" a "],\"b \\\"\":[" b "]}}"
+#define GOOD "1,2,3,4,5,6,7,8,0"
+#define HEAD "{\"at\":5,\"since\":5,\"workers\":1,\"busiest\":1,\"room\":0,"
+    static const char *const number = "a number is missing, or cannot be",
+                             *const queue = "a queue is missing, or has no numbers that can be";
+    ck_assert(takes(HEAD QUEUES_OF(GOOD, GOOD), ""));
+    ck_assert(!takes("", "it is no JSON"));
+    ck_assert(!takes("\xff", "it is no JSON"));
+    ck_assert(!takes(HEAD QUEUES_OF(GOOD, GOOD) "}", "it is no JSON"));
+    ck_assert(!takes("{}", number));
+    ck_assert(!takes("[1]", number));
+    ck_assert(!takes("{\"at\":5,\"since\":6,\"workers\":1,\"busiest\":1,\"room\":0," QUEUES_OF(GOOD, GOOD),
+                     "it is older than the first one"));
+    ck_assert(!takes("{\"at\":5,\"since\":5,\"workers\":-1,\"busiest\":1,\"room\":0," QUEUES_OF(GOOD, GOOD), number));
+    ck_assert(!takes("{\"at\":5.5,\"since\":5,\"workers\":1,\"busiest\":1,\"room\":0," QUEUES_OF(GOOD, GOOD), number));
+    ck_assert(
+        !takes("{\"at\":5,\"since\":5,\"workers\":9223372036854775807,\"busiest\":1,\"room\":0," QUEUES_OF(GOOD, GOOD),
+               number));
+    ck_assert(!takes(HEAD "\"queues\":[]}", queue));
+    ck_assert(!takes(HEAD "\"queues\":{\"a\":[" GOOD "]}}", queue));
+    ck_assert(!takes(HEAD QUEUES_OF(GOOD, GOOD ",1"), queue));
+    ck_assert(!takes(HEAD QUEUES_OF(GOOD, "1,2,3,4,5,6,7,8,null"), queue));
+    ck_assert(!takes(HEAD QUEUES_OF(GOOD, "1,2,3,4,5,6,7,8,-1"), queue));
+    ck_assert(!takes(HEAD QUEUES_OF(GOOD, "1e3,2,3,4,5,6,7,8,1"), queue));
 }
 END_TEST
 
 Suite *suite_scale(void)
 {
-    const TTest *const list[] = {rates,         load_decides,           backlog_counts,         waiting_asks_for_more,
-                                 failures_hold, small_changes_are_left, unknown_is_not_nothing, NULL};
+    const TTest *const list[] = {measured_rates,         table_of_situations,
+                                 what_a_worker_runs,     unknown_is_not_nothing,
+                                 small_changes_are_left, backlog_counts,
+                                 fleets_over_time,       no_runaway_while_workers_start,
+                                 texts_of_samples,       NULL};
     return suite_of("scaling", list);
 }

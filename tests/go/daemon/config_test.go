@@ -174,9 +174,10 @@ func TestConfigMistakes(t *testing.T) {
 		{config: "endpoints: {cert_file: a}\n", want: `endpoints.cert_file: cert_file and key_file belong together`},
 		{config: "endpoints: {token: ''}\n", want: `endpoints.token: is empty`},
 		{config: "endpoints: {body_limit: 1}\n", want: `body_limit: "1" is too little; it can be 1KiB to 1GiB`},
-		{config: "scale: {least: 5, most: 3}\n", want: `scale.least: is more than scale.most`},
+		{config: "scale: {min: 5, max: 3}\n", want: `scale.min: is more than scale.max`},
 		{config: "scale: {window: 2s, interval: 5s}\n", want: `scale.window: is less than scale.interval`},
-		{config: "scale: {window: 1h, interval: 1s}\n", want: `scale.window: is more than 126 times scale.interval`},
+		{config: "scale: {window: 1h, interval: 1s}\n", want: `scale.window: is, with scale.cool_down, more than 510 times scale.interval`},
+		{config: "scale: {cool_down: 2h}\n", want: `scale.window: is, with scale.cool_down, more than 510 times scale.interval`},
 		{config: "scale: {utilisation: 101}\n", want: `utilisation: "101" is too much; it can be 1 to 100`},
 		// Others.
 		{config: "schedule: {zone: Mars/Olympus}\n", want: `:1: schedule.zone: unknown time zone "Mars/Olympus"`},

@@ -14,7 +14,6 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -428,56 +427,4 @@ func TestToken(t *testing.T) {
 		!strings.Contains(body, "endpoints.token") {
 		t.Errorf("beyond loopback: %d %s", status, body)
 	}
-}
-
-// TestScale: what /scale tells is what is in Redis, and it asks for more workers when there is more to do than they can.
-func TestScale(t *testing.T) {
-	t.Parallel()
-	r := StartRedis(t)
-	s := startTarget(t)
-	config := `
-redis: ` + r.URI() + `
-concurrency: 5
-queues: {default: 2, empty: 1}
-scale: {interval: 1s, window: 5s, drain: 5s, most: 7, cool_down: 2s}
-routes: [{type: t, http: {url: "` + s.URL + `/sleep/200"}}]
-`
-	d := StartDaemon(t, config)
-	scale := func() M {
-		t.Helper()
-		var got M
-		Eventually(t, 20*time.Second, "/scale", func() bool {
-			status, body := ask(t, "GET", d.URL()+"/scale", "")
-			got = object(t, body)
-			return status == 200
-		})
-		return got
-	}
-	Eventually(t, 20*time.Second, "the idle fleet", func() bool {
-		got := scale()
-		return got["workers_wanted"] == 1.0 && got["workers"] == 1.0 && got["concurrency"] == 5.0
-	})
-	other := StartDaemon(t, config)
-	Eventually(t, 30*time.Second, "the other worker to be counted", func() bool { return scale()["workers"] == 2.0 })
-	other.Signal(syscall.SIGTSTP)
-	Eventually(t, 30*time.Second, "it to count no more, as it takes no tasks", func() bool { return scale()["workers"] == 1.0 })
-	if servers := r.Int("ZCARD", "asynq:servers"); servers != 2 {
-		t.Errorf("it has gone, instead of being stopped: %d servers", servers)
-	}
-	other.End()
-	for i := range 400 {
-		enqueue(t, r, fmt.Sprint("task-", i), "t", "")
-	}
-	Eventually(t, 60*time.Second, "more workers to be wanted", func() bool { return scale()["workers_wanted"].(float64) >= 3 })
-	queue := scale()["queues"].([]any)[0].(M)
-	if run := queue["run_seconds"].(float64); queue["queue"] != "default" || run < 0.1 || run > 2 || queue["service_rate"].(float64) < 3 {
-		t.Errorf("%v", queue)
-	}
-	Eventually(t, 120*time.Second, "one to be enough again", func() bool { return scale()["workers_wanted"] == 1.0 })
-	r.Kill()
-	Eventually(t, 30*time.Second, "the complaint", func() bool {
-		status, body := ask(t, "GET", d.URL()+"/scale", "")
-		return status == 503 && strings.Contains(body, "the queues are not known")
-	})
-	r.Start()
 }
