@@ -95,9 +95,7 @@ bool text_is_blank(const char *text, size_t length)
 static void append_escaped(buf *out, const char *text, size_t length, uint32_t c)
 {
     static const char names[] = "abtnvfr"; /* for 7 to 13 */
-    if (c == '"' || c == '\\')
-        buf_append_format(out, "\\%c", (char)c);
-    else if (c >= 7 && c <= 13)
+    if (c >= 7 && c <= 13)
         buf_append_format(out, "\\%c", names[c - 7]);
     else if (c < 0x20 || c == 0x7f)
         buf_append_format(out, "\\x%02x", (unsigned)c);
@@ -107,13 +105,15 @@ static void append_escaped(buf *out, const char *text, size_t length, uint32_t c
         buf_append(out, text, length);
 }
 
-void text_append_quoted(buf *out, const char *text, size_t length)
+/* `signs` are escaped too. */
+static void append_readable(buf *out, const char *text, size_t length, const char *signs)
 {
-    buf_append_text(out, "\"");
     for (size_t i = 0; i < length;) {
         uint32_t character;
         size_t step = utf8_decode((const unsigned char *)text + i, length - i, &character);
-        if (step) {
+        if (step == 1 && text[i] && strchr(signs, text[i])) {
+            buf_append_format(out, "\\%c", text[i]);
+        } else if (step) {
             append_escaped(out, text + i, step, character);
         } else {
             buf_append_format(out, "\\x%02x", (unsigned)(unsigned char)text[i]);
@@ -121,7 +121,46 @@ void text_append_quoted(buf *out, const char *text, size_t length)
         }
         i += step;
     }
+}
+
+void text_append_quoted(buf *out, const char *text, size_t length)
+{
     buf_append_text(out, "\"");
+    append_readable(out, text, length, "\"\\");
+    buf_append_text(out, "\"");
+}
+
+void text_append_printable(buf *out, const char *text, size_t length)
+{
+    append_readable(out, text, length, "");
+}
+
+/* In UTF-16. */
+static void append_unit_escapes(buf *out, uint32_t c)
+{
+    if (c >= 0x10000) {
+        buf_append_format(out, "\\u%04x", 0xd800 + (unsigned)((c - 0x10000) >> 10));
+        c = 0xdc00 + ((c - 0x10000) & 0x3ff);
+    }
+    buf_append_format(out, "\\u%04x", (unsigned)c);
+}
+
+void text_append_printable_json(buf *out, const char *json, size_t length)
+{
+    for (size_t i = 0, plain = 0; i < length; i += plain) {
+        uint32_t character;
+        for (plain = 0; i + plain < length && (unsigned char)json[i + plain] < 0x7f;)
+            plain++;
+        buf_append(out, json + i, plain);
+        if (plain)
+            continue;
+        plain = utf8_decode((const unsigned char *)json + i, length - i, &character);
+        if (plain && is_printable(character))
+            buf_append(out, json + i, plain);
+        else
+            append_unit_escapes(out, plain ? character : 0xfffd);
+        plain += !plain;
+    }
 }
 
 size_t text_cut(const char *text, size_t length, size_t limit)

@@ -17,6 +17,12 @@ bool text_is_blank(const char *text, size_t length);
 /* Appends the text in Go's %q form: double quotes, with escapes for what is not printable. */
 void text_append_quoted(buf *out, const char *text, size_t length);
 
+/* Appends the text for a terminal: what is not printable, and bytes that are no UTF-8, as \n, \x1b, \u202e. */
+void text_append_printable(buf *out, const char *text, size_t length);
+
+/* The same for a document in JSON, which stays the same document. */
+void text_append_printable_json(buf *out, const char *json, size_t length);
+
 /* Length of `text` in bytes, cut to at most `limit` without splitting a character. */
 size_t text_cut(const char *text, size_t length, size_t limit);
 

@@ -116,9 +116,20 @@ void cli_help_noun(const char *noun, FILE *out);
 const char *cli_uri(const cli_run *cli);
 /* Makes the inspector. CLI_OK, or a status after telling why not. */
 int cli_connect(cli_run *cli);
+/* ---- say.c: lines for people ---- */
+
+/* A line; what could steer a terminal is escaped in all of it. */
+void cli_say(FILE *out, const char *format, ...) ASYNQ_PRINTF(2, 3);
+/* Standard output for a program, as it is; on a terminal nothing in it steers that. False: it cannot be written. */
+bool cli_print_raw(const char *text, size_t length);
+/* A copy in which nothing can steer the terminal; mem_free() ends the first, some calls later end the second. */
+char *cli_escape_copy(const char *text);
+const char *cli_escape(const char *text);
 /* Tells what went wrong and returns the exit status for it. */
 int cli_fail(const asynq_error *error);
 int cli_complain(int status, const char *format, ...) ASYNQ_PRINTF(2, 3);
+/* ---- session.c, again: questions and long work ---- */
+
 /*
  * Asks before something is lost: true when --yes was given or a person on a terminal agrees. Otherwise it tells so;
  * the command ends with CLI_DECLINED.
@@ -154,8 +165,6 @@ void cli_table_lines(cli_table *table, int width, cli_line_cb line, void *arg);
 /* Prints and frees. On a terminal the widest column of text is cut so that a row is a line. */
 void cli_table_print(const cli_run *cli, cli_table *table);
 
-/* A copy in which nothing can steer the terminal. Lives until some calls later. */
-const char *cli_escape(const char *text);
 /* "3m12s"; "-" for 0 or less. `text` holds 32 bytes. Returns `text`. */
 const char *cli_format_duration(int64_t ms, char *text);
 /* "2006-01-02 15:04:05" in local time; "-" for 0. `text` holds 32 bytes. */

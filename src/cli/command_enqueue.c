@@ -60,7 +60,7 @@ static int enqueue(cli_run *cli, const asynq_task *task)
         return cli_print_json(json_pack("{ss ss ss so}", "id", result.id, "queue", cli_queue_of(cli), "state",
                                         asynq_state_name(result.state), "next_process_at",
                                         cli_json_time(result.next_process_at_ms)));
-    printf("task \"%s\" of queue \"%s\" is %s\n", result.id, cli_queue_of(cli), asynq_state_name(result.state));
+    cli_say(stdout, "task \"%s\" of queue \"%s\" is %s", result.id, cli_queue_of(cli), asynq_state_name(result.state));
     return CLI_OK;
 }
 

@@ -28,10 +28,9 @@ static bool print_finding(const asynq_finding *finding, void *arg)
         return !c->status;
     }
     cli_end_progress(&c->progress);
-    printf("%-21s %s: %s", asynq_fault_name(finding->fault), cli_escape(finding->key), cli_escape(finding->detail));
-    if (*finding->mended)
-        printf(" (%s)", cli_escape(finding->mended));
-    putchar('\n');
+    bool is_mended = *finding->mended != '\0';
+    cli_say(stdout, "%-21s %s: %s%s%s%s", asynq_fault_name(finding->fault), finding->key, finding->detail,
+            is_mended ? " (" : "", finding->mended, is_mended ? ")" : "");
     return true;
 }
 

@@ -100,14 +100,14 @@ static void describe_queue(const char *name, const asynq_queue_info *info)
         {"done in all", info->processed_total},
         {"failed in all", info->failed_total},
     };
-    printf("%-14s %s\n", "queue", name);
-    printf("%-14s %s\n", "state", info->paused ? "paused" : "runs");
+    cli_say(stdout, "%-14s %s", "queue", name);
+    cli_say(stdout, "%-14s %s", "state", info->paused ? "paused" : "runs");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        printf("%-14s %" PRId64 "\n", rows[i].title, rows[i].number);
+        cli_say(stdout, "%-14s %" PRId64 "", rows[i].title, rows[i].number);
     if (info->processed)
-        printf("%-14s %.2f %%\n", "error rate", 100.0 * (double)info->failed / (double)info->processed);
-    printf("%-14s %s\n", "latency", cli_format_duration(info->latency_ms, text));
-    printf("%-14s %s\n", "memory", cli_format_bytes(info->memory_bytes, text));
+        cli_say(stdout, "%-14s %.2f %%", "error rate", 100.0 * (double)info->failed / (double)info->processed);
+    cli_say(stdout, "%-14s %s", "latency", cli_format_duration(info->latency_ms, text));
+    cli_say(stdout, "%-14s %s", "memory", cli_format_bytes(info->memory_bytes, text));
 }
 
 int run_queue_inspect(cli_run *cli)
@@ -203,7 +203,7 @@ static int for_each_queue(cli_run *cli, queue_call call, const char *done)
         if (call(cli->inspector, cli->arguments[i], &error))
             status = cli_fail(&error);
         else if (!cli->as_json)
-            printf("queue \"%s\" %s\n", cli->arguments[i], done);
+            cli_say(stdout, "queue \"%s\" %s", cli->arguments[i], done);
     return status;
 }
 
@@ -238,7 +238,7 @@ static int delete_queue(cli_run *cli, const char *queue)
     if (status)
         return cli_fail(&error);
     if (!cli->as_json)
-        printf("queue \"%s\" is deleted\n", queue);
+        cli_say(stdout, "queue \"%s\" is deleted", queue);
     return CLI_OK;
 }
 

@@ -84,7 +84,7 @@ int run_group_ls(cli_run *cli)
                 rows, json_pack("{ss sI}", "group", list.groups[i].name, "size", (json_int_t)list.groups[i].size));
         status = cli_print_json(rows);
     } else if (!list.count) {
-        fprintf(stderr, "queue \"%s\" has no groups\n", cli_queue_of(cli));
+        cli_say(stderr, "queue \"%s\" has no groups", cli_queue_of(cli));
     } else {
         cli_table *table = cli_table_new(titles);
         for (size_t i = 0; i < list.count; i++) {

@@ -71,7 +71,7 @@ int run_metrics(cli_run *cli)
     asynq_text metrics;
     if (asynq_inspector_metrics(cli->inspector, &metrics, &error))
         return cli_fail(&error);
-    bool is_written = fwrite(metrics.text, 1, metrics.length, stdout) == metrics.length && fflush(stdout) == 0;
+    bool is_written = cli_print_raw(metrics.text, metrics.length) && fflush(stdout) == 0;
     asynq_memory_free(metrics.memory);
     return is_written ? CLI_OK : cli_complain(CLI_FAILED, "the output cannot be written");
 }

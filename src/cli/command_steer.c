@@ -42,7 +42,7 @@ static int act(cli_run *cli, asynq_action action)
         if (asynq_inspector_act(cli->inspector, action, cli_queue_of(cli), ids[i], &error))
             status = cli_fail(&error);
         else if (!cli->as_json)
-            printf("task \"%s\" is %s\n", ids[i], words[action].done);
+            cli_say(stdout, "task \"%s\" is %s", ids[i], words[action].done);
     return status;
 }
 
@@ -69,7 +69,7 @@ int run_task_cancel(cli_run *cli)
         if (asynq_inspector_cancel(cli->inspector, cli->arguments[i], &error))
             status = cli_fail(&error);
         else if (!cli->as_json)
-            printf("asked the servers to cancel task \"%s\"\n", cli->arguments[i]);
+            cli_say(stdout, "asked the servers to cancel task \"%s\"", cli->arguments[i]);
     return status;
 }
 
@@ -81,7 +81,7 @@ int run_task_update(cli_run *cli)
                                        &error))
         return cli_fail(&error);
     if (!cli->as_json)
-        printf("task \"%s\" has the new payload\n", cli->arguments[0]);
+        cli_say(stdout, "task \"%s\" has the new payload", cli->arguments[0]);
     return CLI_OK;
 }
 

@@ -103,7 +103,7 @@ int run_task_ls(cli_run *cli)
             json_array_append_new(rows, cli_json_task(&list.tasks[i]));
         status = cli_print_json(rows);
     } else if (!list.count) {
-        fprintf(stderr, "queue \"%s\" has no %s tasks%s\n", set.queue, asynq_state_name(set.state),
+        cli_say(stderr, "queue \"%s\" has no %s tasks%s", set.queue, asynq_state_name(set.state),
                 page.number > 1 ? " on this page" : "");
     } else {
         cli_table *table = cli_task_table(set.state);
@@ -196,7 +196,7 @@ int run_task_find(cli_run *cli)
 static void describe_line(FILE *out, const char *title, const char *text)
 {
     if (*text)
-        fprintf(out, "%-14s %s\n", title, text);
+        cli_say(out, "%-14s %s", title, text);
 }
 
 static void describe_time(FILE *out, const char *title, int64_t at_ms)
@@ -209,29 +209,29 @@ static void describe_time(FILE *out, const char *title, int64_t at_ms)
 void cli_describe_task(const asynq_task_info *task, FILE *out)
 {
     char text[32];
-    describe_line(out, "id", cli_escape(task->id));
-    describe_line(out, "queue", cli_escape(task->queue));
-    describe_line(out, "type", task->is_readable ? cli_escape(task->type) : "(the message cannot be read)");
+    describe_line(out, "id", task->id);
+    describe_line(out, "queue", task->queue);
+    describe_line(out, "type", task->is_readable ? task->type : "(the message cannot be read)");
     describe_line(out, "state", asynq_state_name(task->state));
-    describe_line(out, "group", cli_escape(task->group));
-    fprintf(out, "%-14s %" PRId32 " of %" PRId32 "\n", "retried", task->retried, task->max_retry);
+    describe_line(out, "group", task->group);
+    cli_say(out, "%-14s %" PRId32 " of %" PRId32, "retried", task->retried, task->max_retry);
     describe_time(out, "runs at", task->next_process_at_ms);
     describe_time(out, task->state == ASYNQ_STATE_COMPLETED ? "kept until" : "since", task->since_ms);
     describe_time(out, "lease ends", task->lease_ends_at_ms);
     describe_time(out, "completed at", task->completed_at_ms);
     describe_time(out, "failed at", task->last_failed_at_ms);
-    describe_line(out, "last error", cli_escape(task->last_error));
+    describe_line(out, "last error", task->last_error);
     if (task->timeout_ms)
         describe_line(out, "timeout", cli_format_duration(task->timeout_ms, text));
     describe_time(out, "deadline", task->deadline_ms);
     if (task->retention_ms)
         describe_line(out, "retention", cli_format_duration(task->retention_ms, text));
-    describe_line(out, "lock", cli_escape(task->unique_key));
+    describe_line(out, "lock", task->unique_key);
     for (size_t i = 0; i < task->header_count; i++)
-        fprintf(out, "%-14s %s: %s\n", "header", task->headers[i].key, cli_escape(task->headers[i].value));
-    fprintf(out, "%-14s %s\n", "payload", cli_escape(cli_format_payload(task->payload, task->payload_length)));
+        cli_say(out, "%-14s %s: %s", "header", task->headers[i].key, task->headers[i].value);
+    cli_say(out, "%-14s %s", "payload", cli_format_payload(task->payload, task->payload_length));
     if (task->result_length)
-        fprintf(out, "%-14s %s\n", "result", cli_escape(cli_format_payload(task->result, task->result_length)));
+        cli_say(out, "%-14s %s", "result", cli_format_payload(task->result, task->result_length));
 }
 
 int run_task_inspect(cli_run *cli)
@@ -275,7 +275,7 @@ int run_task_wait(cli_run *cli)
     else if (status)
         cli_complain(status, "task \"%s\" is archived: %s", task->id, task->last_error);
     else
-        fwrite(task->result, 1, task->result_length, stdout);
+        (void)cli_print_raw(task->result, task->result_length);
     asynq_memory_free(list.memory);
     return status;
 }

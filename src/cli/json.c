@@ -1,6 +1,7 @@
 /* Output for programs: names of fields are stable. */
 #include "cli/cli.h"
 
+#include "base/buf.h"
 #include "base/text.h"
 
 #include <openssl/evp.h>
@@ -8,9 +9,18 @@
 #include <string.h>
 #include <time.h>
 
+/* What is no printable character is written as \u202e: it is the same to a program, and steers no terminal. */
 static int print_json(json_t *document, size_t flags)
 {
-    int problem = !document || json_dumpf(document, stdout, flags) || putchar('\n') == EOF;
+    char *text = document ? json_dumps(document, flags) : NULL;
+    buf shown;
+    buf_init(&shown, 0);
+    if (text)
+        text_append_printable_json(&shown, text, strlen(text));
+    buf_append_text(&shown, "\n");
+    int problem = !text || buf_failed(&shown) || fwrite(shown.data, 1, shown.length, stdout) != shown.length;
+    free(text);
+    buf_clear(&shown);
     json_decref(document);
     return problem ? cli_complain(CLI_FAILED, "the output cannot be written") : CLI_OK;
 }

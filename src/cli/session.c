@@ -12,35 +12,12 @@
 
 /* ---- errors ---- */
 
-int cli_complain(int status, const char *format, ...)
-{
-    va_list args;
-    fputs("asynqctl: ", stderr);
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fputc('\n', stderr);
-    return status;
-}
-
-int cli_fail(const asynq_error *error)
-{
-    static const struct {
-        int code;
-        cli_exit status;
-    } rows[] = {{ASYNQ_E_NOT_FOUND, CLI_NOT_FOUND}, {ASYNQ_E_INVALID, CLI_USAGE}, {ASYNQ_E_TIMEOUT, CLI_TIMED_OUT}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (rows[i].code == error->code)
-            return cli_complain(rows[i].status, "%s", error->text);
-    return cli_complain(CLI_FAILED, "%s", error->text);
-}
-
 /* ---- Redis ---- */
 
 static void print_log(asynq_log_level level, const char *text, void *arg)
 {
     (void)level, (void)arg;
-    fprintf(stderr, "asynqctl: %s\n", text);
+    cli_complain(CLI_OK, "%s", text);
 }
 
 const char *cli_uri(const cli_run *cli)
@@ -76,7 +53,7 @@ bool cli_confirm(const cli_run *cli, const char *format, ...)
         cli_complain(CLI_DECLINED, "%s: nobody is here to ask; give --yes if you mean it", question);
         return false;
     }
-    fprintf(stderr, "%s? [y/N] ", question);
+    fprintf(stderr, "%s? [y/N] ", cli_escape(question));
     if (fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
         return true;
     cli_complain(CLI_DECLINED, "nothing was done");

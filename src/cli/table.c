@@ -35,35 +35,6 @@ cli_table *cli_table_new(const char *const *titles)
     return table;
 }
 
-/* Control characters could steer the terminal. */
-static char *escaped(const char *text)
-{
-    buf out;
-    buf_init(&out, 0);
-    buf_append_text(&out, "");
-    for (const char *at = text; *at; at++)
-        if ((unsigned char)*at < ' ' || *at == 127)
-            buf_append_format(&out, "\\x%02x", (unsigned char)*at);
-        else
-            buf_append(&out, at, 1);
-    char *copy = buf_take(&out);
-    copy = copy ? copy : mem_strdup("");
-    if (!copy)
-        abort();
-    text_make_utf8(copy, strlen(copy));
-    return copy;
-}
-
-const char *cli_escape(const char *text)
-{
-    static char *kept[8];
-    static size_t next;
-    next = (next + 1) % (sizeof kept / sizeof *kept);
-    mem_free(kept[next]);
-    kept[next] = escaped(text);
-    return kept[next];
-}
-
 void cli_table_add(cli_table *table, const char *text)
 {
     if (table->count == table->capacity) {
@@ -72,7 +43,7 @@ void cli_table_add(cli_table *table, const char *text)
         if (!table->cells)
             abort();
     }
-    table->cells[table->count++] = escaped(text);
+    table->cells[table->count++] = cli_escape_copy(text);
 }
 
 void cli_table_addf(cli_table *table, const char *format, ...)

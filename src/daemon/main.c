@@ -102,7 +102,11 @@ static void find_file(config_sources *sources)
 static void tell_line(void *arg, const char *line, size_t length)
 {
     (void)arg;
-    fprintf(stderr, "asynqd: %.*s\n", (int)length, line);
+    buf shown;
+    buf_init(&shown, 0);
+    text_append_printable(&shown, line, length);
+    fprintf(stderr, "asynqd: %s\n", shown.data ? shown.data : "out of memory");
+    buf_clear(&shown);
 }
 
 /* Each line with the program's name in front. */
@@ -120,7 +124,7 @@ static int migrate(const config *c)
     }
     int status = pg_schema_migrate(c->postgres.uri, c->postgres.password, stdout, &error);
     if (status)
-        fprintf(stderr, "asynqd: %s\n", error.text);
+        tell(error.text);
     return status ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
