@@ -79,6 +79,7 @@ static int take_workers(generation *g, generation *previous, asynq_error *error)
     if (known && worker_list_is_same(&known->config->workers, &g->config->workers)) {
         known->refs++;
         g->workers = known;
+        worker_pools_refresh(known->host.workers, &g->config->workers);
         return ASYNQ_OK;
     }
     g->workers = worker_set_new(&g->options, g->config);

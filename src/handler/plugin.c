@@ -174,6 +174,7 @@ static bool add_pool(const plugin_route *own, const char *name, worker_list *wor
     memcpy(argv, words, sizeof words);
     options->argv = (setting_list){argv, sizeof words / sizeof *words};
     options->size = own->size;
+    options->stamp = worker_program_stamp(options);
     return true;
 }
 

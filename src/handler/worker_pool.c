@@ -13,7 +13,8 @@
 enum {
     SHORTEST_PAUSE_MS = 500,
     LONGEST_PAUSE_MS = 30000,
-    SURPLUS_AFTER_MS = 200 /* a task that has waited so long came by a wrong idea of the pace */
+    SURPLUS_AFTER_MS = 200, /* a task that has waited so long came by a wrong idea of the pace */
+    SETTLED_AFTER_MS = 200  /* a new process that lives for so long takes the place of an outdated one */
 };
 
 /* What call->work is while call->is_waiting; later it is the process that has the task. */
@@ -34,6 +35,10 @@ struct worker_pool {
     int64_t pause_ms; /* before a process is started again; 0: the last start was good */
     loop_timer again;
     int last_number;
+    int edition;      /* of the program; processes of another one are outdated */
+    bool is_renewing; /* there are some, or were a moment ago */
+    loop_timer settled;
+    uint64_t stamp; /* of the program, when the edition began */
     uint64_t started, crashed;
     admission admission; /* its places are those of the processes that are ready */
 };
@@ -185,6 +190,26 @@ static void worker_cancel(handler_call *call)
 
 static void start_processes(worker_pool *pool);
 
+static bool is_outdated(const worker_pool *pool, const worker_process *process)
+{
+    return process->edition != pool->edition;
+}
+
+static size_t count_outdated(const worker_pool *pool)
+{
+    const worker_process *process;
+    size_t count = 0;
+    DL_FOREACH(pool->processes, process)
+        count += is_outdated(pool, process);
+    return count;
+}
+
+/* While there are outdated ones, one more than there are places for: the new one is there before an old one leaves. */
+static size_t wanted_count(const worker_pool *pool)
+{
+    return (size_t)pool->options->size + (count_outdated(pool) > 0);
+}
+
 static void process_ready(worker_process *process, void *arg)
 {
     worker_pool *pool = arg;
@@ -193,6 +218,8 @@ static void process_ready(worker_process *process, void *arg)
     pool_count_places(pool);
     start_processes(pool);
     pool_pump(pool);
+    if (pool->is_renewing)
+        loop_timer_set(&pool->settled, SETTLED_AFTER_MS);
 }
 
 static void process_has_room(worker_process *process, void *arg)
@@ -210,6 +237,14 @@ static void start_again_later(worker_pool *pool, const char *reason)
     loop_timer_set(&pool->again, pool->pause_ms);
     if (!pool->processes)
         requeue_waiting(pool);
+}
+
+static void end_renewal(worker_pool *pool)
+{
+    if (!pool->is_renewing || count_outdated(pool) || pool->owner->is_stopping)
+        return;
+    pool->is_renewing = false;
+    log_info(pool->owner->host->log, "worker pool %s: all processes have been replaced", pool->options->name);
 }
 
 static void process_gone(worker_process *process, const char *reason, void *arg)
@@ -232,6 +267,7 @@ static void process_gone(worker_process *process, const char *reason, void *arg)
     } else {
         start_processes(pool);
     }
+    end_renewal(pool);
 }
 
 /* While the program is not known to work, one at a time. */
@@ -251,13 +287,14 @@ static void start_processes(worker_pool *pool)
     worker_pools *pools = pool->owner;
     asynq_error error;
     const worker_events events = {process_ready, process_has_room, process_gone, pool};
-    while (!pools->is_stopping && pool->count < (size_t)pool->options->size && may_start(pool)) {
+    while (!pools->is_stopping && pool->count < wanted_count(pool) && may_start(pool)) {
         worker_process *process =
             worker_process_start(pools->host, pool->options, ++pool->last_number, &events, &error);
         if (!process) {
             start_again_later(pool, error.text);
             return;
         }
+        process->edition = pool->edition;
         DL_APPEND(pool->processes, process);
         pool->count++;
         pools->processes++;
@@ -268,6 +305,54 @@ static void start_processes(worker_pool *pool)
 static void start_again(void *arg)
 {
     start_processes(arg);
+}
+
+/* ---- replacing processes ---- */
+
+/* The outdated process with the fewest tasks, if there are more that work than the pool has to have. */
+static worker_process *find_surplus(const worker_pool *pool)
+{
+    worker_process *process, *best = NULL;
+    size_t ready = 0;
+    DL_FOREACH(pool->processes, process) {
+        ready += process->state == WORKER_READY;
+        if (process->state == WORKER_READY && is_outdated(pool, process) &&
+            (!best || process->task_count < best->task_count))
+            best = process;
+    }
+    return ready > (size_t)pool->options->size ? best : NULL;
+}
+
+static void drain_surplus(void *arg)
+{
+    worker_pool *pool = arg;
+    worker_process *process = find_surplus(pool);
+    if (!process)
+        return; /* what was new has ended, or another is about to come */
+    worker_process_drain(process);
+    pool_count_places(pool);
+}
+
+/* New ones first, one at a time. If they cannot be started, the old ones go on. */
+static void pool_renew(worker_pool *pool)
+{
+    pool->edition++;
+    pool->is_renewing = true;
+    log_info(pool->owner->host->log, "worker pool %s: its processes are replaced, one after the other",
+             pool->options->name);
+    start_processes(pool);
+    end_renewal(pool); /* there was none */
+}
+
+void worker_pools_refresh(worker_pools *pools, const worker_list *list)
+{
+    for (size_t i = 0; i < pools->count && i < list->count && !pools->is_stopping; i++) {
+        worker_pool *pool = &pools->items[i];
+        if (pool->stamp == list->items[i].stamp)
+            continue;
+        pool->stamp = list->items[i].stamp;
+        pool_renew(pool);
+    }
 }
 
 /* ---- all pools ---- */
@@ -286,8 +371,9 @@ worker_pools *worker_pools_new(handler_host *host, const worker_list *list)
     }
     for (size_t i = 0; i < list->count; i++) {
         worker_pool *pool = &pools->items[i];
-        *pool = (worker_pool){.owner = pools, .options = &list->items[i]};
+        *pool = (worker_pool){.owner = pools, .options = &list->items[i], .stamp = list->items[i].stamp};
         loop_timer_init(host->loop, &pool->again, start_again, pool);
+        loop_timer_init(host->loop, &pool->settled, drain_surplus, pool);
         if (admission_init(&pool->admission, host->loop, 0, requeue_surplus, pool)) {
             worker_pools_free(pools);
             return NULL;
@@ -306,6 +392,7 @@ void worker_pools_stop(worker_pools *pools, void (*done)(void *arg), void *arg)
     pools->arg = arg;
     for (size_t i = 0; i < pools->count; i++) {
         loop_timer_cancel(&pools->items[i].again);
+        loop_timer_cancel(&pools->items[i].settled);
         DL_FOREACH(pools->items[i].processes, process)
             worker_process_drain(process);
     }
@@ -319,8 +406,10 @@ void worker_pools_free(worker_pools *pools)
         return;
     for (size_t i = 0; i < pools->count; i++) {
         worker_pool *pool = &pools->items[i];
-        if (pool->owner)
+        if (pool->owner) {
             loop_timer_cancel(&pool->again);
+            loop_timer_cancel(&pool->settled);
+        }
         admission_clear(&pool->admission);
         while (pool->processes) {
             worker_process *process = pool->processes;
@@ -353,140 +442,7 @@ worker_pool_state worker_pools_state(const worker_pools *pools, size_t index)
     return state;
 }
 
-/* ---- options ---- */
-
-#define POOL(field) offsetof(worker_options, field)
-const setting worker_pool_table[] = {
-    {.name = "argv",
-     .kind = SETTING_LIST,
-     .offset = POOL(argv),
-     .is_needed = true,
-     .value = "[WORD, ...]",
-     .example = "[python3, worker.py]",
-     .help = "The program and its arguments."},
-    {.name = "size",
-     .kind = SETTING_NUMBER,
-     .offset = POOL(size),
-     .least = 1,
-     .most = 1000,
-     .preset = "1",
-     .help = "How many processes there are."},
-    {.name = "most_tasks",
-     .kind = SETTING_NUMBER,
-     .offset = POOL(most_tasks),
-     .least = 1,
-     .most = 10000,
-     .preset = "1000",
-     .help = "The most tasks at the same time in one process; it is as many as the program says that it can, which is "
-             "one if it says nothing."},
-    {.name = "recycle_after",
-     .kind = SETTING_NUMBER,
-     .offset = POOL(recycle_after),
-     .preset = "0",
-     .help = "A process that has ended so many tasks is replaced by a new one. 0: never."},
-    {.name = "recycle_memory",
-     .kind = SETTING_SIZE,
-     .offset = POOL(recycle_memory),
-     .preset = "0",
-     .help = "A process that has so much memory is replaced when it has ended its tasks. 0: never."},
-    {.name = "memory_limit",
-     .kind = SETTING_SIZE,
-     .offset = POOL(most_memory),
-     .preset = "0",
-     .help = "A process that has so much memory is killed at once, looked at each second; its tasks have failed. 0: "
-             "never."},
-    {.name = "start_timeout",
-     .kind = SETTING_DURATION,
-     .offset = POOL(start_timeout_ms),
-     .least = 1,
-     .preset = "10s",
-     .help = "A new process must say hello within this time. After a failure the next is started after a pause, which "
-             "grows up to 30 s; tasks stay pending meanwhile."},
-    {.name = "silence_limit",
-     .kind = SETTING_DURATION,
-     .offset = POOL(silence_ms),
-     .preset = "0",
-     .help =
-         "A process that has tasks and sends no frame for so long is killed. Only for programs that send heartbeats. "
-         "0: never."},
-    {.name = "grace",
-     .kind = SETTING_DURATION,
-     .offset = POOL(grace_ms),
-     .preset = "5s",
-     .help =
-         "How long a process may take to end a task that was cancelled or is out of time, and to end itself; then it "
-         "is killed. Its other tasks run again, and have not failed."},
-    {.name = "result_limit",
-     .kind = SETTING_SIZE,
-     .offset = POOL(most_result),
-     .preset = "64kB",
-     .most = 64 << 20,
-     .help = "Results are cut at this size."},
-    {.name = "error_limit",
-     .kind = SETTING_SIZE,
-     .offset = POOL(most_error),
-     .preset = "2kB",
-     .most = 8000,
-     .help = "The end of standard error is part of the error when a process crashes, up to so much."},
-    {.name = "process",
-     .kind = SETTING_GROUP,
-     .offset = POOL(process),
-     .group = process_table,
-     .help = "What the processes may have."},
-    {0},
-};
-
-static int read_pool(settings *file, settings_node *node, const char *name, worker_list *list, asynq_error *error)
-{
-    list->items = arena_grow(settings_memory(file), list->items, list->count, &list->capacity, sizeof *list->items);
-    if (!list->items)
-        return error_set_code(error, ASYNQ_E_NO_MEMORY);
-    worker_options *options = &list->items[list->count++];
-    *options = (worker_options){.name = name};
-    setting_preset(worker_pool_table, options, settings_memory(file));
-    int status = settings_read_mapping(file, node, worker_pool_table, options, error);
-    if (!status && !options->argv.count)
-        status = settings_complain(file, node, error, "argv is empty");
-    if (status)
-        return status;
-    settings_enter(file, "process");
-    status = process_prepare(file, node, &options->process, error);
-    settings_leave(file);
-    return status;
-}
-
-bool worker_list_is_same(const worker_list *a, const worker_list *b)
-{
-    bool is_same = a->count == b->count;
-    for (size_t i = 0; is_same && i < a->count; i++)
-        is_same = strcmp(a->items[i].name, b->items[i].name) == 0 &&
-                  setting_table_is_same(worker_pool_table, &a->items[i], &b->items[i]);
-    return is_same;
-}
-
-int worker_list_read(settings *file, settings_node *node, worker_list *list, asynq_error *error)
-{
-    void *iterator = NULL;
-    const char *name;
-    settings_node *value;
-    int worst = ASYNQ_OK;
-    *list = (worker_list){0};
-    settings_enter(file, "workers");
-    for (;;) {
-        int status = settings_next_pair(file, node, &iterator, &name, &value, error);
-        if (status || !name) {
-            worst = status ? status : worst;
-            break;
-        }
-        settings_enter(file, name);
-        status = text_is_blank(name, strlen(name)) ? settings_complain(file, value, error, "the name is blank")
-                                                   : read_pool(file, value, name, list, error);
-        settings_leave(file);
-        worst = status ? status : worst;
-    }
-    settings_leave(file);
-    return worst;
-}
+/* ---- the handler ---- */
 
 static const setting worker_table[] = {
     {.name = "pool",

@@ -2,6 +2,7 @@
  * Pools of worker processes: children that are started before there is work, and get one task after the other.
  *
  *   waiting calls --> worker_pool.c: which process --> worker_process.c: one child, its frames and its end
+ *   worker_options.c: what a configuration says; worker_program.c: whether a program has changed
  *
  * A pool takes as many tasks as its processes have places for, and a few ahead; the others stay in their queues, see
  * admission.h. A process that crashes takes only its own tasks with it. A program that cannot be started costs no task
@@ -21,10 +22,12 @@ typedef struct worker_process worker_process;
 
 typedef struct worker_options {
     const char *name; /* of the pool */
-    setting_list argv;
+    setting_list argv, watch;
     int64_t size, most_tasks, recycle_after, recycle_memory, most_memory;
     int64_t start_timeout_ms, silence_ms, grace_ms, most_error, most_result;
     process_options process;
+
+    uint64_t stamp; /* of its program; made by worker_program_prepare() */
 } worker_options;
 
 typedef struct worker_list {
@@ -38,7 +41,7 @@ extern const handler_kind handler_worker;
 /* The `read` of a setting of kind OTHER: a mapping of names to pools. */
 int worker_list_read(settings *file, settings_node *node, worker_list *list, asynq_error *error);
 
-/* True if the same pools would be made of both. */
+/* True if the same pools would be made of both, with whatever programs. */
 bool worker_list_is_same(const worker_list *a, const worker_list *b);
 
 /* What a route says: which pool. */
@@ -50,6 +53,11 @@ typedef struct worker_route {
 /* All pools of a configuration; handlers find theirs by name. NULL: out of memory. */
 typedef struct worker_pools worker_pools;
 worker_pools *worker_pools_new(handler_host *host, const worker_list *list);
+/*
+ * Replaces the processes of each pool whose program is not what it was, one after the other: a new one is ready before
+ * an old one takes no more tasks, and that one ends when it has ended those that it has. `list` is of the same pools.
+ */
+void worker_pools_refresh(worker_pools *pools, const worker_list *list);
 /* Ends all processes; `done` is called when they are gone. No calls may be under way. */
 void worker_pools_stop(worker_pools *pools, void (*done)(void *arg), void *arg);
 /* Accepts NULL. */
@@ -69,6 +77,17 @@ typedef struct worker_pool_state {
 } worker_pool_state;
 size_t worker_pools_count(const worker_pools *pools);
 worker_pool_state worker_pools_state(const worker_pools *pools, size_t index);
+
+/* ---- worker_program.c, for worker_options.c ---- */
+
+/*
+ * Looks at the files that a program is made of: those of argv that there are, argv[0] as it would be found, and what
+ * `watch` names. Sets `stamp`, which is another one when one of them has changed. Returns 0, or a complaint about
+ * `watch`.
+ */
+int worker_program_prepare(settings *file, settings_node *node, worker_options *options, asynq_error *error);
+/* Likewise, without `watch`. */
+uint64_t worker_program_stamp(const worker_options *options);
 
 /* ---- worker_process.c, for worker_pool.c ---- */
 
@@ -103,6 +122,7 @@ struct worker_process {
     worker_state state;
     child *child;
     int number;
+    int edition; /* of the program that it runs, as the pool counts them */
     int fd;
     loop_watch watch;
     buf in, out;
