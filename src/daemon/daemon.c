@@ -8,6 +8,7 @@
 #include "base/thread.h"
 #include "daemon/config_reader.h"
 #include "daemon/endpoints.h"
+#include "daemon/liveness.h"
 #include "daemon/logger.h"
 #include "daemon/meters.h"
 #include "daemon/private_redis.h"
@@ -28,7 +29,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { STUCK_AFTER_MS = 30000, HISTORY_WITHIN_MS = 10000, JOBS_WITHIN_MS = 1000 };
+enum { HISTORY_WITHIN_MS = 10000, JOBS_WITHIN_MS = 1000 };
 
 struct asynqd {
     config *config; /* the first one; what needs a restart is in it */
@@ -51,6 +52,7 @@ struct asynqd {
     metrics *meters;
     endpoints *endpoints;
     service service;
+    liveness liveness;
 
     pthread_t stopper;
     loop_waker stopped;
@@ -84,7 +86,10 @@ static int start_work(asynqd *d, asynq_error *error)
                                                  .history = d->database ? database_history(d->database) : NULL,
                                                  .directory = d->directory,
                                                  .http = d->http});
-    return d->work ? work_start(d->work, d->config, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
+    status = d->work ? work_start(d->work, d->config, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
+    if (!status)
+        liveness_start(&d->liveness, d->work);
+    return status;
 }
 
 static void end_work(asynqd *d)
@@ -154,6 +159,7 @@ static int start_endpoints(asynqd *d, asynq_error *error)
                                                         .config = d->config,
                                                         .meters = d->meters,
                                                         .work = d->work,
+                                                        .liveness = &d->liveness,
                                                         .database = d->database},
                                    error);
     return error->code;
@@ -227,6 +233,7 @@ static void begin_stop(asynqd *d)
         return;
     d->is_stopping = true;
     service_stopping();
+    liveness_stop(&d->liveness);
     if (d->endpoints)
         endpoints_announce_stop(d->endpoints);
     log_info(&d->log, "stopping; running tasks have up to %.0f s",
@@ -354,15 +361,10 @@ static int take_signals(asynqd *d, asynq_error *error)
 
 /* ---- the whole ---- */
 
-/* The server's loop writes its statistics in each turn, and has a timer of a second; Redis may be away all the same. */
 static bool is_alive(void *arg)
 {
-    asynqd *d = arg;
-    asynq_server_stats stats = {.size = sizeof stats};
-    if (!work_server(d->work) || d->is_stopping)
-        return true;
-    asynq_server_get_stats(work_server(d->work), &stats);
-    return clock_now_ns() / NS_PER_MS - stats.last_turn_ms < STUCK_AFTER_MS;
+    const asynqd *d = arg;
+    return liveness_is_alive(&d->liveness);
 }
 
 typedef int (*start_step)(asynqd *d, asynq_error *error);
@@ -414,6 +416,7 @@ static void daemon_free(asynqd *d)
     private_redis_free(d->redis);
     metrics_free(d->meters);
     service_clear(&d->service);
+    liveness_stop(&d->liveness);
     loop_watch_clear(&d->signals);
     if (d->signal_fd >= 0)
         close(d->signal_fd);
@@ -438,6 +441,7 @@ int daemon_run(config *c, const config_sources *sources)
     }
     child_raise_open_files();
     service_init(&d->service, d->loop, is_alive, d);
+    liveness_init(&d->liveness, d->loop);
     for (size_t i = 0; !status && i < sizeof start_steps / sizeof *start_steps; i++)
         status = start_steps[i](d, &error);
     if (status) {

@@ -34,8 +34,14 @@ struct endpoints {
 
 static void answer_health(endpoint_request *request, void *arg)
 {
-    (void)arg;
-    endpoint_reply(request, 200, "application/json", bytes_of("{\"status\":\"alive\"}\n"));
+    const endpoints *e = arg;
+    static const char alive[] = "{\"status\":\"alive\"}\n",
+                      stuck[] = "{\"status\":\"stuck\",\"error\":\"the loop that holds the leases stands still; asynqd "
+                                "should be ended\"}\n";
+    if (liveness_is_alive(e->options.liveness))
+        endpoint_reply(request, 200, "application/json", bytes_of(alive));
+    else
+        endpoint_reply(request, 503, "application/json", bytes_of(stuck));
 }
 
 /* NULL: fine. */

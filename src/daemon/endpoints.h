@@ -3,6 +3,7 @@
 #define DAEMON_ENDPOINTS_H
 
 #include "daemon/config.h"
+#include "daemon/liveness.h"
 #include "daemon/work.h"
 #include "metrics/metric.h"
 #include "pg/database.h"
@@ -15,6 +16,7 @@ typedef struct endpoints_options {
     config *config; /* the first one */
     metrics *meters;
     const work *work;
+    const liveness *liveness;
     database *database; /* NULL: there is no PostgreSQL */
 } endpoints_options;
 

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -85,7 +87,7 @@ func startService(t *testing.T, config string, variables []string, files []*os.F
 }
 
 // TestSystemd: asynqd tells systemd when it is ready, that it lives, and when it stops; it takes the socket that it is given.
-// When its server is stuck, it gives no sign of life, though its main thread could.
+// When its server is stuck, it gives no sign of life, and says so to a container's check, though its main thread could do both.
 func TestSystemd(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
@@ -121,14 +123,62 @@ func TestSystemd(t *testing.T) {
 		}
 		return time.Since(since) > 3*time.Second
 	})
-	if status, body := ask(t, "GET", url+"/healthz", ""); status != 200 {
-		t.Errorf("the main thread does not run either: %d %s", status, body)
+	if status, body := ask(t, "GET", url+"/healthz", ""); status != 503 || !strings.Contains(body, `"status":"stuck"`) {
+		t.Errorf("%d %s", status, body)
 	}
 	before = manager.count("WATCHDOG=1")
 	release()
 	Eventually(t, 30*time.Second, "signs of life again", func() bool { return manager.count("WATCHDOG=1") > before })
+	if status, body := ask(t, "GET", url+"/healthz", ""); status != 200 {
+		t.Errorf("%d %s", status, body)
+	}
 	cmd.Process.Signal(syscall.SIGTERM)
 	Eventually(t, 30*time.Second, "STOPPING", func() bool { return manager.count("STOPPING=1") == 1 })
+}
+
+// TestSuspended: time in which all of asynqd stood still is no reason to end it.
+func TestSuspended(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	d := StartDaemon(t, "redis: "+r.URI()+"\nroutes: [{type: t, command: {argv: [cat]}}]\n")
+	d.Signal(syscall.SIGSTOP)
+	time.Sleep(12 * time.Second) // longer than its loop may stand still
+	d.Signal(syscall.SIGCONT)
+	for range 200 {
+		if status, body := ask(t, "GET", d.URL()+"/healthz", ""); status != 200 {
+			t.Fatalf("%d %s", status, body)
+		}
+	}
+}
+
+// TestStuckIsEndedInTime: what ends a stuck asynqd does so before others take its tasks over.
+func TestStuckIsEndedInTime(t *testing.T) {
+	const lease, stuck = 30, 10
+	for file, late := range map[string]func(string) int{
+		"systemd/asynqd.service": func(text string) int { return number(t, text, `\nWatchdogSec=(\d+)\n`) },
+		"container/Containerfile": func(text string) int {
+			looks := number(t, text, `--retries=(\d+)`)
+			return looks * (number(t, text, `--interval=(\d+)s`) + number(t, text, `--timeout=(\d+)s`))
+		},
+	} {
+		text, err := os.ReadFile("../../../contrib/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seconds := late(string(text)); stuck+seconds >= lease {
+			t.Errorf("%s: %d s", file, stuck+seconds)
+		}
+	}
+}
+
+func number(t testing.TB, text, pattern string) int {
+	t.Helper()
+	found := regexp.MustCompile(pattern).FindStringSubmatch(text)
+	if found == nil {
+		t.Fatalf("there is no %s", pattern)
+	}
+	n, _ := strconv.Atoi(found[1])
+	return n
 }
 
 // TestJournal: lines go to the journal field by field. It runs in a file system of its own, as the journal's place is fixed.
