@@ -20,11 +20,16 @@ int64_t clock_now_ns(void)
     return now.tv_sec * NS_PER_SECOND + now.tv_nsec + atomic_load_explicit(&clock_shift, memory_order_relaxed);
 }
 
-int64_t clock_steady_ms(void)
+int64_t clock_steady_ns(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * MS_PER_SECOND + now.tv_nsec / NS_PER_MS;
+    return now.tv_sec * NS_PER_SECOND + now.tv_nsec;
+}
+
+int64_t clock_steady_ms(void)
+{
+    return clock_steady_ns() / NS_PER_MS;
 }
 
 int64_t floor_div(int64_t value, int64_t divisor)

@@ -18,6 +18,7 @@ int64_t clock_now_ns(void);
 
 /* Steady clock for intervals, milliseconds since some start. Thread: any. */
 int64_t clock_steady_ms(void);
+int64_t clock_steady_ns(void);
 
 /* Division that rounds towards minus infinity, as whole seconds are cut in Redis scores. */
 int64_t floor_div(int64_t value, int64_t divisor);

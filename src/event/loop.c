@@ -11,6 +11,9 @@ struct loop {
     int64_t now_ns, steady_ms; /* as read at their first use in this turn */
     bool has_read_clocks;
     bool stopped;
+    int64_t turn_began_ns; /* steady clock; 0: nothing was called yet */
+    void (*observe)(void *arg, int64_t held_ns);
+    void *observe_arg;
     loop_hook *hooks[LOOP_STAGE_COUNT]; /* in the order of their adding */
     loop_hook *next_hook;               /* the one after the hook that runs now; removal keeps it right */
     loop_deferred *deferred;            /* in the order of their adding */
@@ -30,6 +33,25 @@ static void loop_read_clocks(loop *l)
 void loop_forget_time(loop *l)
 {
     l->has_read_clocks = false;
+}
+
+void loop_on_turn(loop *l, void (*observe)(void *arg, int64_t held_ns), void *arg)
+{
+    l->observe = observe;
+    l->observe_arg = arg;
+}
+
+void loop_mark(loop *l)
+{
+    if (l->observe && !l->turn_began_ns)
+        l->turn_began_ns = clock_steady_ns();
+}
+
+static void loop_observe_turn(loop *l)
+{
+    if (l->observe && l->turn_began_ns)
+        l->observe(l->observe_arg, clock_steady_ns() - l->turn_began_ns);
+    l->turn_began_ns = 0;
 }
 
 static void do_nothing(evutil_socket_t fd, short what, void *arg)
@@ -92,9 +114,11 @@ static void loop_run_hooks(loop *l, loop_stage stage)
 /* What follows the callbacks of a turn. */
 static void loop_end_turn(loop *l)
 {
+    loop_mark(l);
     for (int stage = 0; stage < LOOP_STAGE_COUNT; stage++)
         loop_run_hooks(l, (loop_stage)stage);
     loop_run_deferred(l);
+    loop_observe_turn(l);
 }
 
 void loop_run(loop *l)

@@ -35,6 +35,12 @@ struct event_base *loop_base(loop *l);
  */
 int64_t loop_now_ns(loop *l);
 int64_t loop_steady_ms(loop *l);
+/*
+ * Calls `observe` at the end of each turn, with the time since its first callback: how long others had to wait. What
+ * libevent runs by itself counts from the loop_mark() in it.
+ */
+void loop_on_turn(loop *l, void (*observe)(void *arg, int64_t held_ns), void *arg);
+void loop_mark(loop *l);
 /* The next question reads the clocks anew. */
 void loop_forget_time(loop *l);
 

@@ -9,6 +9,7 @@ static void loop_timer_fired(evutil_socket_t fd, short what, void *arg)
     (void)what;
     loop_timer *timer = arg;
     loop_forget_time(timer->loop);
+    loop_mark(timer->loop);
     timer->cb(timer->arg);
 }
 

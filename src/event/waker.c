@@ -11,6 +11,7 @@ static void loop_waker_readable(evutil_socket_t fd, short what, void *arg)
     (void)what;
     loop_waker *waker = arg;
     uint64_t count;
+    loop_mark(waker->loop);
     if (read((int)fd, &count, sizeof count) < 0)
         return;             /* nothing there: a spurious event */
     waker->pending = false; /* before the call: what arrives during it wakes again */
@@ -19,6 +20,7 @@ static void loop_waker_readable(evutil_socket_t fd, short what, void *arg)
 
 int loop_waker_init(loop *l, loop_waker *waker, loop_cb cb, void *arg)
 {
+    waker->loop = l;
     waker->cb = cb;
     waker->arg = arg;
     waker->pending = false;

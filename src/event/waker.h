@@ -6,6 +6,7 @@
 
 typedef struct loop_waker {
     struct event event;
+    loop *loop;
     int fd;
     _Atomic bool pending; /* woken and not yet served: one write is enough */
     loop_cb cb;

@@ -5,6 +5,7 @@ static void loop_watch_ready(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     loop_watch *watch = arg;
+    loop_mark(watch->loop);
     watch->cb(watch->arg, what & EV_READ, what & EV_WRITE);
 }
 

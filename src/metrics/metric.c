@@ -150,8 +150,9 @@ static void append_histogram(buf *out, const metric_family *family, const series
     }
     buf_append_format(out, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", family->name, one->key, joint,
                       (unsigned long long)one->count);
-    buf_append_format(out, "%s_sum{%s} %.9g\n", family->name, one->key, one->value);
-    buf_append_format(out, "%s_count{%s} %llu\n", family->name, one->key, (unsigned long long)one->count);
+    const char *open = *one->key ? "{" : "", *shut = *one->key ? "}" : "";
+    buf_append_format(out, "%s_sum%s%s%s %.9g\n", family->name, open, one->key, shut, one->value);
+    buf_append_format(out, "%s_count%s%s%s %llu\n", family->name, open, one->key, shut, (unsigned long long)one->count);
 }
 
 void metrics_append(metrics *m, buf *out)
