@@ -18,18 +18,21 @@
 #include "event/waker.h"
 #include "handler/child.h"
 #include "handler/http_client.h"
+#include "handler/shortage.h"
 #include "pg/database.h"
 
 #include <asynq/scheduler.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { HISTORY_WITHIN_MS = 10000, JOBS_WITHIN_MS = 1000 };
+enum { HISTORY_WITHIN_MS = 10000, JOBS_WITHIN_MS = 1000, LONG_TURN_MS = 1000 };
 
 struct asynqd {
     config *config; /* the first one; what needs a restart is in it */
@@ -39,6 +42,7 @@ struct asynqd {
     logger logger;
     log_source own_source, jobs_source;
     log_sink log;
+    log_limit turn_limit;
 
     int signal_fd;
     loop_watch signals;
@@ -46,6 +50,7 @@ struct asynqd {
     private_redis *redis;
     char directory[64]; /* for files of calls */
     http_client *http;
+    shortage *shortage;
     work *work;
     asynq_scheduler *jobs_scheduler; /* of PostgreSQL's jobs */
     database *database;
@@ -72,20 +77,58 @@ static int make_directory(asynqd *d, asynq_error *error)
     return status;
 }
 
+static int64_t daemon_running(void *arg)
+{
+    asynqd *d = arg;
+    asynq_server_stats stats = {.size = sizeof stats};
+    work_get_stats(d->work, &stats);
+    return stats.running;
+}
+
+static void daemon_shortage_changed(void *arg)
+{
+    asynqd *d = arg;
+    if (!d->is_stopping)
+        work_share(d->work);
+}
+
+/* What a configuration may need, told before it is lacking. */
+static void daemon_check_files(asynqd *d)
+{
+    enum { OF_ITS_OWN = 64, OF_A_PROCESS = 4 };
+    const config *c = d->config;
+    struct rlimit limit;
+    int64_t per_task = 0, needed = OF_ITS_OWN;
+    for (size_t i = 0; i < c->routes.count; i++)
+        if (c->routes.items[i].kind->descriptors > per_task)
+            per_task = c->routes.items[i].kind->descriptors;
+    for (size_t i = 0; i < c->workers.count; i++)
+        needed += OF_A_PROCESS * c->workers.items[i].size;
+    needed += per_task * c->concurrency;
+    if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur != RLIM_INFINITY && (rlim_t)needed > limit.rlim_cur)
+        log_warn(&d->log,
+                 "up to %" PRId64 " files may be open with concurrency %d, and the limit (ulimit -n, LimitNOFILE) is "
+                 "%" PRIu64 ": when they run out, fewer tasks run at the same time",
+                 needed, (int)c->concurrency, (uint64_t)limit.rlim_cur);
+}
+
 static int start_work(asynqd *d, asynq_error *error)
 {
     int status = make_directory(d, error);
     if (status)
         return status;
     d->http = http_client_new(d->loop);
-    if (d->http)
+    d->shortage = shortage_new(&(shortage_options){
+        .loop = d->loop, .log = &d->log, .running = daemon_running, .changed = daemon_shortage_changed, .arg = d});
+    if (d->http && d->shortage)
         d->work = work_new(&(generation_options){.loop = d->loop,
                                                  .log = &d->log,
                                                  .logger = &d->logger,
                                                  .meters = d->meters,
                                                  .history = d->database ? database_history(d->database) : NULL,
                                                  .directory = d->directory,
-                                                 .http = d->http});
+                                                 .http = d->http,
+                                                 .shortage = d->shortage});
     status = d->work ? work_start(d->work, d->config, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
     if (!status)
         liveness_start(&d->liveness, d->work);
@@ -96,6 +139,7 @@ static void end_work(asynqd *d)
 {
     work_free(d->work);
     http_client_free(d->http);
+    shortage_free(d->shortage);
     if (d->directory[0] && rmdir(d->directory))
         log_warn(&d->log, "%s: %s", d->directory, strerror(errno));
 }
@@ -160,6 +204,8 @@ static int start_endpoints(asynqd *d, asynq_error *error)
                                                         .meters = d->meters,
                                                         .work = d->work,
                                                         .liveness = &d->liveness,
+                                                        .shortage = d->shortage,
+                                                        .logger = &d->logger,
                                                         .database = d->database},
                                    error);
     return error->code;
@@ -382,6 +428,17 @@ static void log_ready(asynqd *d)
     service_ready(&d->service, status);
 }
 
+/* A turn that is long is told: everything else had to wait for it. */
+static void daemon_observe_turn(void *arg, int64_t held_ns)
+{
+    asynqd *d = arg;
+    metrics_observe(d->meters, METER_LOOP_TURN, NO_LABELS, (double)held_ns / NS_PER_SECOND);
+    if (held_ns > LONG_TURN_MS * NS_PER_MS)
+        log_repeated(&d->log, &d->turn_limit, ASYNQ_LOG_WARN,
+                     "asynqd's own loop was held for %.3f s; end-points and tasks had to wait",
+                     (double)held_ns / NS_PER_SECOND);
+}
+
 static asynqd *daemon_new(config *c, const config_sources *sources)
 {
     asynqd *d = mem_calloc(1, sizeof *d);
@@ -390,17 +447,23 @@ static asynqd *daemon_new(config *c, const config_sources *sources)
     d->config = c;
     d->sources = *sources;
     d->signal_fd = d->stopped.fd = -1;
-    logger_init(&d->logger, c->log.format, c->log.output, config_log_level(c));
+    if (logger_init(&d->logger, c->log.format, c->log.output, config_log_level(c))) {
+        mem_free(d);
+        return NULL;
+    }
     d->own_source = (log_source){&d->logger, ""};
     d->jobs_source = (log_source){&d->logger, "jobs"};
     log_init(&d->log, logger_line, &d->own_source, ASYNQ_LOG_DEBUG); /* the logger knows the level */
     event_log_begin(&d->log);
     d->loop = loop_new();
     d->meters = metrics_new(meter_table, METER_COUNT);
+    if (d->loop)
+        loop_on_turn(d->loop, daemon_observe_turn, d);
     if (d->loop && d->meters && !loop_waker_init(d->loop, &d->stopped, database_stopped, d))
         return d;
     loop_free(d->loop);
     event_log_end();
+    logger_clear(&d->logger);
     mem_free(d);
     return NULL;
 }
@@ -440,6 +503,7 @@ int daemon_run(config *c, const config_sources *sources)
         return EXIT_FAILURE;
     }
     child_raise_open_files();
+    daemon_check_files(d);
     service_init(&d->service, d->loop, is_alive, d);
     liveness_init(&d->liveness, d->loop);
     for (size_t i = 0; !status && i < sizeof start_steps / sizeof *start_steps; i++)

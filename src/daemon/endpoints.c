@@ -79,6 +79,8 @@ static void answer_ready(endpoint_request *request, void *arg)
     json_t *checks = json_object();
     bool is_ready = add_check(checks, "redis", work_server(e->options.work) ? why_redis_is_not_ready(e, &stats) : NULL);
     is_ready &= add_check(checks, "tasks", why_server_is_not_ready(e, &stats));
+    add_check(checks, "resources", shortage_problem(e->options.shortage));
+    is_ready &= !shortage_is_paused(e->options.shortage);
     if (e->options.database) /* told, but tasks and the API do not wait for it */
         add_check(checks, "postgresql", database_get_state(e->options.database).problem);
     json_t *document = json_pack("{s:s, s:o}", "status", is_ready ? "ready" : "not ready", "checks", checks);
@@ -201,6 +203,7 @@ static void answer_scrape(observer_question *question)
     measure_workers(e);
     measure_http(e);
     measure_database(e);
+    set(e->options.meters, METER_LOG_DROPPED, (double)logger_dropped(e->options.logger));
     metrics_set(e->options.meters, METER_INFO, &version, 1);
     metrics_append(e->options.meters, &page);
     buf_append(&page, own->queues.data, own->queues.length);

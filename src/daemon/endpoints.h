@@ -5,6 +5,7 @@
 #include "daemon/config.h"
 #include "daemon/liveness.h"
 #include "daemon/work.h"
+#include "handler/shortage.h"
 #include "metrics/metric.h"
 #include "pg/database.h"
 
@@ -17,6 +18,8 @@ typedef struct endpoints_options {
     metrics *meters;
     const work *work;
     const liveness *liveness;
+    const shortage *shortage;
+    const logger *logger;
     database *database; /* NULL: there is no PostgreSQL */
 } endpoints_options;
 

@@ -52,9 +52,10 @@ static worker_set *worker_set_new(const generation_options *o, config *c)
     worker_set *set = mem_calloc(1, sizeof *set);
     if (!set)
         return NULL;
-    *set = (worker_set){.refs = 1,
-                        .host = {.loop = o->loop, .log = o->log, .directory = o->directory, .http = o->http},
-                        .config = config_hold(c)};
+    *set = (worker_set){
+        .refs = 1,
+        .host = {.loop = o->loop, .log = o->log, .directory = o->directory, .http = o->http, .shortage = o->shortage},
+        .config = config_hold(c)};
     set->host.workers = worker_pools_new(&set->host, &c->workers);
     if (set->host.workers)
         return set;

@@ -1,13 +1,16 @@
 /* See logger.h. */
 #include "daemon/logger.h"
 
+#include "base/alloc.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/text.h"
 #include "daemon/config.h"
 
 #include <ctype.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +24,11 @@
 #include <systemd/sd-journal.h>
 #endif
 
-enum { MOST_FIELDS = 32 };
+enum {
+    MOST_FIELDS = 32,
+    MAX_TEXT = 8192,         /* bytes of a field; names of tasks can have megabytes */
+    TELL_DROPPED_MS = 10000, /* at most so often */
+};
 
 static const char *level_name(asynq_log_level level)
 {
@@ -40,7 +47,26 @@ static void write_now(char text[32])
     snprintf(text + length, 32 - length, ".%03dZ", (int)(now_ms % MS_PER_SECOND));
 }
 
+/* A copy as UTF-8, not longer than MAX_TEXT: texts come from everywhere. Freed with mem_free(); NULL: out of memory. */
+static char *logger_clean(const char *text)
+{
+    size_t length = strlen(text), kept = text_cut(text, length, MAX_TEXT);
+    char *copy = mem_alloc(kept + 4);
+    if (!copy)
+        return NULL;
+    memcpy(copy, text, kept);
+    text_make_utf8(copy, kept);
+    strcpy(copy + kept, kept < length ? "..." : "");
+    return copy;
+}
+
 /* ---- logfmt ---- */
+
+/* A control character of C1, which some terminals obey, in UTF-8. */
+static bool is_c1(const char *text)
+{
+    return (unsigned char)text[0] == 0xc2 && (unsigned char)text[1] >= 0x80 && (unsigned char)text[1] < 0xa0;
+}
 
 static void append_quoted(buf *line, const char *text)
 {
@@ -52,6 +78,8 @@ static void append_quoted(buf *line, const char *text)
             buf_append_text(line, "\\n");
         else if ((unsigned char)*text < ' ' || *text == 127)
             buf_append_format(line, "\\u%04x", (unsigned char)*text);
+        else if (is_c1(text))
+            buf_append_format(line, "\\u%04x", (unsigned char)*++text);
         else
             buf_append(line, text, 1);
     buf_append_text(line, "\"");
@@ -60,18 +88,21 @@ static void append_quoted(buf *line, const char *text)
 static bool is_plain(const char *text)
 {
     for (; *text; text++)
-        if ((unsigned char)*text <= ' ' || *text == 127 || strchr("=\"\\", *text))
+        if ((unsigned char)*text <= ' ' || *text == 127 || strchr("=\"\\", *text) || is_c1(text))
             return false;
     return true;
 }
 
 static void append_text(buf *line, const char *name, const char *text)
 {
+    char *clean = logger_clean(text);
+    const char *shown = clean ? clean : "(out of memory)";
     buf_append_format(line, "%s%s=", line->length ? " " : "", name);
-    if (is_plain(text))
-        buf_append_text(line, text);
+    if (is_plain(shown))
+        buf_append_text(line, shown);
     else
-        append_quoted(line, text);
+        append_quoted(line, shown);
+    mem_free(clean);
 }
 
 static bool is_left_out(const log_field *field)
@@ -97,6 +128,14 @@ static void append_logfmt(buf *line, asynq_log_level level, const char *message,
 
 /* ---- JSON ---- */
 
+static json_t *logger_json_text(const char *text)
+{
+    char *clean = logger_clean(text);
+    json_t *made = json_string(clean ? clean : "(out of memory)");
+    mem_free(clean);
+    return made;
+}
+
 static void append_json(buf *line, asynq_log_level level, const char *message, const log_field *fields, size_t count)
 {
     char now[32];
@@ -104,54 +143,86 @@ static void append_json(buf *line, asynq_log_level level, const char *message, c
     json_t *object = json_object();
     json_object_set_new(object, "time", json_string(now));
     json_object_set_new(object, "level", json_string(level_name(level)));
-    json_object_set_new(object, "msg", json_string(message));
+    json_object_set_new(object, "msg", logger_json_text(message));
     for (size_t i = 0; i < count; i++)
         if (!is_left_out(&fields[i]))
             json_object_set_new(object, fields[i].name,
-                                fields[i].text ? json_string(fields[i].text) : json_integer(fields[i].number));
+                                fields[i].text ? logger_json_text(fields[i].text) : json_integer(fields[i].number));
     char *text = json_dumps(object, JSON_COMPACT);
     json_decref(object);
-    buf_append_text(line, text ? text : "{\"msg\":\"a line that is no UTF-8\"}");
+    buf_append_text(line, text ? text : "{\"msg\":\"out of memory\"}");
     free(text);
 }
 
 /* ---- journal ---- */
 
 #ifdef HAVE_SYSTEMD
-/* The journal has names in capitals, and syslog's priorities. */
-static char *journal_field(const char *name, const char *text, int64_t number)
+/* An entry for the journal, as the writer's queue holds it: "NAME=value" behind their lengths. */
+static void append_journal_field(buf *entry, const char *name, const char *format, ...)
 {
-    char *made = NULL;
-    int length = text ? asprintf(&made, "%s=%s", name, text) : asprintf(&made, "%s=%" PRId64, name, number);
-    for (char *at = made; length >= 0 && *at != '='; at++)
-        *at = (char)toupper((unsigned char)*at);
-    return length < 0 ? NULL : made;
+    va_list args;
+    size_t length = 0, at = entry->length;
+    buf_append(entry, &length, sizeof length);
+    for (; *name; name++) {
+        char capital = (char)toupper((unsigned char)*name);
+        buf_append(entry, &capital, 1);
+    }
+    buf_append(entry, "=", 1);
+    va_start(args, format);
+    buf_append_formatv(entry, format, args);
+    va_end(args);
+    if (buf_failed(entry))
+        return;
+    length = entry->length - at - sizeof length;
+    memcpy(entry->data + at, &length, sizeof length);
 }
 
-static void send_to_journal(asynq_log_level level, const char *message, const log_field *fields, size_t count)
+static void append_journal_text(buf *entry, const char *name, const char *text)
+{
+    char *clean = logger_clean(text);
+    append_journal_field(entry, name, "%s", clean ? clean : "(out of memory)");
+    mem_free(clean);
+}
+
+/* The journal has names in capitals, and syslog's priorities. */
+static void append_journal(buf *entry, asynq_log_level level, const char *message, const log_field *fields,
+                           size_t count)
 {
     static const int priorities[] = {7, 6, 4, 3};
-    char *texts[MOST_FIELDS + 3];
-    struct iovec pieces[MOST_FIELDS + 3];
-    size_t used = 0;
-    int sent = 0;
-    texts[used++] = journal_field("message", message, 0);
-    texts[used++] = journal_field("priority", NULL, priorities[level - ASYNQ_LOG_DEBUG]);
-    texts[used++] = journal_field("syslog_identifier", "asynqd", 0);
+    append_journal_text(entry, "message", message);
+    append_journal_field(entry, "priority", "%d", priorities[level - ASYNQ_LOG_DEBUG]);
+    append_journal_field(entry, "syslog_identifier", "asynqd");
     for (size_t i = 0; i < count && i < MOST_FIELDS; i++)
-        if (!is_left_out(&fields[i]))
-            texts[used++] = journal_field(fields[i].name, fields[i].text, fields[i].number);
-    for (size_t i = 0; i < used; i++)
-        if (texts[i])
-            pieces[sent++] = (struct iovec){texts[i], strlen(texts[i])};
-    sd_journal_sendv(pieces, sent);
-    for (size_t i = 0; i < used; i++)
-        free(texts[i]);
+        if (is_left_out(&fields[i]))
+            continue;
+        else if (fields[i].text)
+            append_journal_text(entry, fields[i].name, fields[i].text);
+        else
+            append_journal_field(entry, fields[i].name, "%" PRId64, fields[i].number);
+}
+
+/* Thread: the writer's. */
+static void send_to_journal(bytes entry)
+{
+    struct iovec pieces[MOST_FIELDS + 3];
+    int count = 0;
+    for (size_t at = 0, length; at < entry.length && count < MOST_FIELDS + 3; at += length) {
+        memcpy(&length, entry.data + at, sizeof length);
+        at += sizeof length;
+        pieces[count++] = (struct iovec){(char *)(uintptr_t)entry.data + at, length};
+    }
+    sd_journal_sendv(pieces, count);
 }
 #else
-static void send_to_journal(asynq_log_level level, const char *message, const log_field *fields, size_t count)
+static void append_journal(buf *entry, asynq_log_level level, const char *message, const log_field *fields,
+                           size_t count)
 {
-    (void)level, (void)message, (void)fields, (void)count;
+    (void)entry, (void)level, (void)message, (void)fields, (void)count;
+}
+
+static void send_to_journal(bytes entry)
+{
+    (void)entry;
 }
 #endif
 
@@ -167,15 +238,15 @@ static bool is_connected_with_journal(void)
 
 /* ---- all of them ---- */
 
-void logger_init(logger *log, int format, int output, asynq_log_level level)
+int logger_init(logger *log, int format, int output, asynq_log_level level)
 {
-    pthread_mutex_init(&log->lock, NULL);
-    log->format = format;
-    log->level = level;
+    *log = (logger){.format = format, .level = level};
     log->to_journal = output == LOG_OUTPUT_JOURNAL || (output == LOG_OUTPUT_AUTO && is_connected_with_journal());
 #ifndef HAVE_SYSTEMD
     log->to_journal = false;
 #endif
+    log->writer = log_writer_start(STDERR_FILENO, log->to_journal ? send_to_journal : NULL);
+    return log->writer ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
 }
 
 void logger_set_level(logger *log, asynq_log_level level)
@@ -185,33 +256,51 @@ void logger_set_level(logger *log, asynq_log_level level)
 
 void logger_clear(logger *log)
 {
-    pthread_mutex_destroy(&log->lock);
+    log_writer_stop(log->writer);
+    log->writer = NULL;
+}
+
+uint64_t logger_dropped(const logger *log)
+{
+    return log_writer_dropped(log->writer);
+}
+
+static bool logger_add(logger *log, asynq_log_level level, const char *message, const log_field *fields, size_t count)
+{
+    buf line;
+    buf_init(&line, 0);
+    if (log->to_journal)
+        append_journal(&line, level, message, fields, count);
+    else if (log->format == LOG_FORMAT_JSON)
+        append_json(&line, level, message, fields, count);
+    else
+        append_logfmt(&line, level, message, fields, count);
+    if (!log->to_journal)
+        buf_append_text(&line, "\n");
+    bool is_added = line.data && log_writer_add(log->writer, (bytes){line.data, line.length});
+    buf_clear(&line);
+    return is_added;
+}
+
+/* Once there is room again. */
+static void logger_tell_dropped(logger *log)
+{
+    uint64_t dropped = logger_dropped(log), told = log->told_dropped;
+    int64_t now_ms = clock_steady_ms(), told_at_ms = log->told_at_ms;
+    if (dropped == told || (told_at_ms && now_ms - told_at_ms < TELL_DROPPED_MS) ||
+        !atomic_compare_exchange_strong(&log->told_at_ms, &told_at_ms, now_ms))
+        return;
+    const log_field field = {.name = "dropped_lines", .number = (int64_t)(dropped - told)};
+    log->told_dropped = dropped;
+    logger_add(log, ASYNQ_LOG_WARN, "log lines were dropped, as they were not read in time", &field, 1);
 }
 
 void logger_write(logger *log, asynq_log_level level, const char *message, const log_field *fields, size_t count)
 {
     if ((int)level < log->level || level > ASYNQ_LOG_ERROR)
         return;
-    if (log->to_journal) {
-        send_to_journal(level, message, fields, count);
-        return;
-    }
-    buf line;
-    buf_init(&line, 0);
-    if (log->format == LOG_FORMAT_JSON)
-        append_json(&line, level, message, fields, count);
-    else
-        append_logfmt(&line, level, message, fields, count);
-    buf_append_text(&line, "\n");
-    pthread_mutex_lock(&log->lock);
-    for (size_t sent = 0; line.data && sent < line.length;) {
-        ssize_t more = write(STDERR_FILENO, line.data + sent, line.length - sent);
-        if (more <= 0)
-            break; /* nobody to tell it to */
-        sent += (size_t)more;
-    }
-    pthread_mutex_unlock(&log->lock);
-    buf_clear(&line);
+    if (logger_add(log, level, message, fields, count))
+        logger_tell_dropped(log);
 }
 
 void logger_line(asynq_log_level level, const char *text, void *arg)

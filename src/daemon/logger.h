@@ -1,13 +1,15 @@
 /*
- * The daemon's log: structured lines on standard error, as logfmt or JSON, or fields in systemd's journal.
+ * The daemon's log: structured lines on standard error, as logfmt or JSON, or fields in systemd's journal. Whoever logs
+ * never waits for them to be written: see log_writer.h. Texts are made UTF-8, and cut where they are very long.
  *
  *     time=2026-11-23T06:40:00.123Z level=info msg="attempt completed" task=7f.. queue=low type=email:send ...
  */
 #ifndef DAEMON_LOGGER_H
 #define DAEMON_LOGGER_H
 
+#include "daemon/log_writer.h"
+
 #include <asynq/log.h>
-#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,15 +20,20 @@ typedef struct log_field {
 } log_field;
 
 typedef struct logger {
-    pthread_mutex_t lock;
+    log_writer *writer;
     _Atomic int level; /* asynq_log_level */
     _Atomic int format;
     bool to_journal;
+    _Atomic uint64_t told_dropped; /* lines whose loss was logged */
+    _Atomic int64_t told_at_ms;    /* steady clock */
 } logger;
 
-/* `format` and `output` as in the configuration. */
-void logger_init(logger *log, int format, int output, asynq_log_level level);
+/* `format` and `output` as in the configuration. Returns 0 or ASYNQ_E_NO_MEMORY. */
+ASYNQ_MUST_CHECK int logger_init(logger *log, int format, int output, asynq_log_level level);
+/* Waits a moment for lines to be written. */
 void logger_clear(logger *log);
+/* Lines that were dropped, as nobody read them in time. Thread: any. */
+uint64_t logger_dropped(const logger *log);
 /* Thread: any. */
 void logger_set_level(logger *log, asynq_log_level level);
 

@@ -5,6 +5,9 @@
 static const double wait_buckets[] = {0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1800, 0};
 static const double run_buckets[] = {0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 15, 30, 60, 90, 300, 1800, 0};
 
+/* Nothing on the loop should take ten milliseconds. */
+static const double turn_buckets[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 0};
+
 const metric_family meter_table[METER_COUNT] = {
     [METER_ATTEMPTS] = {"asynqd_attempts_total",
                         "Attempts at tasks that have ended, by what became of the task.",
@@ -76,5 +79,15 @@ const metric_family meter_table[METER_COUNT] = {
                     METRIC_GAUGE,
                     {"state"},
                     NULL},
+    [METER_LOOP_TURN] = {"asynqd_loop_turn_seconds",
+                         "How long the loop of asynqd was busy without a break; what else it serves had to wait.",
+                         METRIC_HISTOGRAM,
+                         {NULL},
+                         turn_buckets},
+    [METER_LOG_DROPPED] = {"asynqd_log_lines_dropped_total",
+                           "Log lines that were dropped, as they were not read in time.",
+                           METRIC_COUNTER,
+                           {NULL},
+                           NULL},
     [METER_INFO] = {"asynqd_info", "1; the label has the version.", METRIC_GAUGE, {"version"}, NULL},
 };

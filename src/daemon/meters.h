@@ -26,9 +26,14 @@ typedef enum meter {
     METER_SPOOL_BYTES,
     METER_SPOOL_ROWS,
     METER_JOBS,
+    METER_LOOP_TURN,
+    METER_LOG_DROPPED,
     METER_INFO,
     METER_COUNT
 } meter;
+
+/* For families without labels. */
+#define NO_LABELS ((const char *const[METRIC_MOST_LABELS]){0})
 
 extern const metric_family meter_table[METER_COUNT];
 

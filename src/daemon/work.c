@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "handler/shortage.h"
 
 #include <inttypes.h>
 #include <utlist.h>
@@ -20,6 +21,7 @@ struct work {
     loop_timer share;
     int64_t commands, leases_lost; /* of those that have gone */
     bool has_ended;                /* the current one */
+    bool is_paused;
     void (*done)(void *arg);
     void *arg;
 };
@@ -71,6 +73,13 @@ static bool takes_tasks_before(const work *w)
     return false;
 }
 
+/* The concurrency of the configuration, or what asynqd has the means for. */
+static int64_t work_most(const work *w)
+{
+    int64_t limit = shortage_limit(w->options.shortage);
+    return limit < work_config(w)->concurrency ? limit : work_config(w)->concurrency;
+}
+
 static void share(void *arg)
 {
     work *w = arg;
@@ -78,7 +87,7 @@ static void share(void *arg)
     if (!work_server(w))
         return;
     bool must_wait = takes_tasks_before(w);
-    int64_t left = must_wait ? 0 : work_config(w)->concurrency - work_running_before(w);
+    int64_t left = must_wait ? 0 : work_most(w) - work_running_before(w);
     if (asynq_server_set_concurrency(work_server(w), left > 0 ? (int)left : 0, &error))
         log_error(w->options.log, "%s", error.text);
     if (w->members->next)
@@ -127,6 +136,8 @@ int work_start(work *w, config *c, asynq_error *error)
         return error->code;
     }
     DL_PREPEND(w->members, one);
+    if (w->is_paused)
+        work_pause(w);
     if (!before)
         return ASYNQ_OK;
     generation_retire(before, false);
@@ -151,8 +162,14 @@ void work_stop(work *w, void (*done)(void *arg), void *arg)
 
 void work_pause(work *w)
 {
+    w->is_paused = true;
     if (work_server(w))
         asynq_server_stop(work_server(w));
+}
+
+void work_share(work *w)
+{
+    share(w);
 }
 
 /* ---- the whole ---- */

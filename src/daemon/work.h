@@ -20,8 +20,10 @@ ASYNQ_MUST_CHECK int work_start(work *w, config *c, asynq_error *error);
 /* Ends all; running tasks have `shutdown_timeout`. `done` is called afterwards. */
 void work_stop(work *w, void (*done)(void *arg), void *arg);
 
-/* Takes no new tasks. May wait for Redis. */
+/* Takes no new tasks, also after another configuration. May wait for Redis. */
 void work_pause(work *w);
+/* The limit of what asynqd lacks is another one. */
+void work_share(work *w);
 
 /* Of the current generation, or the last one; valid until the next turn. */
 const config *work_config(const work *w);

@@ -5,42 +5,26 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "event/watch.h"
+#include "handler/shortage.h"
+#include "handler/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/close_range.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { INHERITED_AS = 3, READ_BYTES = 65536, STREAM_COUNT = 3 };
-
-/* What the child tells about its failure before the new program runs. */
-typedef struct start_failure {
-    int step;
-    int problem; /* errno */
-} start_failure;
-
-enum { STEP_DESCRIPTORS, STEP_LIMITS, STEP_USER, STEP_DIRECTORY, STEP_PROGRAM };
-
-static const char *const step_texts[] = {
-    [STEP_DESCRIPTORS] = "cannot arrange its descriptors",
-    [STEP_LIMITS] = "cannot set its limits",
-    [STEP_USER] = "cannot become its user",
-    [STEP_DIRECTORY] = "cannot enter its working directory",
-    [STEP_PROGRAM] = "cannot run it",
-};
+enum { READ_BYTES = 65536, STREAM_COUNT = 3 };
 
 struct child {
     loop *loop;
     pid_t pid;
-    int pid_fd, status_fd;
+    int pid_fd;
+    spawn_failure *failure;
     int fds[STREAM_COUNT]; /* our ends; -1: closed */
     loop_watch watches[STREAM_COUNT];
     loop_watch end_watch;
@@ -51,8 +35,6 @@ struct child {
     void *arg;
 };
 
-static struct rlimit files_before; /* all zero: as it is */
-
 void child_raise_open_files(void)
 {
     struct rlimit limit;
@@ -60,90 +42,7 @@ void child_raise_open_files(void)
         return;
     struct rlimit raised = {limit.rlim_max, limit.rlim_max};
     if (!setrlimit(RLIMIT_NOFILE, &raised))
-        files_before = limit;
-}
-
-/* ---- in the child, between fork and exec: nothing but system calls ---- */
-
-static _Noreturn void fail(int status_fd, int step)
-{
-    start_failure failure = {step, errno};
-    (void)!write(status_fd, &failure, sizeof failure);
-    _exit(127);
-}
-
-static void reset_signals(void)
-{
-    sigset_t none;
-    for (int number = 1; number < NSIG; number++)
-        signal(number, SIG_DFL);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/* `fds`: for its standard streams. All that is above them ends with the exec. */
-static void arrange_descriptors(const int *fds, int inherited, int status_fd)
-{
-    /* Out of the way first, as any of them may be one of the numbers that they are to get. */
-    int moved[STREAM_COUNT + 1];
-    for (int i = 0; i < STREAM_COUNT; i++)
-        moved[i] = fcntl(fds[i], F_DUPFD, 16);
-    moved[INHERITED_AS] = inherited > 0 ? fcntl(inherited, F_DUPFD, 16) : -1;
-    bool is_wrong = false;
-    for (int i = 0; i < STREAM_COUNT; i++)
-        is_wrong |= moved[i] < 0 || dup2(moved[i], i) < 0;
-    if (inherited > 0)
-        is_wrong |= moved[INHERITED_AS] < 0 || dup2(moved[INHERITED_AS], INHERITED_AS) < 0;
-    unsigned first = inherited > 0 ? INHERITED_AS + 1 : STREAM_COUNT;
-    if (is_wrong || syscall(SYS_close_range, first, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
-        fail(status_fd, STEP_DESCRIPTORS);
-}
-
-static void set_limits(const child_options *options, int status_fd)
-{
-    if (files_before.rlim_max)
-        setrlimit(RLIMIT_NOFILE, &files_before);
-    for (size_t i = 0; i < options->limit_count; i++) {
-        rlim_t most = (rlim_t)options->limits[i].most;
-        struct rlimit limit = {most, most};
-        if (setrlimit((__rlimit_resource_t)options->limits[i].resource, &limit))
-            fail(status_fd, STEP_LIMITS);
-    }
-}
-
-static void become_user(const child_user *user, int status_fd)
-{
-    if (!user->name || (user->uid == geteuid() && user->gid == getegid()))
-        return;
-    if (setgroups(1, &user->gid) || setgid(user->gid) || setuid(user->uid))
-        fail(status_fd, STEP_USER);
-}
-
-/* Has it end with its parent. */
-static void follow_parent(const child_options *options, pid_t parent)
-{
-    prctl(PR_SET_PDEATHSIG, options->death_signal ? options->death_signal : SIGKILL);
-    if (getppid() != parent)
-        _exit(127); /* it died before we asked to be told */
-}
-
-static _Noreturn void run_program(const child_options *options, const int *fds, int status_fd, pid_t parent)
-{
-    setpgid(0, 0);
-    reset_signals();
-    follow_parent(options, parent);
-    int far = fcntl(status_fd, F_DUPFD_CLOEXEC, 64);
-    if (far >= 0)
-        status_fd = far;
-    arrange_descriptors(fds, options->inherited, status_fd);
-    set_limits(options, status_fd);
-    become_user(&options->user, status_fd);
-    follow_parent(options, parent); /* again: the kernel forgets it when the user changes */
-    if (options->directory && chdir(options->directory))
-        fail(status_fd, STEP_DIRECTORY);
-    environ = (char **)(uintptr_t)options->environment; /* its PATH is the one to search */
-    execvp(options->argv[0], (char *const *)(uintptr_t)options->argv);
-    fail(status_fd, STEP_PROGRAM);
+        spawn_set_files(&limit);
 }
 
 /* ---- streams ---- */
@@ -207,7 +106,6 @@ static void ended(void *arg, bool can_read, bool can_write)
     (void)can_read, (void)can_write;
     child *c = arg;
     child_end end = {0};
-    start_failure failure;
     char text[256];
     int status;
     kill(-c->pid, SIGKILL); /* what it left behind; before its number is free for others */
@@ -216,9 +114,10 @@ static void ended(void *arg, bool can_read, bool can_write)
     loop_watch_clear(&c->end_watch);
     c->pid = 0;
     drain(c);
-    if (read(c->status_fd, &failure, sizeof failure) == sizeof failure) {
-        snprintf(text, sizeof text, "%s: %s", step_texts[failure.step], strerror(failure.problem));
+    if (c->failure->problem) {
+        snprintf(text, sizeof text, "%s: %s", spawn_step_text(c->failure->step), strerror(c->failure->problem));
         end.failure = text;
+        end.problem = c->failure->problem;
     }
     if (WIFSIGNALED(status))
         end.signal = WTERMSIG(status);
@@ -241,8 +140,7 @@ void child_free(child *c)
         close_stream(c, stream);
     if (c->pid_fd >= 0)
         close(c->pid_fd);
-    if (c->status_fd >= 0)
-        close(c->status_fd);
+    spawn_failure_free(c->failure);
     buf_clear(&c->input);
     mem_free(c);
 }
@@ -262,7 +160,6 @@ pid_t child_pid(const child *c)
 
 typedef struct pipes {
     int theirs[STREAM_COUNT], ours[STREAM_COUNT];
-    int status[2];
 } pipes;
 
 static bool open_pipe(int *reading, int *writing)
@@ -279,17 +176,14 @@ static bool open_pipes(pipes *p, bool has_input)
 {
     for (int i = 0; i < STREAM_COUNT; i++)
         p->theirs[i] = p->ours[i] = -1;
-    p->status[0] = p->status[1] = -1;
     if (!has_input)
         p->theirs[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
     bool is_open = has_input ? open_pipe(&p->theirs[0], &p->ours[0]) : p->theirs[0] >= 0;
     is_open = is_open && open_pipe(&p->ours[1], &p->theirs[1]) && open_pipe(&p->ours[2], &p->theirs[2]) &&
-              open_pipe(&p->status[0], &p->status[1]);
+              shortage_may_keep(p->theirs[2]);
     for (int i = 0; i < STREAM_COUNT; i++)
         if (p->ours[i] >= 0)
             fcntl(p->ours[i], F_SETFL, O_NONBLOCK);
-    if (is_open)
-        fcntl(p->status[0], F_SETFL, O_NONBLOCK);
     return is_open;
 }
 
@@ -313,39 +207,45 @@ static void watch_child(child *c)
     loop_watch_set(&c->end_watch, true, false);
 }
 
-child *child_start(loop *l, const child_options *options, asynq_error *error)
+static child *child_new(loop *l, const child_options *options)
 {
-    pipes own;
     child *c = mem_calloc(1, sizeof *c);
     if (!c)
-        return error_set_code(error, ASYNQ_E_NO_MEMORY), NULL;
+        return NULL;
     c->loop = l;
-    c->pid_fd = c->status_fd = -1;
+    c->pid_fd = -1;
     c->on_output = options->on_output;
     c->on_end = options->on_end;
     c->arg = options->arg;
+    for (int i = 0; i < STREAM_COUNT; i++)
+        c->fds[i] = -1;
     buf_init(&c->input, 0);
     buf_append(&c->input, options->input.data, options->input.length);
-    bool is_open = open_pipes(&own, options->input.length > 0);
-    pid_t parent = getpid();
-    c->pid = is_open && !buf_failed(&c->input) ? fork() : -1;
-    if (c->pid == 0)
-        run_program(options, own.theirs, own.status[1], parent);
+    c->failure = spawn_failure_new();
+    if (c->failure && !buf_failed(&c->input))
+        return c;
+    child_free(c);
+    return NULL;
+}
+
+child *child_start(loop *l, const child_options *options, asynq_error *error)
+{
+    pipes own;
+    child *c = child_new(l, options);
+    if (!c)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY), errno = ENOMEM, NULL;
+    c->pid =
+        open_pipes(&own, options->input.length > 0) ? spawn_child(options, own.theirs, &c->pid_fd, c->failure) : -1;
     int problem = errno;
-    if (c->pid > 0)
-        c->pid_fd = (int)syscall(SYS_pidfd_open, c->pid, 0);
-    if (c->pid > 0 && c->pid_fd < 0)
-        problem = errno;
     memcpy(c->fds, own.ours, sizeof c->fds);
-    c->status_fd = own.status[0];
     close_fds(own.theirs, STREAM_COUNT);
-    close_fds(&own.status[1], 1);
-    if (c->pid_fd >= 0) {
+    if (c->pid > 0) {
         watch_child(c);
         return c;
     }
     error_set(error, ASYNQ_E_SYSTEM, "cannot start a process: %s", strerror(problem));
     child_free(c);
+    errno = problem;
     return NULL;
 }
 

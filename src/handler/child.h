@@ -19,6 +19,7 @@ typedef struct child child;
 /* What became of it. */
 typedef struct child_end {
     const char *failure; /* it could not be started: why; else NULL */
+    int problem;         /* its errno */
     int code;            /* exit status, if `signal` is 0 */
     int signal;          /* that ended it */
     struct rusage usage;
@@ -55,8 +56,8 @@ typedef struct child_options {
 } child_options;
 
 /*
- * Starts it. Returns NULL with `error` if there are no descriptors, memory or processes left; a program that cannot be
- * run is told by on_end.
+ * Starts it. Returns NULL with `error` and errno if there are no descriptors, memory or processes left; a program that
+ * cannot be run is told by on_end.
  */
 child *child_start(loop *l, const child_options *options, asynq_error *error);
 /* Kills what is still running, without on_end. Accepts NULL. */

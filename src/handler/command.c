@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "event/timer.h"
 #include "handler/route.h"
+#include "handler/shortage.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -90,7 +91,9 @@ static void command_ended(void *arg, const child_end *end)
     handler_call *call = run->call;
     char complaint[8192], how[64];
     complaint_of(run, complaint, sizeof complaint);
-    if (end->failure)
+    if (end->failure && !run->options->process.limit_count && shortage_is_one(end->problem))
+        handler_requeue(call, end->failure, end->problem);
+    else if (end->failure)
         handler_fail(call, HANDLER_RETRY, "start", -1, "%s: %s", run->options->shell ? "sh" : "command", end->failure);
     else if (run->is_too_late)
         handler_fail(call, HANDLER_RETRY, "timeout", -1, "no end within %.3g s, %s%s",
@@ -255,6 +258,7 @@ static int write_file(command_run *run, asynq_error *error)
     close(fd);
     if (is_wrong && !run->file)
         unlink(path);
+    errno = problem;
     return is_wrong ? error_set(error, ASYNQ_E_SYSTEM, "%s: %s", path, strerror(problem)) : ASYNQ_OK;
 }
 
@@ -272,7 +276,7 @@ static int start_child(command_run *run, asynq_error *error)
         input.data = asynq_job_payload(run->call->job, &input.length);
     const char *const *environment = make_environment(run);
     if (!environment)
-        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+        return error_set_code(error, ASYNQ_E_NO_MEMORY); /* and errno says so */
     run->child = child_start(run->call->host->loop,
                              &(child_options){.argv = argv,
                                               .environment = environment,
@@ -288,12 +292,23 @@ static int start_child(command_run *run, asynq_error *error)
     return run->child ? ASYNQ_OK : ASYNQ_E_SYSTEM;
 }
 
+/* `problem`: errno. */
+static void command_refuse(handler_call *call, int status, int problem, const char *text)
+{
+    if (status == ASYNQ_E_NO_MEMORY || (status == ASYNQ_E_SYSTEM && shortage_is_one(problem)))
+        handler_requeue(call, "a command cannot be started", status == ASYNQ_E_NO_MEMORY ? ENOMEM : problem);
+    else if (status == ASYNQ_E_INVALID) /* the task lacks what the command needs */
+        handler_fail(call, HANDLER_PERMANENT, "payload", -1, "%s", text);
+    else
+        handler_fail(call, HANDLER_RETRY, "start", -1, "%s", text);
+}
+
 static void command_begin(handler_call *call)
 {
     asynq_error error;
     command_run *run = mem_calloc(1, sizeof *run);
     if (!run) {
-        handler_fail(call, HANDLER_RETRY, "start", -1, "out of memory");
+        command_refuse(call, ASYNQ_E_NO_MEMORY, 0, NULL);
         return;
     }
     run->call = call;
@@ -306,9 +321,7 @@ static void command_begin(handler_call *call)
     loop_timer_init(call->host->loop, &run->kill, kill_child, run);
     int status = start_child(run, &error);
     if (status) {
-        bool is_task = status == ASYNQ_E_INVALID; /* the task lacks what the command needs */
-        handler_fail(call, is_task ? HANDLER_PERMANENT : HANDLER_RETRY, is_task ? "payload" : "start", -1, "%s",
-                     error.text);
+        command_refuse(call, status, errno, error.text);
         run_free(run);
     } else if (run->options->timeout_ms) {
         loop_timer_set(&run->limit, run->options->timeout_ms);
@@ -452,6 +465,7 @@ const handler_kind handler_command = {
     .help = "Runs a program for each task.",
     .prepare = command_prepare,
     .clear = command_clear,
+    .descriptors = 6, /* three of them while it is started */
     .begin = command_begin,
     .cancel = command_cancel,
 };

@@ -41,6 +41,7 @@ typedef struct handler_host {
     const char *directory; /* for files that live as long as a call */
     struct http_client *http;
     struct worker_pools *workers;
+    struct shortage *shortage; /* of asynqd itself */
 } handler_host;
 
 /* A kind of handler, and the key of a route that chooses it. */
@@ -51,6 +52,7 @@ struct handler_kind {
     const char *help;
     bool takes_text; /* a text alone is the value of the table's first key */
     bool waits;      /* its calls may wait for a place; it calls handler_start() when they have one */
+    int descriptors; /* that a call may have open */
     /* Checks and completes what was read. */
     int (*prepare)(settings *file, settings_node *node, void *options, asynq_error *error);
     void (*clear)(void *options);
@@ -98,6 +100,9 @@ void handler_end(handler_call *call, int outcome);
 typedef enum handler_failure { HANDLER_RETRY, HANDLER_PERMANENT } handler_failure;
 void handler_fail(handler_call *call, handler_failure failure, const char *error_class, int64_t pause_ms,
                   const char *format, ...) ASYNQ_PRINTF(5, 6);
+
+/* Ends a call that asynqd itself lacked something for, which is no failure of the task. `problem` is an errno. */
+void handler_requeue(handler_call *call, const char *what, int problem);
 
 void attempt_note_unref(attempt_note *note);
 

@@ -6,6 +6,7 @@
 #include "handler/route.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -214,7 +215,8 @@ static void fail(http_exchange *exchange, handler_failure failure, const char *e
 static bool transfer_begin(void *arg)
 {
     http_exchange *exchange = arg;
-    if (!handler_start(exchange->call))
+    exchange->is_withdrawn = !handler_start(exchange->call);
+    if (exchange->is_withdrawn)
         return false;
     http_request_limit(exchange);
     return true;
@@ -261,7 +263,7 @@ static void http_begin(handler_call *call)
     asynq_error error;
     http_exchange *exchange = mem_calloc(1, sizeof *exchange);
     if (!exchange) {
-        handler_fail(call, HANDLER_RETRY, "start", -1, "out of memory");
+        handler_requeue(call, "no memory for an HTTP request", ENOMEM);
         return;
     }
     exchange->call = call;
@@ -282,9 +284,11 @@ static void http_begin(handler_call *call)
         return;
     if (status == ASYNQ_E_INVALID)
         fail(exchange, HANDLER_PERMANENT, "payload", error.text);
-    else if (status || !http_transfer_start(exchange->client, &exchange->transfer, exchange->host,
-                                            exchange->options->most_per_host))
-        fail(exchange, HANDLER_RETRY, "start", "out of memory");
+    else if (status)
+        transfer_done(exchange, CURLE_OUT_OF_MEMORY);
+    else if (!http_transfer_start(exchange->client, &exchange->transfer, exchange->host,
+                                  exchange->options->most_per_host))
+        transfer_done(exchange, CURLE_OUT_OF_MEMORY);
 }
 
 /* ---- options ---- */
@@ -407,6 +411,7 @@ const handler_kind handler_http = {
         "Makes one HTTP request for each attempt at a task, and one for each redirect. It is not sent again by itself "
         "if the connection is closed without an answer: the attempt has failed then.",
     .waits = true,
+    .descriptors = 2,
     .capacity = http_capacity,
     .prepare = http_prepare,
     .clear = http_clear,

@@ -56,9 +56,11 @@ typedef struct http_exchange {
     char host[300]; /* "name:port" */
     bool is_cut;    /* the result */
     size_t left_out;
-    buf refusal;   /* why the target is refused; empty: it is not */
-    long sent;     /* requests: the first one, and one for each redirect */
-    bool is_again; /* libcurl would send one again, as its connection was closed without an answer */
+    buf refusal;       /* why the target is refused; empty: it is not */
+    long sent;         /* requests: the first one, and one for each redirect */
+    bool is_withdrawn; /* before its turn came */
+    int lack;          /* errno: what asynqd had not for a connection; 0: nothing */
+    bool is_again;     /* libcurl would send one again, as its connection was closed without an answer */
     char problem[CURL_ERROR_SIZE];
     int64_t limit_ms;
 } http_exchange;

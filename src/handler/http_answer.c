@@ -5,8 +5,10 @@
 #include "base/saturate.h"
 #include "base/text.h"
 #include "handler/http.h"
+#include "handler/shortage.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -189,9 +191,32 @@ static void decide_by_status(http_exchange *exchange, long status)
                  pause_asked(exchange, status), "%s", text);
 }
 
+/*
+ * What asynqd had not, as an errno; 0: it is not that. Once a request was sent, this was an attempt, whatever then
+ * failed: libcurl also says "out of memory" to a header that is too long.
+ */
+static int http_answer_lack(const http_exchange *exchange, CURLcode result)
+{
+    if (result == CURLE_OK || exchange->sent)
+        return 0;
+    if (exchange->lack || result == CURLE_OUT_OF_MEMORY)
+        return exchange->lack ? exchange->lack : ENOMEM;
+    bool had_none = result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_COULDNT_RESOLVE_PROXY;
+    return had_none && !shortage_has_descriptor() ? errno : 0; /* the resolver does not say what it could not open */
+}
+
 void http_answer_decide(http_exchange *exchange, CURLcode result)
 {
     long status = 0;
+    int lack = http_answer_lack(exchange, result);
+    if (exchange->is_withdrawn) {
+        handler_end(exchange->call, ASYNQ_REQUEUED);
+        return;
+    }
+    if (lack) {
+        handler_requeue(exchange->call, "no connection can be made for an HTTP request", lack);
+        return;
+    }
     attempt_note *note = handler_note(exchange->call);
     curl_easy_getinfo(exchange->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
     note->http_status = (int)status;

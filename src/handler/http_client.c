@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <utlist.h>
 
 enum { MOST_SPARE = 256, MOST_KEPT_CONNECTIONS = 1024, FIRST_PACE_MS = 20, PACE_MAX_MS = 5000, PUT_OFF_MIN_MS = 100 };
@@ -327,6 +328,15 @@ void http_client_give_back_easy(http_client *client, CURL *easy)
     client->spare[client->spare_count++] = easy;
 }
 
+/* Connections that nobody uses are not to take the descriptors that others lack. */
+static long http_client_kept(void)
+{
+    enum { KEPT_MIN = 4, KEPT_SHARE = 8 };
+    struct rlimit limit;
+    rlim_t share = getrlimit(RLIMIT_NOFILE, &limit) ? KEPT_MIN : limit.rlim_cur / KEPT_SHARE;
+    return share < KEPT_MIN ? KEPT_MIN : share > MOST_KEPT_CONNECTIONS ? MOST_KEPT_CONNECTIONS : (long)share;
+}
+
 http_client *http_client_new(loop *l)
 {
     http_client *client = mem_calloc(1, sizeof *client);
@@ -340,7 +350,7 @@ http_client *http_client_new(loop *l)
     curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
     curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, set_timer);
     curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
-    curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)MOST_KEPT_CONNECTIONS);
+    curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, http_client_kept());
     return client;
 }
 

@@ -4,13 +4,16 @@
 #include "base/error.h"
 #include "handler/http.h"
 #include "handler/route.h"
+#include "handler/shortage.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum { LEFT_OUT_MOST = 65536 }; /* bytes of an answer beyond the result that are read all the same */
 
@@ -59,7 +62,14 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
     (void)purpose;
     if (!exchange->options->proxy && !is_allowed(exchange, &address->addr))
         return CURL_SOCKET_BAD;
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (shortage_may_keep(fd))
+        return fd;
+    if (shortage_is_one(errno))
+        exchange->lack = errno;
+    if (fd >= 0)
+        close(fd);
+    return CURL_SOCKET_BAD;
 }
 
 /*

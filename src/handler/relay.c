@@ -8,9 +8,12 @@
 #include "base/clock.h"
 #include "event/waker.h"
 #include "handler/route.h"
+#include "handler/shortage.h"
 
 #include <pthread.h>
 #include <utlist.h>
+
+enum { BEGIN_BUDGET_NS = 3000000 }; /* of one turn */
 
 struct relay {
     handler_host *host;
@@ -24,6 +27,7 @@ struct relay {
     handler_call *cancelled; /* by `cancelled_next` */
 
     /* The loop's. */
+    handler_call *fresh;   /* have arrived and wait for their turn; by `next` */
     handler_call *running; /* by `next` and `prev` */
     size_t count;
 };
@@ -104,14 +108,36 @@ static void cancel(handler_call *call)
     call->route->kind->cancel(call);
 }
 
-static void woken(void *arg)
+/* The oldest that has arrived. */
+static handler_call *relay_next(relay *r)
+{
+    if (!r->fresh)
+        r->fresh = take_arrived(r);
+    handler_call *call = r->fresh;
+    if (call) {
+        r->fresh = call->next;
+        call->next = NULL;
+    }
+    return call;
+}
+
+/* Not all at once: what begins may cost something, as a process does, and others wait for the loop. */
+static void relay_begin_some(relay *r, int64_t budget_ns)
+{
+    int64_t end_ns = clock_steady_ns() + budget_ns;
+    for (handler_call *call; (call = relay_next(r));) {
+        begin(r, call);
+        if (clock_steady_ns() > end_ns) {
+            loop_waker_wake(&r->waker); /* for the rest */
+            return;
+        }
+    }
+}
+
+static void relay_woken(void *arg)
 {
     relay *r = arg;
-    for (handler_call *call = take_arrived(r), *next; call; call = next) {
-        next = call->next;
-        call->next = NULL;
-        begin(r, call);
-    }
+    relay_begin_some(r, BEGIN_BUDGET_NS);
     for (handler_call *call; (call = take_cancelled(r));)
         cancel(call);
 }
@@ -155,7 +181,7 @@ size_t relay_count(const relay *r)
 void relay_cancel_all(relay *r)
 {
     handler_call *call, *next;
-    woken(r); /* also those that have just arrived */
+    relay_begin_some(r, INT64_MAX / 2); /* also those that have just arrived */
     DL_FOREACH_SAFE(r->running, call, next)
         cancel(call);
 }
@@ -178,6 +204,12 @@ int64_t handler_time_left_ms(const handler_call *call)
 {
     int64_t left_ms = asynq_job_deadline_ms(call->job) - clock_now_ns() / NS_PER_MS;
     return left_ms > 1 ? left_ms : 1;
+}
+
+void handler_requeue(handler_call *call, const char *what, int problem)
+{
+    shortage_tell(call->host->shortage, what, problem);
+    handler_end(call, ASYNQ_REQUEUED);
 }
 
 void handler_fail(handler_call *call, handler_failure failure, const char *error_class, int64_t pause_ms,
@@ -211,7 +243,7 @@ relay *relay_new(handler_host *host, void (*idle)(void *arg), void *arg)
     r->arg = arg;
     r->arrived_end = &r->arrived;
     pthread_mutex_init(&r->lock, NULL);
-    if (!loop_waker_init(host->loop, &r->waker, woken, r))
+    if (!loop_waker_init(host->loop, &r->waker, relay_woken, r))
         return r;
     pthread_mutex_destroy(&r->lock);
     mem_free(r);

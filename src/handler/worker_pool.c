@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "handler/route.h"
 
+#include <errno.h>
 #include <string.h>
 #include <utlist.h>
 
@@ -144,8 +145,12 @@ void worker_pool_begin(handler_call *call, const char *name)
 {
     worker_pool *pool = find_pool(call->host->workers, name);
     waiting_call *waiting = pool ? mem_calloc(1, sizeof *waiting) : NULL;
+    if (!pool) {
+        handler_fail(call, HANDLER_RETRY, "start", -1, "there is no worker pool \"%s\"", name);
+        return;
+    }
     if (!waiting) {
-        handler_fail(call, HANDLER_RETRY, "start", -1, pool ? "out of memory" : "there is no worker pool \"%s\"", name);
+        handler_requeue(call, "no memory for a task of a worker pool", ENOMEM);
         return;
     }
     *waiting = (waiting_call){.call = call, .pool = pool, .since_ms = loop_steady_ms(call->host->loop)};

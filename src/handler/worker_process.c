@@ -408,7 +408,7 @@ bool worker_process_give(worker_process *process, handler_call *call)
     }
     worker_task *task = mem_calloc(1, sizeof *task);
     if (!task) {
-        handler_fail(call, HANDLER_RETRY, "start", -1, "out of memory");
+        handler_requeue(call, "no memory for a task of a worker process", ENOMEM);
         return false;
     }
     if (!process->tasks)

@@ -19,6 +19,7 @@ type Daemon struct {
 	Dir   string // a private directory, where its configuration is
 	File  string // the configuration
 	cmd   *exec.Cmd
+	gate  sync.Mutex // held by HoldLog
 	mutex sync.Mutex
 	lines []M
 	raw   bytes.Buffer
@@ -48,12 +49,26 @@ func StartDaemon(t testing.TB, config string, words ...string) *Daemon {
 	return StartDaemonIn(t, dir, config, words...)
 }
 
+// StartDaemonAfter is StartDaemon after a shell has run `setup`, such as "ulimit -n 60".
+func StartDaemonAfter(t testing.TB, setup, config string, words ...string) *Daemon {
+	t.Helper()
+	return startDaemon(t, t.TempDir(), config, func(words ...string) *exec.Cmd {
+		cmd := DaemonCommand(words...)
+		return exec.Command("sh", append([]string{"-c", setup + "; exec \"$@\"", "sh"}, cmd.Args...)...)
+	}, words...)
+}
+
 // StartDaemonIn is StartDaemon in a directory, for asynqds that come after one another.
 func StartDaemonIn(t testing.TB, dir, config string, words ...string) *Daemon {
 	t.Helper()
+	return startDaemon(t, dir, config, DaemonCommand, words...)
+}
+
+func startDaemon(t testing.TB, dir, config string, command func(words ...string) *exec.Cmd, words ...string) *Daemon {
+	t.Helper()
 	d := &Daemon{t: t, Dir: dir, File: filepath.Join(dir, "asynqd.yaml"), ended: make(chan struct{})}
 	d.Configure(config)
-	d.cmd = DaemonCommand(append([]string{"--config", d.File, "--log-format", "json", "--endpoints-listen", "127.0.0.1:0"},
+	d.cmd = command(append([]string{"--config", d.File, "--log-format", "json", "--endpoints-listen", "127.0.0.1:0"},
 		words...)...)
 	d.cmd.Stderr = d
 	// A proxy in the environment is not asked for.
@@ -85,8 +100,16 @@ func (d *Daemon) Configure(config string) {
 	}
 }
 
+// HoldLog has nobody read the log until `release` is called.
+func (d *Daemon) HoldLog() (release func()) {
+	d.gate.Lock()
+	return d.gate.Unlock
+}
+
 // Write takes the log.
 func (d *Daemon) Write(p []byte) (int, error) {
+	d.gate.Lock()
+	defer d.gate.Unlock()
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
 	d.raw.Write(p)

@@ -1,0 +1,183 @@
+package daemon
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	. "github.com/hibiken/asynq/libasynq-tests/harness"
+)
+
+// enqueueMany enqueues n tasks with ids from id0 on.
+func enqueueMany(t testing.TB, r *Redis, id, taskType string, n int, opts ...asynq.Option) {
+	t.Helper()
+	client := asynq.NewClient(r.Opt())
+	defer client.Close()
+	for i := range n {
+		options := append([]asynq.Option{asynq.TaskID(id + strconv.Itoa(i)), asynq.Retention(time.Hour)}, opts...)
+		if _, err := client.Enqueue(asynq.NewTask(taskType, nil), options...); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// get is the body of a page, whatever its status.
+func get(t testing.TB, url string) string {
+	t.Helper()
+	_, body := ask(t, "GET", url, "")
+	return body
+}
+
+// queueInfo is the queue as Go sees it.
+func queueInfo(t testing.TB, r *Redis) *asynq.QueueInfo {
+	t.Helper()
+	inspector := asynq.NewInspector(r.Opt())
+	defer inspector.Close()
+	queue, err := inspector.GetQueueInfo("default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return queue
+}
+
+// TestUnreadLog: nobody reads standard error; tasks go on, end-points answer, TERM ends asynqd, and what was dropped is
+// told.
+func TestUnreadLog(t *testing.T) {
+	t.Parallel()
+	const tasks = 12000
+	r := StartRedis(t)
+	d := StartDaemon(t, `
+redis: `+r.URI()+`
+concurrency: 50
+routes: [{type: "known", http: {url: "http://127.0.0.1:1/"}}]
+`)
+	url := d.URL()
+	release := d.HoldLog()
+	client := asynq.NewClient(r.Opt())
+	defer client.Close()
+	long := strings.Repeat("long", 100) // no route takes it; its lines fill more than the queue of the log
+	for i := range tasks {
+		if _, err := client.Enqueue(asynq.NewTask(long+strconv.Itoa(i), nil), asynq.MaxRetry(0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	Eventually(t, 120*time.Second, "all tasks to be archived though nobody reads the log", func() bool {
+		queue := queueInfo(t, r)
+		return queue.Archived >= 9000 && queue.Pending+queue.Active == 0 // Asynq keeps 10,000 at most
+	})
+	if body := get(t, url+"/healthz"); !strings.Contains(body, "alive") {
+		t.Error(body)
+	}
+	dropped := metric(t, d, "asynqd_log_lines_dropped_total")
+	if dropped < 1 || dropped > 2*tasks {
+		t.Errorf("%v lines were dropped", dropped)
+	}
+	release()
+	Eventually(t, 30*time.Second, "the log to go on", func() bool { return len(d.Lines()) > 1000 })
+	enqueue(t, r, "last", "unknown", "")
+	Eventually(t, 30*time.Second, "the loss to be told", func() bool {
+		return len(d.Find("log lines were dropped, as they were not read in time")) > 0
+	})
+
+	// Again, and it is told to end meanwhile.
+	release = d.HoldLog()
+	enqueueMany(t, r, "more", long, 2000, asynq.MaxRetry(0))
+	Eventually(t, 60*time.Second, "the tasks to be archived", func() bool { return queueInfo(t, r).Pending == 0 })
+	d.Signal(15)
+	go func() {
+		time.Sleep(8 * time.Second) // longer than it waits for a reader; exec waits for the log's end
+		release()
+	}()
+	d.End()
+}
+
+// TestBurstOfCommands: thousands of commands at once; end-points are answered in between.
+func TestBurstOfCommands(t *testing.T) {
+	t.Parallel()
+	const tasks, answersWanted = 1500, 40
+	r := StartRedis(t)
+	enqueueMany(t, r, "c", "quick", tasks)
+	d := StartDaemon(t, `
+redis: `+r.URI()+`
+concurrency: 200
+log: {attempts: false}
+routes: [{type: "quick", command: {argv: ["/bin/true"]}}]
+`)
+	answers := 0
+	for queueInfo(t, r).Completed < tasks {
+		get(t, d.URL()+"/healthz")
+		answers++
+	}
+	t.Logf("%d answers of /healthz while %d commands ran", answers, tasks)
+	if answers < answersWanted {
+		t.Errorf("%d answers of /healthz while %d commands ran, want %d at least", answers, tasks, answersWanted)
+	}
+	if turns := metric(t, d, "asynqd_loop_turn_seconds_count"); turns < answersWanted {
+		t.Errorf("%v turns of the loop were measured", turns)
+	}
+}
+
+// TestFewDescriptors: asynqd has too few descriptors for what it is told to run. Tasks wait; none is charged with it.
+func TestFewDescriptors(t *testing.T) {
+	t.Parallel()
+	const tasks = 120
+	r := StartRedis(t)
+	service := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		time.Sleep(50 * time.Millisecond) // so that many are under way
+	}))
+	t.Cleanup(service.Close)
+	enqueueMany(t, r, "c", "command", tasks, asynq.MaxRetry(2))
+	enqueueMany(t, r, "h", "http", tasks, asynq.MaxRetry(2))
+	enqueueMany(t, r, "p", "piped", tasks, asynq.MaxRetry(0))
+	d := StartDaemonAfter(t, "ulimit -n 80", fmt.Sprintf(`
+redis: %s
+concurrency: 300
+routes:
+  - {type: "command", command: {argv: [sleep, "0.2"]}}
+  - {type: "piped", command: {argv: [cat]}}
+  - {type: "http", http: {url: "%s/", targets: {private_addresses: allow}}}
+`, r.URI(), service.URL))
+	if len(d.Find("files may be open with concurrency 300, and the limit (ulimit -n, LimitNOFILE) is 80")) != 1 {
+		t.Errorf("no warning at the start: %s", d.Text())
+	}
+	Eventually(t, 60*time.Second, "the want to be told in the log", func() bool {
+		return len(d.Find("asynqd lacks something: ")) > 0
+	})
+	Eventually(t, 240*time.Second, "all tasks to be completed", func() bool {
+		queue := queueInfo(t, r)
+		if queue.Archived+queue.Retry > 0 {
+			t.Fatalf("%d archived, %d to be retried", queue.Archived, queue.Retry)
+		}
+		return queue.Completed == 3*tasks
+	})
+	for _, line := range d.Attempts("") {
+		if line["outcome"] != "completed" && line["outcome"] != "given back" {
+			t.Errorf("an attempt was charged: %v", line)
+		}
+	}
+	Eventually(t, 120*time.Second, "readiness to come back", func() bool {
+		return strings.Contains(get(t, d.URL()+"/readyz"), `"resources":"fine"`)
+	})
+}
+
+// TestLogOfAnyBytes: what a process writes is shown, whatever bytes it has.
+func TestLogOfAnyBytes(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	d := StartDaemon(t, `
+redis: `+r.URI()+`
+routes: [{type: "says", command: {shell: 'cat >&2; exit 1'}}]
+workers: {pool: {start_timeout: 60s, argv: [sh, -c, "printf 'caf\\351 told\\n' >&2; sleep 50"]}}
+`)
+	enqueue(t, r, "latin1", "says", "caf\xe9 \x1b[31m \xc2\x9b1m end")
+	line := d.Attempt("latin1", 1)
+	if text, _ := line["error"].(string); !strings.Contains(text, "caf? ") || !strings.Contains(text, " end") {
+		t.Errorf("%v", line)
+	}
+	Eventually(t, 20*time.Second, "what the process has written", func() bool { return len(d.Find("caf? told")) > 0 })
+}
