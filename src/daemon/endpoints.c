@@ -141,11 +141,14 @@ static void measure_http(endpoints *e)
 
 static void measure_history(metrics *m, history *h)
 {
-    static const char *const no_room = "spool_full", *const refused = "refused";
+    static const char *const refused = "refused";
     history_stats stats;
     history_get_stats(h, &stats);
     set(m, METER_HISTORY_WRITTEN, (double)stats.written);
-    metrics_set(m, METER_HISTORY_LOST, &no_room, (double)stats.spool.lost);
+    for (int i = 0; i < SPOOL_LOSSES; i++) {
+        const char *const reason = spool_loss_name((spool_loss)i);
+        metrics_set(m, METER_HISTORY_LOST, &reason, (double)stats.spool.lost[i]);
+    }
     metrics_set(m, METER_HISTORY_LOST, &refused, (double)stats.refused);
     set(m, METER_SPOOL_BYTES, (double)stats.spool.bytes);
     set(m, METER_SPOOL_ROWS, (double)stats.spool.lines);

@@ -66,11 +66,12 @@ const metric_family meter_table[METER_COUNT] = {
                                METRIC_COUNTER,
                                {NULL},
                                NULL},
-    [METER_HISTORY_LOST] = {"asynqd_history_lost_total",
-                            "Lines of the history that are lost, as the spool had no room or PostgreSQL refused them.",
-                            METRIC_COUNTER,
-                            {"reason"},
-                            NULL},
+    [METER_HISTORY_LOST] =
+        {"asynqd_history_lost_total",
+         "Lines of the history that are lost: the spool had no room, for example, or PostgreSQL refused them.",
+         METRIC_COUNTER,
+         {"reason"},
+         NULL},
     [METER_SPOOL_BYTES] =
         {"asynqd_spool_bytes", "History that waits on disk for PostgreSQL.", METRIC_GAUGE, {NULL}, NULL},
     [METER_SPOOL_ROWS] = {"asynqd_spool_lines", "Lines of history that wait on disk.", METRIC_GAUGE, {NULL}, NULL},

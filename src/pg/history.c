@@ -3,7 +3,6 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "base/text.h"
 #include "event/timer.h"
 #include "event/waker.h"
 #include "pg/months.h"
@@ -13,20 +12,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 enum {
     BATCH_MOST = 1000,
     BATCH_LEAST = 100,
-    GATHER_MS = 100,   /* how long the first line of a batch waits for others */
-    AGAIN_MS = 1000,   /* after PostgreSQL refused for a reason that may pass */
-    ERROR_MOST = 8192, /* bytes of an error that are kept */
-    TEXT_MOST = 2048,  /* of any other text; an escape makes six bytes of one, and a line has SPOOL_LINE_MOST */
+    GATHER_MS = 100, /* how long the first line of a batch waits for others */
+    AGAIN_MS = 1000, /* after PostgreSQL refused for a reason that may pass */
     COMPLAIN_PERIOD_MS = 60000
 };
 
 /* One that was adopted. */
 typedef struct leftover {
     spool *lines;
+    int64_t unreadable; /* pieces that were told of */
     struct leftover *next;
 } leftover;
 
@@ -48,107 +47,23 @@ struct history {
 
     void (*finished)(void *arg);
     void *finished_arg;
-    log_limit lost_complaint, failure_complaint;
-    _Atomic int64_t written, refused;
+    log_limit lost_complaint, failure_complaint, unreadable_complaint;
+    int64_t own_unreadable;
+    _Atomic int64_t written, refused, leftover_unreadable;
 };
 
 static void pump(void *history);
 
 /* ---- lines ---- */
 
-/*
- * JSON by hand: a line is written twice for each attempt, and with jansson that took more time than all the rest
- * (bench/history: 32,000 instead of 48,000 attempts in a second).
- */
-static void append_name(buf *line, const char *name)
-{
-    buf_append_text(line, line->length > 1 ? ",\"" : "\"");
-    buf_append_text(line, name);
-    buf_append_text(line, "\":");
-}
-
-static void append_escaped(buf *line, const char *text, size_t length)
-{
-    static const char hex[] = "0123456789abcdef";
-    size_t plain = 0;
-    for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c >= ' ' && c != '"' && c != '\\')
-            continue;
-        const char escape[] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
-        buf_append(line, text + plain, i - plain);
-        buf_append(line, escape, sizeof escape);
-        plain = i + 1;
-    }
-    buf_append(line, text + plain, length - plain);
-}
-
-/* What is empty is left out, and becomes null. */
-static void append_text(buf *line, const char *name, const char *text, size_t most)
-{
-    if (!text || !*text)
-        return;
-    size_t length = text_cut(text, strlen(text), most);
-    append_name(line, name);
-    buf_append(line, "\"", 1);
-    size_t begin = line->length;
-    append_escaped(line, text, length);
-    if (!buf_failed(line) && !text_is_utf8(line->data + begin, line->length - begin))
-        text_make_utf8(line->data + begin, line->length - begin);
-    buf_append(line, "\"", 1);
-}
-
-static void append_number(buf *line, const char *name, int64_t number)
-{
-    char digits[24];
-    append_name(line, name);
-    buf_append(line, digits, (size_t)snprintf(digits, sizeof digits, "%" PRId64, number));
-}
-
-static void append_time(buf *line, const char *name, int64_t at_ms)
-{
-    if (at_ms)
-        append_number(line, name, at_ms);
-}
-
-/* A header that anybody can set; only a number of the column's type is one of a job. */
-static void append_job(buf *line, const char *text)
-{
-    int64_t number;
-    if (text && text_read_number(text, &number))
-        append_number(line, "job_id", number);
-}
-
-static void append_line(buf *line, const execution *row)
-{
-    int64_t duration_ms = row->finished_at_ms - row->started_at_ms;
-    buf_append(line, "{", 1);
-    append_text(line, "id", row->id, TEXT_MOST);
-    append_text(line, "task_id", row->task_id, TEXT_MOST);
-    append_job(line, row->job_id);
-    append_text(line, "queue", row->queue, TEXT_MOST);
-    append_text(line, "type", row->type, TEXT_MOST);
-    append_number(line, "attempt", row->attempt);
-    append_time(line, "queued_at", row->queued_at_ms);
-    append_time(line, "started_at", row->started_at_ms);
-    append_time(line, "finished_at", row->finished_at_ms);
-    append_text(line, "outcome", row->outcome ? row->outcome : "running", TEXT_MOST);
-    append_text(line, "error_class", row->error_class, TEXT_MOST);
-    append_text(line, "error", row->error, ERROR_MOST);
-    if (row->http_status)
-        append_number(line, "http_status", row->http_status);
-    if (row->outcome)
-        append_number(line, "duration_ms", duration_ms > 0 ? duration_ms : 0);
-    append_text(line, "trace_id", row->trace_id, TEXT_MOST);
-    buf_append(line, "}", 1);
-}
-
 void history_record(history *h, const execution *row)
 {
     buf line;
     buf_init(&line, 0);
-    append_line(&line, row);
-    if (!buf_failed(&line))
+    execution_append(&line, row);
+    if (buf_failed(&line))
+        spool_count_lost(h->own, SPOOL_NO_MEMORY);
+    else
         (void)spool_append(h->own, line.data, line.length, !row->outcome);
     buf_clear(&line);
 }
@@ -254,19 +169,50 @@ static void batch_done(void *arg, const PGresult *result, const asynq_error *err
         loop_timer_set(&h->gather, GATHER_MS);
 }
 
-static bool send_from(history *h, spool *from)
+typedef enum sending { SENDING_NOTHING, SENDING_LINES, SENDING_FAILED } sending;
+
+static sending cannot_read(history *h, const spool *from, const char *problem)
+{
+    log_repeated(h->options.log, &h->failure_complaint, ASYNQ_LOG_ERROR,
+                 "the history in the spool %s cannot be read, and waits there: %s", spool_name(from), problem);
+    loop_timer_set(&h->gather, AGAIN_MS);
+    return SENDING_FAILED;
+}
+
+/* What a crash has left that is no line, for example. */
+static void tell_unreadable(history *h, spool *from)
+{
+    spool_stats stats;
+    spool_get_stats(from, &stats);
+    int64_t *told = from == h->own ? &h->own_unreadable : &h->leftovers->unreadable;
+    int64_t more = stats.lost[SPOOL_UNREADABLE] - *told;
+    *told += more;
+    if (more)
+        log_repeated(h->options.log, &h->unreadable_complaint, ASYNQ_LOG_ERROR,
+                     "the history loses attempts: the spool %s has pieces that are no lines, or are not there, %" PRId64
+                     " so far",
+                     spool_name(from), *told);
+    if (from != h->own)
+        atomic_fetch_add(&h->leftover_unreadable, more);
+}
+
+static sending send_from(history *h, spool *from)
 {
     buf lines;
+    const char *problem;
     buf_init(&lines, 0);
     buf_append_text(&lines, "[");
-    h->sent_lines = spool_read(from, h->batch_most, &lines);
+    h->sent_lines = spool_read(from, h->batch_most, &lines, &problem);
     buf_append_text(&lines, "]");
+    tell_unreadable(h, from);
     h->sent = h->sent_lines ? from : NULL;
     const char *const values[] = {lines.data, spool_name(from)};
     if (h->sent && (buf_failed(&lines) || pg_conn_query(h->conn, insert_sql, 2, values, batch_done, h)))
         try_again_later(h);
     buf_clear(&lines);
-    return h->sent_lines > 0;
+    if (problem)
+        return cannot_read(h, from, problem);
+    return h->sent_lines ? SENDING_LINES : SENDING_NOTHING;
 }
 
 static void leftover_ended(void *arg, const PGresult *result, const asynq_error *error)
@@ -296,14 +242,25 @@ static void end_leftover(history *h)
         try_again_later(h);
 }
 
-/* What dead ones left and what is new take turns. */
+/* The first goes to the end. */
+static void turn_leftovers(history *h)
+{
+    leftover *first = h->leftovers;
+    LL_DELETE(h->leftovers, first);
+    LL_APPEND(h->leftovers, first);
+}
+
+/* What dead ones left and what is new take turns. False: nothing was sent. */
 static bool send_leftover(history *h)
 {
     bool is_its_turn = h->leftovers && !h->finished && h->was_own;
     h->was_own = !is_its_turn;
-    if (is_its_turn && !send_from(h, h->leftovers->lines))
+    sending what = is_its_turn ? send_from(h, h->leftovers->lines) : SENDING_FAILED;
+    if (what == SENDING_NOTHING)
         end_leftover(h);
-    return is_its_turn;
+    else if (is_its_turn && what == SENDING_FAILED)
+        turn_leftovers(h);
+    return what != SENDING_FAILED;
 }
 
 /* Sends the next lines, if none are under way. */
@@ -322,7 +279,7 @@ static void pump(void *arg)
     if (h->finished)
         spool_flush(h->own);
     atomic_store(&h->is_awake, false); /* what is written from now on wakes it again */
-    if (send_from(h, h->own))
+    if (send_from(h, h->own) == SENDING_LINES)
         atomic_store(&h->is_awake, true);
     else if (h->finished)
         finish_if_asked(h);
@@ -383,7 +340,7 @@ history *history_new(const history_options *options, asynq_error *error)
     h->options = *options;
     h->batch_most = BATCH_MOST;
     h->appended.fd = -1;
-    h->lost_complaint.min_ms = h->failure_complaint.min_ms = COMPLAIN_PERIOD_MS;
+    h->lost_complaint.min_ms = h->failure_complaint.min_ms = h->unreadable_complaint.min_ms = COMPLAIN_PERIOD_MS;
     loop_timer_init(options->loop, &h->gather, pump, h);
     h->months = months_new(options->loop, options->log, options->retention_ms);
     int status = h->months ? adopt(h, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
@@ -419,6 +376,7 @@ void history_free(history *h)
 void history_get_stats(history *h, history_stats *stats)
 {
     spool_get_stats(h->own, &stats->spool);
+    stats->spool.lost[SPOOL_UNREADABLE] += atomic_load(&h->leftover_unreadable);
     stats->written = atomic_load(&h->written);
     stats->refused = atomic_load(&h->refused);
 }

@@ -17,20 +17,34 @@
 
 typedef struct spool spool;
 
-enum { SPOOL_LINE_MOST = 128 * 1024 };
+enum { SPOOL_MAX_LINE = 128 * 1024 };
+
+/* Why lines are lost. */
+typedef enum spool_loss {
+    SPOOL_FULL,
+    SPOOL_DISK_SLOW, /* more came than the disk takes, and memory has its bounds */
+    SPOOL_WRITE_FAILED,
+    SPOOL_NO_MEMORY,
+    SPOOL_UNREADABLE, /* torn by a crash, overwritten, or taken away; each piece counts as one line */
+    SPOOL_LOSSES
+} spool_loss;
+
+/* For labels: "spool_full". */
+const char *spool_loss_name(spool_loss loss);
 
 /* Told after each write: there is more to be read. `problem`: why lines were lost; NULL: none were. Thread: its own. */
 typedef void (*spool_written_cb)(void *arg, const char *problem);
 
 /*
- * Makes the folder `parent`/`name` with what is needed above it, and locks it. `most_bytes` bounds what waits. Returns
+ * Makes the folder `parent`/`name` with what is needed above it, and locks it. `max_bytes` bounds what waits. Returns
  * NULL and fills `error` (ASYNQ_E_SYSTEM, ASYNQ_E_NO_MEMORY).
  */
-spool *spool_open(const char *parent, const char *name, int64_t most_bytes, spool_written_cb written, void *arg,
+spool *spool_open(const char *parent, const char *name, int64_t max_bytes, spool_written_cb written, void *arg,
                   asynq_error *error);
 
 /*
- * The next folder in `parent` that nobody has locked any more, for reading alone; NULL: there is none.
+ * The next spool in `parent` that nobody has locked any more, for reading alone; NULL: there is none. Folders in which
+ * there is anything else than a lock and segments are left alone.
  */
 spool *spool_adopt(const char *parent);
 
@@ -42,21 +56,24 @@ const char *spool_name(const spool *s);
  */
 bool spool_append(spool *s, const char *line, size_t length, bool is_first);
 
+/* Counts a line that could not even be made. Thread: any. */
+void spool_count_lost(spool *s, spool_loss loss);
+
 /* Waits until what was added is written. Thread: any. */
 void spool_flush(spool *s);
 
 /*
- * Appends the next lines to `out`, separated by commas, and returns how many they are, at most `most`; 0: there are
- * none. They come again until spool_advance() is called.
+ * Appends the next lines to `out`, separated by commas, and returns how many they are, at most `max`; 0: there are
+ * none, or `problem` says why they cannot be read now. They come again until spool_advance() is called.
  */
-size_t spool_read(spool *s, size_t most, buf *out);
+size_t spool_read(spool *s, size_t max, buf *out, const char **problem);
 /* What was read last need not be kept. */
 void spool_advance(spool *s);
 
 typedef struct spool_stats {
     int64_t bytes; /* that wait */
     int64_t lines; /* that wait; those of adopted folders are not counted before they are read */
-    int64_t lost;  /* lines that there was no room for */
+    int64_t lost[SPOOL_LOSSES];
 } spool_stats;
 
 /* Thread: any. */

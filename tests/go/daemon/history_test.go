@@ -3,8 +3,10 @@ package daemon
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -197,5 +199,118 @@ func TestMonths(t *testing.T) {
 	enqueueAs(t, r, "one", "t", "")
 	Eventually(t, 20*time.Second, "a new row", func() bool {
 		return p.Int("SELECT count(*) FROM "+month(0)+" WHERE task_id = 'one' AND finished_at IS NOT NULL") == 1
+	})
+}
+
+// TestSpoolOfTheDead: what a dead asynqd has left is read when it can be read. Until then nothing is claimed about its
+// attempts, and the history of others goes on; pieces that are no lines are counted and told.
+func TestSpoolOfTheDead(t *testing.T) {
+	t.Parallel()
+	p, r := StartPostgres(t), StartRedis(t)
+	p.Migrate()
+	state := stateDir(t)
+	folder := filepath.Join(state, "spool", "dead")
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	line := func(n int) string {
+		at := time.Now().UnixMilli()
+		return fmt.Sprintf(`{"id":"00000000-0000-0000-0000-%012d","task_id":"of the dead","queue":"q","type":"t","attempt":1,`+
+			`"started_at":%d,"finished_at":%d,"outcome":"completed"}`+"\n", n, at, at)
+	}
+	segment := filepath.Join(folder, "00000001.jsonl")
+	text := line(1) + strings.Repeat("\x00", 600<<10) + "\n" + line(2) + strings.Repeat("\x00", 4096) + line(3)
+	must(os.MkdirAll(folder, 0o700))
+	must(os.WriteFile(filepath.Join(folder, "lock"), nil, 0o600))
+	must(os.WriteFile(segment, []byte(text), 0o600))
+	p.Exec(`INSERT INTO executions (id, task_id, queue, type, attempt, started_at, outcome, worker)
+		VALUES ('00000000-0000-0000-0000-000000000009', 'open', 'q', 't', 1, now(), 'running', 'dead')`)
+	p.Exec(`INSERT INTO workers (id, host, pid, seen_at) VALUES ('dead', 'here', 1, now() + interval '1 hour')`)
+	p.Stop()
+	d := StartDaemon(t, postgresConfig(r, p, state, "- {type: t, command: {argv: [cat]}}\n"))
+	must(os.Rename(segment, filepath.Join(state, "aside")))
+	must(os.Mkdir(segment, 0o700)) // what cannot be read
+	p.Start()
+	Eventually(t, 30*time.Second, "the error to be told", func() bool {
+		return len(d.Find("the history in the spool dead cannot be read, and waits there: Is a directory")) == 1
+	})
+	for i := range 5 {
+		enqueueAs(t, r, fmt.Sprint(i), "t", "")
+	}
+	ended := func(count int) {
+		t.Helper()
+		Eventually(t, 30*time.Second, "the rows", func() bool {
+			return p.Int("SELECT count(*) FROM executions WHERE finished_at IS NOT NULL") == count
+		})
+	}
+	ended(5)
+	if p.Int("SELECT count(*) FROM executions WHERE task_id = 'open' AND outcome = 'running'") != 1 {
+		t.Error("an attempt was given an end before all of its asynqd had been read")
+	}
+	must(os.Remove(segment))
+	must(os.Rename(filepath.Join(state, "aside"), segment))
+	ended(9)
+	for query, wanted := range map[string]int{"task_id = 'of the dead' AND outcome = 'completed' AND worker = 'dead'": 3,
+		"task_id = 'open' AND outcome = 'unknown'": 1} {
+		if found := p.Int("SELECT count(*) FROM executions WHERE " + query); found != wanted {
+			t.Errorf("%d rows where %s", found, query)
+		}
+	}
+	for reason, wanted := range map[string]float64{"unreadable": 2, "spool_full": 0, "write_failed": 0, "disk_slow": 0, "no_memory": 0, "refused": 0} {
+		if lost := metric(t, d, `asynqd_history_lost_total{reason="`+reason+`"}`); lost != wanted {
+			t.Errorf("%s: %v lines are lost", reason, lost)
+		}
+	}
+	if len(d.Find("the spool dead has pieces that are no lines")) == 0 {
+		t.Errorf("the log does not tell: %s", d.Text())
+	}
+	if _, err := os.Stat(folder); err == nil {
+		t.Error("the folder of the dead is still there")
+	}
+}
+
+// TestFullDisk: lines that a full disk does not take are counted as such, and the history goes on when there is room again.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root may mount a small disk; the unit test full_disk does so for itself")
+	}
+	p, r := StartPostgres(t), StartRedis(t)
+	p.Migrate()
+	state := stateDir(t)
+	if err := syscall.Mount("asynqd-test", state, "tmpfs", 0, "size=256k"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Unmount(state, syscall.MNT_DETACH) })
+	d := StartDaemon(t, postgresConfig(r, p, state, "- {type: t, command: {argv: [cat]}}\n"))
+	p.Stop()
+	total := 0
+	for metric(t, d, `asynqd_history_lost_total{reason="write_failed"}`) == 0 && total < 4000 {
+		for range 200 {
+			enqueueAs(t, r, fmt.Sprint(total), "t", "")
+			total++
+		}
+		Eventually(t, 60*time.Second, "the tasks", func() bool { return len(d.Attempts("")) >= total })
+	}
+	if len(d.Find("the history loses attempts")) == 0 || len(d.Find("No space left on device")) == 0 {
+		t.Errorf("the log does not tell: %s", d.Text())
+	}
+	if files, _ := filepath.Glob(filepath.Join(state, "spool", "*", "*")); len(files) > 3 {
+		t.Errorf("there are %d files", len(files))
+	}
+	p.Start()
+	Eventually(t, 60*time.Second, "the spool to be empty", func() bool { return metric(t, d, "asynqd_spool_bytes") == 0 })
+	lost := metric(t, d, `asynqd_history_lost_total{reason="write_failed"}`)
+	if written := metric(t, d, "asynqd_history_written_total"); written+lost != float64(2*total) {
+		t.Errorf("%v lines are written and %v lost, of %d", written, lost, 2*total)
+	}
+	before := total
+	Eventually(t, 20*time.Second, "the history to go on", func() bool { // the file is removed a little after it was read
+		enqueueAs(t, r, fmt.Sprint(total), "t", "")
+		total++
+		return p.Int(fmt.Sprintf("SELECT count(*) FROM executions WHERE task_id::integer >= %d AND outcome = 'completed'", before)) > 0
 	})
 }
