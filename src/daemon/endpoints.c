@@ -9,6 +9,7 @@
 #include "daemon/observer.h"
 #include "daemon/scaler.h"
 #include "daemon/service.h"
+#include "daemon/usage.h"
 #include "handler/http_client.h"
 #include "metrics/connections.h"
 #include "metrics/endpoint.h"
@@ -125,6 +126,8 @@ static void measure_workers(endpoints *e)
         metrics_set(m, METER_WORKERS_WAITING, &state.name, (double)state.waiting);
         metrics_set(m, METER_WORKERS_STARTED, &state.name, (double)state.started);
         metrics_set(m, METER_WORKERS_CRASHED, &state.name, (double)state.crashed);
+        metrics_set(m, METER_WORKERS_CPU, &state.name, state.cpu_s);
+        metrics_set(m, METER_WORKERS_RESIDENT, &state.name, (double)state.resident_bytes);
     }
 }
 
@@ -175,11 +178,45 @@ static void measure_database(endpoints *e)
         measure_jobs(e->options.meters, database_jobs(d));
 }
 
-/* A scrape: ours are known at once, those of the queues come from Redis. */
+/* What is measured at each scrape; what a reload has removed is not measured any more, and must go. */
+static void forget_measured(metrics *m)
+{
+    static const meter measured[] = {
+        METER_RUNNING,         METER_CONCURRENCY,      METER_REDIS_UP,
+        METER_WORKERS,         METER_WORKERS_WAITING,  METER_WORKERS_STARTED,
+        METER_WORKERS_CRASHED, METER_WORKERS_CPU,      METER_WORKERS_RESIDENT,
+        METER_HTTP_CALLS,      METER_PROCESS_RESIDENT, METER_PROCESS_VIRTUAL,
+        METER_PROCESS_FILES,   METER_POSTGRES_UP,      METER_JOBS,
+    };
+    for (size_t i = 0; i < sizeof measured / sizeof *measured; i++)
+        metrics_clear(m, measured[i]);
+}
+
+static worker_pools *pools_of(const endpoints *e)
+{
+    const handler_host *host = work_host(e->options.work);
+    return host ? host->workers : NULL;
+}
+
+static void measure(endpoints *e, usage *used)
+{
+    static const char *const version = ASYNQ_VERSION;
+    forget_measured(e->options.meters);
+    usage_end(used, pools_of(e), e->options.meters);
+    measure_server(e);
+    measure_workers(e);
+    measure_http(e);
+    measure_database(e);
+    set(e->options.meters, METER_LOG_DROPPED, (double)logger_dropped(e->options.logger));
+    metrics_set(e->options.meters, METER_INFO, &version, 1);
+}
+
+/* A scrape: ours are known at once; those of the queues come from Redis, and those of processes from /proc. */
 typedef struct scrape {
     observer_question question;
     endpoints *owner;
     endpoint_request *request;
+    usage *usage;
     buf queues;
     asynq_error error;
 } scrape;
@@ -188,6 +225,8 @@ static void ask_for_queues(asynq_inspector *inspector, observer_question *questi
 {
     scrape *own = (scrape *)question;
     asynq_text text;
+    if (own->usage)
+        usage_read(own->usage);
     if (asynq_inspector_metrics(inspector, &text, &own->error))
         return;
     buf_append(&own->queues, text.text, text.length);
@@ -198,16 +237,10 @@ static void answer_scrape(observer_question *question)
 {
     scrape *own = (scrape *)question;
     endpoints *e = own->owner;
-    static const char *const version = ASYNQ_VERSION;
     buf page;
     buf_init(&page, 0);
     e->scrapes--;
-    measure_server(e);
-    measure_workers(e);
-    measure_http(e);
-    measure_database(e);
-    set(e->options.meters, METER_LOG_DROPPED, (double)logger_dropped(e->options.logger));
-    metrics_set(e->options.meters, METER_INFO, &version, 1);
+    measure(e, own->usage);
     metrics_append(e->options.meters, &page);
     buf_append(&page, own->queues.data, own->queues.length);
     if (own->error.code)
@@ -230,12 +263,16 @@ static void answer_metrics(endpoint_request *request, void *arg)
         endpoint_reply_error(request, 503, "out of memory");
         return;
     }
-    *own = (scrape){.question = {.ask = ask_for_queues, .done = answer_scrape}, .owner = e, .request = request};
+    *own = (scrape){.question = {.ask = ask_for_queues, .done = answer_scrape},
+                    .owner = e,
+                    .request = request,
+                    .usage = usage_begin(pools_of(e))};
     buf_init(&own->queues, 0);
     if (observer_ask(e->observer, &own->question)) {
         e->scrapes++;
         return;
     }
+    usage_end(own->usage, NULL, e->options.meters);
     buf_clear(&own->queues);
     mem_free(own);
     endpoint_reply_error(request, 503, "asynqd is stopping");

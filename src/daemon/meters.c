@@ -90,5 +90,25 @@ const metric_family meter_table[METER_COUNT] = {
                            METRIC_COUNTER,
                            {NULL},
                            NULL},
+    [METER_WORKERS_CPU] = {"asynqd_worker_cpu_seconds_total",
+                           "CPU time of the processes of a pool, as of the last look at each.",
+                           METRIC_COUNTER,
+                           {"pool"},
+                           NULL},
+    [METER_WORKERS_RESIDENT] = {"asynqd_worker_resident_memory_bytes",
+                                "Memory of the processes of a pool; what they share counts in each.",
+                                METRIC_GAUGE,
+                                {"pool"},
+                                NULL},
+    /* As Prometheus's client libraries have them. */
+    [METER_PROCESS_CPU] =
+        {"process_cpu_seconds_total", "CPU time of asynqd itself, user and system.", METRIC_COUNTER, {NULL}, NULL},
+    [METER_PROCESS_RESIDENT] =
+        {"process_resident_memory_bytes", "Memory of asynqd itself.", METRIC_GAUGE, {NULL}, NULL},
+    [METER_PROCESS_VIRTUAL] = {"process_virtual_memory_bytes", "Its address space.", METRIC_GAUGE, {NULL}, NULL},
+    [METER_PROCESS_FILES] = {"process_open_fds", "Its open descriptors.", METRIC_GAUGE, {NULL}, NULL},
+    [METER_PROCESS_MAX_FILES] = {"process_max_fds", "How many there may be.", METRIC_GAUGE, {NULL}, NULL},
+    [METER_PROCESS_STARTED] =
+        {"process_start_time_seconds", "When it was started; Unix time.", METRIC_GAUGE, {NULL}, NULL},
     [METER_INFO] = {"asynqd_info", "1; the label has the version.", METRIC_GAUGE, {"version"}, NULL},
 };

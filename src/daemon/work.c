@@ -3,9 +3,11 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "daemon/attempts.h"
 #include "handler/shortage.h"
 
 #include <inttypes.h>
+#include <string.h>
 #include <utlist.h>
 
 enum { SHARE_MS = 100, SOON_MS = 5 };
@@ -96,6 +98,34 @@ static void share(void *arg)
 
 /* ---- coming and going ---- */
 
+static bool serves_queue(const config *c, const char *name)
+{
+    for (const asynq_queue *queue = c->queue_list; queue->name; queue++)
+        if (strcmp(queue->name, name) == 0)
+            return true;
+    return false;
+}
+
+static bool has_route(const config *c, const char *pattern)
+{
+    for (size_t i = 0; i < c->routes.count; i++)
+        if (strcmp(c->routes.items[i].type, pattern) == 0)
+            return true;
+    return false;
+}
+
+/* No generation counts attempts of this queue and route any more. */
+static bool is_uncounted(const char *const *labels, void *arg)
+{
+    const work *w = arg;
+    for (const member *one = w->members; one; one = one->next) {
+        const config *c = generation_config(one->generation);
+        if (serves_queue(c, labels[0]) && (strcmp(labels[1], ATTEMPTS_NO_ROUTE) == 0 || has_route(c, labels[1])))
+            return false;
+    }
+    return true;
+}
+
 static void remove_member(work *w, generation *g)
 {
     member *one;
@@ -107,6 +137,7 @@ static void remove_member(work *w, generation *g)
     DL_DELETE(w->members, one);
     mem_free(one);
     add_counts(g, &running, &w->commands, &w->leases_lost);
+    attempts_end_counters(w->options.meters, is_uncounted, w);
     generation_free(g);
 }
 

@@ -41,6 +41,7 @@ struct worker_pool {
     loop_timer settled;
     uint64_t stamp; /* of the program, when the edition began */
     uint64_t started, crashed;
+    double ended_cpu_s;  /* of processes that have gone */
     admission admission; /* its places are those of the processes that are ready */
 };
 
@@ -262,6 +263,7 @@ static void process_gone(worker_process *process, const char *reason, void *arg)
     pool->count--;
     pools->processes--;
     pool->crashed += !reason && !was_told;
+    pool->ended_cpu_s += process->cpu_s;
     worker_process_free(process);
     pool_count_places(pool);
     if (pools->is_stopping) {
@@ -439,12 +441,28 @@ worker_pool_state worker_pools_state(const worker_pools *pools, size_t index)
                                .processes = pool->count,
                                .waiting = pool->waiting_count,
                                .started = pool->started,
-                               .crashed = pool->crashed};
+                               .crashed = pool->crashed,
+                               .cpu_s = pool->ended_cpu_s};
     DL_FOREACH(pool->processes, process) {
+        state.cpu_s += process->cpu_s;
+        state.resident_bytes += process->resident_bytes;
         state.ready += process->state == WORKER_READY;
         state.running += process->task_count;
     }
     return state;
+}
+
+size_t worker_pools_each(worker_pools *pools, void (*visit)(worker_process *process, void *arg), void *arg)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < pools->count; i++) {
+        worker_process *process;
+        count += pools->items[i].count;
+        if (visit)
+            DL_FOREACH(pools->items[i].processes, process)
+                visit(process, arg);
+    }
+    return count;
 }
 
 /* ---- the handler ---- */

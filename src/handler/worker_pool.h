@@ -74,9 +74,13 @@ typedef struct worker_pool_state {
     const char *name;
     size_t processes, ready, running, waiting;
     uint64_t started, crashed;
+    double cpu_s;           /* of all its processes, as far as somebody has noted it in them */
+    int64_t resident_bytes; /* of those that run */
 } worker_pool_state;
 size_t worker_pools_count(const worker_pools *pools);
 worker_pool_state worker_pools_state(const worker_pools *pools, size_t index);
+/* Visits all processes, and returns how many there are; `visit` may be NULL. */
+size_t worker_pools_each(worker_pools *pools, void (*visit)(worker_process *process, void *arg), void *arg);
 
 /* ---- worker_program.c, for worker_options.c ---- */
 
@@ -136,6 +140,8 @@ struct worker_process {
     char name[64];     /* as it calls itself */
     const char *fault; /* why we killed it; NULL: we did not */
     char fault_text[256];
+    double cpu_s; /* these two as somebody has noted them */
+    int64_t resident_bytes;
     worker_process *prev, *next;
 };
 

@@ -14,6 +14,7 @@ enum { MOST_SERIES = 10000, MOST_KEY = 2048 };
 typedef struct series {
     UT_hash_handle hh; /* in the order of their making */
     char *key;         /* the labels as they are written */
+    char *values;      /* theirs, one behind the other, each with its NUL */
     double value;      /* of a histogram the sum */
     uint64_t count;
     uint64_t buckets[METRIC_MOST_BUCKETS]; /* not cumulative */
@@ -37,14 +38,26 @@ metrics *metrics_new(const metric_family *families, size_t count)
     return m;
 }
 
+static void series_free(series *one)
+{
+    if (!one)
+        return;
+    mem_free(one->key);
+    mem_free(one->values);
+    mem_free(one);
+}
+
+static void series_remove(series **list, series *one)
+{
+    HASH_DEL(*list, one);
+    series_free(one);
+}
+
 static void clear_family(metrics *m, size_t family)
 {
     series *one, *next;
-    HASH_ITER(hh, m->series[family], one, next) {
-        HASH_DEL(m->series[family], one);
-        mem_free(one->key);
-        mem_free(one);
-    }
+    HASH_ITER(hh, m->series[family], one, next)
+        series_remove(&m->series[family], one);
 }
 
 void metrics_free(metrics *m)
@@ -76,6 +89,26 @@ static void append_labels(buf *out, const metric_family *family, const char *con
         text_make_utf8(out->data, out->length);
 }
 
+static series *series_new(const metric_family *family, const char *key, const char *const *values)
+{
+    buf all;
+    series *one = mem_calloc(1, sizeof *one);
+    buf_init(&all, MOST_KEY);
+    buf_append(&all, "", 1);
+    all.length = 0; /* there may be no labels, but it is not NULL */
+    for (size_t i = 0; i < METRIC_MOST_LABELS && family->labels[i]; i++)
+        buf_append(&all, values[i], strlen(values[i]) + 1);
+    if (one) {
+        one->key = mem_strdup(key);
+        one->values = buf_take(&all);
+    }
+    buf_clear(&all);
+    if (one && one->key && one->values)
+        return one;
+    series_free(one);
+    return NULL;
+}
+
 /* Made if need be; NULL: it cannot be. Under the lock. */
 static series *find_series(metrics *m, size_t family, const char *const *values)
 {
@@ -86,21 +119,30 @@ static series *find_series(metrics *m, size_t family, const char *const *values)
     const char *text = key.data ? key.data : "";
     if (!buf_failed(&key))
         HASH_FIND(hh, m->series[family], text, strlen(text), one);
-    if (!one && !buf_failed(&key) && HASH_COUNT(m->series[family]) < MOST_SERIES) {
-        one = mem_calloc(1, sizeof *one);
-        char *copy = one ? mem_strdup(text) : NULL;
-        if (copy) {
-            one->key = copy;
-            HASH_ADD_KEYPTR(hh, m->series[family], one->key, strlen(one->key), one);
-        }
-        if (!copy || !HASH_HAS(one)) {
-            mem_free(copy);
-            mem_free(one);
+    if (!one && !buf_failed(&key) && HASH_COUNT(m->series[family]) < MOST_SERIES &&
+        (one = series_new(&m->families[family], text, values))) {
+        HASH_ADD_KEYPTR(hh, m->series[family], one->key, strlen(one->key), one);
+        if (!HASH_HAS(one)) {
+            series_free(one);
             one = NULL;
         }
     }
     buf_clear(&key);
     return one;
+}
+
+void metrics_forget(metrics *m, size_t family, bool (*is_gone)(const char *const *values, void *arg), void *arg)
+{
+    series *one, *next;
+    pthread_mutex_lock(&m->lock);
+    HASH_ITER(hh, m->series[family], one, next) {
+        const char *values[METRIC_MOST_LABELS] = {0}, *at = one->values;
+        for (size_t i = 0; i < METRIC_MOST_LABELS && m->families[family].labels[i]; at += strlen(at) + 1)
+            values[i++] = at;
+        if (is_gone(values, arg))
+            series_remove(&m->series[family], one);
+    }
+    pthread_mutex_unlock(&m->lock);
 }
 
 void metrics_add(metrics *m, size_t family, const char *const *values, double amount)

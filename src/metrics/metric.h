@@ -30,8 +30,10 @@ void metrics_free(metrics *m);
 void metrics_add(metrics *m, size_t family, const char *const *values, double amount);
 void metrics_set(metrics *m, size_t family, const char *const *values, double value);
 void metrics_observe(metrics *m, size_t family, const char *const *values, double value);
-/* Forgets all series of a family; for gauges that are set anew. */
+/* Forgets all series of a family; for what is measured anew at each scrape. */
 void metrics_clear(metrics *m, size_t family);
+/* Forgets the series that are gone by the values of their labels; `is_gone` must not call back. */
+void metrics_forget(metrics *m, size_t family, bool (*is_gone)(const char *const *values, void *arg), void *arg);
 
 /* Appends all of it in Prometheus's text format. */
 void metrics_append(metrics *m, buf *out);

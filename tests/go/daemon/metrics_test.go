@@ -1,0 +1,128 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	. "github.com/hibiken/asynq/libasynq-tests/harness"
+)
+
+// metricsOf is the page that Prometheus sees.
+func metricsOf(t testing.TB, d *Daemon) string {
+	t.Helper()
+	status, body := ask(t, "GET", d.URL()+"/metrics", "")
+	if status != 200 {
+		t.Fatalf("%d %s", status, body)
+	}
+	return body
+}
+
+// TestMetricsAfterReload: what a reload has taken away is not told of any more; what stays goes on counting.
+func TestMetricsAfterReload(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	pool := func(name string) string { return name + ": {argv: [/usr/bin/python3, " + program("worker.py") + "]}" }
+	config := func(queues, more string) string {
+		return "redis: " + r.URI() + "\nqueues: {" + queues + "}\nroutes:\n  - {type: \"py:\", worker: stays}\n  - {type: \"cat:stays\", command: {argv: [cat]}}\n" + more
+	}
+	d := StartDaemon(t, config("default: 1, goes: 1", "  - {type: \"py:also\", worker: goes}\n  - {type: \"cat\", command: {argv: [cat]}}\n")+
+		"workers: {"+pool("stays")+", "+pool("goes")+"}\n")
+	enqueue(t, r, "one", "py:echo", "x")
+	d.Attempt("one", 1)
+	enqueue(t, r, "two", "cat:goes", "x", asynq.Queue("goes"))
+	d.Attempt("two", 1)
+	enqueue(t, r, "three", "cat:stays", "x", asynq.Queue("goes"))
+	d.Attempt("three", 1)
+	enqueue(t, r, "four", "unheard-of", "x", asynq.Queue("goes"))
+	d.Attempt("four", 1)
+	Eventually(t, 20*time.Second, "all to be told of", func() bool {
+		page := metricsOf(t, d)
+		return strings.Contains(page, `asynqd_worker_processes{pool="goes",state="ready"} 1`) &&
+			strings.Contains(page, `asynqd_attempts_total{queue="goes",route="cat",outcome="completed"} 1`) &&
+			strings.Contains(page, `asynqd_task_run_seconds_count{queue="goes",route="cat:stays"} 1`) &&
+			strings.Contains(page, `asynqd_failures_total{queue="goes",route="none",class="`) &&
+			strings.Contains(page, `asynqd_attempts_total{queue="default",route="py:",outcome="completed"} 1`)
+	})
+	takeOver(t, d, config("default: 1", "")+"workers: {"+pool("stays")+"}\n")
+	var page string
+	Eventually(t, 30*time.Second, "what has gone to go", func() bool {
+		page = metricsOf(t, d)
+		for _, line := range strings.Split(page, "\n") {
+			if strings.HasPrefix(line, "asynqd_") && (strings.Contains(line, `"goes"`) || strings.Contains(line, `route="cat"`) || strings.Contains(line, `route="py:also"`)) {
+				return false
+			}
+		}
+		return true
+	})
+	for _, line := range []string{`asynqd_attempts_total{queue="default",route="py:",outcome="completed"} 1`, `asynqd_attempts_total{queue="default",route="cat:stays",outcome="completed"} 0`} {
+		if !strings.Contains(page, line+"\n") {
+			t.Errorf("there is no %s in\n%s", line, page)
+		}
+	}
+	enqueue(t, r, "five", "py:echo", "x")
+	d.Attempt("five", 1)
+	Eventually(t, 20*time.Second, "the next to be counted", func() bool {
+		return metric(t, d, `asynqd_attempts_total{queue="default",route="py:",outcome="completed"}`) == 2
+	})
+}
+
+// TestProcessMetrics: asynqd tells of its own process under the names that Prometheus's libraries give, and what the processes of a
+// pool use. The CPU time of a pool does not shrink when one of them ends.
+func TestProcessMetrics(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	library, err := filepath.Abs("../../../contrib/workers/python")
+	if err != nil {
+		t.Fatal(err)
+	}
+	worker := filepath.Join(stateDir(t), "worker (with) blanks.py")
+	text := "import os, sys, time\nsys.path.insert(0, '" + library + "')\nfrom asynq_worker import task, run\n" +
+		"@task('burn')\ndef burn(t):\n    while time.process_time() < 1.0: pass\n    return str(os.getpid())\nrun()\n"
+	if err := os.WriteFile(worker, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := float64(time.Now().Unix())
+	d := StartDaemon(t, "redis: "+r.URI()+"\nroutes: [{type: burn, worker: pool}]\nworkers: {pool: {argv: [/usr/bin/python3, \""+worker+"\"]}}\n")
+	enqueue(t, r, "one", "burn", "", asynq.Timeout(10*time.Minute))
+	pid, err := strconv.Atoi(string(settled(t, r, d, "one").Result))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const cpu, memory = `asynqd_worker_cpu_seconds_total{pool="pool"}`, `asynqd_worker_resident_memory_bytes{pool="pool"}`
+	Eventually(t, 30*time.Second, "the CPU time of the pool", func() bool { return metric(t, d, cpu) >= 0.9 })
+	used := metric(t, d, cpu)
+	if resident := metric(t, d, memory); resident < 1e6 || resident > 1e9 {
+		t.Errorf("%v bytes", resident)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	Eventually(t, 30*time.Second, "another process", func() bool { return metric(t, d, `asynqd_worker_starts_total{pool="pool"}`) == 2 })
+	if now := metric(t, d, cpu); now < used {
+		t.Errorf("the CPU time was %v, and is %v", used, now)
+	}
+	for series, bounds := range map[string][2]float64{"process_cpu_seconds_total": {0, 600}, "process_resident_memory_bytes": {1e6, 4e9},
+		"process_virtual_memory_bytes": {1e6, 1e15}, "process_open_fds": {8, 1000}, "process_max_fds": {100, 1e15},
+		"process_start_time_seconds": {before - 5, before + 600}} {
+		if value := metric(t, d, series); value < bounds[0] || value > bounds[1] {
+			t.Errorf("%s: %v", series, value)
+		}
+	}
+	Eventually(t, 30*time.Second, "open descriptors", func() bool {
+		entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", d.Pid()))
+		open := metric(t, d, "process_open_fds") // one of them is this request's
+		return err == nil && (open == float64(len(entries)) || open == float64(len(entries))+1)
+	})
+	spent := metric(t, d, "process_cpu_seconds_total")
+	Eventually(t, 60*time.Second, "more CPU time", func() bool { return metric(t, d, "process_cpu_seconds_total") > spent })
+	if metric(t, d, "process_start_time_seconds") != metric(t, d, "process_start_time_seconds") {
+		t.Error("its start moves")
+	}
+}
