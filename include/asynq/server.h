@@ -415,6 +415,12 @@ ASYNQ_API void asynq_server_stop(asynq_server *server);
 ASYNQ_API void asynq_server_shutdown(asynq_server *server);
 
 /*
+ * Ends the wait for running tasks: of an asynq_server_shutdown() that is under way in another thread, or of the next
+ * one. They are given back at once. Thread: any.
+ */
+ASYNQ_API void asynq_server_shutdown_now(asynq_server *server);
+
+/*
  * Shuts down if need be, and frees. Accepts NULL. Handlers that did not return in time may still run afterwards, and
  * jobs of asynchronous handlers may still be completed; both end without effect. Thread: as asynq_server_shutdown().
  */
@@ -439,9 +445,10 @@ typedef struct asynq_server_stats {
 ASYNQ_API void asynq_server_get_stats(const asynq_server *server, asynq_server_stats *stats);
 
 /*
- * Runs a server until the process is told to end: TERM and INT shut it down, TSTP stops it taking tasks. This call
- * alone handles signals; the signal mask is restored afterwards. Returns 0 after a clean end, or the status of what
- * was wrong, which is also logged. Thread: the main thread, before others are started.
+ * Runs a server until the process is told to end: TERM and INT shut it down, and a second one has it give running tasks
+ * back at once; TSTP stops it taking tasks. This call alone handles signals; the signal mask is restored afterwards.
+ * Returns 0 after a clean end, or the status of what was wrong, which is also logged. Thread: the main thread, before
+ * others are started.
  */
 ASYNQ_API ASYNQ_MUST_CHECK int asynq_server_run(asynq_server *server, asynq_error *error);
 

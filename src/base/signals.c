@@ -2,6 +2,7 @@
 #include "base/signals.h"
 
 #include <stddef.h>
+#include <time.h>
 
 void signals_take(signals *taken, const int *which)
 {
@@ -17,6 +18,13 @@ int signals_wait(const signals *taken)
     while ((signal = sigwaitinfo(&taken->own, NULL)) < 0)
         continue; /* interrupted by one that is not ours */
     return signal;
+}
+
+void signals_forget(const signals *taken)
+{
+    const struct timespec at_once = {0};
+    while (sigtimedwait(&taken->own, NULL, &at_once) > 0)
+        continue;
 }
 
 void signals_give_back(const signals *taken)

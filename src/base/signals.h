@@ -12,6 +12,8 @@ typedef struct signals {
 void signals_take(signals *taken, const int *which);
 /* Waits for one of them and returns it. */
 int signals_wait(const signals *taken);
+/* Forgets those that have arrived since. */
+void signals_forget(const signals *taken);
 /* The thread has its mask back. */
 void signals_give_back(const signals *taken);
 

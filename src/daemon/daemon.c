@@ -18,6 +18,7 @@
 #include "event/waker.h"
 #include "handler/child.h"
 #include "handler/http_client.h"
+#include "handler/reaper.h"
 #include "handler/shortage.h"
 #include "pg/database.h"
 
@@ -32,7 +33,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { HISTORY_WITHIN_MS = 10000, JOBS_WITHIN_MS = 1000, LONG_TURN_MS = 1000 };
+enum { HISTORY_WITHIN_MS = 10000, JOBS_WITHIN_MS = 1000, LONG_TURN_MS = 1000, STOPPING_MORE_MS = 20000 };
 
 struct asynqd {
     config *config; /* the first one; what needs a restart is in it */
@@ -43,6 +44,7 @@ struct asynqd {
     log_source own_source, jobs_source;
     log_sink log;
     log_limit turn_limit;
+    reaper reaper;
 
     int signal_fd;
     loop_watch signals;
@@ -275,10 +277,13 @@ static void work_stopped(void *arg)
 
 static void begin_stop(asynqd *d)
 {
-    if (d->is_stopping)
+    if (d->is_stopping) {
+        log_info(&d->log, "told to stop again: running tasks are given back at once");
+        work_hurry(d->work);
         return;
+    }
     d->is_stopping = true;
-    service_stopping();
+    service_stopping(work_config(d->work)->shutdown_timeout_ms + HISTORY_WITHIN_MS + STOPPING_MORE_MS);
     liveness_stop(&d->liveness);
     if (d->endpoints)
         endpoints_announce_stop(d->endpoints);
@@ -470,6 +475,7 @@ static asynqd *daemon_new(config *c, const config_sources *sources)
 
 static void daemon_free(asynqd *d)
 {
+    reaper_stop(&d->reaper);
     config_reader_free(d->reader);
     endpoints_free(d->endpoints);
     stop_jobs(d);
@@ -504,6 +510,7 @@ int daemon_run(config *c, const config_sources *sources)
     }
     child_raise_open_files();
     daemon_check_files(d);
+    reaper_start(&d->reaper, d->loop);
     service_init(&d->service, d->loop, is_alive, d);
     liveness_init(&d->liveness, d->loop);
     for (size_t i = 0; !status && i < sizeof start_steps / sizeof *start_steps; i++)

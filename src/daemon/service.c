@@ -64,13 +64,17 @@ void service_ready(service *s, const char *status)
 void service_reloading(void)
 {
     char now_us[32];
-    snprintf(now_us, sizeof now_us, "%" PRId64, clock_steady_ms() * 1000);
+    /* To the microsecond: systemd takes a time before its own signal for an answer to another one. */
+    snprintf(now_us, sizeof now_us, "%" PRId64, clock_steady_ns() / 1000);
     sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%s", now_us);
 }
 
-void service_stopping(void)
+void service_stopping(int64_t within_ms)
 {
+    char within_us[32];
+    snprintf(within_us, sizeof within_us, "%" PRId64, within_ms * 1000);
     sd_notify(0, "STOPPING=1\nSTATUS=waiting for running tasks");
+    sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%s", within_us); /* else the unit's TimeoutStopSec counts */
 }
 
 int service_socket(void)

@@ -20,7 +20,7 @@ void service_clear(service *s);
 void service_ready(service *s, const char *status);
 /* The configuration is being read again; service_ready() follows. */
 void service_reloading(void);
-void service_stopping(void);
+void service_stopping(int64_t within_ms);
 
 /* A listening socket that systemd has opened for us; below 0: none. */
 int service_socket(void);

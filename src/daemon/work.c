@@ -191,6 +191,14 @@ void work_stop(work *w, void (*done)(void *arg), void *arg)
         done(arg);
 }
 
+void work_hurry(work *w)
+{
+    member *one;
+    DL_FOREACH(w->members, one)
+        if (generation_server(one->generation))
+            asynq_server_shutdown_now(generation_server(one->generation));
+}
+
 void work_pause(work *w)
 {
     w->is_paused = true;

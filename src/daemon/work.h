@@ -20,6 +20,9 @@ ASYNQ_MUST_CHECK int work_start(work *w, config *c, asynq_error *error);
 /* Ends all; running tasks have `shutdown_timeout`. `done` is called afterwards. */
 void work_stop(work *w, void (*done)(void *arg), void *arg);
 
+/* Of a stop that is under way: running tasks are given back at once. */
+void work_hurry(work *w);
+
 /* Takes no new tasks, also after another configuration. May wait for Redis. */
 void work_pause(work *w);
 /* The limit of what asynqd lacks is another one. */

@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <utlist.h>
 
 enum { READ_BYTES = 65536, STREAM_COUNT = 3 };
 
@@ -33,7 +34,10 @@ struct child {
     void (*on_output)(void *arg, int stream, const char *data, size_t length);
     void (*on_end)(void *arg, const child_end *end);
     void *arg;
+    struct child *prev, *next;
 };
+
+static child *child_all;
 
 void child_raise_open_files(void)
 {
@@ -112,6 +116,7 @@ static void ended(void *arg, bool can_read, bool can_write)
     if (wait4(c->pid, &status, WNOHANG, &end.usage) != c->pid)
         return;
     loop_watch_clear(&c->end_watch);
+    DL_DELETE(child_all, c);
     c->pid = 0;
     drain(c);
     if (c->failure->problem) {
@@ -135,6 +140,7 @@ void child_free(child *c)
         kill(-c->pid, SIGKILL);
         kill(c->pid, SIGKILL); /* it may not have made its group yet */
         waitpid(c->pid, NULL, 0);
+        DL_DELETE(child_all, c);
     }
     for (int stream = 0; stream < STREAM_COUNT; stream++)
         close_stream(c, stream);
@@ -154,6 +160,15 @@ void child_signal(child *c, int signal)
 pid_t child_pid(const child *c)
 {
     return c->pid;
+}
+
+bool child_is_ours(pid_t pid)
+{
+    const child *c;
+    DL_FOREACH(child_all, c)
+        if (c->pid == pid)
+            return true;
+    return false;
 }
 
 /* ---- starting ---- */
@@ -240,6 +255,7 @@ child *child_start(loop *l, const child_options *options, asynq_error *error)
     memcpy(c->fds, own.ours, sizeof c->fds);
     close_fds(own.theirs, STREAM_COUNT);
     if (c->pid > 0) {
+        DL_APPEND(child_all, c);
         watch_child(c);
         return c;
     }

@@ -66,6 +66,8 @@ void child_free(child *c);
 /* Sends a signal to its group. */
 void child_signal(child *c, int signal);
 pid_t child_pid(const child *c);
+/* Whether a process was started here, and its end is still to be told. */
+bool child_is_ours(pid_t pid);
 
 /*
  * Lets our process have as many open files as the kernel allows it; children get the limit that there was before, as

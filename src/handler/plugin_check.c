@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "handler/plugin.h"
+#include "handler/reaper.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -166,10 +167,13 @@ static int tell_check(const char *path, const plugin_check *check, asynq_error *
 int plugin_check_apart(const char *path, asynq_error *error)
 {
     plugin_check check = {.fd = -1};
+    reaper_hold();
     int status = check_start(&check, path, error);
+    bool is_in_time = !status && check_wait(&check);
+    reaper_release();
     if (status)
         return status;
-    if (check_wait(&check))
+    if (is_in_time)
         return tell_check(path, &check, error);
     return error_set(error, ASYNQ_E_INVALID, "%s: it was not loaded within %d s", path, CHECK_WITHIN_MS / 1000);
 }

@@ -15,6 +15,7 @@ enum {
     SHORTEST_PAUSE_MS = 500,
     LONGEST_PAUSE_MS = 30000,
     SURPLUS_AFTER_MS = 200, /* a task that has waited so long came by a wrong idea of the pace */
+    STARTS_PER_TURN = 2,    /* as others wait for the loop */
     SETTLED_AFTER_MS = 200  /* a new process that lives for so long takes the place of an outdated one */
 };
 
@@ -294,7 +295,11 @@ static void start_processes(worker_pool *pool)
     worker_pools *pools = pool->owner;
     asynq_error error;
     const worker_events events = {process_ready, process_has_room, process_gone, pool};
-    while (!pools->is_stopping && pool->count < wanted_count(pool) && may_start(pool)) {
+    for (int started = 0; !pools->is_stopping && pool->count < wanted_count(pool) && may_start(pool); started++) {
+        if (started == STARTS_PER_TURN) {
+            loop_timer_set(&pool->again, 0);
+            return;
+        }
         worker_process *process =
             worker_process_start(pools->host, pool->options, ++pool->last_number, &events, &error);
         if (!process) {

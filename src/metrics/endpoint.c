@@ -290,6 +290,7 @@ static void on_request(struct evhttp_request *http, void *arg)
 {
     endpoint *e = arg;
     endpoint_request *request = mem_calloc(1, sizeof *request);
+    loop_mark(e->options.loop);
     if (!request) {
         evhttp_send_error(http, 503, NULL);
         return;

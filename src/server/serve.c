@@ -2,8 +2,43 @@
 #include "base/error.h"
 #include "base/option_struct.h"
 #include "base/signals.h"
+#include "base/thread.h"
 
 #include <asynq/server.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* A shutdown that waits for running tasks, while its caller waits for signals. */
+typedef struct serve_shutdown {
+    asynq_server *server;
+    pthread_t caller;
+    _Atomic bool has_ended;
+} serve_shutdown;
+
+static void *serve_shut_down(void *arg)
+{
+    serve_shutdown *own = arg;
+    asynq_server_shutdown(own->server);
+    own->has_ended = true;
+    pthread_kill(own->caller, SIGTERM); /* so that it waits no more */
+    return NULL;
+}
+
+static void serve_end(asynq_server *server, const signals *taken)
+{
+    serve_shutdown own = {.server = server, .caller = pthread_self()};
+    pthread_t thread;
+    if (thread_start(&thread, serve_shut_down, &own, NULL)) {
+        asynq_server_shutdown(server);
+        return;
+    }
+    while (!own.has_ended)
+        if (signals_wait(taken) != SIGTSTP && !own.has_ended)
+            asynq_server_shutdown_now(server);
+    pthread_join(thread, NULL);
+    signals_forget(taken); /* the thread's own may have come late */
+}
 
 int asynq_server_run(asynq_server *server, asynq_error *error)
 {
@@ -13,7 +48,7 @@ int asynq_server_run(asynq_server *server, asynq_error *error)
     if (!status) {
         while (signals_wait(&taken) == SIGTSTP)
             asynq_server_stop(server);
-        asynq_server_shutdown(server);
+        serve_end(server, &taken);
     }
     signals_give_back(&taken);
     return status;

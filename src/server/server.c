@@ -137,7 +137,7 @@ static void orders_given(void *arg)
 {
     asynq_server *server = arg;
     pthread_mutex_lock(&server->lock);
-    bool stop = server->stop_asked, shutdown = server->shutdown_asked;
+    bool stop = server->stop_asked, shutdown = server->shutdown_asked, is_hurried = server->is_hurried;
     int slots = server->concurrency;
     pthread_mutex_unlock(&server->lock);
     slots_set(server, slots);
@@ -145,6 +145,8 @@ static void orders_given(void *arg)
         server->fetching = false;
     if (shutdown)
         shutdown_begin(server);
+    if (shutdown && is_hurried)
+        shutdown_hurry(server);
 }
 
 /* Everything that runs on the loop. On failure the caller takes it down again. */
@@ -284,8 +286,23 @@ void asynq_server_shutdown(asynq_server *server)
     if (!is_running)
         return;
     engine_join(&server->engine);
+    pthread_mutex_lock(&server->lock);
+    server->has_ended = true; /* nobody wakes it any more */
+    pthread_mutex_unlock(&server->lock);
     server_take_down(server);
     log_info(&server->log, "server ended");
+}
+
+void asynq_server_shutdown_now(asynq_server *server)
+{
+    if (engine_check_process(&server->engine, "server", NULL))
+        return;
+    pthread_mutex_lock(&server->lock);
+    bool is_running = server->status != SERVER_NEW && !server->has_ended;
+    server->is_hurried = true;
+    if (is_running)
+        engine_wake(&server->engine);
+    pthread_mutex_unlock(&server->lock);
 }
 
 void asynq_server_free(asynq_server *server)

@@ -75,7 +75,7 @@ struct asynq_server {
     pthread_mutex_t lock;
     pthread_cond_t stopped; /* no task is taken any more */
     server_status status;
-    bool stop_asked, shutdown_asked, has_stopped;
+    bool stop_asked, shutdown_asked, is_hurried, has_stopped, has_ended;
     int concurrency; /* as it shall be; what is in force is the loop's */
 
     /* What asynq_server_get_stats() tells; written by the loop thread. */

@@ -90,6 +90,14 @@ void shutdown_begin(asynq_server *server)
     log_info(&server->log, "shutting down; %zu tasks are running", server->running_count);
 }
 
+void shutdown_hurry(asynq_server *server)
+{
+    if (server->phase == SHUTDOWN_JOBS_RUN && !server->shutdown.time_is_up) {
+        server->shutdown.ends_at_ms = loop_steady_ms(server->loop) + SHUTDOWN_LAST_MS;
+        loop_timer_set(&server->shutdown.limit, 0);
+    }
+}
+
 static bool jobs_run(const asynq_server *server)
 {
     bool aggregates = server->aggregations && !server->shutdown.time_is_up;

@@ -23,6 +23,8 @@ typedef struct server_shutdown {
 } server_shutdown;
 
 void shutdown_begin(struct asynq_server *server);
+/* Running jobs have no more time. */
+void shutdown_hurry(struct asynq_server *server);
 void shutdown_turn(struct asynq_server *server);
 void shutdown_stop(struct asynq_server *server);
 

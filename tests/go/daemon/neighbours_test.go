@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -88,7 +90,7 @@ routes: [{type: "known", http: {url: "http://127.0.0.1:1/"}}]
 	release = d.HoldLog()
 	enqueueMany(t, r, "more", long, 2000, asynq.MaxRetry(0))
 	Eventually(t, 60*time.Second, "the tasks to be archived", func() bool { return queueInfo(t, r).Pending == 0 })
-	d.Signal(15)
+	d.Signal(syscall.SIGTERM)
 	go func() {
 		time.Sleep(8 * time.Second) // longer than it waits for a reader; exec waits for the log's end
 		release()
@@ -180,4 +182,67 @@ workers: {pool: {start_timeout: 60s, argv: [sh, -c, "printf 'caf\\351 told\\n' >
 		t.Errorf("%v", line)
 	}
 	Eventually(t, 20*time.Second, "what the process has written", func() bool { return len(d.Find("caf? told")) > 0 })
+}
+
+// TestOrphans: as the first process of a container, asynqd is the parent of what children leave behind.
+func TestOrphans(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	subreaper := `set -- python3 -c 'import ctypes, os, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+os.execvp(sys.argv[1], sys.argv[1:])' "$@"`
+	d := StartDaemonAfter(t, subreaper, `
+redis: `+r.URI()+`
+routes: [{type: "leaves", command: {shell: 'setsid sleep 0.1 & echo $!'}}]
+`)
+	for i := range 5 {
+		id := fmt.Sprint("orphan", i)
+		enqueue(t, r, id, "leaves", "")
+		pid := strings.TrimSpace(string(settled(t, r, d, id).Result))
+		Eventually(t, 30*time.Second, "the orphan "+pid+" to be gone", func() bool {
+			stat, err := os.ReadFile("/proc/" + pid + "/stat")
+			return err != nil || !strings.Contains(string(stat), "(sleep)")
+		})
+	}
+}
+
+// TestHaltStaysOverReload: no tasks are taken after TSTP, also when the configuration is read again.
+func TestHaltStaysOverReload(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	d := StartDaemon(t, "redis: "+r.URI()+`
+routes: [{type: "quick", command: {argv: ["true"]}}]
+`)
+	d.Signal(syscall.SIGTSTP)
+	Eventually(t, 20*time.Second, "no more tasks to be taken", func() bool { return len(d.Find("server stopped taking tasks")) == 1 })
+	d.Signal(syscall.SIGHUP)
+	Eventually(t, 20*time.Second, "the configuration to be read", func() bool { return len(d.Find("the configuration was read again")) == 1 })
+	Eventually(t, 20*time.Second, "the new server to have stopped", func() bool { return len(d.Find("server stopped taking tasks")) == 2 })
+	enqueue(t, r, "later", "quick", "")
+	if body := get(t, d.URL()+"/readyz"); !strings.Contains(body, "no new tasks are taken") {
+		t.Error(body)
+	}
+	d.End()
+	if state := info(t, r, "later").State; state != asynq.TaskStatePending {
+		t.Errorf("the task is %v", state)
+	}
+}
+
+// TestSecondTerm: who says it twice does not want to wait for running tasks. They go back, uncharged.
+func TestSecondTerm(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	d := StartDaemon(t, "redis: "+r.URI()+`
+shutdown_timeout: 10m
+routes: [{type: "long", command: {argv: [sleep, "600"]}}]
+`)
+	enqueue(t, r, "long", "long", "")
+	Eventually(t, 20*time.Second, "the task to run", func() bool { return info(t, r, "long").State == asynq.TaskStateActive })
+	d.Signal(syscall.SIGTERM)
+	Eventually(t, 20*time.Second, "asynqd to wait", func() bool { return len(d.Find("shutting down; 1 tasks are running")) == 1 })
+	d.Signal(syscall.SIGTERM)
+	d.End()
+	if task := info(t, r, "long"); task.State != asynq.TaskStatePending || task.Retried != 0 {
+		t.Errorf("the task is %v, after %d retries", task.State, task.Retried)
+	}
 }
