@@ -131,6 +131,13 @@ typedef struct asynq_scheduler_options {
     const char *file;         /* instead: a file of entries, see asynq-schedule(5); read again when it changes */
     int64_t sync_interval_ms; /* between calls of the provider, default 3 min; between looks at the file, default 1 s */
     int64_t shutdown_timeout_ms; /* so long asynq_scheduler_shutdown() waits for Redis; default 5 s */
+
+    /*
+     * Fills in the options that tasks of a type get where their entry says nothing; not headers. Texts must stay as
+     * long as the scheduler. Called when an entry is registered or provided, in any thread.
+     */
+    void (*defaults)(const char *type, asynq_task_options *options, void *defaults_arg);
+    void *defaults_arg;
 } asynq_scheduler_options;
 
 #define ASYNQ_SCHEDULER_OPTIONS_INIT .size = sizeof(asynq_scheduler_options)

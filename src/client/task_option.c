@@ -84,6 +84,7 @@ const task_option task_options[TASK_OPTIONS] = {
         .kind = TASK_OPTION_DURATION,
         FIELD(unique_ms),
         .go_name = "Unique",
+        .zero_is_none = true,
         .min_ms = MS_PER_SECOND,
         .too_short = "Unique TTL cannot be less than 1s",
         .flag = "unique",
@@ -115,6 +116,7 @@ const task_option task_options[TASK_OPTIONS] = {
         .kind = TASK_OPTION_DURATION,
         FIELD(retention_ms),
         .go_name = "Retention",
+        .zero_is_none = true,
         .is_never_negative = true,
         .flag = "retention",
         .value = "TIME",
@@ -134,6 +136,26 @@ const task_option task_options[TASK_OPTIONS] = {
         .help = "collect it in a group",
     },
 };
+
+const task_option *task_option_find(const char *name)
+{
+    for (size_t i = 0; i < TASK_OPTIONS; i++)
+        if (strcmp(task_options[i].name, name) == 0)
+            return &task_options[i];
+    return NULL;
+}
+
+setting task_option_setting(const task_option *row)
+{
+    static const setting_kind kinds[] = {[TASK_OPTION_TEXT] = SETTING_TEXT,
+                                         [TASK_OPTION_COUNT] = SETTING_NUMBER,
+                                         [TASK_OPTION_DURATION] = SETTING_DURATION};
+    return (setting){.name = row->name,
+                     .alias = row->alias,
+                     .kind = kinds[row->kind],
+                     .offset = row->offset,
+                     .zero = row->zero_is_none ? ASYNQ_NONE : 0};
+}
 
 /* ---- fields ---- */
 

@@ -14,6 +14,7 @@
 #define CLIENT_TASK_OPTION_H
 
 #include "base/arena.h"
+#include "base/setting.h"
 
 #include <asynq/client.h>
 
@@ -52,6 +53,12 @@ enum { TASK_OPTIONS = 10 };
 
 /* In the order in which their texts are shown. */
 extern const task_option task_options[TASK_OPTIONS];
+
+/* By its name; NULL: there is none. */
+const task_option *task_option_find(const char *name);
+
+/* The key of a file of settings; the offset counts from the options. Not for a moment. */
+setting task_option_setting(const task_option *row);
 
 /* NULL: not set. */
 const char *task_option_text(const task_option *row, const asynq_task_options *options);

@@ -5,16 +5,12 @@
 #include "daemon/api.h"
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/error.h"
-#include "base/json_text.h"
-#include "base/nearest.h"
-#include "base/quantity.h"
-#include "base/saturate.h"
 #include "client/task_option.h"
+#include "daemon/api_policy.h"
+#include "daemon/api_task.h"
 #include "daemon/meters.h"
 #include "event/waker.h"
-#include "wire/base64.h"
 
 #include <asynq/client.h>
 #include <jansson.h>
@@ -23,15 +19,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_TASKS = 1000, MOST_HEADERS = 100 };
-
 /* One task of a request. */
 typedef struct posted_task {
     struct posting *posting;
-    asynq_task task;
-    asynq_header headers[MOST_HEADERS];
-    bytes written; /* the payload in the request; data NULL: there is none */
-    unsigned char *bytes;
+    api_task own;
     asynq_enqueued result;
 } posted_task;
 
@@ -43,23 +34,26 @@ typedef struct posting {
     posted_task *tasks;
     size_t count;
     bool is_batch;
-    size_t left; /* under the api's lock */
+    size_t left;          /* under the api's lock */
+    api_policy_wait wait; /* until it is known who serves its queues */
     struct posting *next;
 } posting;
 
 struct api {
+    api_options options;
     asynq_client *client;
-    metrics *meters;
+    api_policy *policy;
     loop_waker finished_waker;
     pthread_mutex_t lock;
     posting *finished;
     size_t open; /* requests under way; the loop's */
+    bool is_ending;
 };
 
 static void posting_free(posting *own)
 {
     for (size_t i = 0; i < own->count; i++)
-        mem_free(own->tasks[i].bytes);
+        api_task_clear(&own->tasks[i].own);
     mem_free(own->tasks);
     json_decref(own->body);
     mem_free(own);
@@ -103,20 +97,28 @@ static const char *state_name(asynq_state state)
     }
 }
 
+static const char *queue_of(const posted_task *posted)
+{
+    return posted->own.task.options.queue ? posted->own.task.options.queue : "default";
+}
+
 static json_t *describe(const posted_task *posted)
 {
     const asynq_enqueued *result = &posted->result;
     const status_row *row = find_status(result->error.code);
-    const char *queue = posted->task.options.queue ? posted->task.options.queue : "default";
-    json_t *object = json_pack("{s:s, s:s}", "result", row->name, "queue", queue);
+    const api_policy *policy = posted->posting->owner->policy;
+    json_t *object = json_pack("{s:s, s:s}", "result", row->name, "queue", queue_of(posted));
     if (*result->id)
         json_object_set_new(object, "id", json_string(result->id));
-    else if (posted->task.options.id)
-        json_object_set_new(object, "id", json_string(posted->task.options.id));
+    else if (posted->own.task.options.id)
+        json_object_set_new(object, "id", json_string(posted->own.task.options.id));
     if (result->error.code)
         json_object_set_new(object, "error", json_string(result->error.text));
     else
         json_object_set_new(object, "state", json_string(state_name(result->state)));
+    json_t *warnings = row->status < 300 ? api_policy_warnings(policy, queue_of(posted), posted->own.task.type) : NULL;
+    if (warnings)
+        json_object_set_new(object, "warnings", warnings);
     return object;
 }
 
@@ -138,7 +140,7 @@ static void answer(posting *own)
     json_t *list = json_array();
     for (size_t i = 0; i < own->count; i++) {
         const status_row *row = find_status(own->tasks[i].result.error.code);
-        metrics_add(a->meters, METER_ENQUEUED, &row->name, 1);
+        metrics_add(a->options.meters, METER_ENQUEUED, &row->name, 1);
         worst = row->status > worst ? row->status : worst;
         json_array_append_new(list, describe(&own->tasks[i]));
     }
@@ -152,6 +154,23 @@ static void answer(posting *own)
     posting_free(own);
 }
 
+static void servers_are_known(api_policy_wait *wait)
+{
+    answer((posting *)(void *)((char *)wait - offsetof(posting, wait)));
+}
+
+/* Something is in a queue of which it is not known who serves it. */
+static bool must_ask(posting *own)
+{
+    const api_policy *policy = own->owner->policy;
+    own->wait.cb = servers_are_known;
+    for (size_t i = 0; i < own->count; i++)
+        if (find_status(own->tasks[i].result.error.code)->status < 300 &&
+            api_policy_must_ask(policy, queue_of(&own->tasks[i])))
+            return true;
+    return false;
+}
+
 static void finished(void *arg)
 {
     api *a = arg;
@@ -162,7 +181,10 @@ static void finished(void *arg)
     while (list) {
         posting *own = list;
         list = own->next;
-        answer(own);
+        if (!a->is_ending && must_ask(own))
+            api_policy_ask(a->policy, &own->wait);
+        else
+            answer(own);
     }
 }
 
@@ -187,234 +209,6 @@ static void enqueued(const asynq_enqueued *result, void *arg)
     count_down(posted->posting);
 }
 
-/* ---- reading a task ---- */
-
-static const char *const other_members[] = {"type", "payload", "payload_base64", "headers"};
-
-enum { OTHERS = sizeof other_members / sizeof *other_members };
-
-static bool read_text(const char *name, json_t *value, const char **text, asynq_error *error)
-{
-    *text = json_string_value(value);
-    return (*text && strlen(*text) == json_string_length(value)) ||
-           (error_set(error, ASYNQ_E_INVALID, "%s: is not a text", name), false);
-}
-
-static bool read_count(json_t *value, int64_t *number)
-{
-    *number = json_integer_value(value);
-    return json_is_integer(value) && *number >= 0 && *number <= INT32_MAX;
-}
-
-static bool read_duration(json_t *value, int64_t *ms)
-{
-    const char *text = json_string_value(value);
-    if (!json_is_number(value) || json_number_value(value) < 0 || json_number_value(value) >= 9e12)
-        return text && duration_read(text, ms);
-    *ms = ms_up_of_seconds(json_number_value(value));
-    return true;
-}
-
-static bool read_moment(json_t *value, int64_t *at_ms)
-{
-    const char *text = json_string_value(value);
-    return text && clock_read_time(text, at_ms) && *at_ms > 0;
-}
-
-static bool read_option(const task_option *row, json_t *value, asynq_task_options *options, asynq_error *error)
-{
-    static const struct {
-        bool (*read)(json_t *value, int64_t *number);
-        const char *complaint;
-    } kinds[] = {
-        [TASK_OPTION_COUNT] = {read_count, "is not a whole number from 0 on"},
-        [TASK_OPTION_DURATION] = {read_duration, "is neither seconds nor " DURATION_FORM},
-        [TASK_OPTION_MOMENT] = {read_moment, "is no time such as 2026-01-02T15:04:05Z"},
-    };
-    const char *text;
-    int64_t number;
-    if (row->kind == TASK_OPTION_TEXT) {
-        bool is_text = read_text(row->name, value, &text, error);
-        task_option_set_text(row, options, text);
-        return is_text;
-    }
-    if (!kinds[row->kind].read(value, &number))
-        return error_set(error, ASYNQ_E_INVALID, "%s: %s", row->name, kinds[row->kind].complaint), false;
-    task_option_set_number(row, options, number);
-    return true;
-}
-
-static bool read_headers(json_t *value, posted_task *posted, asynq_error *error)
-{
-    const char *key;
-    json_t *text;
-    asynq_task_options *options = &posted->task.options;
-    if (!json_is_object(value) || json_object_size(value) > MOST_HEADERS)
-        return error_set(error, ASYNQ_E_INVALID, "headers: is no object with up to %d texts", MOST_HEADERS), false;
-    json_object_foreach(value, key, text) {
-        if (!json_is_string(text) || strlen(json_string_value(text)) != json_string_length(text))
-            return error_set(error, ASYNQ_E_INVALID, "headers: %s: is not a text", key), false;
-        posted->headers[options->header_count++] = (asynq_header){key, json_string_value(text)};
-    }
-    options->headers = posted->headers;
-    return true;
-}
-
-/* The task's payload from now on. False: out of memory. */
-static bool keep_payload(posted_task *posted, const buf *text, asynq_error *error)
-{
-    posted->bytes = buf_failed(text) ? NULL : mem_alloc(text->length + 1);
-    if (!posted->bytes)
-        return error_set_code(error, ASYNQ_E_NO_MEMORY), false;
-    memcpy(posted->bytes, text->data ? text->data : "", text->length);
-    posted->task.payload = posted->bytes;
-    posted->task.payload_length = text->length;
-    return true;
-}
-
-static bool read_base64(const char *encoded, posted_task *posted, asynq_error *error)
-{
-    buf decoded;
-    buf_init(&decoded, 0);
-    bool is_read = encoded && base64_decode(encoded, &decoded);
-    if (!is_read)
-        error_set(error, ASYNQ_E_INVALID, "payload_base64: is no base64");
-    is_read = is_read && keep_payload(posted, &decoded, error);
-    buf_clear(&decoded);
-    return is_read;
-}
-
-/* Of a text its characters; anything else as it is written. */
-static bool read_payload(posted_task *posted, asynq_error *error)
-{
-    asynq_task *task = &posted->task;
-    buf text;
-    if (task->payload)
-        return error_set(error, ASYNQ_E_INVALID, "payload and payload_base64 are both given"), false;
-    if (*posted->written.data != '"') {
-        task->payload = posted->written.data;
-        task->payload_length = posted->written.length;
-        return true;
-    }
-    buf_init(&text, 0);
-    bool is_read = json_text_decode(posted->written, &text);
-    if (!is_read)
-        error_set(error, ASYNQ_E_INVALID, "payload: has half of a surrogate pair, which is no character");
-    is_read = is_read && keep_payload(posted, &text, error);
-    buf_clear(&text);
-    return is_read;
-}
-
-static void complain_of_member(const char *name, asynq_error *error)
-{
-    const char *names[TASK_OPTIONS + OTHERS];
-    for (size_t i = 0; i < TASK_OPTIONS; i++)
-        names[i] = task_options[i].name;
-    for (size_t i = 0; i < OTHERS; i++)
-        names[TASK_OPTIONS + i] = other_members[i];
-    const char *nearest = nearest_word(name, names, TASK_OPTIONS + OTHERS);
-    error_set(error, ASYNQ_E_INVALID, "there is no member \"%.100s\"%s%s%s", name, nearest ? "; did you mean \"" : "",
-              nearest ? nearest : "", nearest ? "\"?" : "");
-}
-
-static bool read_one(const char *name, json_t *value, posted_task *posted, asynq_error *error)
-{
-    for (size_t i = 0; i < TASK_OPTIONS; i++)
-        if (strcmp(task_options[i].name, name) == 0)
-            return read_option(&task_options[i], value, &posted->task.options, error);
-    if (strcmp(name, "type") == 0)
-        return read_text(name, value, &posted->task.type, error);
-    if (strcmp(name, "payload") == 0)
-        return read_payload(posted, error);
-    if (strcmp(name, "headers") == 0)
-        return read_headers(value, posted, error);
-    if (strcmp(name, "payload_base64") != 0) {
-        complain_of_member(name, error);
-        return false;
-    }
-    if (posted->task.payload)
-        return error_set(error, ASYNQ_E_INVALID, "payload and payload_base64 are both given"), false;
-    return read_base64(json_string_value(value), posted, error);
-}
-
-static bool read_task(json_t *object, posted_task *posted, asynq_error *error)
-{
-    const char *name;
-    json_t *value;
-    if (!json_is_object(object))
-        return error_set(error, ASYNQ_E_INVALID, "a task is an object"), false;
-    json_object_foreach(object, name, value)
-        if (!json_is_null(value) && !read_one(name, value, posted, error))
-            return false;
-    if (!posted->task.type)
-        return error_set(error, ASYNQ_E_INVALID, "type is missing"), false;
-    return true;
-}
-
-/* ---- payloads, as they are written ---- */
-
-/* The body, and a copy in which a number stands for each payload: those may be of any size and kind. */
-typedef struct payload_cut {
-    const char *body;
-    char *copy;
-    bytes *written; /* by task */
-    size_t count;   /* tasks so far */
-} payload_cut;
-
-static void cut_payload(payload_cut *cut, bytes value)
-{
-    char *at = cut->copy + (value.data - cut->body);
-    cut->written[cut->count] = value;
-    for (size_t i = 0; i < value.length; i++)
-        if (at[i] != '\n') /* complaints tell the line */
-            at[i] = i ? ' ' : '0';
-}
-
-static void cut_list(payload_cut *cut, bytes list);
-
-/* A task, or the object around a list of them. */
-static void cut_object(payload_cut *cut, bytes object, bool is_whole)
-{
-    bytes key, value;
-    bool has_list = false;
-    json_cursor cursor = json_text_enter(object);
-    while (json_text_next(&cursor, &key, &value)) {
-        bool is_null = bytes_equal(value, bytes_of("null"));
-        if (is_whole && json_text_is_key(key, bytes_of("tasks")) && *value.data == '[') {
-            cut_list(cut, value);
-            has_list = true;
-        } else if (json_text_is_key(key, bytes_of("payload")) && !is_null && cut->count < MOST_TASKS) {
-            cut_payload(cut, value);
-        }
-    }
-    cut->count += !has_list;
-}
-
-static void cut_list(payload_cut *cut, bytes list)
-{
-    bytes key, value;
-    json_cursor cursor = json_text_enter(list);
-    while (json_text_next(&cursor, &key, &value))
-        if (*value.data == '{')
-            cut_object(cut, value, false);
-        else
-            cut->count++;
-}
-
-/* Fills `written`, with room for MOST_TASKS, and returns what is left to be read; NULL: out of memory. */
-static char *cut_payloads(bytes body, bytes *written)
-{
-    payload_cut cut = {.body = body.data, .copy = mem_dup(body.data, body.length), .written = written};
-    if (!cut.copy || !json_text_is_valid(body))
-        return cut.copy; /* the parser says what is wrong */
-    bytes whole = json_text_trim(body);
-    if (*whole.data == '[')
-        cut_list(&cut, whole);
-    else if (*whole.data == '{')
-        cut_object(&cut, whole, true);
-    return cut.copy;
-}
-
 /* ---- the request ---- */
 
 static void post(posting *own)
@@ -425,7 +219,7 @@ static void post(posting *own)
     for (size_t i = 0; i < own->count; i++) {
         posted_task *posted = &own->tasks[i];
         asynq_error error;
-        int status = asynq_enqueue_async(a->client, &posted->task, NULL, enqueued, posted, &error);
+        int status = asynq_enqueue_async(a->client, &posted->own.task, NULL, enqueued, posted, &error);
         if (!status)
             continue;
         task_options_reword(&error, false);
@@ -445,9 +239,11 @@ static bool read_tasks(posting *own, json_t *list, const bytes *written, asynq_e
     own->count = count;
     for (size_t i = 0; i < count; i++) {
         asynq_error problem;
+        api_task *task = &own->tasks[i].own;
         own->tasks[i].posting = own;
-        own->tasks[i].written = written[i];
-        if (read_task(own->is_batch ? json_array_get(list, i) : list, &own->tasks[i], &problem))
+        task->written = written[i];
+        if (api_task_read(task, own->is_batch ? json_array_get(list, i) : list, &problem) &&
+            api_policy_admit(own->owner->policy, &task->task, &problem))
             continue;
         if (own->is_batch)
             return error_set(error, problem.code, "tasks[%zu]: %s", i, problem.text), false;
@@ -484,6 +280,11 @@ static void reply_unreadable(endpoint_request *request, const json_error_t *wher
                          is_nul ? "a text has a NUL character, which only a payload can have" : where->text);
 }
 
+static int refusal_status(int code)
+{
+    return code == ASYNQ_E_INVALID ? 400 : code == ASYNQ_E_STATE ? 403 : 503; /* the second: by the policy */
+}
+
 void api_post_tasks(api *a, endpoint_request *request)
 {
     json_error_t where;
@@ -491,8 +292,8 @@ void api_post_tasks(api *a, endpoint_request *request)
     bytes body = endpoint_body(request);
     if (refuse_form(request))
         return;
-    bytes written[MOST_TASKS + 1] = {0};
-    char *copy = cut_payloads(body, written);
+    bytes written[API_MAX_TASKS + 1] = {0};
+    char *copy = api_cut_payloads(body, written);
     json_t *document = copy ? json_loadb(copy, body.length, JSON_REJECT_DUPLICATES, &where) : NULL;
     mem_free(copy);
     if (!copy) {
@@ -504,9 +305,9 @@ void api_post_tasks(api *a, endpoint_request *request)
         return;
     }
     json_t *list = json_is_array(document) ? document : json_object_get(document, "tasks");
-    if (list && (!json_is_array(list) || !json_array_size(list) || json_array_size(list) > MOST_TASKS)) {
-        endpoint_reply_error(request, json_array_size(list) > MOST_TASKS ? 413 : 400,
-                             "tasks: is no list of 1 to %d tasks", MOST_TASKS);
+    if (list && (!json_is_array(list) || !json_array_size(list) || json_array_size(list) > API_MAX_TASKS)) {
+        endpoint_reply_error(request, json_array_size(list) > API_MAX_TASKS ? 413 : 400,
+                             "tasks: is no list of 1 to %d tasks", API_MAX_TASKS);
         json_decref(document);
         return;
     }
@@ -521,25 +322,26 @@ void api_post_tasks(api *a, endpoint_request *request)
         post(own);
         return;
     }
-    endpoint_reply_error(request, error.code == ASYNQ_E_INVALID ? 400 : 503, "%s", error.text);
+    endpoint_reply_error(request, refusal_status(error.code), "%s", error.text);
     posting_free(own);
 }
 
 /* ---- making ---- */
 
-api *api_new(loop *l, const char *redis, metrics *meters, asynq_error *error)
+api *api_new(const api_options *options, asynq_error *error)
 {
     api *a = mem_calloc(1, sizeof *a);
     if (!a)
         return error_set_code(error, ASYNQ_E_NO_MEMORY), NULL;
-    a->meters = meters;
+    a->options = *options;
     pthread_mutex_init(&a->lock, NULL);
     a->finished_waker.fd = -1;
-    a->client = asynq_client_new(&(asynq_client_options){ASYNQ_CLIENT_OPTIONS_INIT, .redis = redis}, error);
-    if (a->client && !loop_waker_init(l, &a->finished_waker, finished, a))
+    a->policy = api_policy_new(&(api_policy_options){options->observer, options->work, options->routes});
+    a->client = asynq_client_new(&(asynq_client_options){ASYNQ_CLIENT_OPTIONS_INIT, .redis = options->redis}, error);
+    if (a->client && a->policy && !loop_waker_init(options->loop, &a->finished_waker, finished, a))
         return a;
     if (a->client)
-        error_set_code(error, ASYNQ_E_SYSTEM);
+        error_set_code(error, a->policy ? ASYNQ_E_SYSTEM : ASYNQ_E_NO_MEMORY);
     api_free(a);
     return NULL;
 }
@@ -548,10 +350,12 @@ void api_free(api *a)
 {
     if (!a)
         return;
+    a->is_ending = true;
     asynq_client_free(a->client); /* all have their outcome now */
     if (a->finished_waker.fd >= 0)
         finished(a);
     loop_waker_clear(&a->finished_waker);
+    api_policy_free(a->policy);
     pthread_mutex_destroy(&a->lock);
     mem_free(a);
 }

@@ -34,7 +34,8 @@ typedef struct config {
 
     struct {
         const char *listen, *token, *cert_file, *key_file;
-        int64_t most_body, ready_within_ms, request_within_ms, max_connections;
+        int64_t most_body, ready_within_ms, request_within_ms, max_connections, max_queues;
+        setting_list queues, types;
     } endpoints;
 
     struct {

@@ -146,6 +146,10 @@ static void print_routes(FILE *out, const config *c)
             fputs("    limit:\n", out);
             print_table(out, NULL, route_limit_table, &r->limit, 3);
         }
+        if (has_values(route_defaults_table(), &r->defaults)) {
+            fputs("    defaults:\n", out);
+            print_table(out, NULL, route_defaults_table(), &r->defaults, 3);
+        }
     }
 }
 
@@ -246,6 +250,8 @@ static void print_sample_route(FILE *out, const handler_kind *kind, bool is_firs
     print_sample_table(out, route_retry_table, 3);
     fputs("#    limit:\n", out);
     print_sample_table(out, route_limit_table, 3);
+    fputs("#    defaults:\n", out);
+    print_sample_table(out, route_defaults_table(), 3);
 }
 
 void config_print_sample(FILE *out)
@@ -312,6 +318,8 @@ void config_print_manual(FILE *out)
     print_manual_table(out, route_retry_table);
     fputs(".Ss Limits\nThe keys of\n.Cm limit :\n", out);
     print_manual_table(out, route_limit_table);
+    fputs(".Ss Defaults of tasks\nThe keys of\n.Cm defaults :\n", out);
+    print_manual_table(out, route_defaults_table());
     for (size_t i = 0; handler_kinds[i]; i++) {
         fprintf(out, ".Ss The handler %s\n", handler_kinds[i]->name);
         mdoc_print(out, handler_kinds[i]->help);

@@ -19,6 +19,7 @@
 #include "handler/child.h"
 #include "handler/http_client.h"
 #include "handler/reaper.h"
+#include "handler/route_lookup.h"
 #include "handler/shortage.h"
 #include "pg/database.h"
 
@@ -54,6 +55,7 @@ struct asynqd {
     http_client *http;
     shortage *shortage;
     work *work;
+    route_lookup *lookup;            /* of the current configuration */
     asynq_scheduler *jobs_scheduler; /* of PostgreSQL's jobs */
     database *database;
     metrics *meters;
@@ -122,7 +124,8 @@ static int start_work(asynqd *d, asynq_error *error)
     d->http = http_client_new(d->loop);
     d->shortage = shortage_new(&(shortage_options){
         .loop = d->loop, .log = &d->log, .running = daemon_running, .changed = daemon_shortage_changed, .arg = d});
-    if (d->http && d->shortage)
+    d->lookup = route_lookup_new(&d->config->routes);
+    if (d->http && d->shortage && d->lookup)
         d->work = work_new(&(generation_options){.loop = d->loop,
                                                  .log = &d->log,
                                                  .logger = &d->logger,
@@ -177,7 +180,9 @@ static int start_jobs(asynqd *d, asynq_error *error)
                                        .log = logger_line,
                                        .log_arg = &d->jobs_source,
                                        .log_level = ASYNQ_LOG_DEBUG, /* the logger knows the level */
-                                       .shutdown_timeout_ms = JOBS_WITHIN_MS};
+                                       .shutdown_timeout_ms = JOBS_WITHIN_MS,
+                                       .defaults = route_lookup_fill,
+                                       .defaults_arg = d->lookup};
     if (!source)
         return ASYNQ_OK;
     jobs_set_options(source, &options);
@@ -205,6 +210,7 @@ static int start_endpoints(asynqd *d, asynq_error *error)
                                                         .config = d->config,
                                                         .meters = d->meters,
                                                         .work = d->work,
+                                                        .routes = d->lookup,
                                                         .liveness = &d->liveness,
                                                         .shortage = d->shortage,
                                                         .logger = &d->logger,
@@ -319,6 +325,8 @@ static int take_config(asynqd *d, config *fresh, asynq_error *error)
     if (status)
         return status;
     logger_set_level(&d->logger, config_log_level(fresh));
+    if (!route_lookup_set(d->lookup, &fresh->routes))
+        log_error(&d->log, "defaults of routes stay as they were: out of memory");
     if (d->endpoints)
         endpoints_reconfigure(d->endpoints, fresh);
     return ASYNQ_OK;
@@ -484,6 +492,7 @@ static void daemon_free(asynqd *d)
     database_free(d->database);
     private_redis_free(d->redis);
     metrics_free(d->meters);
+    route_lookup_free(d->lookup);
     service_clear(&d->service);
     liveness_stop(&d->liveness);
     loop_watch_clear(&d->signals);

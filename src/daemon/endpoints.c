@@ -338,7 +338,10 @@ endpoints *endpoints_start(const endpoints_options *options, asynq_error *error)
         return NULL;
     }
     e->observer = observer_new(options->loop, c->redis_uri, error);
-    e->api = e->observer ? api_new(options->loop, c->redis_uri, options->meters, error) : NULL;
+    e->api = e->observer ? api_new(&(api_options){options->loop, c->redis_uri, options->meters, e->observer,
+                                                  options->work, options->routes},
+                                   error)
+                         : NULL;
     e->scaler = e->api ? scaler_new(options->loop, e->observer, options->log, c) : NULL;
     if (e->api && !e->scaler)
         error_set_code(error, ASYNQ_E_NO_MEMORY);

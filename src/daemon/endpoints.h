@@ -5,6 +5,7 @@
 #include "daemon/config.h"
 #include "daemon/liveness.h"
 #include "daemon/work.h"
+#include "handler/route_lookup.h"
 #include "handler/shortage.h"
 #include "metrics/metric.h"
 #include "pg/database.h"
@@ -17,6 +18,7 @@ typedef struct endpoints_options {
     config *config; /* the first one */
     metrics *meters;
     const work *work;
+    route_lookup *routes; /* of the current configuration */
     const liveness *liveness;
     const shortage *shortage;
     const logger *logger;

@@ -8,6 +8,7 @@
 #include "event/waker.h"
 #include "handler/plugin.h"
 #include "handler/relay.h"
+#include "handler/route_lookup.h"
 #include "handler/worker_pool.h"
 
 #include <asynq/scheduler.h>
@@ -34,6 +35,7 @@ struct generation {
     attempts attempts;
     asynq_server *server;
     asynq_scheduler *scheduler; /* of the schedule file */
+    route_lookup *lookup;       /* for that */
 
     pthread_t winder; /* ends server and scheduler, for which one has to wait */
     loop_waker wound_up;
@@ -278,9 +280,13 @@ static int start_scheduler(generation *g, asynq_error *error)
     int64_t within_ms = c->shutdown_timeout_ms < SCHEDULER_WITHIN_MS ? c->shutdown_timeout_ms : SCHEDULER_WITHIN_MS;
     if (!c->schedule.file)
         return ASYNQ_OK;
+    g->lookup = route_lookup_new(&c->routes);
+    if (!g->lookup)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
     g->scheduler = asynq_scheduler_new(
         &(asynq_scheduler_options){ASYNQ_SCHEDULER_OPTIONS_INIT, .redis = c->redis_uri, .zone = c->schedule.zone,
-                                   .file = c->schedule.file, .log = logger_line, .log_arg = &g->scheduler_source,
+                                   .file = c->schedule.file, .defaults = route_lookup_fill, .defaults_arg = g->lookup,
+                                   .log = logger_line, .log_arg = &g->scheduler_source,
                                    .log_level = config_log_level(c), .shutdown_timeout_ms = within_ms},
         error);
     return g->scheduler ? asynq_scheduler_start(g->scheduler, error) : error->code;
@@ -329,6 +335,7 @@ void generation_free(generation *g)
     if (g->has_winder)
         pthread_join(g->winder, NULL);
     asynq_scheduler_free(g->scheduler);
+    route_lookup_free(g->lookup);
     asynq_server_free(g->server);
     asynq_mux_free(g->mux);
     for (size_t i = 0; g->plugins && i < g->config->routes.count; i++)

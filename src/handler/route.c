@@ -4,11 +4,13 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "client/task_option.h"
 #include "handler/command.h"
 #include "handler/http.h"
 #include "handler/plugin.h"
 #include "handler/worker_pool.h"
 
+#include <pthread.h>
 #include <string.h>
 
 const handler_kind *const handler_kinds[] = {&handler_http, &handler_command, &handler_worker, &handler_plugin, NULL};
@@ -93,6 +95,53 @@ static int read_limit(settings *file, settings_node *node, void *target, asynq_e
     return status;
 }
 
+/* ---- defaults ---- */
+
+static const struct {
+    const char *option, *help, *example;
+} default_rows[] = {
+    {"queue", "The queue.", "mail"},
+    {"max_retry", "How often it is tried again.", "5"},
+    {"timeout", "How long one attempt may take; 0: practically without end.", "10m"},
+    {"retention", "How long it is kept when it is done; 0: not at all.", "24h"},
+    {"unique", "So long there is no second task of equal type, payload and queue; 0: there may be.", "1h"},
+};
+
+enum { DEFAULT_ROWS = sizeof default_rows / sizeof *default_rows };
+
+static setting defaults_table[DEFAULT_ROWS + 1]; /* ends with a name of NULL */
+static pthread_once_t defaults_table_once = PTHREAD_ONCE_INIT;
+
+static void defaults_table_make(void)
+{
+    for (size_t i = 0; i < DEFAULT_ROWS; i++) {
+        const task_option *option = task_option_find(default_rows[i].option);
+        defaults_table[i] = task_option_setting(option);
+        defaults_table[i].help = default_rows[i].help;
+        defaults_table[i].example = default_rows[i].example;
+    }
+}
+
+const setting *route_defaults_table(void)
+{
+    pthread_once(&defaults_table_once, defaults_table_make);
+    return defaults_table;
+}
+
+static int read_defaults(settings *file, settings_node *node, void *target, asynq_error *error)
+{
+    route *r = target;
+    asynq_error problem;
+    settings_enter(file, "defaults");
+    int status = settings_read_mapping(file, node, route_defaults_table(), &r->defaults, error);
+    if (!status && task_options_check(&r->defaults, &problem)) {
+        task_options_reword(&problem, false);
+        status = settings_complain(file, node, error, "%s", problem.text);
+    }
+    settings_leave(file);
+    return status;
+}
+
 /* The part of a route that is its handler's. */
 static int read_handler(settings *file, settings_node *node, route *r, const handler_kind *kind, asynq_error *error)
 {
@@ -156,6 +205,11 @@ const setting route_table[] = {
      .help = "How long a failed task waits for its next attempt. Without it: as Asynq does. How often it is tried says "
              "whoever enqueues it."},
     {.name = "limit", .kind = SETTING_OTHER, .read = read_limit, .help = "How many run at the same time."},
+    {.name = "defaults",
+     .kind = SETTING_OTHER,
+     .read = read_defaults,
+     .help = "Options of the tasks of this type that asynqd itself enqueues, by POST /v1/tasks, a schedule or a job, "
+             "unless they say otherwise."},
     {0},
 };
 

@@ -7,6 +7,8 @@
 
 #include "handler/handler.h"
 
+#include <asynq/client.h>
+
 typedef struct route_retry {
     int kind; /* asynq_retry_kind */
     int64_t delay_ms, most_ms, jitter_percent;
@@ -22,6 +24,7 @@ struct route {
     const handler_kind *kind;
     void *options; /* kind->size bytes */
     bool has_retry, has_limit;
+    asynq_task_options defaults; /* of the tasks that are enqueued here */
 };
 
 typedef struct route_list {
@@ -31,6 +34,9 @@ typedef struct route_list {
 
 /* The keys of a route, and of its retry and limit. */
 extern const setting route_table[], route_retry_table[], route_limit_table[];
+
+/* The keys of its defaults; their offsets count from the options of a task. */
+const setting *route_defaults_table(void);
 
 /* The `read` of a setting of kind OTHER; the target is the field, a route_list. */
 int route_list_read(settings *file, settings_node *node, route_list *list, asynq_error *error);

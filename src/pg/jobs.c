@@ -56,8 +56,9 @@ struct jobs {
 static const char list_sql[] =
     "SELECT id, name, (CASE WHEN " JOB_IS_SINGLE_SQL
     " THEN '{\"catch_up_limit\": \"876000h\"}'::jsonb ELSE '{}'::jsonb END "
-    "|| options || jsonb_build_object('name', '" ENTRY_PREFIX "' || id, 'spec', " JOB_SPEC_SQL ", 'type', type, "
-    "'queue', queue, 'payload', payload::text, 'headers', coalesce(options -> 'headers', '{}'::jsonb) || "
+    "|| options || CASE WHEN queue IS NULL THEN '{}'::jsonb ELSE jsonb_build_object('queue', queue) END "
+    "|| jsonb_build_object('name', '" ENTRY_PREFIX "' || id, 'spec', " JOB_SPEC_SQL ", 'type', type, "
+    "'payload', payload::text, 'headers', coalesce(options -> 'headers', '{}'::jsonb) || "
     "jsonb_build_object('" PG_JOB_HEADER "', id::text)))::text, problem "
     "FROM asynqd.jobs WHERE enabled AND enqueued_at IS NULL ORDER BY id";
 

@@ -159,6 +159,21 @@ static int try_task(schedule_entry *entry, asynq_error *error)
     return entry->queue_name ? ASYNQ_OK : error_set_code(error, ASYNQ_E_NO_MEMORY);
 }
 
+/* What the entry says counts more. */
+static void add_defaults(asynq_periodic *own, const entry_context *context)
+{
+    asynq_task_options defaults = {0};
+    const asynq_task_options *said = &own->task.options;
+    if (!context->defaults || !own->task.type)
+        return;
+    context->defaults(own->task.type, &defaults, context->defaults_arg);
+    asynq_task_options merged = task_options_merge(&defaults, said);
+    merged.headers = said->headers;
+    merged.header_count = said->header_count;
+    merged.size = said->size;
+    own->task.options = merged;
+}
+
 static int fill(schedule_entry *entry, const asynq_periodic *given, const entry_context *context, asynq_error *error)
 {
     asynq_task_options shown = {0};
@@ -171,6 +186,8 @@ static int fill(schedule_entry *entry, const asynq_periodic *given, const entry_
                                       error);
     if (!status)
         status = check_periodic(&entry->periodic, error);
+    if (!status)
+        add_defaults(&entry->periodic, context);
     if (!status)
         status = copy_periodic(entry, entry->periodic.options ? &shown : NULL, error);
     if (!status)

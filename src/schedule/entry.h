@@ -15,6 +15,8 @@ typedef struct entry_context {
     const key_space *space;
     const char *zone; /* NULL: UTC */
     bool is_independent;
+    void (*defaults)(const char *type, asynq_task_options *options, void *arg); /* of tasks; NULL: none */
+    void *defaults_arg;
 } entry_context;
 
 typedef struct schedule_entry {

@@ -95,18 +95,13 @@ static pthread_once_t entry_table_once = PTHREAD_ONCE_INIT;
 
 static void entry_table_make(void)
 {
-    static const setting_kind kinds[] = {[TASK_OPTION_TEXT] = SETTING_TEXT,
-                                         [TASK_OPTION_COUNT] = SETTING_NUMBER,
-                                         [TASK_OPTION_DURATION] = SETTING_DURATION};
     setting *row = entry_table + ENTRY_ROWS;
     memcpy(entry_table, entry_rows, sizeof entry_rows);
     for (const task_option *option = task_options; option < task_options + TASK_OPTIONS; option++)
-        if (option->kind != TASK_OPTION_MOMENT)
-            *row++ = (setting){.name = option->name,
-                               .alias = option->alias,
-                               .kind = kinds[option->kind],
-                               .offset = offsetof(file_entry, options) + option->offset,
-                               .zero = option->zero_is_none ? ASYNQ_NONE : 0};
+        if (option->kind != TASK_OPTION_MOMENT) {
+            *row = task_option_setting(option);
+            row++->offset += offsetof(file_entry, options);
+        }
 }
 
 static int read_entry(settings *file, settings_node *node, void *arg, asynq_error *error)

@@ -402,7 +402,9 @@ int asynq_scheduler_run(asynq_scheduler *scheduler, asynq_error *error)
 
 entry_context scheduler_entry_context(const asynq_scheduler *scheduler)
 {
-    return (entry_context){&scheduler->space, scheduler->zone, scheduler->options.independent};
+    const asynq_scheduler_options *options = &scheduler->options;
+    return (entry_context){&scheduler->space, scheduler->zone, options->independent, options->defaults,
+                           options->defaults_arg};
 }
 
 int scheduler_admit(asynq_scheduler *scheduler, schedule_entry *entry, asynq_error *error)

@@ -179,6 +179,12 @@ func TestConfigMistakes(t *testing.T) {
 		{config: "scale: {window: 1h, interval: 1s}\n", want: `scale.window: is, with scale.cool_down, more than 510 times scale.interval`},
 		{config: "scale: {cool_down: 2h}\n", want: `scale.window: is, with scale.cool_down, more than 510 times scale.interval`},
 		{config: "scale: {utilisation: 101}\n", want: `utilisation: "101" is too much; it can be 1 to 100`},
+		{config: "routes: [{type: a, command: {argv: [b]}, defaults: {tmeout: 3s}}]\n", want: `defaults: there is no key "tmeout"; did you mean "timeout"?`},
+		{config: "routes: [{type: a, command: {argv: [b]}, defaults: {id: x}}]\n", want: `defaults: there is no key "id"`},
+		{config: "routes: [{type: a, command: {argv: [b]}, defaults: {unique: 10ms}}]\n", want: `defaults: Unique TTL cannot be less than 1s`},
+		{config: "routes: [{type: a, command: {argv: [b]}, defaults: {queue: ' '}}]\n", want: `defaults: queue name must contain`},
+		{config: "routes: [{type: a, command: {argv: [b]}, defaults: {max_retry: -1}}]\n", want: `max_retry: "-1" is not a whole number`},
+		{config: "routes: [{type: a, command: {argv: [b]}, defaults: {retention: 999999d}}]\n", want: `retention is 86399913600000 ms`},
 		// Others.
 		{config: "schedule: {zone: Mars/Olympus}\n", want: `:1: schedule.zone: unknown time zone "Mars/Olympus"`},
 		{flag: "--concurency=1", want: `there is no flag --concurency; did you mean --concurrency?`},

@@ -1,0 +1,246 @@
+/* See api_task.h. */
+#include "daemon/api_task.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/json_text.h"
+#include "base/nearest.h"
+#include "base/quantity.h"
+#include "base/saturate.h"
+#include "client/task_option.h"
+#include "wire/base64.h"
+
+#include <string.h>
+
+/* ---- reading a task ---- */
+
+static const char *const other_members[] = {"type", "payload", "payload_base64", "headers"};
+
+enum { OTHERS = sizeof other_members / sizeof *other_members };
+
+static bool read_text(const char *name, json_t *value, const char **text, asynq_error *error)
+{
+    *text = json_string_value(value);
+    return (*text && strlen(*text) == json_string_length(value)) ||
+           (error_set(error, ASYNQ_E_INVALID, "%s: is not a text", name), false);
+}
+
+static bool read_count(json_t *value, int64_t *number)
+{
+    *number = json_integer_value(value);
+    return json_is_integer(value) && *number >= 0 && *number <= INT32_MAX;
+}
+
+static bool read_duration(json_t *value, int64_t *ms)
+{
+    const char *text = json_string_value(value);
+    if (!json_is_number(value) || json_number_value(value) < 0 || json_number_value(value) >= 9e12)
+        return text && duration_read(text, ms);
+    *ms = ms_up_of_seconds(json_number_value(value));
+    return true;
+}
+
+static bool read_moment(json_t *value, int64_t *at_ms)
+{
+    const char *text = json_string_value(value);
+    return text && clock_read_time(text, at_ms) && *at_ms > 0;
+}
+
+static bool read_option(const task_option *row, json_t *value, asynq_task_options *options, asynq_error *error)
+{
+    static const struct {
+        bool (*read)(json_t *value, int64_t *number);
+        const char *complaint;
+    } kinds[] = {
+        [TASK_OPTION_COUNT] = {read_count, "is not a whole number from 0 on"},
+        [TASK_OPTION_DURATION] = {read_duration, "is neither seconds nor " DURATION_FORM},
+        [TASK_OPTION_MOMENT] = {read_moment, "is no time such as 2026-01-02T15:04:05Z"},
+    };
+    const char *text;
+    int64_t number;
+    if (row->kind == TASK_OPTION_TEXT) {
+        bool is_text = read_text(row->name, value, &text, error);
+        task_option_set_text(row, options, text);
+        return is_text;
+    }
+    if (!kinds[row->kind].read(value, &number))
+        return error_set(error, ASYNQ_E_INVALID, "%s: %s", row->name, kinds[row->kind].complaint), false;
+    task_option_set_number(row, options, number);
+    return true;
+}
+
+static bool read_headers(json_t *value, api_task *own, asynq_error *error)
+{
+    const char *key;
+    json_t *text;
+    asynq_task_options *options = &own->task.options;
+    if (!json_is_object(value) || json_object_size(value) > API_MAX_HEADERS)
+        return error_set(error, ASYNQ_E_INVALID, "headers: is no object with up to %d texts", API_MAX_HEADERS), false;
+    json_object_foreach(value, key, text) {
+        if (!json_is_string(text) || strlen(json_string_value(text)) != json_string_length(text))
+            return error_set(error, ASYNQ_E_INVALID, "headers: %s: is not a text", key), false;
+        own->headers[options->header_count++] = (asynq_header){key, json_string_value(text)};
+    }
+    options->headers = own->headers;
+    return true;
+}
+
+/* The task's payload from now on. False: out of memory. */
+static bool keep_payload(api_task *own, const buf *text, asynq_error *error)
+{
+    own->bytes = buf_failed(text) ? NULL : mem_alloc(text->length + 1);
+    if (!own->bytes)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY), false;
+    memcpy(own->bytes, text->data ? text->data : "", text->length);
+    own->task.payload = own->bytes;
+    own->task.payload_length = text->length;
+    return true;
+}
+
+static bool read_base64(const char *encoded, api_task *own, asynq_error *error)
+{
+    buf decoded;
+    buf_init(&decoded, 0);
+    bool is_read = encoded && base64_decode(encoded, &decoded);
+    if (!is_read)
+        error_set(error, ASYNQ_E_INVALID, "payload_base64: is no base64");
+    is_read = is_read && keep_payload(own, &decoded, error);
+    buf_clear(&decoded);
+    return is_read;
+}
+
+/* Of a text its characters; anything else as it is written. */
+static bool read_payload(api_task *own, asynq_error *error)
+{
+    asynq_task *task = &own->task;
+    buf text;
+    if (task->payload)
+        return error_set(error, ASYNQ_E_INVALID, "payload and payload_base64 are both given"), false;
+    if (*own->written.data != '"') {
+        task->payload = own->written.data;
+        task->payload_length = own->written.length;
+        return true;
+    }
+    buf_init(&text, 0);
+    bool is_read = json_text_decode(own->written, &text);
+    if (!is_read)
+        error_set(error, ASYNQ_E_INVALID, "payload: has half of a surrogate pair, which is no character");
+    is_read = is_read && keep_payload(own, &text, error);
+    buf_clear(&text);
+    return is_read;
+}
+
+static void complain_of_member(const char *name, asynq_error *error)
+{
+    const char *names[TASK_OPTIONS + OTHERS];
+    for (size_t i = 0; i < TASK_OPTIONS; i++)
+        names[i] = task_options[i].name;
+    for (size_t i = 0; i < OTHERS; i++)
+        names[TASK_OPTIONS + i] = other_members[i];
+    const char *nearest = nearest_word(name, names, TASK_OPTIONS + OTHERS);
+    error_set(error, ASYNQ_E_INVALID, "there is no member \"%.100s\"%s%s%s", name, nearest ? "; did you mean \"" : "",
+              nearest ? nearest : "", nearest ? "\"?" : "");
+}
+
+static bool read_one(const char *name, json_t *value, api_task *own, asynq_error *error)
+{
+    const task_option *option = task_option_find(name);
+    if (option)
+        return read_option(option, value, &own->task.options, error);
+    if (strcmp(name, "type") == 0)
+        return read_text(name, value, &own->task.type, error);
+    if (strcmp(name, "payload") == 0)
+        return read_payload(own, error);
+    if (strcmp(name, "headers") == 0)
+        return read_headers(value, own, error);
+    if (strcmp(name, "payload_base64") != 0) {
+        complain_of_member(name, error);
+        return false;
+    }
+    if (own->task.payload)
+        return error_set(error, ASYNQ_E_INVALID, "payload and payload_base64 are both given"), false;
+    return read_base64(json_string_value(value), own, error);
+}
+
+bool api_task_read(api_task *own, json_t *object, asynq_error *error)
+{
+    const char *name;
+    json_t *value;
+    if (!json_is_object(object))
+        return error_set(error, ASYNQ_E_INVALID, "a task is an object"), false;
+    json_object_foreach(object, name, value)
+        if (!json_is_null(value) && !read_one(name, value, own, error))
+            return false;
+    if (!own->task.type)
+        return error_set(error, ASYNQ_E_INVALID, "type is missing"), false;
+    return true;
+}
+
+void api_task_clear(api_task *own)
+{
+    mem_free(own->bytes);
+}
+
+/* ---- payloads, as they are written ---- */
+
+/* The body, and a copy in which a number stands for each payload: those may be of any size and kind. */
+typedef struct payload_cut {
+    const char *body;
+    char *copy;
+    bytes *written; /* by task */
+    size_t count;   /* tasks so far */
+} payload_cut;
+
+static void cut_payload(payload_cut *cut, bytes value)
+{
+    char *at = cut->copy + (value.data - cut->body);
+    cut->written[cut->count] = value;
+    for (size_t i = 0; i < value.length; i++)
+        if (at[i] != '\n') /* complaints tell the line */
+            at[i] = i ? ' ' : '0';
+}
+
+static void cut_list(payload_cut *cut, bytes list);
+
+/* A task, or the object around a list of them. */
+static void cut_object(payload_cut *cut, bytes object, bool is_whole)
+{
+    bytes key, value;
+    bool has_list = false;
+    json_cursor cursor = json_text_enter(object);
+    while (json_text_next(&cursor, &key, &value)) {
+        bool is_null = bytes_equal(value, bytes_of("null"));
+        if (is_whole && json_text_is_key(key, bytes_of("tasks")) && *value.data == '[') {
+            cut_list(cut, value);
+            has_list = true;
+        } else if (json_text_is_key(key, bytes_of("payload")) && !is_null && cut->count < API_MAX_TASKS) {
+            cut_payload(cut, value);
+        }
+    }
+    cut->count += !has_list;
+}
+
+static void cut_list(payload_cut *cut, bytes list)
+{
+    bytes key, value;
+    json_cursor cursor = json_text_enter(list);
+    while (json_text_next(&cursor, &key, &value))
+        if (*value.data == '{')
+            cut_object(cut, value, false);
+        else
+            cut->count++;
+}
+
+char *api_cut_payloads(bytes body, bytes *written)
+{
+    payload_cut cut = {.body = body.data, .copy = mem_dup(body.data, body.length), .written = written};
+    if (!cut.copy || !json_text_is_valid(body))
+        return cut.copy; /* the parser says what is wrong */
+    bytes whole = json_text_trim(body);
+    if (*whole.data == '[')
+        cut_list(&cut, whole);
+    else if (*whole.data == '{')
+        cut_object(&cut, whole, true);
+    return cut.copy;
+}
