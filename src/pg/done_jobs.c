@@ -10,9 +10,15 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <utlist.h>
 
-enum { LOOK_MS = 600000, MAX_ROWS = 5000 /* that one statement deletes */, COMPLAIN_PERIOD_MS = 60000 };
+enum {
+    LOOK_MS = 600000,
+    AGAIN_MS = 1000,
+    MAX_ROWS = 5000 /* that one statement deletes */,
+    COMPLAIN_PERIOD_MS = 60000
+};
 
 typedef struct done_job {
     char *id, *spec;
@@ -23,8 +29,8 @@ struct done_jobs {
     log_sink *log;
     pg_conn *conn; /* NULL: not now */
     loop_waker added;
-    loop_timer look;
-    done_job *sent; /* under way to PostgreSQL */
+    loop_timer look, again; /* again: some could not be marked */
+    done_job *sent;         /* under way to PostgreSQL */
     char retention[PG_INTERVAL_SIZE];
     bool is_deleting;
     log_limit complaint;
@@ -33,9 +39,14 @@ struct done_jobs {
     done_job *waiting;
 };
 
-static const char mark_sql[] = "UPDATE asynqd.jobs SET enqueued_at = now() FROM jsonb_to_recordset($1::jsonb) "
-                               "AS done(job bigint, spec text) WHERE id = done.job AND enqueued_at IS NULL "
-                               "AND done.spec = " JOB_SPEC_SQL;
+/* A job that somebody has locked is not waited for, as nothing else could be asked meanwhile: it is told, and comes
+ * again. */
+static const char mark_sql[] =
+    "WITH done AS (SELECT * FROM jsonb_to_recordset($1::jsonb) AS r(job bigint, spec text)), "
+    "free AS (SELECT id FROM asynqd.jobs WHERE id IN (SELECT job FROM done) FOR UPDATE SKIP LOCKED), "
+    "marked AS (UPDATE asynqd.jobs SET enqueued_at = now() FROM free, done WHERE jobs.id = free.id "
+    "AND jobs.id = done.job AND enqueued_at IS NULL AND done.spec = " JOB_SPEC_SQL ") "
+    "SELECT id FROM asynqd.jobs WHERE id IN (SELECT job FROM done) AND id NOT IN (SELECT id FROM free)";
 
 static const char delete_sql[] =
     "DELETE FROM asynqd.jobs WHERE id IN (SELECT id FROM asynqd.jobs WHERE enqueued_at < now() - $1::interval "
@@ -85,32 +96,45 @@ void done_jobs_add(done_jobs *d, const char *id, const char *spec)
     loop_waker_wake(&d->added);
 }
 
-/* Those that were sent together are told, or wait again. */
-static void done_jobs_forget_sent(done_jobs *d, bool is_done)
+static bool is_among(const char *id, const PGresult *result)
+{
+    for (int i = 0; i < PQntuples(result); i++)
+        if (strcmp(PQgetvalue(result, i, 0), id) == 0)
+            return true;
+    return false;
+}
+
+/* Those that were sent together are told; those in `locked` wait again, or all of them, if it is NULL. */
+static void done_jobs_forget_sent(done_jobs *d, const PGresult *locked)
 {
     done_job *sent = d->sent;
     d->sent = NULL;
-    if (is_done) {
-        done_job_free_all(sent);
-        return;
+    while (sent) {
+        done_job *one = sent;
+        sent = one->next;
+        if (locked && !is_among(one->id, locked)) {
+            done_job_free(one);
+            continue;
+        }
+        pthread_mutex_lock(&d->lock);
+        LL_PREPEND(d->waiting, one);
+        pthread_mutex_unlock(&d->lock);
     }
-    pthread_mutex_lock(&d->lock);
-    LL_CONCAT(sent, d->waiting);
-    d->waiting = sent;
-    pthread_mutex_unlock(&d->lock);
 }
 
 static void done_jobs_mark(void *done_jobs);
 
 static void done_jobs_marked(void *arg, const PGresult *result, const asynq_error *error)
 {
-    (void)result;
     done_jobs *d = arg;
-    done_jobs_forget_sent(d, !error);
+    bool is_whole = !error && PQntuples(result) == 0;
+    done_jobs_forget_sent(d, error ? NULL : result);
     if (error)
         done_jobs_report(d, "tasks are enqueued, but their jobs are not marked yet", error);
-    else
+    if (is_whole)
         done_jobs_mark(d); /* those that came meanwhile */
+    else
+        loop_timer_set(&d->again, AGAIN_MS);
 }
 
 static char *sent_as_json(const done_jobs *d)
@@ -139,7 +163,7 @@ static void done_jobs_mark(void *arg)
     char *text = sent_as_json(d);
     const char *const value = text;
     if (!text || pg_conn_query(d->conn, mark_sql, 1, &value, done_jobs_marked, d))
-        done_jobs_forget_sent(d, false); /* the next connection, the next task or the next look tries again */
+        done_jobs_forget_sent(d, NULL); /* the next connection, the next task or the next look tries again */
     free(text);
 }
 
@@ -196,6 +220,7 @@ done_jobs *done_jobs_new(loop *l, log_sink *log, int64_t retention_ms)
         pg_interval(retention_ms, d->retention);
     pthread_mutex_init(&d->lock, NULL);
     loop_timer_init(l, &d->look, done_jobs_look, d);
+    loop_timer_init(l, &d->again, done_jobs_mark, d);
     if (!loop_waker_init(l, &d->added, done_jobs_mark, d))
         return d;
     done_jobs_free(d);
@@ -207,6 +232,7 @@ void done_jobs_free(done_jobs *d)
     if (!d)
         return;
     loop_timer_cancel(&d->look);
+    loop_timer_cancel(&d->again);
     loop_waker_clear(&d->added);
     done_job_free_all(d->sent);
     done_job_free_all(d->waiting);

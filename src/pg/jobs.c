@@ -62,9 +62,12 @@ static const char list_sql[] =
     "jsonb_build_object('" PG_JOB_HEADER "', id::text)))::text, problem "
     "FROM asynqd.jobs WHERE enabled AND enqueued_at IS NULL ORDER BY id";
 
+/* One that somebody has locked is told with the next list. */
 static const char problems_sql[] =
-    "UPDATE asynqd.jobs SET problem = seen.problem FROM jsonb_to_recordset($1::jsonb) AS seen(id bigint, problem text) "
-    "WHERE jobs.id = seen.id AND jobs.problem IS DISTINCT FROM seen.problem";
+    "WITH seen AS (SELECT * FROM jsonb_to_recordset($1::jsonb) AS r(id bigint, problem text)), "
+    "free AS (SELECT id FROM asynqd.jobs WHERE id IN (SELECT id FROM seen) FOR UPDATE SKIP LOCKED) "
+    "UPDATE asynqd.jobs SET problem = seen.problem FROM seen, free WHERE jobs.id = free.id AND jobs.id = seen.id "
+    "AND jobs.problem IS DISTINCT FROM seen.problem";
 
 /* ---- the list ---- */
 

@@ -95,3 +95,37 @@ func TestLostNotifications(t *testing.T) {
 		t.Errorf("it is told too often, or by one that has its notifications: %s\n%s", good.Text(), d.Text())
 	}
 }
+
+// TestLockedJob: a job that somebody has locked holds up no other, and is marked when it is free.
+func TestLockedJob(t *testing.T) {
+	t.Parallel()
+	p, r := StartPostgres(t), StartRedis(t)
+	p.Migrate()
+	d := StartDaemon(t, postgresConfig(r, p, stateDir(t), "- {type: t, command: {argv: [cat]}}\n"))
+	p.Exec(`INSERT INTO jobs (name, type, schedule) VALUES ('locked', 't',
+		'@at ' || to_char(now() AT TIME ZONE 'UTC' + interval '4 seconds', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))`)
+	locked := make(chan error, 1)
+	go func() {
+		locked <- p.Try("BEGIN; SELECT FROM jobs WHERE name = 'locked' FOR UPDATE; SELECT pg_sleep(30); COMMIT")
+	}()
+	Eventually(t, 20*time.Second, "its task", func() bool { return len(d.Attempts("")) == 1 })
+	for i := range 3 { // none of them may be behind the first one
+		p.Exec(fmt.Sprintf("INSERT INTO jobs (name, type) VALUES ('free %d', 't')", i))
+		Eventually(t, 20*time.Second, "the task of another one", func() bool { return len(d.Attempts("")) == i+2 })
+		Eventually(t, 20*time.Second, "its mark", func() bool {
+			return p.Int(fmt.Sprintf("SELECT count(*) FROM jobs WHERE name = 'free %d' AND enqueued_at IS NOT NULL", i)) == 1
+		})
+	}
+	if len(locked) != 0 || p.Int("SELECT count(*) FROM jobs WHERE name = 'locked' AND enqueued_at IS NULL") != 1 {
+		t.Error("the job was not locked meanwhile, so this has shown nothing")
+	}
+	if err := <-locked; err != nil {
+		t.Error(err)
+	}
+	Eventually(t, 20*time.Second, "the mark of the first one", func() bool {
+		return p.Int("SELECT count(*) FROM jobs WHERE enqueued_at IS NOT NULL") == 4
+	})
+	if len(d.Attempts("")) != 4 {
+		t.Errorf("%d attempts", len(d.Attempts("")))
+	}
+}
