@@ -350,6 +350,9 @@ history *history_new(const history_options *options, asynq_error *error)
         h->own = spool_open(options->spool, options->worker, options->spool_most, lines_written, h, error);
         status = h->own ? ASYNQ_OK : error->code;
     }
+    if (!status && error->code)
+        log_error(options->log, "the history has no place to wait for PostgreSQL, and is lost until it has one: %s",
+                  error->text);
     if (!status)
         return h;
     history_free(h);

@@ -69,14 +69,14 @@ spool *spool_open(const char *parent, const char *name, int64_t max_bytes, spool
     s->max_bytes = max_bytes;
     s->written = written;
     s->arg = arg;
+    error->code = ASYNQ_OK;
     int status = spool_folder_make(&s->folder, error);
-    if (!status) {
-        survey(s);
-        s->first = s->first ? s->first : 1;
-        status = thread_start(&s->writer, write_lines, s, error);
-        s->has_writer = !status;
-    }
     if (!status)
+        survey(s);
+    s->first = s->first ? s->first : 1;
+    if (status != ASYNQ_E_NO_MEMORY)
+        s->has_writer = !thread_start(&s->writer, write_lines, s, error);
+    if (s->has_writer)
         return s;
     spool_close(s);
     return NULL;
@@ -210,6 +210,9 @@ static bool have_segment(spool *s)
 {
     if (s->write_fd >= 0 && (!s->last_bytes || s->last_bytes + (int64_t)s->chunk.length <= SPOOL_SEGMENT_BYTES))
         return true;
+    if (s->folder.fd < 0 && spool_folder_make(&s->folder, &s->trouble))
+        return false;
+    s->trouble.code = ASYNQ_OK;
     pthread_mutex_lock(&s->lock);
     int64_t number = s->last ? s->last + 1 : s->first;
     pthread_mutex_unlock(&s->lock);
@@ -294,7 +297,7 @@ static const char *write_chunk(spool *s)
     int problem = errno;
     if (written < s->chunk.length) {
         give_up_rest(s, written, problem);
-        return strerror(problem);
+        return s->trouble.code ? s->trouble.text : strerror(problem);
     }
     pthread_mutex_lock(&s->lock);
     s->has_failed = false;

@@ -36,8 +36,9 @@ const char *spool_loss_name(spool_loss loss);
 typedef void (*spool_written_cb)(void *arg, const char *problem);
 
 /*
- * Makes the folder `parent`/`name` with what is needed above it, and locks it. `max_bytes` bounds what waits. Returns
- * NULL and fills `error` (ASYNQ_E_SYSTEM, ASYNQ_E_NO_MEMORY).
+ * Makes the folder `parent`/`name` with what is needed above it, and locks it. `max_bytes` bounds what waits. If the
+ * folder cannot be made, `error` says why (ASYNQ_E_SYSTEM), and that is tried again with each write; until then lines
+ * are lost. NULL: there was no memory, or no thread.
  */
 spool *spool_open(const char *parent, const char *name, int64_t max_bytes, spool_written_cb written, void *arg,
                   asynq_error *error);

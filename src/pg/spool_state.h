@@ -39,7 +39,8 @@ struct spool {
     bool has_writer; /* false for one that was adopted */
     spool_written_cb written;
     void *arg;
-    buf chunk; /* being written */
+    buf chunk;           /* being written */
+    asynq_error trouble; /* code: the folder could not be made, and is tried again */
 
     pthread_mutex_t lock; /* of what follows; nobody waits for the disk under it */
     pthread_cond_t more, idle;

@@ -314,3 +314,36 @@ func TestFullDisk(t *testing.T) {
 		return p.Int(fmt.Sprintf("SELECT count(*) FROM executions WHERE task_id::integer >= %d AND outcome = 'completed'", before)) > 0
 	})
 }
+
+// TestNoSpool: a state directory that cannot be written keeps no task from running; what is lost is told, and the history
+// begins when there is a place for it.
+func TestNoSpool(t *testing.T) {
+	t.Parallel()
+	p, r := StartPostgres(t), StartRedis(t)
+	p.Migrate()
+	state := filepath.Join(stateDir(t), "state")
+	if err := os.WriteFile(state, []byte("no directory"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := StartDaemon(t, postgresConfig(r, p, state, "- {type: t, command: {argv: [cat]}}\n"))
+	enqueueAs(t, r, "lost", "t", "")
+	d.Attempt("lost", 1)
+	Eventually(t, 20*time.Second, "the loss to be counted", func() bool {
+		return metric(t, d, `asynqd_history_lost_total{reason="write_failed"}`) == 2
+	})
+	for _, wanted := range []string{"the history has no place to wait for PostgreSQL, and is lost until it has one: " + state, "the history loses attempts"} {
+		if len(d.Find(wanted)) != 1 {
+			t.Errorf("the log does not tell %q: %s", wanted, d.Text())
+		}
+	}
+	if _, status := readiness(t, d, "redis"); status != 200 {
+		t.Errorf("it is not ready: %d", status)
+	}
+	if err := os.Remove(state); err != nil {
+		t.Fatal(err)
+	}
+	enqueueAs(t, r, "kept", "t", "")
+	if rows := executions(t, p, 1); rows[0]["task_id"] != "kept" {
+		t.Errorf("%v", rows)
+	}
+}
