@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/saturate.h"
 #include "daemon/meters.h"
-#include "handler/handler.h"
+#include "handler/output.h"
 #include "pg/jobs.h"
 #include "wire/task_id.h"
 
@@ -86,6 +86,12 @@ static void log_attempt(logger *log, const asynq_attempt *attempt, attempt_note 
 
 /* ---- the history ---- */
 
+/* The attempt was of no use, and something may be wrong with the task or its program. */
+static bool is_failure(asynq_attempt_end end)
+{
+    return end == ASYNQ_ATTEMPT_RETRIED || end == ASYNQ_ATTEMPT_ARCHIVED || end == ASYNQ_ATTEMPT_LOST;
+}
+
 /* `attempt` has the end; NULL: it begins. */
 static void record(history *to, const asynq_job *job, const attempt_note *note, const asynq_attempt *attempt)
 {
@@ -100,7 +106,11 @@ static void record(history *to, const asynq_job *job, const attempt_note *note, 
         .started_at_ms = note->started_at_ms,
         .trace_id = trace_of(job, trace),
     };
+    buf output;
+    buf_init(&output, 0);
     if (attempt) {
+        attempt_output_append(note, is_failure(attempt->end), &output);
+        row.output = output.data;
         row.queued_at_ms = attempt->pending_since_ms;
         row.finished_at_ms = attempt->ended_at_ms;
         row.outcome = asynq_attempt_end_name(attempt->end);
@@ -109,6 +119,7 @@ static void record(history *to, const asynq_job *job, const attempt_note *note, 
         row.http_status = note->http_status;
     }
     history_record(to, &row);
+    buf_clear(&output);
 }
 
 void attempt_started(asynq_job *job, void *arg)

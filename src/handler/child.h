@@ -63,6 +63,8 @@ child *child_start(loop *l, const child_options *options, asynq_error *error);
 /* Kills what is still running, without on_end. Accepts NULL. */
 void child_free(child *c);
 
+/* Has on_output told now what it has written so far. */
+void child_read(child *c);
 /* Sends a signal to its group. */
 void child_signal(child *c, int signal);
 pid_t child_pid(const child *c);

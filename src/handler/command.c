@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "event/timer.h"
+#include "handler/output.h"
 #include "handler/route.h"
 #include "handler/shortage.h"
 
@@ -30,6 +31,7 @@ typedef struct command_options {
     process_options process;
     setting_list success, permanent;
     int64_t timeout_ms, grace_ms, most_result, most_error;
+    output_options output;
 
     /* Made by prepare(). */
     template **words;
@@ -64,9 +66,11 @@ static void run_free(command_run *run)
     mem_free(run);
 }
 
-/* ": what it wrote last to standard error", or nothing. */
+/* ": what it wrote last to standard error", or all that is kept of what it wrote, or nothing. */
 static const char *complaint_of(command_run *run, char *room, size_t size)
 {
+    if (handler_keeps_output(run->call))
+        return attempt_output_complaint(run->call, room, size);
     const char *text = text_tail_get(&run->error);
     snprintf(room, size, "%s%s", *text ? ": " : "", text);
     return room;
@@ -90,6 +94,7 @@ static void command_ended(void *arg, const child_end *end)
     command_run *run = arg;
     handler_call *call = run->call;
     char complaint[8192], how[64];
+    handler_end_output(call);
     complaint_of(run, complaint, sizeof complaint);
     if (end->failure && !run->options->process.limit_count && shortage_is_one(end->problem))
         handler_requeue(call, end->failure, end->problem);
@@ -110,6 +115,7 @@ static void command_ended(void *arg, const child_end *end)
 static void command_output(void *arg, int stream, const char *data, size_t length)
 {
     command_run *run = arg;
+    handler_add_output(run->call, stream, data, length);
     if (stream == 2) {
         text_tail_add(&run->error, data, length);
         return;
@@ -314,6 +320,7 @@ static void command_begin(handler_call *call)
     run->call = call;
     run->options = call->route->options;
     call->work = run;
+    handler_keep_output(call, &run->options->output);
     arena_init(&run->memory, 0);
     buf_init(&run->output, 0);
     text_tail_init(&run->error, (size_t)run->options->most_error);
@@ -394,6 +401,11 @@ static const setting command_table[] = {
      .preset = "2kB",
      .most = 8000,
      .help = "The end of standard error is part of the error, up to so much."},
+    {.name = "output",
+     .kind = SETTING_GROUP,
+     .offset = COMMAND(output),
+     .group = output_table,
+     .help = "What becomes of what it writes, standard output and error together."},
     {.name = "process",
      .kind = SETTING_GROUP,
      .offset = COMMAND(process),

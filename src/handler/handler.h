@@ -20,6 +20,7 @@
 typedef struct handler_call handler_call;
 typedef struct handler_kind handler_kind;
 typedef struct route route;
+typedef struct attempt_output attempt_output;
 
 /*
  * What handlers add to the record of an attempt; the job's data, or NULL. It begins a block of memory that is freed
@@ -29,9 +30,10 @@ typedef struct attempt_note {
     _Atomic int refs;
     _Atomic(const char *) error_class; /* "timeout", "exit_status"; one of few, so that it can be counted */
     _Atomic int http_status;
-    _Atomic bool is_cut;   /* the result is only the beginning */
-    char execution[37];    /* the id of its row in the history; "": none */
-    int64_t started_at_ms; /* in that row */
+    _Atomic bool is_cut;              /* the result is only the beginning */
+    _Atomic(attempt_output *) output; /* see output.h; NULL: it is not kept */
+    char execution[37];               /* the id of its row in the history; "": none */
+    int64_t started_at_ms;            /* in that row */
 } attempt_note;
 
 /* What handlers share. */
@@ -77,7 +79,8 @@ struct handler_call {
     template_values values;
     bool is_started;
     bool is_cancelled;
-    bool is_waiting; /* for a worker process */
+    bool is_waiting;                     /* for a worker process */
+    const struct output_options *output; /* how a worker's is kept; NULL: not at all */
 
     /* relay.c */
     handler_call *next, *prev, *cancelled_next;

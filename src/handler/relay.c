@@ -3,6 +3,7 @@
  * is in them.
  */
 #include "handler/relay.h"
+#include "handler/output.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -190,8 +191,10 @@ void relay_cancel_all(relay *r)
 
 void attempt_note_unref(attempt_note *note)
 {
-    if (note && --note->refs == 0)
-        mem_free(note);
+    if (!note || --note->refs)
+        return;
+    attempt_output_free(note->output);
+    mem_free(note);
 }
 
 attempt_note *handler_note(handler_call *call)

@@ -80,10 +80,13 @@ static void pool_give(worker_pool *pool, worker_process *process, handler_call *
 {
     call->work = process;
     admission_begin(&pool->admission);
-    if (handler_start(call))
-        worker_process_give(process, call);
-    else
+    if (!handler_start(call)) {
         handler_end(call, ASYNQ_REQUEUED);
+        return;
+    }
+    if (call->output)
+        handler_keep_output(call, call->output);
+    worker_process_give(process, call);
 }
 
 static void pool_pump(worker_pool *pool)
@@ -181,6 +184,7 @@ static asynq_capacity *worker_capacity(handler_host *host, const route *r)
 static void worker_begin(handler_call *call)
 {
     const worker_route *own = call->route->options;
+    call->output = &own->output;
     worker_pool_begin(call, own->pool);
 }
 
@@ -480,6 +484,13 @@ static const setting worker_table[] = {
      .value = "NAME",
      .example = "python",
      .help = "The pool, one of `workers`. Instead of a mapping the name alone can be given: `worker: python`."},
+    {.name = "output",
+     .kind = SETTING_GROUP,
+     .offset = offsetof(worker_route, output),
+     .group = output_table,
+     .help =
+         "What becomes of what the process writes while it has this task and no other. Whatever else it writes is only "
+         "logged."},
     {0},
 };
 

@@ -16,6 +16,7 @@
 #include "handler/admission.h"
 #include "handler/command.h"
 #include "handler/handler.h"
+#include "handler/output.h"
 
 typedef struct worker_pool worker_pool;
 typedef struct worker_process worker_process;
@@ -47,6 +48,7 @@ bool worker_list_is_same(const worker_list *a, const worker_list *b);
 /* What a route says: which pool. */
 typedef struct worker_route {
     const char *pool;
+    output_options output;
     const char *origin; /* "asynqd.yaml:12", for complaints */
 } worker_route;
 

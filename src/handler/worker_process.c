@@ -20,6 +20,24 @@
 
 enum { READ_BYTES = 65536, LOOK_PERIOD_MS = 1000, MOST_LINE = 1000 };
 
+/* ---- what it writes ---- */
+
+/* The only task that it has, whose output this is; NULL: there is none, or nobody could say whose. */
+static handler_call *only_call(const worker_process *process)
+{
+    return process->task_count == 1 ? process->tasks->call : NULL;
+}
+
+/* What it wrote before it ended the task is there by now. */
+static void read_output(const worker_task *task)
+{
+    handler_call *call = task->call;
+    if (!call || !call->note || !call->note->output)
+        return;
+    child_read(task->process->child);
+    handler_end_output(call);
+}
+
 /* ---- ending tasks ---- */
 
 /* The task is off the process's hands. */
@@ -120,6 +138,7 @@ static void take_result(worker_task *task, const frame *f)
 {
     handler_call *call = task->call;
     size_t most = (size_t)task->process->options->most_result;
+    read_output(task);
     task_free(task);
     if (!call)
         return;
@@ -135,6 +154,8 @@ static void take_result(worker_task *task, const frame *f)
 static void take_error(worker_task *task, const frame *f)
 {
     handler_call *call = task->call;
+    char output[8192];
+    read_output(task);
     task_free(task);
     if (!call)
         return;
@@ -143,6 +164,8 @@ static void take_error(worker_task *task, const frame *f)
     if (f->name.length)
         buf_append_format(&text, "%.*s: ", BYTES_ARGS(f->name));
     buf_append(&text, f->text.data, f->text.length);
+    if (f->failure != FAILURE_REVOKE && f->failure != FAILURE_SNOOZE && handler_keeps_output(call))
+        buf_append_text(&text, attempt_output_complaint(call, output, sizeof output));
     const char *reason = text.data ? text.data : "the worker gave no reason";
     int64_t pause_ms = f->retry_in_ms > 0 ? f->retry_in_ms : -1;
     if (f->failure == FAILURE_REVOKE)
@@ -260,6 +283,8 @@ static void end_tasks(worker_process *process, const char *reason, const char *e
     worker_task *task, *next;
     DL_FOREACH_SAFE(process->tasks, task, next) {
         handler_call *call = task->call;
+        if (call)
+            handler_end_output(call);
         bool is_culprit = !process->fault || strcmp(process->fault, "cancelled") != 0;
         task_free(task);
         if (call && is_culprit)
@@ -310,6 +335,9 @@ static void stderr_line(void *arg, const char *line, size_t length)
 static void process_output(void *arg, int stream, const char *data, size_t length)
 {
     worker_process *process = arg;
+    handler_call *call = only_call(process);
+    if (call)
+        handler_add_output(call, stream, data, length);
     if (stream == 2)
         text_tail_add(&process->error, data, length);
     text_each_line(data, length, stream == 2 ? stderr_line : stdout_line, process);

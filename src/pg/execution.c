@@ -2,6 +2,7 @@
 #include "pg/execution.h"
 
 #include "base/text.h"
+#include "pg/spool.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,13 +24,23 @@ static void append_name(buf *line, const char *name)
     buf_append_text(line, "\":");
 }
 
+static bool needs_escape(char c)
+{
+    return (unsigned char)c < ' ' || c == '"' || c == '\\';
+}
+
+static size_t escaped_length(char c)
+{
+    return needs_escape(c) ? sizeof "\\u0000" - 1 : 1;
+}
+
 static void append_escaped(buf *line, const char *text, size_t length)
 {
     static const char hex[] = "0123456789abcdef";
     size_t plain = 0;
     for (size_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)text[i];
-        if (c >= ' ' && c != '"' && c != '\\')
+        if (!needs_escape(text[i]))
             continue;
         const char escape[] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
         buf_append(line, text + plain, i - plain);
@@ -75,6 +86,18 @@ static void append_job(buf *line, const char *text)
         append_number(line, "job_id", number);
 }
 
+/* Its end, as far as there is room for it in the line. */
+static void append_output(buf *line, const char *text)
+{
+    size_t used = line->length + sizeof ",\"output\":\"\"}", room = used < SPOOL_MAX_LINE ? SPOOL_MAX_LINE - used : 0;
+    size_t escaped = 0;
+    for (const char *at = text; at && *at; at++)
+        escaped += escaped_length(*at);
+    for (; text && *text && escaped > room; text++)
+        escaped -= escaped_length(*text);
+    append_text(line, "output", text, room);
+}
+
 void execution_append(buf *line, const execution *row)
 {
     int64_t duration_ms = row->finished_at_ms - row->started_at_ms;
@@ -96,5 +119,6 @@ void execution_append(buf *line, const execution *row)
     if (row->outcome)
         append_number(line, "duration_ms", duration_ms > 0 ? duration_ms : 0);
     append_text(line, "trace_id", row->trace_id, MAX_TEXT);
+    append_output(line, row->output);
     buf_append(line, "}", 1);
 }

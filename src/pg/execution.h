@@ -18,7 +18,8 @@ typedef struct execution {
     int64_t started_at_ms; /* the same in both lines: it says in which month the row is */
     const char *outcome;   /* NULL: it runs */
     const char *error_class, *error;
-    int http_status; /* 0: none */
+    const char *output; /* of its program */
+    int http_status;    /* 0: none */
     const char *trace_id;
 } execution;
 

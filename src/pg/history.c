@@ -85,18 +85,18 @@ static void lines_written(void *arg, const char *problem)
 static const char insert_sql[] =
     "INSERT INTO asynqd.executions AS e (id, task_id, job_id, queue, type, attempt, queued_at, started_at, "
     "finished_at, "
-    "outcome, error_class, error, http_status, duration_ms, worker, trace_id) "
+    "outcome, error_class, error, http_status, duration_ms, worker, trace_id, output) "
     "SELECT DISTINCT ON (id) id, coalesce(task_id, ''), job_id, coalesce(queue, ''), coalesce(type, ''), attempt, "
     "to_timestamp(queued_at / 1000.0), to_timestamp(started_at / 1000.0), to_timestamp(finished_at / 1000.0), "
-    "outcome, error_class, error, http_status, duration_ms, $2, trace_id "
+    "outcome, error_class, error, http_status, duration_ms, $2, trace_id, output "
     "FROM jsonb_to_recordset($1::jsonb) AS r(id uuid, task_id text, job_id bigint, queue text, type text, "
     "attempt integer, queued_at bigint, started_at bigint, finished_at bigint, outcome text, error_class text, "
-    "error text, http_status integer, duration_ms bigint, trace_id text) "
+    "error text, http_status integer, duration_ms bigint, trace_id text, output text) "
     "ORDER BY id, finished_at NULLS LAST "
     "ON CONFLICT (id, started_at) DO UPDATE SET queued_at = excluded.queued_at, "
     "finished_at = excluded.finished_at, outcome = excluded.outcome, "
     "error_class = excluded.error_class, error = excluded.error, http_status = excluded.http_status, "
-    "duration_ms = excluded.duration_ms "
+    "duration_ms = excluded.duration_ms, output = excluded.output "
     "WHERE excluded.finished_at IS NOT NULL AND (e.finished_at IS NULL OR e.outcome = 'unknown')";
 
 static const char end_unknown_sql[] =

@@ -128,6 +128,15 @@ def _encode(result):
     return result.encode() if isinstance(result, str) else json.dumps(result).encode()
 
 
+def _flush():
+    """What the function printed is its task's, so it must be out before the result is."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):  # there is none, or nobody reads it
+            pass
+
+
 class _Worker:
     def __init__(self, name, threads):
         self.socket = socket.socket(fileno=int(os.environ["ASYNQ_WORKER_FD"]))
@@ -166,6 +175,7 @@ class _Worker:
         frame = {"type": "error", "call": job._call, "failure": failure, "text": str(error) or repr(error)}
         if not isinstance(error, (Permanent, Revoke, RetryIn)):
             frame["name"] = type(error).__name__
+        _flush()
         if retry_in is not None:
             frame["retry_in_ms"] = max(0, int(retry_in * 1000))
         self.send(frame)
@@ -175,7 +185,9 @@ class _Worker:
         try:
             if function is None:
                 raise Permanent(f"no task function for the type {job.type!r}")
-            self.send({"type": "result", "call": job._call, "result": _encode(function(job))})
+            result = _encode(function(job))
+            _flush()
+            self.send({"type": "result", "call": job._call, "result": result})
         except Permanent as error:
             self._fail(job, "permanent", error)
         except Revoke as error:
