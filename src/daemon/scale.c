@@ -235,11 +235,12 @@ static double workers_for_load(const scale_history *h, size_t index)
 static double recommend(const scale_history *h, size_t index, const char **reason)
 {
     const scale_sample *sample = &h->samples[index];
-    double running = (double)sample->workers, wanted = running;
-    const char *why = "nothing is known yet";
-    if (index) {
-        wanted = workers_for_load(h, index);
-        why = "the load";
+    double running = (double)sample->workers, wanted = index ? workers_for_load(h, index) : running;
+    const char *why = "the load";
+    /* A fleet is not made smaller before a whole window has been seen of it. */
+    if (sample->at_ms - sample->since_ms < h->options->window_ms && wanted <= running) {
+        wanted = running;
+        why = "nothing is known yet";
     }
     /* More by so much, as a HorizontalPodAutoscaler passes over differences of up to a tenth. */
     double more = floor(running * 1.1) + 1;

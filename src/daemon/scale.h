@@ -12,7 +12,8 @@
  * `concurrency` tasks, or for as many as the busiest one was seen to run while tasks waited (pools and hosts may be
  * full before). Then, in this order:
  *
- *     fewer than run                                       only with `hysteresis` to spare
+ *     fewer than run                                       only with `hysteresis` to spare, and not before the first
+ *                                                          `window` has been seen
  *     the oldest task has waited longer than `latency`     more than run now, by more than a tenth
  *     at no time of the last `cool_down` more was wanted   else that many
  *     more than `failure_rate` of the attempts fail        not more than run: more workers do not mend the target

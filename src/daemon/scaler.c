@@ -13,8 +13,9 @@
 #include <string.h>
 #include <utlist.h>
 
-/* A turn outlives the next look by so much; then another asynqd takes it. */
-enum { TURN_SPARE_MS = 10000, STALE_AFTER_MS = 60000, MAX_WAITING = 100 };
+/* A turn outlives the next look by so much; then another asynqd takes it. Servers give the first sign of life some
+ * seconds after the first sample has been taken; an answer without them would end them. */
+enum { TURN_SPARE_MS = 10000, STALE_AFTER_MS = 60000, UNKNOWN_MS = 10000, MAX_WAITING = 100 };
 
 /* Taking a sample, if it is our turn. */
 typedef struct sampling {
@@ -175,6 +176,9 @@ static int read_samples(reading *own, scale_store *store, arena *memory)
     if (store->now_ms - samples[count - 1].at_ms > stale_ms)
         return error_set(&own->error, ASYNQ_E_NOT_FOUND, "nobody has taken a sample for %" PRId64 " s",
                          (store->now_ms - samples[count - 1].at_ms) / MS_PER_SECOND);
+    if (store->now_ms - samples[count - 1].since_ms < UNKNOWN_MS)
+        return error_set(&own->error, ASYNQ_E_NOT_FOUND,
+                         "the first samples are being taken; ask again in %" PRId64 " s", UNKNOWN_MS / MS_PER_SECOND);
     scale_history history = history_of(c, samples, count);
     scale_rates *rates = arena_alloc(memory, (c->queues.count + 1) * sizeof *rates);
     own->text = rates ? describe(c, &history, rates, store->now_ms) : NULL;

@@ -207,9 +207,32 @@ START_TEST(bad_prefixes)
 }
 END_TEST
 
+/* Who serves the same queues has the same samples, in whatever order they are configured. */
+START_TEST(keys_of_fleets)
+{
+    static const char *const lists[][2] = {{"a", "bc"}, {"bc", "a"}, {"ab", "c"}, {"abc", ""}, {"a", "b"}};
+    key_space space;
+    buf names[5];
+    ck_assert_int_eq(key_space_init(&space, NULL, NULL), 0);
+    for (size_t i = 0; i < 5; i++) {
+        const char *list[] = {lists[i][0], lists[i][1]};
+        buf_init(&names[i], 0);
+        key_append_scale(&names[i], &space, list, 2);
+        ck_assert(strncmp(names[i].data, "asynq:libasynq:scale:", 21) == 0 && names[i].length == 21 + 32);
+    }
+    ck_assert_str_eq(names[0].data, names[1].data);
+    for (size_t i = 2; i < 5; i++)
+        ck_assert_str_ne(names[0].data, names[i].data);
+    for (size_t i = 0; i < 5; i++)
+        buf_clear(&names[i]);
+    key_space_clear(&space);
+}
+END_TEST
+
 Suite *suite_keys(void)
 {
-    const TTest *const list[] = {locks,        queue_names, names_taken_apart, daily_counters,    key_spaces,
-                                 bad_prefixes, slot_tags,   keys_of_scripts,   counts_of_scripts, NULL};
+    const TTest *const list[] = {
+        locks,        queue_names, names_taken_apart, daily_counters,    key_spaces, keys_of_fleets,
+        bad_prefixes, slot_tags,   keys_of_scripts,   counts_of_scripts, NULL};
     return suite_of("keys", list);
 }

@@ -1,10 +1,8 @@
 #include "unit.h"
 
 #include "daemon/scale.h"
-#include "daemon/scale_sample.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { STEP_MS = 5000, QUEUES = 2, CONCURRENCY = 10, LAST = 200 };
@@ -235,8 +233,13 @@ START_TEST(unknown_is_not_nothing)
     begin();
     ck_assert_int_eq(next((step){.workers = 7}), 7); /* a fleet that works before anybody knows why */
     ck_assert_str_eq(reason, "nothing is known yet");
-    ck_assert_int_eq(steady(4, (step){.workers = 7}), 7);
+    ck_assert_int_eq(steady(5, (step){.workers = 7}), 7);
     ck_assert_int_eq(steady(2, (step){.workers = 7}), 1);
+    begin();
+    next((step){.workers = 1}); /* ten begin together, and one is the first to look */
+    for (int workers = 1; workers <= 10; workers++)
+        ck_assert_int_eq(next((step){.workers = workers}), workers);
+    ck_assert_int_eq(steady(4, (step){.workers = 10}), 10);
     begin();
     for (int i = 0; i < 60; i++)
         next((step){.workers = 1});
@@ -440,75 +443,16 @@ START_TEST(no_runaway_while_workers_start)
 }
 END_TEST
 
-/* ---- samples as texts ---- */
-
-static bool takes(const char *text, const char *why)
-{
-    arena memory;
-    scale_sample sample;
-    const char *problem;
-    setting_pair names[] = {{"a", "1"}, {"b \"", "1"}};
-    arena_init(&memory, 0);
-    bool is_taken = scale_sample_read(bytes_of(text), &(setting_pairs){names, 2}, &memory, &sample, &problem);
-    arena_clear(&memory);
-    if (!is_taken)
-        ck_assert_str_eq(problem, why);
-    return is_taken;
-}
-
-START_TEST(texts_of_samples)
-{
-    arena memory;
-    const char *problem;
-    setting_pair names[] = {{"a", "1"}, {"b \"", "1"}};
-    const setting_pairs both = {names, 2};
-    scale_queue two[] = {{1, 2, 3, 4, 5, 6, 7, 8, true}, {INT64_MAX, -1, 0, 0, 0, 0, 0, 0, false}};
-    const scale_sample written = {1700000000123, 1600000000000, 3, 4, 5, two};
-    scale_sample read;
-    char *text = scale_sample_print(&written, &both);
-    arena_init(&memory, 0);
-    ck_assert(scale_sample_read(bytes_of(text), &both, &memory, &read, &problem));
-    ck_assert(read.at_ms == written.at_ms && read.since_ms == written.since_ms && read.workers == 3 &&
-              read.busiest == 4 && read.room == 5);
-    ck_assert_mem_eq(&read.queues[0], &two[0], offsetof(scale_queue, is_paused));
-    ck_assert(read.queues[0].is_paused && !read.queues[1].is_paused);
-    ck_assert_int_gt(read.queues[1].pending, 1000000000); /* as large as may be */
-    ck_assert_int_eq(read.queues[1].active, 0);
-    free(text);
-    arena_clear(&memory);
-#define QUEUES_OF(a, b) "\"queues\":{\"a\":[" a "],\"b \\\"\":[" b "]}}"
-#define GOOD "1,2,3,4,5,6,7,8,0"
-#define HEAD "{\"at\":5,\"since\":5,\"workers\":1,\"busiest\":1,\"room\":0,"
-    static const char *const number = "a number is missing, or cannot be",
-                             *const queue = "a queue is missing, or has no numbers that can be";
-    ck_assert(takes(HEAD QUEUES_OF(GOOD, GOOD), ""));
-    ck_assert(!takes("", "it is no JSON"));
-    ck_assert(!takes("\xff", "it is no JSON"));
-    ck_assert(!takes(HEAD QUEUES_OF(GOOD, GOOD) "}", "it is no JSON"));
-    ck_assert(!takes("{}", number));
-    ck_assert(!takes("[1]", number));
-    ck_assert(!takes("{\"at\":5,\"since\":6,\"workers\":1,\"busiest\":1,\"room\":0," QUEUES_OF(GOOD, GOOD),
-                     "it is older than the first one"));
-    ck_assert(!takes("{\"at\":5,\"since\":5,\"workers\":-1,\"busiest\":1,\"room\":0," QUEUES_OF(GOOD, GOOD), number));
-    ck_assert(!takes("{\"at\":5.5,\"since\":5,\"workers\":1,\"busiest\":1,\"room\":0," QUEUES_OF(GOOD, GOOD), number));
-    ck_assert(
-        !takes("{\"at\":5,\"since\":5,\"workers\":9223372036854775807,\"busiest\":1,\"room\":0," QUEUES_OF(GOOD, GOOD),
-               number));
-    ck_assert(!takes(HEAD "\"queues\":[]}", queue));
-    ck_assert(!takes(HEAD "\"queues\":{\"a\":[" GOOD "]}}", queue));
-    ck_assert(!takes(HEAD QUEUES_OF(GOOD, GOOD ",1"), queue));
-    ck_assert(!takes(HEAD QUEUES_OF(GOOD, "1,2,3,4,5,6,7,8,null"), queue));
-    ck_assert(!takes(HEAD QUEUES_OF(GOOD, "1,2,3,4,5,6,7,8,-1"), queue));
-    ck_assert(!takes(HEAD QUEUES_OF(GOOD, "1e3,2,3,4,5,6,7,8,1"), queue));
-}
-END_TEST
-
 Suite *suite_scale(void)
 {
-    const TTest *const list[] = {measured_rates,         table_of_situations,
-                                 what_a_worker_runs,     unknown_is_not_nothing,
-                                 small_changes_are_left, backlog_counts,
-                                 fleets_over_time,       no_runaway_while_workers_start,
-                                 texts_of_samples,       NULL};
+    const TTest *const list[] = {measured_rates,
+                                 table_of_situations,
+                                 what_a_worker_runs,
+                                 unknown_is_not_nothing,
+                                 small_changes_are_left,
+                                 backlog_counts,
+                                 fleets_over_time,
+                                 no_runaway_while_workers_start,
+                                 NULL};
     return suite_of("scaling", list);
 }

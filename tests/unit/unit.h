@@ -23,6 +23,7 @@ Suite *suite_pool(void);
 Suite *suite_public(void);
 Suite *suite_reply(void);
 Suite *suite_scale(void);
+Suite *suite_scale_sample(void);
 Suite *suite_spool(void);
 Suite *suite_setting(void);
 Suite *suite_target(void);
