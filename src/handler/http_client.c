@@ -5,13 +5,22 @@
 #include "base/hash.h"
 #include "event/timer.h"
 #include "event/watch.h"
+#include "handler/http_lookups.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <utlist.h>
 
-enum { MOST_SPARE = 256, MOST_KEPT_CONNECTIONS = 1024, FIRST_PACE_MS = 20, PACE_MAX_MS = 5000, PUT_OFF_MIN_MS = 100 };
+enum {
+    MOST_SPARE = 256,
+    MOST_KEPT_CONNECTIONS = 1024,
+    FIRST_PACE_MS = 20,
+    PACE_MAX_MS = 5000,
+    PUT_OFF_MIN_MS = 100,
+    NAME_KNOWN_MS = 50000 /* below libcurl's minute */
+};
 
 /* A host and port that transfers go to. */
 typedef struct http_host {
@@ -20,6 +29,8 @@ typedef struct http_host {
     size_t running;
     size_t count; /* with those that wait */
     http_transfer *waiting;
+    size_t lookups;                        /* of its name, at present */
+    int64_t known_until_ms;                /* so long libcurl remembers its address; steady clock */
     int64_t begun_at_ms, put_off_until_ms; /* the last one; steady clock */
     double pace_ms;                        /* between two that begin */
 } http_host;
@@ -48,7 +59,8 @@ struct http_client {
     CURL *spare[MOST_SPARE];
     size_t spare_count, running, waiting;
     loop_deferred look;
-    bool will_look;
+    bool will_look, has_room; /* some that wait may begin */
+    http_lookups lookups;
 };
 
 static void take_finished(void *arg);
@@ -118,6 +130,18 @@ static int set_timer(CURLM *multi, long delay_ms, void *arg)
 
 /* ---- hosts ---- */
 
+/* Of "host:port". */
+static bool is_number(const char *place)
+{
+    char name[INET6_ADDRSTRLEN + 1], room[sizeof(struct in6_addr)];
+    size_t length = (size_t)(strrchr(place, ':') - place);
+    if (length > INET6_ADDRSTRLEN)
+        return false;
+    memcpy(name, place, length);
+    name[length] = '\0';
+    return inet_pton(AF_INET, name, room) == 1 || inet_pton(AF_INET6, name, room) == 1;
+}
+
 static http_host *find_host(http_client *client, const char *name)
 {
     http_host *host = NULL;
@@ -129,6 +153,7 @@ static http_host *find_host(http_client *client, const char *name)
     if (copy) {
         host->name = copy;
         host->pace_ms = FIRST_PACE_MS;
+        host->known_until_ms = is_number(name) ? INT64_MAX : 0;
         HASH_ADD_KEYPTR(hh, client->hosts, host->name, strlen(host->name), host);
     }
     if (copy && HASH_HAS(host))
@@ -150,12 +175,65 @@ static void note_begin(http_client *client, http_host *host)
             admission_begin(&room->admission);
 }
 
+static bool is_known(const http_transfer *transfer)
+{
+    return loop_steady_ms(transfer->client->loop) < transfer->host->known_until_ms;
+}
+
+static bool may_run(const http_transfer *transfer)
+{
+    const http_host *host = transfer->host;
+    bool may_look_up = host->lookups < LOOKUPS_HOST_MAX && http_lookups_may_begin(&transfer->client->lookups);
+    return (!transfer->most || (int64_t)host->running < transfer->most) && (may_look_up || is_known(transfer));
+}
+
+static void begin_lookup(http_transfer *transfer)
+{
+    if (is_known(transfer))
+        return;
+    transfer->is_looking_up = true;
+    transfer->host->lookups++;
+    http_lookups_begin(&transfer->client->lookups);
+}
+
+/* More transfers may begin; not at once, as libcurl is on the stack. */
+static void make_room(void *arg)
+{
+    http_client *client = arg;
+    client->has_room = true;
+    look_later(client);
+}
+
+void http_transfer_found_name(http_transfer *transfer)
+{
+    if (!transfer->is_looking_up)
+        return;
+    transfer->is_looking_up = false;
+    transfer->host->lookups--;
+    transfer->host->known_until_ms = loop_steady_ms(transfer->client->loop) + NAME_KNOWN_MS;
+    http_lookups_end(&transfer->client->lookups);
+}
+
+/* Whether the resolver is still at it is not known; after its own time it is not. */
+static void leave_lookup(http_transfer *transfer)
+{
+    if (!transfer->is_looking_up)
+        return;
+    transfer->is_looking_up = false;
+    transfer->host->lookups--;
+    if (transfer->has_failed_lookup)
+        http_lookups_end(&transfer->client->lookups);
+    else
+        http_lookups_give_up(&transfer->client->lookups);
+}
+
 static bool run_transfer(http_transfer *transfer)
 {
     http_client *client = transfer->client;
     if (!transfer->begin(transfer->arg) || curl_multi_add_handle(client->multi, transfer->easy))
         return false;
     note_begin(client, transfer->host);
+    begin_lookup(transfer);
     transfer->is_running = true;
     transfer->host->running++;
     client->running++;
@@ -171,15 +249,14 @@ static void leave_host(http_client *client, http_host *host)
     mem_free(host);
 }
 
-/* One has ended, so one that waits for this host can begin; those that are not to run any more make place for others.
- */
+/* Those that are not to run any more make place for others. The caller sees to it that the host stays. */
 static void run_waiting(http_client *client, http_host *host)
 {
-    for (http_transfer *first; (first = host->waiting);) {
+    for (http_transfer *first; (first = host->waiting) && may_run(first);) {
         DL_DELETE(host->waiting, first);
         client->waiting--;
         if (run_transfer(first))
-            return;
+            continue;
         first->host = NULL;
         host->count--; /* the caller has it as well */
         first->done(first->arg, CURLE_OUT_OF_MEMORY);
@@ -194,6 +271,7 @@ static void leave(http_transfer *transfer)
     if (transfer->is_running) {
         curl_multi_remove_handle(client->multi, transfer->easy);
         transfer->is_running = false;
+        leave_lookup(transfer);
         host->running--;
         client->running--;
         host->count++; /* it stays while another is begun */
@@ -216,7 +294,8 @@ bool http_transfer_start(http_client *client, http_transfer *transfer, const cha
     transfer->host = host;
     host->count++;
     curl_easy_setopt(transfer->easy, CURLOPT_PRIVATE, transfer);
-    if (most && (int64_t)host->running >= most) {
+    transfer->most = most;
+    if (host->waiting || !may_run(transfer)) {
         DL_APPEND(host->waiting, transfer);
         client->waiting++;
         return true;
@@ -247,18 +326,32 @@ void http_transfer_stop(http_transfer *transfer)
         leave(transfer);
 }
 
+static void run_all_waiting(http_client *client)
+{
+    http_host *host, *next;
+    client->has_room = false;
+    HASH_ITER(hh, client->hosts, host, next) {
+        host->count++;
+        run_waiting(client, host);
+        leave_host(client, host);
+    }
+}
+
 static void take_finished(void *arg)
 {
     http_client *client = arg;
     CURLMsg *message;
     int left;
     client->will_look = false;
+    if (client->has_room)
+        run_all_waiting(client);
     while ((message = curl_multi_info_read(client->multi, &left))) {
         if (message->msg != CURLMSG_DONE)
             continue;
         http_transfer *transfer;
         CURLcode result = message->data.result;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
+        transfer->has_failed_lookup = result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_COULDNT_RESOLVE_PROXY;
         leave(transfer);
         transfer->done(transfer->arg, result);
     }
@@ -345,6 +438,7 @@ http_client *http_client_new(loop *l)
         return NULL;
     }
     client->loop = l;
+    http_lookups_init(&client->lookups, l, make_room, client);
     loop_timer_init(l, &client->timer, timer_fired, client);
     curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
     curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
@@ -365,6 +459,7 @@ void http_client_free(http_client *client)
     while (client->spare_count)
         curl_easy_cleanup(client->spare[--client->spare_count]);
     curl_multi_cleanup(client->multi);
+    http_lookups_clear(&client->lookups);
     loop_timer_cancel(&client->timer);
     mem_free(client);
 }

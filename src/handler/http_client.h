@@ -24,7 +24,8 @@ struct http_transfer {
     http_client *client;
     struct http_host *host;
     http_transfer *prev, *next; /* in the host's waiting list */
-    bool is_running;
+    int64_t most;               /* that run to the same host */
+    bool is_running, is_looking_up, has_failed_lookup;
 };
 
 /* NULL: out of memory. */
@@ -50,6 +51,8 @@ bool http_transfer_start(http_client *client, http_transfer *transfer, const cha
  * one after the other, at the pace of the host. 0: not at all.
  */
 int64_t http_client_put_off_ms(http_client *client, const char *host, int64_t most);
+/* Its host's name is known, and whatever libcurl does next is something else. Called from inside of libcurl. */
+void http_transfer_found_name(http_transfer *transfer);
 /* No effect if it is not under way. */
 void http_transfer_stop(http_transfer *transfer);
 

@@ -60,6 +60,7 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 {
     http_exchange *exchange = arg;
     (void)purpose;
+    http_transfer_found_name(&exchange->transfer);
     if (!exchange->options->proxy && !is_allowed(exchange, &address->addr))
         return CURL_SOCKET_BAD;
     int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
@@ -119,6 +120,7 @@ static int before_request(void *arg, char *ip, char *own_ip, int port, int own_p
 {
     (void)own_ip, (void)port, (void)own_port;
     http_exchange *exchange = arg;
+    http_transfer_found_name(&exchange->transfer);
     if (is_sent_again(exchange) || leaves_origin(exchange))
         return CURL_PREREQFUNC_ABORT;
     struct sockaddr_storage address;

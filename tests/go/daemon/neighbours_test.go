@@ -2,9 +2,11 @@ package daemon
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -245,4 +247,54 @@ routes: [{type: "long", command: {argv: [sleep, "600"]}}]
 	if task := info(t, r, "long"); task.State != asynq.TaskStatePending || task.Retried != 0 {
 		t.Errorf("the task is %v, after %d retries", task.State, task.Retried)
 	}
+}
+
+// TestSilentNameServer: names that nobody resolves hold neither the loop nor other hosts, and do not cost a thread each.
+func TestSilentNameServer(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can put another name server in front of a process")
+	}
+	const tasks, threadsWanted = 200, 120
+	server, err := net.ListenPacket("udp", "127.66.0.1:53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	resolver := filepath.Join(t.TempDir(), "resolv.conf")
+	if err := os.WriteFile(resolver, []byte("nameserver 127.66.0.1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	service := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(service.Close)
+	r := StartRedis(t)
+	d := StartDaemonAfter(t, `set -- unshare --mount sh -c 'mount --bind `+resolver+` /etc/resolv.conf && exec "$@"' sh "$@"`, `
+redis: `+r.URI()+`
+concurrency: 400
+routes:
+  - {type: "named", http: {url: "http://{{payload}}.example/", connect_timeout: 2s}}
+  - {type: "numbered", http: {url: "`+service.URL+`/", targets: {private_addresses: allow}}}
+`)
+	for i := range tasks {
+		enqueue(t, r, fmt.Sprint("named", i), "named", fmt.Sprint("host", i))
+	}
+	d.Attempt("named0", 1) // so that they are under way, and the first are given up
+	enqueue(t, r, "numbered", "numbered", "")
+	if line := d.Attempt("numbered", 1); line["outcome"] != "completed" {
+		t.Errorf("%v", line)
+	}
+	if named := len(d.Attempts("")) - 1; named >= tasks {
+		t.Errorf("%d attempts have ended before that of another host", named)
+	}
+	if body := get(t, d.URL()+"/healthz"); !strings.Contains(body, "alive") {
+		t.Error(body)
+	}
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", d.Pid()))
+	if err != nil || len(threads) > threadsWanted {
+		t.Errorf("%d threads for %d tasks, %v", len(threads), tasks, err)
+	}
+	if class := d.Attempt("named0", 1)["error_class"]; class != "timeout" && class != "dns" {
+		t.Errorf("the first attempt has ended with %v", class)
+	}
+	d.Kill() // the rest would take a while
 }
