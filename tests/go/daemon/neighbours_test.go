@@ -298,3 +298,49 @@ routes:
 	}
 	d.Kill() // the rest would take a while
 }
+
+// residentMB is the resident memory of a process.
+func residentMB(t testing.TB, pid int) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(status), "VmRSS:")
+	kB, _ := strconv.Atoi(strings.Fields(after)[0])
+	return kB / 1024
+}
+
+// TestMemoryAfterLargePayloads: what large tasks need is given back when they are gone.
+func TestMemoryAfterLargePayloads(t *testing.T) {
+	t.Parallel()
+	const tasks, bytes, toleratedMB = 60, 5 << 20, 350 // an address sanitizer keeps up to 256 MB
+	r := StartRedis(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // it takes connections, and never reads
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	d := StartDaemon(t, `
+redis: `+r.URI()+`
+concurrency: 100
+log: {attempts: false}
+routes: [{type: "large", http: {url: "http://`+listener.Addr().String()+`/", timeout: 5s, targets: {private_addresses: allow}}}]
+`)
+	before := residentMB(t, d.Pid())
+	payload := strings.Repeat("x", bytes)
+	for round := range 2 {
+		for i := range tasks {
+			enqueue(t, r, fmt.Sprint("large", round, "-", i), "large", payload)
+		}
+		Eventually(t, 120*time.Second, "the tasks to have ended", func() bool {
+			queue := queueInfo(t, r)
+			return queue.Pending+queue.Active == 0
+		})
+		t.Logf("round %d: %d MB", round, residentMB(t, d.Pid()))
+	}
+	Eventually(t, 20*time.Second, "the memory to be given back", func() bool {
+		return residentMB(t, d.Pid()) < before+toleratedMB
+	})
+	t.Logf("%d MB before, %d MB after", before, residentMB(t, d.Pid()))
+}
