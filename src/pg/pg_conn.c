@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "event/timer.h"
 #include "event/watch.h"
+#include "pg/pg_hosts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +30,7 @@ static const char session_sql[] =
 
 typedef enum pg_state {
     PG_RESTING,    /* between attempts to connect */
-    PG_CONNECTING, /* libpq says what it waits for */
+    PG_CONNECTING, /* hosts are looked up; then libpq says what it waits for */
     PG_READY
 } pg_state;
 
@@ -42,6 +43,7 @@ typedef struct pg_statement {
 struct pg_conn {
     pg_conn_options options;
     pg_state state;
+    pg_hosts *hosts;
     PGconn *link;
     int socket_fd; /* -1: none. Ours, a duplicate: see watch_link() */
     loop_watch watch;
@@ -67,18 +69,30 @@ int pg_error(asynq_error *error, int code, const char *text)
  * The session's name, how long a silent peer is waited for, and a server that can be written to: what the text says is
  * stronger. The encoding is ours, whatever the environment or the database would have it.
  */
-static PGconn *start_link(const char *conninfo, const char *password,
+static PGconn *start_link(const char *conninfo, const char *password, const pg_addresses *at,
                           PGconn *start(const char *const *keywords, const char *const *values, int expand_dbname))
 {
-    const char *const keywords[] = {"fallback_application_name",
-                                    "keepalives_idle",
-                                    "tcp_user_timeout",
-                                    "target_session_attrs",
-                                    "dbname",
-                                    "client_encoding",
-                                    password ? "password" : NULL,
-                                    NULL};
-    const char *const values[] = {"asynqd", "15", "20000", "read-write", conninfo, "UTF8", password, NULL};
+    const char *const options[][2] = {
+        {"fallback_application_name", "asynqd"},
+        {"keepalives_idle", "15"},
+        {"tcp_user_timeout", "20000"},
+        {"target_session_attrs", "read-write"},
+        {"dbname", conninfo},
+        {"client_encoding", "UTF8"},
+        {"password", password},
+        {"host", at->hosts},
+        {"hostaddr", at->addresses},
+        {"port", at->ports},
+    };
+    enum { COUNT = sizeof options / sizeof *options };
+    const char *keywords[COUNT + 1], *values[COUNT + 1];
+    size_t count = 0;
+    for (size_t i = 0; i < COUNT; i++) {
+        keywords[count] = options[i][0];
+        values[count] = options[i][1];
+        count += options[i][1] != NULL;
+    }
+    keywords[count] = values[count] = NULL;
     return start(keywords, values, 1);
 }
 
@@ -110,7 +124,7 @@ int pg_conninfo_check(const char *conninfo, asynq_error *error)
 
 PGconn *pg_connect(const char *conninfo, const char *password, asynq_error *error)
 {
-    PGconn *link = start_link(conninfo, password, PQconnectdbParams);
+    PGconn *link = start_link(conninfo, password, &(pg_addresses){0}, PQconnectdbParams);
     if (link && PQstatus(link) == CONNECTION_OK)
         return link;
     pg_error(error, ASYNQ_E_UNAVAILABLE, link ? PQerrorMessage(link) : "out of memory");
@@ -145,6 +159,7 @@ static void unwatch_link(pg_conn *conn)
 static void close_link(pg_conn *conn)
 {
     unwatch_link(conn);
+    pg_hosts_cancel(conn->hosts);
     loop_timer_cancel(&conn->limit);
     PQfinish(conn->link);
     conn->link = NULL;
@@ -364,18 +379,26 @@ static void link_moved(void *arg, bool can_read, bool can_write)
         poll_link(conn);
 }
 
+static void begin_link(void *arg, const pg_addresses *at, const asynq_error *error)
+{
+    pg_conn *conn = arg;
+    if (!at) {
+        lose(conn, error->text);
+        return;
+    }
+    conn->link = start_link(conn->options.conninfo, conn->options.password, at, PQconnectStartParams);
+    if (!conn->link || PQstatus(conn->link) == CONNECTION_BAD)
+        lose(conn, conn->link ? PQerrorMessage(conn->link) : "out of memory");
+    else if (watch_link(conn))
+        loop_watch_set(&conn->watch, false, true);
+}
+
 static void connect_now(void *arg)
 {
     pg_conn *conn = arg;
-    conn->link = start_link(conn->options.conninfo, conn->options.password, PQconnectStartParams);
     conn->state = PG_CONNECTING;
-    if (!conn->link || PQstatus(conn->link) == CONNECTION_BAD) {
-        lose(conn, conn->link ? PQerrorMessage(conn->link) : "out of memory");
-        return;
-    }
     loop_timer_set(&conn->limit, CONNECT_WITHIN_MS);
-    if (watch_link(conn))
-        loop_watch_set(&conn->watch, false, true);
+    pg_hosts_look_up(conn->hosts, begin_link, conn);
 }
 
 /* ---- the whole ---- */
@@ -392,6 +415,11 @@ pg_conn *pg_conn_new(const pg_conn_options *options)
     conn->end = &conn->first;
     loop_timer_init(options->loop, &conn->again, connect_now, conn);
     loop_timer_init(options->loop, &conn->limit, time_is_up, conn);
+    conn->hosts = pg_hosts_new(options->loop, options->conninfo);
+    if (!conn->hosts) {
+        mem_free(conn);
+        return NULL;
+    }
     loop_timer_set(&conn->again, 0);
     return conn;
 }
@@ -405,6 +433,7 @@ void pg_conn_free(pg_conn *conn)
     close_link(conn);
     error_set(&error, ASYNQ_E_CLOSED, "the connection with PostgreSQL was closed");
     fail_statements(conn, &error);
+    pg_hosts_free(conn->hosts);
     mem_free(conn);
 }
 

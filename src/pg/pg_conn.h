@@ -1,6 +1,7 @@
 /*
  * A connection with PostgreSQL on a loop: libpq without blocking, in its pipeline mode, so that statements need not
- * wait for each other's answers. It comes back by itself when it is lost. Only libpq's search for a host name blocks.
+ * wait for each other's answers. It comes back by itself when it is lost. Names of hosts are looked up beside it
+ * (pg_hosts.h).
  *
  *   resting --connect_now()--> connecting --> ready --lose()--> resting
  *

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -17,6 +18,20 @@ func LossyPooler(t testing.TB, p *Postgres) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return servePooler(t, p, listener, true)
+}
+
+// TCP is where PostgreSQL is on a port of 127.0.0.1, by whatever name; host comes first.
+func (p *Postgres) TCP(t testing.TB, host string) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Replace(servePooler(t, p, listener, false), "host=127.0.0.1", "host="+host, 1)
+}
+
+func servePooler(t testing.TB, p *Postgres, listener net.Listener, isLossy bool) string {
 	t.Cleanup(func() { listener.Close() })
 	go func() {
 		for {
@@ -24,14 +39,14 @@ func LossyPooler(t testing.TB, p *Postgres) string {
 			if err != nil {
 				return
 			}
-			go serveLossily(client, filepath.Join(p.dir, ".s.PGSQL.5432"))
+			go pool(isLossy, client, filepath.Join(p.dir, ".s.PGSQL.5432"))
 		}
 	}()
 	return fmt.Sprintf("host=127.0.0.1 port=%d user=asynq dbname=asynq sslmode=disable gssencmode=disable",
 		listener.Addr().(*net.TCPAddr).Port)
 }
 
-func serveLossily(client net.Conn, path string) {
+func pool(isLossy bool, client net.Conn, path string) {
 	defer client.Close()
 	server, err := net.Dial("unix", path)
 	if err != nil {
@@ -50,7 +65,7 @@ func serveLossily(client net.Conn, path string) {
 		if _, err := io.ReadFull(server, body); err != nil {
 			return
 		}
-		if head[0] == 'A' { // a notification
+		if isLossy && head[0] == 'A' { // a notification
 			continue
 		}
 		if _, err := client.Write(append(append([]byte{}, head...), body...)); err != nil {
