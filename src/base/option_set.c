@@ -31,7 +31,7 @@ struct option_set {
     settings *texts[MOST_OPTIONS]; /* the same of values that were read as YAML from elsewhere */
     size_t text_count;
     const char *file_path;
-    buf complaints, warnings;
+    buf complaints, warnings, doubts;
 };
 
 static const void *place_of(const option *item)
@@ -71,6 +71,7 @@ option_set *option_set_new(const setting *table, const char *prefix, const char 
     arena_init(&o->memory, 0);
     buf_init(&o->complaints, 0);
     buf_init(&o->warnings, 0);
+    buf_init(&o->doubts, 0);
     setting_walk(table, target, note_option, o);
     setting_preset(table, target, &o->memory);
     return o;
@@ -86,6 +87,7 @@ void option_set_free(option_set *o)
     arena_clear(&o->memory);
     buf_clear(&o->complaints);
     buf_clear(&o->warnings);
+    buf_clear(&o->doubts);
     mem_free(o);
 }
 
@@ -119,12 +121,25 @@ void option_set_complain(option_set *o, const void *place, const char *format, .
     va_end(args);
 }
 
+static void append_line(buf *lines, const char *format, va_list args)
+{
+    buf_append_formatv(lines, format, args);
+    buf_append_text(lines, "\n");
+}
+
 void option_set_complain_line(option_set *o, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    buf_append_formatv(&o->complaints, format, args);
-    buf_append_text(&o->complaints, "\n");
+    append_line(&o->complaints, format, args);
+    va_end(args);
+}
+
+void option_set_doubt_line(option_set *o, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    append_line(&o->doubts, format, args);
     va_end(args);
 }
 
@@ -136,6 +151,11 @@ const char *option_set_complaints(const option_set *o)
 const char *option_set_warnings(const option_set *o)
 {
     return o->warnings.data;
+}
+
+const char *option_set_doubts(const option_set *o)
+{
+    return o->doubts.data;
 }
 
 /* ---- file ---- */

@@ -38,9 +38,12 @@ const char *option_set_origin(const option_set *o, const void *place);
 void option_set_complain(option_set *o, const void *place, const char *format, ...) ASYNQ_PRINTF(3, 4);
 /* The same with a place that the caller knows; `format` makes the whole line. */
 void option_set_complain_line(option_set *o, const char *format, ...) ASYNQ_PRINTF(2, 3);
+/* The same for what is missing outside of the options, and may come yet. */
+void option_set_doubt_line(option_set *o, const char *format, ...) ASYNQ_PRINTF(2, 3);
 /* One a line; NULL: none. Warnings are about things that do no harm. */
 const char *option_set_complaints(const option_set *o);
 const char *option_set_warnings(const option_set *o);
+const char *option_set_doubts(const option_set *o);
 
 /* The flag and the variable that a path stands for: "--log-level", "ASYNQD_LOG_LEVEL". `text` holds 128 bytes. */
 void option_set_flag(const char *path, char *text);

@@ -74,6 +74,16 @@ void settings_append_place(const settings *file, settings_node *node, buf *out)
         buf_append_text(out, ": ");
 }
 
+const char *settings_place(settings *file, settings_node *node)
+{
+    buf text;
+    buf_init(&text, 0);
+    settings_append_place(file, node, &text);
+    const char *place = buf_failed(&text) ? NULL : arena_dup(&file->memory, text.data, text.length);
+    buf_clear(&text);
+    return place;
+}
+
 int settings_complain(settings *file, settings_node *node, asynq_error *error, const char *format, ...)
 {
     buf text;

@@ -63,6 +63,8 @@ ASYNQ_MUST_CHECK int settings_append_json(settings *file, settings_node *node, b
 
 /* Appends "asynqd.yaml:12: routes[2].http: ", as complaints about the node begin. */
 void settings_append_place(const settings *file, settings_node *node, buf *out);
+/* The same, as long as the settings live. NULL: out of memory. */
+const char *settings_place(settings *file, settings_node *node);
 /* What is read from now on stands below this key, for complaints. */
 void settings_enter(settings *file, const char *key);
 void settings_leave(settings *file);

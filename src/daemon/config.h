@@ -57,6 +57,8 @@ typedef struct config {
     const char *spool;             /* folder for history that is not in PostgreSQL yet */
 } config;
 
+#define CONFIG_SYSTEM_STATE "/var/lib/asynqd"
+
 extern const setting config_table[];
 
 enum { LOG_OUTPUT_AUTO, LOG_OUTPUT_STDERR, LOG_OUTPUT_JOURNAL };
@@ -88,6 +90,11 @@ void config_keep(config *fresh, const config *first, void (*told)(void *arg, con
 
 /* The log level, as the library has it. */
 asynq_log_level config_log_level(const config *c);
+
+/* ---- config_check.c ---- */
+
+/* Notes what is wrong, and makes what config_load() makes. Reads files that the configuration names. */
+void config_check(config *c);
 
 /* ---- config_text.c: as text ---- */
 

@@ -312,6 +312,19 @@ static void tell_mistake(void *arg, const char *line, size_t length)
     log_error(&d->log, "%.*s", (int)length, line);
 }
 
+static void tell_doubt(void *arg, const char *line, size_t length)
+{
+    asynqd *d = arg;
+    log_warn(&d->log, "%.*s", (int)length, line);
+}
+
+/* What is missing now may come before it is needed; one route is no reason to run none. */
+static void tell_doubts(asynqd *d, const config *c)
+{
+    const char *doubts = option_set_doubts(c->source);
+    text_each_line(doubts, doubts ? strlen(doubts) : 0, tell_doubt, d);
+}
+
 static void describe(const config *c, char *text, size_t size)
 {
     snprintf(text, size, "%zu routes, %zu queues, concurrency %d", c->routes.count, c->queues.count,
@@ -351,6 +364,7 @@ static void take_fresh(asynqd *d, config *fresh, bool is_valid)
     } else {
         describe(fresh, status, sizeof status);
         log_info(&d->log, "the configuration was read again: %s", status);
+        tell_doubts(d, fresh);
     }
 }
 
@@ -519,6 +533,7 @@ int daemon_run(config *c, const config_sources *sources)
     }
     child_raise_open_files();
     daemon_check_files(d);
+    tell_doubts(d, c);
     reaper_start(&d->reaper, d->loop);
     service_init(&d->service, d->loop, is_alive, d);
     liveness_init(&d->liveness, d->loop);

@@ -160,6 +160,10 @@ int main(int argc, char **argv)
     }
     tell(option_set_warnings(c->source));
     tell(option_set_complaints(c->source));
+    if (line.check && is_valid) {
+        tell(option_set_doubts(c->source));
+        is_valid = !option_set_doubts(c->source);
+    }
     if (is_valid && !line.check && !line.print && !line.migrate)
         return daemon_run(c, &line.sources);
     if (is_valid && line.check)

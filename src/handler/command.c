@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "event/timer.h"
 #include "handler/output.h"
+#include "handler/outside.h"
 #include "handler/route.h"
 #include "handler/shortage.h"
 
@@ -429,6 +430,9 @@ static int prepare_codes(settings *file, settings_node *node, const char *name, 
 
 static int prepare_words(settings *file, settings_node *node, command_options *options, asynq_error *error)
 {
+    const char *wrong = outside_check_words(&options->argv);
+    if (wrong)
+        return settings_complain(file, node, error, "argv: \"%s\" %s", options->argv.items[0], wrong);
     options->words = arena_alloc(settings_memory(file), options->argv.count * sizeof *options->words + 1);
     if (!options->words)
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
@@ -463,6 +467,12 @@ static int command_prepare(settings *file, settings_node *node, void *target, as
     return status;
 }
 
+static void command_look(const void *target, const outside *to)
+{
+    const command_options *options = target;
+    outside_program(to, &options->process, options->shell ? "/bin/sh" : options->argv.items[0]);
+}
+
 static void command_clear(void *target)
 {
     command_options *options = target;
@@ -477,6 +487,7 @@ const handler_kind handler_command = {
     .help = "Runs a program for each task.",
     .prepare = command_prepare,
     .clear = command_clear,
+    .look = command_look,
     .descriptors = 6, /* three of them while it is started */
     .begin = command_begin,
     .cancel = command_cancel,

@@ -19,6 +19,7 @@
 
 typedef struct handler_call handler_call;
 typedef struct handler_kind handler_kind;
+struct outside;
 typedef struct route route;
 typedef struct attempt_output attempt_output;
 
@@ -58,6 +59,8 @@ struct handler_kind {
     /* Checks and completes what was read. */
     int (*prepare)(settings *file, settings_node *node, void *options, asynq_error *error);
     void (*clear)(void *options);
+    /* Tells what is missing outside of the configuration. NULL: nothing can be. */
+    void (*look)(const void *options, const struct outside *to);
     /* What the tasks of a route take up; NULL, also as the function: there is always room. */
     asynq_capacity *(*capacity)(handler_host *host, const route *r);
     /* Starts the work on call->job; handler_end() follows once, from now on or later. */

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "handler/outside.h"
 #include "handler/route.h"
 
 #include <ctype.h>
@@ -315,14 +316,25 @@ static template_place place_of_body(const char *content_type)
     return strstr(content_type, "x-www-form-urlencoded") ? TEMPLATE_FORM : TEMPLATE_TEXT;
 }
 
+/* Not one of several documents, as application/x-ndjson. */
+static bool is_one_json(const char *content_type)
+{
+    size_t length = strcspn(content_type, "; ");
+    return (length >= 5 && strncasecmp(content_type + length - 5, "/json", 5) == 0) ||
+           (length >= 5 && strncasecmp(content_type + length - 5, "+json", 5) == 0);
+}
+
 static int prepare_body(settings *file, settings_node *node, http_options *options, asynq_error *error)
 {
     bool has_none = strcmp(options->method, "GET") == 0 || strcmp(options->method, "HEAD") == 0;
     options->has_body = options->body ? *options->body != '\0' : !has_none;
     if (!options->body || !*options->body || strcmp(options->body, "{{payload}}") == 0)
         return ASYNQ_OK;
-    return prepare_template(file, node, "body", options->body, place_of_body(options->content_type),
-                            &options->body_template, error);
+    int status = prepare_template(file, node, "body", options->body, place_of_body(options->content_type),
+                                  &options->body_template, error);
+    if (!status && is_one_json(options->content_type) && !template_may_be_json(options->body_template))
+        status = settings_complain(file, node, error, "body: is no JSON, which its content_type says");
+    return status;
 }
 
 static int prepare_headers(settings *file, settings_node *node, http_options *options, asynq_error *error)
@@ -371,6 +383,35 @@ static int prepare_url(settings *file, settings_node *node, http_options *option
     return options->written_host && options->written_place ? ASYNQ_OK : error_set_code(error, ASYNQ_E_NO_MEMORY);
 }
 
+/* libcurl takes nearly anything for a host. The value may have a password in it. */
+static int prepare_proxy(settings *file, settings_node *node, http_options *options, asynq_error *error)
+{
+    static const char *const schemes[] = {"http://", "https://", "socks4://", "socks4a://", "socks5://", "socks5h://"};
+    char host[256], port[8];
+    bool is_known = !options->proxy || !*options->proxy;
+    for (size_t i = 0; !is_known && i < sizeof schemes / sizeof *schemes; i++)
+        is_known = strncasecmp(options->proxy, schemes[i], strlen(schemes[i])) == 0;
+    const char *rest = options->proxy ? strstr(options->proxy, "://") : NULL;
+    char *as_http = NULL;
+    if (is_known && rest) /* libcurl's parser may know http and https alone */
+        as_http = arena_dup(settings_memory(file), rest - 4, strlen(rest) + 4);
+    if (as_http)
+        memcpy(as_http, "http", 4);
+    if (is_known && (!as_http || http_read_host(as_http, host, sizeof host, port, sizeof port)))
+        return ASYNQ_OK;
+    return settings_complain(file, node, error,
+                             "proxy: is no URL such as http://proxy:3128; it can be http, https, socks4, socks4a, "
+                             "socks5 or socks5h");
+}
+
+static void http_look(const void *target, const outside *to)
+{
+    const http_options *options = target;
+    outside_file(to, "tls.ca_file", options->tls.ca_file);
+    outside_file(to, "tls.cert_file", options->tls.cert_file);
+    outside_file(to, "tls.key_file", options->tls.key_file);
+}
+
 static int http_prepare(settings *file, settings_node *node, void *target, asynq_error *error)
 {
     http_options *options = target;
@@ -381,8 +422,8 @@ static int http_prepare(settings *file, settings_node *node, void *target, asynq
                                  options->signature.header);
     if (!options->tls.cert_file != !options->tls.key_file)
         return settings_complain(file, node, error, "tls: cert_file and key_file belong together");
-    int (*const steps[])(settings *, settings_node *, http_options *,
-                         asynq_error *) = {prepare_url, prepare_body, prepare_headers, http_answer_prepare};
+    int (*const steps[])(settings *, settings_node *, http_options *, asynq_error *) = {
+        prepare_url, prepare_proxy, prepare_body, prepare_headers, http_answer_prepare};
     int status = ASYNQ_OK;
     for (size_t i = 0; !status && i < sizeof steps / sizeof *steps; i++)
         status = steps[i](file, node, options, error);
@@ -415,6 +456,7 @@ const handler_kind handler_http = {
     .capacity = http_capacity,
     .prepare = http_prepare,
     .clear = http_clear,
+    .look = http_look,
     .begin = http_begin,
     .cancel = http_cancel,
 };

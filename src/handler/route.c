@@ -220,7 +220,9 @@ static int read_route(settings *file, settings_node *node, void *arg, asynq_erro
     if (!list->items)
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     route *r = &list->items[list->count];
-    *r = (route){0};
+    *r = (route){.origin = settings_place(file, node)};
+    if (!r->origin)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
     int status = settings_read_mapping(file, node, route_table, r, error);
     list->count += r->kind != NULL; /* what its handler has made is freed with the list */
     if (status)

@@ -15,7 +15,8 @@ typedef struct route_retry {
 } route_retry;
 
 struct route {
-    const char *type; /* the pattern */
+    const char *type;   /* the pattern */
+    const char *origin; /* "asynqd.yaml:12: routes[2]: ", for complaints */
     route_retry retry;
     struct {
         const char *scope;

@@ -131,6 +131,26 @@ void template_free(template *t)
     mem_free(t);
 }
 
+static bool is_json_with(const template *t, const char *value)
+{
+    buf text;
+    buf_init(&text, 0);
+    for (size_t i = 0; i < t->count; i++)
+        if (!t->parts[i].is_name)
+            buf_append(&text, t->parts[i].text, t->parts[i].length);
+        else
+            buf_append_text(&text, t->parts[i].is_quoted ? "x" : value);
+    bool is_json = !buf_failed(&text) && json_text_is_valid((bytes){text.data, text.length});
+    buf_clear(&text);
+    return is_json;
+}
+
+/* A value may also be a key. */
+bool template_may_be_json(const template *t)
+{
+    return is_json_with(t, "0") || is_json_with(t, "\"x\"");
+}
+
 bool template_is_variable(const template *t)
 {
     for (size_t i = 0; i < t->count; i++)

@@ -37,6 +37,9 @@ bool template_is_variable(const template *t);
 /* True if it begins with one. */
 bool template_begins_variable(const template *t);
 
+/* False: whatever values the placeholders have, the text is no JSON. Or it is out of memory. */
+bool template_may_be_json(const template *t);
+
 /* What placeholders look into. */
 typedef struct template_values {
     const asynq_job *job;

@@ -1,6 +1,7 @@
 /* What a configuration says about pools; see worker_pool.h. */
 #include "base/error.h"
 #include "base/text.h"
+#include "handler/outside.h"
 #include "handler/worker_pool.h"
 
 #include <string.h>
@@ -100,11 +101,14 @@ static int read_pool(settings *file, settings_node *node, const char *name, work
     if (!list->items)
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     worker_options *options = &list->items[list->count++];
-    *options = (worker_options){.name = name};
+    *options = (worker_options){.name = name, .origin = settings_place(file, node)};
     setting_preset(worker_pool_table, options, settings_memory(file));
     int status = settings_read_mapping(file, node, worker_pool_table, options, error);
     if (!status && !options->argv.count)
         status = settings_complain(file, node, error, "argv is empty");
+    if (!status && outside_check_words(&options->argv))
+        status = settings_complain(file, node, error, "argv: \"%s\" %s", options->argv.items[0],
+                                   outside_check_words(&options->argv));
     if (status)
         return status;
     settings_enter(file, "process");

@@ -497,11 +497,7 @@ static const setting worker_table[] = {
 static int worker_prepare(settings *file, settings_node *node, void *target, asynq_error *error)
 {
     worker_route *own = target;
-    buf origin;
-    buf_init(&origin, 0);
-    settings_append_place(file, node, &origin);
-    own->origin = origin.data ? arena_dup(settings_memory(file), origin.data, origin.length) : NULL;
-    buf_clear(&origin);
+    own->origin = settings_place(file, node);
     return own->origin ? ASYNQ_OK : error_set_code(error, ASYNQ_E_NO_MEMORY);
 }
 

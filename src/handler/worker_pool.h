@@ -22,7 +22,8 @@ typedef struct worker_pool worker_pool;
 typedef struct worker_process worker_process;
 
 typedef struct worker_options {
-    const char *name; /* of the pool */
+    const char *name;   /* of the pool */
+    const char *origin; /* "asynqd.yaml:12: workers.python: "; NULL: it is made by us */
     setting_list argv, watch;
     int64_t size, most_tasks, recycle_after, recycle_memory, most_memory;
     int64_t start_timeout_ms, silence_ms, grace_ms, most_error, most_result;

@@ -151,6 +151,9 @@ static int parse_host(redis_uri *uri, const char *from, const char *to, asynq_er
         return error_set(error, ASYNQ_E_INVALID, "Redis URI: the host is missing, as in redis://127.0.0.1:6379");
     uri->port = REDIS_DEFAULT_PORT;
     int status = set_part(&uri->host, from, host_end, "host", error);
+    if (!status && uri->host[strcspn(uri->host, " \t\r\n\"<>\\^`{|}@/?#")])
+        status = error_set(error, ASYNQ_E_INVALID,
+                           "Redis URI: there is a space, or another sign that no host has, in the host");
     if (!status && port)
         status = parse_number(uri, port, to, 65535, "port", &uri->port, error);
     return status;

@@ -284,7 +284,12 @@ func TestSampleConfig(t *testing.T) {
 		}
 	}
 	sample = strings.ReplaceAll(sample, "/usr/lib/asynqd/eval.so", buildPlugin(t))
-	output, ok := asynqd(t, regexp.MustCompile(`(?m)^#`).ReplaceAllString(sample, ""), nil, "--check-config")
+	schedule := filepath.Join(t.TempDir(), "schedule.yaml")
+	if err := os.WriteFile(schedule, []byte("entries: []\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sample = strings.ReplaceAll(sample, "/etc/asynqd/schedule.yaml", schedule)
+	output, ok := asynqd(t, regexp.MustCompile(`(?m)^#`).ReplaceAllString(sample, ""), []string{"PATH=" + fakeTools(t)}, "--check-config")
 	if !ok {
 		t.Errorf("uncommented: %s", output)
 	}

@@ -126,7 +126,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("the mistakes are not told: %s", d.Text())
 	}
 	run("still", "t", "default", "")
-	reload(t, d, base+"schedule: {file: /nowhere.yaml}\n"+cat, "the configuration stays as it is: /nowhere.yaml")
+	reload(t, d, base+"schedule: {file: /nowhere.yaml}\n"+cat, "schedule.file: /nowhere.yaml: No such file")
 	run("and still", "t", "default", "")
 	for text, says := range map[string]string{base: "has no routes", "": "has no routes", "# nothing\n": "has no routes",
 		strings.Repeat("\x00", 4096): "is 0x00, which is not a character of a text"} {
