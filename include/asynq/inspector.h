@@ -329,6 +329,13 @@ typedef struct asynq_server_list {
 /* Servers, ours and Go's, that have given a sign of life in the last 10 s. Forgets the records of others. */
 ASYNQ_API int asynq_inspector_servers(asynq_inspector *inspector, asynq_server_list *servers, asynq_error *error);
 
+/*
+ * Sends a text of up to ASYNQ_MAX_MESSAGE bytes to all servers of this library, whose on_message gets it. `*heard` is
+ * how many are connected and got it, whatever they make of it; Go's servers do not.
+ */
+enum { ASYNQ_MAX_MESSAGE = 1000 };
+ASYNQ_API int asynq_inspector_tell(asynq_inspector *inspector, const char *text, int *heard, asynq_error *error);
+
 /* ---- schedulers ---- */
 
 typedef struct asynq_schedule_info {

@@ -368,6 +368,10 @@ typedef struct asynq_server_options {
      */
     void (*on_start)(asynq_job *job, void *arg);
     void (*on_end)(const asynq_attempt *attempt, void *arg);
+
+    /* What asynq_inspector_tell() sent, not ended by a NUL: from anybody who may publish, so look at it well. Thread:
+     * the server's. */
+    void (*on_message)(const char *text, size_t length, void *arg);
 } asynq_server_options;
 
 #define ASYNQ_SERVER_OPTIONS_INIT .size = sizeof(asynq_server_options)

@@ -67,6 +67,28 @@ int run_server_ls(cli_run *cli)
     return status;
 }
 
+/* ---- worker pools ---- */
+
+int run_pool_restart(cli_run *cli)
+{
+    asynq_error error;
+    buf message;
+    int heard;
+    buf_init(&message, 0);
+    buf_append_format(&message, "restart-pool %s", cli->arguments[0]);
+    int status = asynq_inspector_tell(cli->inspector, message.data ? message.data : "", &heard, &error);
+    buf_clear(&message);
+    if (status)
+        return cli_fail(&error);
+    if (cli->as_json)
+        return cli_print_json(json_pack("{si}", "heard", heard));
+    cli_say(heard ? stdout : stderr,
+            heard ? "%d servers heard that pool \"%s\" is to be restarted"
+                  : "%d servers heard that pool \"%s\" is to be restarted; does an asynqd run?",
+            heard, cli->arguments[0]);
+    return heard ? CLI_OK : CLI_FAILED;
+}
+
 /* ---- groups ---- */
 
 int run_group_ls(cli_run *cli)

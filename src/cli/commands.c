@@ -158,6 +158,12 @@ const cli_command cli_commands[] = {
 
     {"server", "ls", "list", "", 0, 0, "list servers and what they run", NULL, NULL, run_server_ls,
      "asynqctl server ls --json"},
+    {"pool", "restart", NULL, "NAME", 1, 1, "have every asynqd replace the processes of a worker pool",
+     "One after the other, while the work goes on. What it prints is how many servers heard it, whether or not they "
+     "have such a "
+     "pool; their logs say what they do. The signal HUP does the same where the program has changed, see "
+     "asynqd.conf(5).",
+     NULL, run_pool_restart, "asynqctl pool restart python"},
 
     {"cron", "ls", "list", "", 0, 0, "list entries of schedulers", NULL, NULL, run_cron_ls, "asynqctl cron ls"},
     {"cron", "history", NULL, "ENTRY...", 1, -1, "what entries have enqueued", NULL, flags_events, run_cron_history,

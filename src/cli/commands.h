@@ -37,6 +37,7 @@ int run_task_enqueue(cli_run *cli);
 int run_task_update(cli_run *cli);
 int run_task_wait(cli_run *cli);
 int run_server_ls(cli_run *cli);
+int run_pool_restart(cli_run *cli);
 int run_cron_ls(cli_run *cli);
 int run_cron_history(cli_run *cli);
 int run_cron_next(cli_run *cli);

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/thread.h"
 #include "daemon/attempts.h"
+#include "daemon/restarts.h"
 #include "event/waker.h"
 #include "handler/plugin.h"
 #include "handler/relay.h"
@@ -32,7 +33,8 @@ struct generation {
     relay_route *relay_routes;
     plugin **plugins; /* by route; NULL: it needs none */
     asynq_mux *mux;
-    attempts attempts;
+    attempts attempts; /* what the functions of the server get */
+    restarts *restarts;
     asynq_server *server;
     asynq_scheduler *scheduler; /* of the schedule file */
     route_lookup *lookup;       /* for that */
@@ -196,6 +198,23 @@ void generation_retire(generation *g, bool is_hurried)
     }
 }
 
+/* ---- messages ---- */
+
+static void restart_pool(void *arg, const char *pool)
+{
+    generation *g = arg;
+    if (g->is_retired)
+        return; /* the next one has heard it, too */
+    if (!worker_pools_restart(g->workers->host.workers, pool))
+        log_warn(g->options.log, "a restart of the worker pool \"%.100s\" was asked for, and there is none", pool);
+}
+
+static void message_came(const char *text, size_t length, void *arg)
+{
+    generation *g = (generation *)(void *)((char *)arg - offsetof(generation, attempts));
+    restarts_take(g->restarts, text, length);
+}
+
 /* ---- server ---- */
 
 /* So that the policies of the configuration count, and not those of the plug-in. */
@@ -263,8 +282,8 @@ static int start_server(generation *g, int concurrency, asynq_error *error)
         &(asynq_server_options){ASYNQ_SERVER_OPTIONS_INIT, .redis = c->redis_uri, .concurrency = (int)c->concurrency,
                                 .queues = c->queue_list, .strict_priority = c->is_strict, .mux = g->mux,
                                 .shutdown_timeout_ms = c->shutdown_timeout_ms, .on_start = attempt_started,
-                                .on_end = attempt_ended, .arg = &g->attempts, .log = logger_line,
-                                .log_arg = &g->server_source, .log_level = config_log_level(c)},
+                                .on_end = attempt_ended, .on_message = message_came, .arg = &g->attempts,
+                                .log = logger_line, .log_arg = &g->server_source, .log_level = config_log_level(c)},
         error);
     if (!g->server || asynq_server_set_concurrency(g->server, concurrency, error))
         return error->code;
@@ -298,6 +317,9 @@ static int start_parts(generation *g, generation *previous, asynq_error *error)
 {
     if (loop_waker_init(g->options.loop, &g->wound_up, wound_up, g))
         return error_set_code(error, ASYNQ_E_SYSTEM);
+    g->restarts = restarts_new(g->options.loop, restart_pool, g);
+    if (!g->restarts)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
     int status = take_workers(g, previous, error);
     if (!status) {
         g->relay = relay_new(&g->workers->host, end_if_idle, g);
@@ -337,6 +359,7 @@ void generation_free(generation *g)
     asynq_scheduler_free(g->scheduler);
     route_lookup_free(g->lookup);
     asynq_server_free(g->server);
+    restarts_free(g->restarts);
     asynq_mux_free(g->mux);
     for (size_t i = 0; g->plugins && i < g->config->routes.count; i++)
         plugin_stop(g->plugins[i]);

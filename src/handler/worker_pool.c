@@ -371,6 +371,14 @@ void worker_pools_refresh(worker_pools *pools, const worker_list *list)
     }
 }
 
+bool worker_pools_restart(worker_pools *pools, const char *name)
+{
+    worker_pool *pool = find_pool(pools, name);
+    if (pool && !pools->is_stopping)
+        pool_renew(pool);
+    return pool;
+}
+
 /* ---- all pools ---- */
 
 worker_pools *worker_pools_new(handler_host *host, const worker_list *list)

@@ -61,6 +61,8 @@ worker_pools *worker_pools_new(handler_host *host, const worker_list *list);
  * an old one takes no more tasks, and that one ends when it has ended those that it has. `list` is of the same pools.
  */
 void worker_pools_refresh(worker_pools *pools, const worker_list *list);
+/* The same for one pool, whether or not its program has changed. False: there is none of this name. */
+bool worker_pools_restart(worker_pools *pools, const char *name);
 /* Ends all processes; `done` is called when they are gone. No calls may be under way. */
 void worker_pools_stop(worker_pools *pools, void (*done)(void *arg), void *arg);
 /* Accepts NULL. */

@@ -180,3 +180,45 @@ int asynq_inspector_servers(asynq_inspector *inspector, asynq_server_list *serve
 {
     return inspect_servers(inspector, true, servers, error);
 }
+
+/* ---- messages ---- */
+
+static int tell_server(asynq_inspector *inspector, const char *id, bytes message, int *heard, asynq_error *error)
+{
+    buf channel;
+    const redis_value *reply = NULL;
+    bytes prefix = global_key_name(&inspector->space, GLOBAL_KEY_WAKE);
+    buf_init(&channel, 0);
+    buf_append(&channel, prefix.data, prefix.length);
+    buf_append_text(&channel, id);
+    const bytes words[] = {bytes_of("PUBLISH"), {channel.data, channel.length}, message};
+    int status = buf_failed(&channel) ? error_set_code(error, ASYNQ_E_NO_MEMORY)
+                                      : inspect_command(inspector, INSPECT_CHANGE, words, 3, &reply, error);
+    if (!status && reply->type == REDIS_INTEGER && reply->integer > 0)
+        ++*heard;
+    buf_clear(&channel);
+    return status;
+}
+
+int asynq_inspector_tell(asynq_inspector *inspector, const char *text, int *heard, asynq_error *error)
+{
+    asynq_server_list list;
+    buf message;
+    *heard = 0;
+    if (strlen(text) > ASYNQ_MAX_MESSAGE)
+        return error_set(error, ASYNQ_E_INVALID, "the message has %zu bytes; the most are %d", strlen(text),
+                         ASYNQ_MAX_MESSAGE);
+    int status = asynq_inspector_servers(inspector, &list, error);
+    if (status)
+        return status;
+    buf_init(&message, 0);
+    buf_append_text(&message, WAKE_TELL);
+    buf_append_text(&message, text);
+    if (buf_failed(&message))
+        status = error_set_code(error, ASYNQ_E_NO_MEMORY);
+    for (size_t i = 0; i < list.count && !status; i++)
+        status = tell_server(inspector, list.servers[i].id, (bytes){message.data, message.length}, heard, error);
+    buf_clear(&message);
+    asynq_memory_free(list.memory);
+    return status;
+}

@@ -131,7 +131,7 @@ void parking_turn(asynq_server *server)
             role_ask(server->queues[i]);
 }
 
-void parking_woken(asynq_server *server, bytes name)
+bool parking_woken(asynq_server *server, bytes name)
 {
     for (size_t i = 0; i < server->queue_count; i++) {
         served_queue *queue = server->queues[i];
@@ -139,15 +139,16 @@ void parking_woken(asynq_server *server, bytes name)
             continue;
         if (queue->parking.role_asked) {
             queue->parking.woken = true;
-            return;
+            return true;
         }
         if (queue->parking.role == ROLE_PARKED)
             queue->parking.role = ROLE_NONE;
         queue->fetch.may_have_tasks = true;
         if (!can_take_tasks(server))
             role_leave(queue); /* pass it on */
-        return;
+        return true;
     }
+    return false;
 }
 
 /* ---- with the heartbeat ---- */

@@ -34,7 +34,7 @@ void parking_turn(struct asynq_server *server);
 /* What Redis has of us is gone or unknown: look into the queue. */
 void parking_forget(struct served_queue *queue);
 /* A message on our own channel, with the name of the queue. */
-void parking_woken(struct asynq_server *server, bytes queue);
+bool parking_woken(struct asynq_server *server, bytes queue);
 /* True if another server does the upkeep of the queue. */
 bool parking_skips_upkeep(const struct served_queue *queue);
 /* With each beat: keeps the roles that it has; and what the beat told of the fleet. */

@@ -9,6 +9,8 @@
 
 #include "server/attempt.h"
 
+#include <string.h>
+
 enum { PING_PERIOD_MS = 6000 }; /* a little more than a beat */
 
 static const char invalidate_channel[] = "__redis__:invalidate";
@@ -143,6 +145,21 @@ static void cancel(asynq_server *server, bytes id)
     }
 }
 
+static void take_message(asynq_server *server, bytes text)
+{
+    const bytes prefix = bytes_of(WAKE_TELL);
+    bool is_told = text.length >= prefix.length && memcmp(text.data, prefix.data, prefix.length) == 0;
+    if (is_told && server->options.on_message)
+        server->options.on_message(text.data + prefix.length, text.length - prefix.length, server->options.arg);
+}
+
+/* The name of a queue, or a message. */
+static void wake_or_tell(asynq_server *server, bytes text)
+{
+    if (!parking_woken(server, text))
+        take_message(server, text);
+}
+
 static void subscriber_message(void *arg, const redis_value *message)
 {
     asynq_server *server = arg;
@@ -152,7 +169,7 @@ static void subscriber_message(void *arg, const redis_value *message)
         cancel(server, content->text);
     else if (bytes_equal(channel->text,
                          (bytes){server->parking.wake_channel.data, server->parking.wake_channel.length}))
-        parking_woken(server, content->text);
+        wake_or_tell(server, content->text);
     else if (content->type == REDIS_ARRAY)
         for (size_t i = 0; i < content->count; i++)
             watch_message(server, content->elements[i].text);

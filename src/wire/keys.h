@@ -41,6 +41,10 @@
     X(QUARANTINED, "libasynq:quarantined:") /* followed by that name: what stood there */
 
 /* name, text behind "asynq:" */
+/* What a message to the wake channel of a server begins with that is no name of a queue to be woken, but for its owner.
+ */
+#define WAKE_TELL "tell:"
+
 #define GLOBAL_KEY_MAP(X)                                                                                              \
     X(QUEUES, "queues")                                                                                                \
     X(SERVERS, "servers")                                                                                              \

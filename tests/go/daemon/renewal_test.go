@@ -3,6 +3,7 @@ package daemon
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -218,5 +219,57 @@ func TestRenewalOfAPlugin(t *testing.T) {
 	renew(t, d)
 	if process("second") == first {
 		t.Errorf("process %s has the old object still", first)
+	}
+}
+
+// TestPoolRestart: asynqctl has every asynqd at the same Redis replace the processes of a pool, and only those; servers of
+// other kinds, and other messages, change nothing.
+func TestPoolRestart(t *testing.T) {
+	t.Parallel()
+	r, path := StartRedis(t), filepath.Join(t.TempDir(), "worker.py")
+	versionedWorker(t, path, "one")
+	ctl := func(words ...string) string {
+		output, err := exec.Command(filepath.Join(BuildDir(), "asynqctl"), append([]string{"--uri", r.URI()}, words...)...).CombinedOutput()
+		return fmt.Sprint(string(output), err)
+	}
+	if got := ctl("pool", "restart", "python"); !strings.Contains(got, "does an asynqd run?") || !strings.Contains(got, "exit status 1") {
+		t.Errorf("without a server: %s", got)
+	}
+	config := renewalConfig(r, path, "") + "  other: {argv: [/usr/bin/python3, " + path + "], start_timeout: 60s}\n"
+	daemons := []*Daemon{StartDaemon(t, config), StartDaemon(t, config)}
+	for _, d := range daemons {
+		Eventually(t, 60*time.Second, "the processes", func() bool {
+			return metric(t, d, `asynqd_worker_processes{pool="python",state="ready"}`) == 2
+		})
+	}
+	const wanted = "2 servers heard that pool \"python\" is to be restarted\n<nil>"
+	Eventually(t, 30*time.Second, wanted, func() bool { return ctl("pool", "restart", "python") == wanted }) // they subscribe soon after their start
+	for _, d := range daemons {
+		Eventually(t, 60*time.Second, replaced, func() bool { return len(d.Find("worker pool python: "+replaced)) > 0 })
+		if len(d.Find("worker pool other")) != 0 {
+			t.Errorf("%v", d.Find("worker pool other"))
+		}
+	}
+	if got := ctl("--json", "pool", "restart", "none of\x1b[31m these"); !strings.Contains(got, `"heard": 2`) {
+		t.Errorf("%s", got)
+	}
+	for _, d := range daemons {
+		Eventually(t, 20*time.Second, "a warning", func() bool { return len(d.Find("these\" was asked for, and there is none")) > 0 })
+	}
+	channels := r.Strings("PUBSUB", "CHANNELS", "asynq:libasynq:wake:*")
+	if len(channels) != 2 {
+		t.Errorf("channels %q", channels)
+	}
+	for _, channel := range channels {
+		for _, text := range []string{"tell:", "tell:restart-pool ", "tell:restart-pool a\x00b", "tell:" + strings.Repeat("x", 1<<20), "tell:restart-pool " + strings.Repeat("x", 1<<20)} {
+			r.Do("PUBLISH", channel, text)
+		}
+	}
+	enqueue(t, r, "last", "version", "")
+	Eventually(t, 30*time.Second, "a task", func() bool { return info(t, r, "last").State == asynq.TaskStateCompleted })
+	for _, d := range daemons {
+		if d.HasEnded() {
+			t.Errorf("an asynqd has ended: %s", d.Text())
+		}
 	}
 }

@@ -90,6 +90,7 @@ func everyScript(t *testing.T, r *Redis, as func(role string)) *CServer {
 	works("queue", "pause", "low")
 	works("queue", "unpause", "low")
 	works("task", "cancel", "long")
+	works("pool", "restart", "of-nobody")
 	works("fsck", "--repair", "--yes")
 	return s
 }
