@@ -4,6 +4,7 @@
 #include "handler/plugin.h"
 #include "pg/schema.h"
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,8 +141,19 @@ static void return_large_blocks(void)
     mallopt(M_TRIM_THRESHOLD, LARGE);
 }
 
+/* Else the next files that are opened, a Redis connection perhaps, would be standard error. */
+static bool open_standard_streams(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+            return false;
+    return true;
+}
+
 int main(int argc, char **argv)
 {
+    if (!open_standard_streams())
+        return EXIT_FAILURE;
     return_large_blocks();
     if (argc == 4 && strcmp(argv[1], PLUGIN_HOST_FLAG) == 0)
         return plugin_host_run(argv[2], argv[3]);

@@ -117,6 +117,8 @@ static void fail_without_answer(http_exchange *exchange, CURLcode result)
     const http_options *options = exchange->options;
     const char *error_class = class_of(result);
     const char *text = *exchange->problem ? exchange->problem : curl_easy_strerror(result);
+    if (result == CURLE_OUT_OF_MEMORY) /* libcurl 7.88 has no code of its own for it */
+        text = "a header of the answer is too long, or there is no memory for it";
     if (exchange->is_again) {
         error_class = "connect";
         text = "the connection was closed before an answer came";

@@ -250,9 +250,21 @@ static int add_headers(http_exchange *exchange, asynq_error *error)
 
 /* ---- the whole ---- */
 
+/* Without what could be a secret: who it is for, and what is behind the path. Returns `shown`. */
+static const char *http_show_url(const char *url, char *shown, size_t size)
+{
+    size_t length = strcspn(url, "?#"), start = 0;
+    for (size_t i = 0; i < length; i++)
+        if (url[i] == '@')
+            start = i + 1;
+    snprintf(shown, size, "%s%.*s%s", start ? "...@" : "", (int)(length - start < size ? length - start : size),
+             url + start, url[length] ? "..." : "");
+    return shown;
+}
+
 static int make_url(http_exchange *exchange, asynq_error *error)
 {
-    char host[256], port[8];
+    char host[256], port[8], shown[200];
     int status = template_fill(exchange->options->url_template, &exchange->call->values, &exchange->url, error);
     if (status)
         return status;
@@ -260,7 +272,7 @@ static int make_url(http_exchange *exchange, asynq_error *error)
     bool is_http = strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0;
     if (!is_http || strlen(url) != exchange->url.length || has_control(url) || strchr(url, ' ') ||
         !http_read_host(url, host, sizeof host, port, sizeof port))
-        return error_set(error, ASYNQ_E_INVALID, "\"%.200s\" is no URL of HTTP", url);
+        return error_set(error, ASYNQ_E_INVALID, "\"%s\" is no URL of HTTP", http_show_url(url, shown, sizeof shown));
     snprintf(exchange->host, sizeof exchange->host, "%s:%s", host, port);
     return ASYNQ_OK;
 }

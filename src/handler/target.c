@@ -23,8 +23,9 @@ const setting target_table[] = {
      .preset = "auto",
      .help = "Whether calls may go to addresses that are not public: private, loopback, link-local and reserved ones. "
              "auto: only if the host is written in `url`, not if it comes from a task, by a redirect or, for a public "
-             "name, by DNS. What counts is the address of the connection. Behind a proxy it is not known, and only "
-             "names are checked."},
+             "name, by DNS. What counts is the address of the connection. Behind a proxy it is not known: names are "
+             "checked, and those without a dot, localhost, *.localhost, *.local, *.internal and *.home.arpa count as "
+             "private."},
     {.name = "allow",
      .kind = SETTING_LIST,
      .offset = offsetof(target_options, allow),
@@ -219,6 +220,25 @@ static bool refuse(buf *problem, const char *host, const struct sockaddr *addres
     return false;
 }
 
+/* A name that means something on this machine or in this network only. */
+static bool target_is_local_name(const char *host)
+{
+    static const char *const endings[] = {".localhost", ".local", ".internal", ".home.arpa"};
+    char name[256];
+    size_t length = strlen(host);
+    snprintf(name, sizeof name, "%s", host);
+    if (length && length < sizeof name && name[length - 1] == '.')
+        name[--length] = '\0'; /* the root of DNS, in full */
+    if (!strchr(name, '.'))
+        return true;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        size_t own = strlen(endings[i]);
+        if (length > own && strcasecmp(name + length - own, endings[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool target_is_allowed(const target_options *options, const char *host, const struct sockaddr *address, bool is_written,
                        buf *problem)
 {
@@ -227,12 +247,14 @@ bool target_is_allowed(const target_options *options, const char *host, const st
         address = (struct sockaddr *)&literal;
     if (matches_host(&options->denied, host) || matches_address(&options->denied, address))
         return refuse(problem, host, address, "is denied by the configuration");
-    bool is_named = matches_address(&options->allowed, address);
-    if (options->allow.count && !is_named && !matches_host(&options->allowed, host))
+    bool is_named = matches_address(&options->allowed, address), is_host_named = matches_host(&options->allowed, host);
+    if (options->allow.count && !is_named && !is_host_named)
         return refuse(problem, host, address, "is not among the allowed targets");
     bool may_be_private = options->private_addresses == TARGET_PRIVATE_ALLOW ||
                           (options->private_addresses == TARGET_PRIVATE_AUTO && is_written);
     if (address && !is_named && !may_be_private && target_is_private(address))
         return refuse(problem, host, address, "is no public address; see private_addresses in asynqd.conf(5)");
+    if (!address && !is_host_named && !may_be_private && target_is_local_name(host))
+        return refuse(problem, host, address, "is no public name; see private_addresses in asynqd.conf(5)");
     return true;
 }

@@ -147,6 +147,7 @@ routes:
 		{"empty", "empty", `ignored`, `POST /empty `, ""},
 		{"url", "url", `{"url": "` + s.URL + `/from/payload?x=1"}`, `GET /from/payload?x=1 `, ""},
 		{"no-url", "url", `{"url": "file:///etc/passwd"}`, ``, `"file:///etc/passwd" is no URL of HTTP`},
+		{"secret-url", "url", `{"url": "ftp://me:hidden@a.example/x?key=hidden"}`, ``, `"...@a.example/x..." is no URL of HTTP`},
 		{"bad-url", "url", `{"url": "http://a b/"}`, ``, `"http://a b/" is no URL of HTTP`},
 		{"no-member", "url", `{}`, ``, `{{payload.url}} is not in the payload`},
 		{"status-204", "status", "204", "", ""},
@@ -339,6 +340,9 @@ routes:
 		{"proxied", "proxied", "", "http://far.example/x by proxy", ""},
 		{"denied", "free", "http://bad.example/", "", "bad.example is denied"},
 		{"literal", "free", "http://127.0.0.1/", "", "is no public address"},
+		{"localhost", "free", "http://localhost:1/x", "", "localhost is no public name"},
+		{"single", "free", "http://vm/x", "", "vm is no public name"},
+		{"internal", "free", "http://Metadata.Google.Internal./x", "", "is no public name"},
 		{"direct", "direct", "", "POST /direct ", ""},
 	} {
 		enqueue(t, r, test.id, test.taskType, test.payload)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -343,4 +344,30 @@ routes: [{type: "large", http: {url: "http://`+listener.Addr().String()+`/", tim
 		return residentMB(t, d.Pid()) < before+toleratedMB
 	})
 	t.Logf("%d MB before, %d MB after", before, residentMB(t, d.Pid()))
+}
+
+// TestClosedStreams: asynqd is started without standard streams; no connection gets their numbers.
+func TestClosedStreams(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	file := filepath.Join(t.TempDir(), "asynqd.yaml")
+	if err := os.WriteFile(file, []byte("redis: "+r.URI()+"\nroutes: [{type: ends, command: {argv: [\"true\"]}}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	asynqd := DaemonCommand("--config", file, "--endpoints-listen", "", "--log-level", "debug")
+	cmd := exec.Command("sh", append([]string{"-c", `exec "$@" <&- >&- 2>&-`, "sh"}, asynqd.Args...)...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Signal(syscall.SIGTERM)
+	enqueue(t, r, "ends", "ends", "")
+	Eventually(t, 20*time.Second, "the task to be completed", func() bool {
+		return info(t, r, "ends").State == asynq.TaskStateCompleted
+	})
+	for fd := range 3 {
+		if place, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", cmd.Process.Pid, fd)); place != "/dev/null" {
+			t.Errorf("descriptor %d is %s, %v", fd, place, err)
+		}
+	}
 }
