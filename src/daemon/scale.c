@@ -209,13 +209,13 @@ static double round_up(double workers)
     return ceil(workers - 1e-9);
 }
 
-/* So many workers are needed for what is active, also in paused queues. */
+/* So many workers are needed for what is active, also in paused queues. Those that are ending need nobody else. */
 static double workers_in_use(const scale_history *h, const scale_sample *sample)
 {
-    double active = 0;
+    double active = -(double)sample->leaving;
     for (size_t i = 0; i < h->queues; i++)
         active += (double)sample->queues[i].active;
-    return round_up(active / (double)tasks_per_worker(h, sample));
+    return round_up(not_negative(active) / (double)tasks_per_worker(h, sample));
 }
 
 /* As the load has it. Those that run stay, unless fewer would have something to spare. */

@@ -17,7 +17,8 @@
  *     the oldest task has waited longer than `latency`     more than run now, by more than a tenth
  *     at no time of the last `cool_down` more was wanted   else that many
  *     more than `failure_rate` of the attempts fail        not more than run: more workers do not mend the target
- *     always                                               room for what is active, also in paused queues
+ *     always                                               room for what is active, also in paused queues, but not on
+ *                                                          servers that are ending
  *     always                                               `min` to `max`
  *
  * Thread: any.
@@ -50,6 +51,7 @@ typedef struct scale_sample {
     int64_t since_ms; /* when the first sample was taken; later ones have gone */
     int64_t workers;  /* servers that take tasks of these queues */
     int64_t busiest;  /* tasks of the one that has most */
+    int64_t leaving;  /* tasks of servers that take no more, and end with them */
     int64_t room;     /* scale_room() at that time */
     scale_queue *queues;
 } scale_sample;

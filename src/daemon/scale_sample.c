@@ -28,9 +28,10 @@ char *scale_sample_print(const scale_sample *sample, const setting_pairs *queues
     json_t *all = json_object();
     for (size_t i = 0; i < queues->count; i++)
         json_object_set_new(all, queues->items[i].name, print_queue(&sample->queues[i]));
-    json_t *document = json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "at", (json_int_t)sample->at_ms, "since",
+    json_t *document = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "at", (json_int_t)sample->at_ms, "since",
                                  (json_int_t)sample->since_ms, "workers", (json_int_t)sample->workers, "busiest",
-                                 (json_int_t)sample->busiest, "room", (json_int_t)sample->room, "queues", all);
+                                 (json_int_t)sample->busiest, "leaving", (json_int_t)sample->leaving, "room",
+                                 (json_int_t)sample->room, "queues", all);
     char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
     json_decref(document);
     if (!text || strlen(text) <= SCALE_MAX_TEXT)
@@ -67,6 +68,7 @@ static const char *read_document(const json_t *document, const setting_pairs *qu
         !read_number(json_object_get(document, "since"), &sample->since_ms) ||
         !read_number(json_object_get(document, "workers"), &sample->workers) ||
         !read_number(json_object_get(document, "busiest"), &sample->busiest) ||
+        !read_number(json_object_get(document, "leaving"), &sample->leaving) ||
         !read_number(json_object_get(document, "room"), &sample->room))
         return "a number is missing, or cannot be";
     if (sample->since_ms > sample->at_ms)

@@ -189,11 +189,8 @@ static int look_at_queue(scale_store *s, const char *name, scale_queue *queue, a
     return ASYNQ_OK;
 }
 
-/* One that is stopped takes no more tasks. */
 static bool serves(const asynq_server_info *server, const setting_pairs *queues)
 {
-    if (strcmp(server->status, "active") != 0)
-        return false;
     for (size_t i = 0; i < server->queue_count; i++)
         for (size_t k = 0; k < queues->count; k++)
             if (strcmp(server->queues[i].name, queues->items[k].name) == 0)
@@ -201,17 +198,41 @@ static bool serves(const asynq_server_info *server, const setting_pairs *queues)
     return false;
 }
 
+static bool takes_tasks(const asynq_server_info *server)
+{
+    return strcmp(server->status, "active") == 0;
+}
+
+/* One that is stopped takes no more tasks, and ends when it has none. Its process stays if it has another server, as
+ * after a reload. */
+static bool is_leaving(const asynq_server_list *servers, const asynq_server_info *server)
+{
+    for (size_t i = 0; i < servers->count; i++) {
+        const asynq_server_info *other = &servers->servers[i];
+        if (takes_tasks(other) && other->pid == server->pid && strcmp(other->host, server->host) == 0)
+            return false;
+    }
+    return true;
+}
+
+static void count_server(scale_sample *sample, const asynq_server_list *servers, const asynq_server_info *server)
+{
+    int64_t tasks = server->active_workers > 0 ? server->active_workers : 0;
+    if (is_leaving(servers, server))
+        sample->leaving += tasks;
+    else if (takes_tasks(server))
+        sample->workers++;
+    if (takes_tasks(server) && tasks > sample->busiest)
+        sample->busiest = tasks;
+}
+
 static int look_at_servers(scale_store *s, scale_sample *sample, asynq_error *error)
 {
     asynq_server_list servers;
     int status = inspect_servers(s->inspector, false, &servers, error);
-    for (size_t i = 0; !status && i < servers.count; i++) {
-        if (!serves(&servers.servers[i], s->queues))
-            continue;
-        sample->workers++;
-        if (servers.servers[i].active_workers > sample->busiest)
-            sample->busiest = servers.servers[i].active_workers;
-    }
+    for (size_t i = 0; !status && i < servers.count; i++)
+        if (serves(&servers.servers[i], s->queues))
+            count_server(sample, &servers, &servers.servers[i]);
     asynq_memory_free(status ? NULL : servers.memory);
     return status;
 }

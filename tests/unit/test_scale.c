@@ -59,6 +59,7 @@ typedef struct step {
     int64_t workers, processed, failed, pending, active, latency_ms;
     bool is_paused;
     int64_t busiest; /* 0: all have the same */
+    int64_t leaving;
 } step;
 
 static int64_t next(step s)
@@ -70,6 +71,7 @@ static int64_t next(step s)
     queue->active = s.active;
     queue->latency_ms = s.latency_ms;
     queue->is_paused = s.is_paused;
+    samples[history.count - 1].leaving = s.leaving;
     samples[history.count - 1].room = scale_room(&history);
     return decide();
 }
@@ -131,6 +133,12 @@ static const situation situations[] = {
      .max = 10},
     /* 100 were active for an hour, and busy workers were killed. */
     {"long tasks", {.workers = 10, .active = 100}, 10, "tasks are active", .min = 1, .max = 20},
+    {"long tasks of workers that are ending",
+     {.workers = 10, .active = 150, .busiest = 10, .leaving = 100},
+     5,
+     "tasks are active",
+     .min = 1,
+     .max = 20},
     {"long tasks, and a few others",
      {.workers = 10, .processed = 1, .active = 100},
      13,

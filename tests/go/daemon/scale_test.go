@@ -212,6 +212,17 @@ func TestScaleActive(t *testing.T) {
 			t.Errorf("%v", got)
 		}
 	}
+	reload(t, d, config, wasRead)
+	for _, got := range scaleFor(t, d, 8)[4:] {
+		if got["workers_wanted"] != 2.0 {
+			t.Errorf("the tasks that began before a reload do not count: %v", got)
+		}
+	}
+	other.Signal(syscall.SIGTSTP) // it ends with its tasks, for which nobody else is needed
+	Eventually(t, 60*time.Second, "one worker to be enough", func() bool { return scaleOf(t, d)["workers_wanted"] == 1.0 })
+	if active := queueOf(t, scaleOf(t, d), "default")["active"]; active != 8.0 {
+		t.Errorf("%v tasks are active", active)
+	}
 	other.End()
 }
 
