@@ -19,8 +19,8 @@
 #include "handler/child.h"
 #include "handler/http_client.h"
 #include "handler/reaper.h"
+#include "handler/resources.h"
 #include "handler/route_lookup.h"
-#include "handler/shortage.h"
 #include "pg/database.h"
 
 #include <asynq/scheduler.h>
@@ -53,7 +53,7 @@ struct asynqd {
     private_redis *redis;
     char directory[64]; /* for files of calls */
     http_client *http;
-    shortage *shortage;
+    resources *resources;
     work *work;
     route_lookup *lookup;            /* of the current configuration */
     asynq_scheduler *jobs_scheduler; /* of PostgreSQL's jobs */
@@ -122,10 +122,10 @@ static int start_work(asynqd *d, asynq_error *error)
     if (status)
         return status;
     d->http = http_client_new(d->loop);
-    d->shortage = shortage_new(&(shortage_options){
+    d->resources = resources_new(&(shortage_options){
         .loop = d->loop, .log = &d->log, .running = daemon_running, .changed = daemon_shortage_changed, .arg = d});
     d->lookup = route_lookup_new(&d->config->routes);
-    if (d->http && d->shortage && d->lookup)
+    if (d->http && d->resources && d->lookup)
         d->work = work_new(&(generation_options){.loop = d->loop,
                                                  .log = &d->log,
                                                  .logger = &d->logger,
@@ -133,7 +133,7 @@ static int start_work(asynqd *d, asynq_error *error)
                                                  .history = d->database ? database_history(d->database) : NULL,
                                                  .directory = d->directory,
                                                  .http = d->http,
-                                                 .shortage = d->shortage});
+                                                 .resources = d->resources});
     status = d->work ? work_start(d->work, d->config, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
     if (!status)
         liveness_start(&d->liveness, d->work);
@@ -144,7 +144,7 @@ static void end_work(asynqd *d)
 {
     work_free(d->work);
     http_client_free(d->http);
-    shortage_free(d->shortage);
+    resources_free(d->resources);
     if (d->directory[0] && rmdir(d->directory))
         log_warn(&d->log, "%s: %s", d->directory, strerror(errno));
 }
@@ -212,7 +212,7 @@ static int start_endpoints(asynqd *d, asynq_error *error)
                                                         .work = d->work,
                                                         .routes = d->lookup,
                                                         .liveness = &d->liveness,
-                                                        .shortage = d->shortage,
+                                                        .resources = d->resources,
                                                         .logger = &d->logger,
                                                         .database = d->database},
                                    error);

@@ -80,8 +80,8 @@ static void answer_ready(endpoint_request *request, void *arg)
     json_t *checks = json_object();
     bool is_ready = add_check(checks, "redis", work_server(e->options.work) ? why_redis_is_not_ready(e, &stats) : NULL);
     is_ready &= add_check(checks, "tasks", why_server_is_not_ready(e, &stats));
-    add_check(checks, "resources", shortage_problem(e->options.shortage));
-    is_ready &= !shortage_is_paused(e->options.shortage);
+    add_check(checks, "resources", resources_problem(e->options.resources));
+    is_ready &= !resources_are_paused(e->options.resources);
     if (e->options.database) /* told, but tasks and the API do not wait for it */
         add_check(checks, "postgresql", database_get_state(e->options.database).problem);
     json_t *document = json_pack("{s:s, s:o}", "status", is_ready ? "ready" : "not ready", "checks", checks);

@@ -5,8 +5,8 @@
 #include "daemon/config.h"
 #include "daemon/liveness.h"
 #include "daemon/work.h"
+#include "handler/resources.h"
 #include "handler/route_lookup.h"
-#include "handler/shortage.h"
 #include "metrics/metric.h"
 #include "pg/database.h"
 
@@ -20,7 +20,7 @@ typedef struct endpoints_options {
     const work *work;
     route_lookup *routes; /* of the current configuration */
     const liveness *liveness;
-    const shortage *shortage;
+    const resources *resources;
     const logger *logger;
     database *database; /* NULL: there is no PostgreSQL */
 } endpoints_options;

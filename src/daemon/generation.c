@@ -58,7 +58,7 @@ static worker_set *worker_set_new(const generation_options *o, config *c)
         return NULL;
     *set = (worker_set){
         .refs = 1,
-        .host = {.loop = o->loop, .log = o->log, .directory = o->directory, .http = o->http, .shortage = o->shortage},
+        .host = {.loop = o->loop, .log = o->log, .directory = o->directory, .http = o->http, .resources = o->resources},
         .config = config_hold(c)};
     set->host.workers = worker_pools_new(&set->host, &c->workers);
     if (set->host.workers)

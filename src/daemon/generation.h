@@ -26,7 +26,7 @@ typedef struct generation_options {
     history *history;      /* NULL: none */
     const char *directory; /* for files of calls */
     struct http_client *http;
-    struct shortage *shortage;
+    struct resources *resources;
     void (*ended)(generation *g, void *arg); /* it can be freed, not earlier than in the next turn */
     void *arg;
 } generation_options;

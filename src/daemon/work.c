@@ -4,7 +4,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "daemon/attempts.h"
-#include "handler/shortage.h"
+#include "handler/resources.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -78,7 +78,7 @@ static bool takes_tasks_before(const work *w)
 /* The concurrency of the configuration, or what asynqd has the means for. */
 static int64_t work_most(const work *w)
 {
-    int64_t limit = shortage_limit(w->options.shortage);
+    int64_t limit = resources_limit(w->options.resources);
     return limit < work_config(w)->concurrency ? limit : work_config(w)->concurrency;
 }
 

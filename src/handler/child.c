@@ -200,7 +200,7 @@ static bool open_pipes(pipes *p, bool has_input)
         p->theirs[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
     bool is_open = has_input ? open_pipe(&p->theirs[0], &p->ours[0]) : p->theirs[0] >= 0;
     is_open = is_open && open_pipe(&p->ours[1], &p->theirs[1]) && open_pipe(&p->ours[2], &p->theirs[2]) &&
-              shortage_may_keep(p->theirs[2]);
+              shortage_may_keep(p->theirs[2], true);
     for (int i = 0; i < STREAM_COUNT; i++)
         if (p->ours[i] >= 0)
             fcntl(p->ours[i], F_SETFL, O_NONBLOCK);

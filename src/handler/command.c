@@ -7,8 +7,8 @@
 #include "event/timer.h"
 #include "handler/output.h"
 #include "handler/outside.h"
+#include "handler/resources.h"
 #include "handler/route.h"
-#include "handler/shortage.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -310,6 +310,12 @@ static void command_refuse(handler_call *call, int status, int problem, const ch
         handler_fail(call, HANDLER_RETRY, "start", -1, "%s", text);
 }
 
+static asynq_capacity *command_capacity(handler_host *host, const route *r)
+{
+    (void)r;
+    return resources_processes(host->resources);
+}
+
 static void command_begin(handler_call *call)
 {
     asynq_error error;
@@ -488,6 +494,8 @@ const handler_kind handler_command = {
     .prepare = command_prepare,
     .clear = command_clear,
     .look = command_look,
+    .starts_process = true,
+    .capacity = command_capacity,
     .descriptors = 6, /* three of them while it is started */
     .begin = command_begin,
     .cancel = command_cancel,

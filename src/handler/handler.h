@@ -44,7 +44,7 @@ typedef struct handler_host {
     const char *directory; /* for files that live as long as a call */
     struct http_client *http;
     struct worker_pools *workers;
-    struct shortage *shortage; /* of asynqd itself */
+    struct resources *resources; /* of asynqd itself */
 } handler_host;
 
 /* A kind of handler, and the key of a route that chooses it. */
@@ -53,9 +53,10 @@ struct handler_kind {
     const setting *table;
     size_t size; /* of what the table fills */
     const char *help;
-    bool takes_text; /* a text alone is the value of the table's first key */
-    bool waits;      /* its calls may wait for a place; it calls handler_start() when they have one */
-    int descriptors; /* that a call may have open */
+    bool takes_text;     /* a text alone is the value of the table's first key */
+    bool waits;          /* its calls may wait for a place; it calls handler_start() when they have one */
+    bool starts_process; /* for each call */
+    int descriptors;     /* that a call may have open */
     /* Checks and completes what was read. */
     int (*prepare)(settings *file, settings_node *node, void *options, asynq_error *error);
     void (*clear)(void *options);

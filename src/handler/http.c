@@ -198,7 +198,7 @@ static void exchange_free(http_exchange *exchange)
         http_client_give_back_easy(exchange->client, exchange->transfer.easy);
     curl_slist_free_all(exchange->headers);
     buf_clear(&exchange->url);
-    buf_clear(&exchange->body);
+    buf_clear(&exchange->filled);
     buf_clear(&exchange->result);
     buf_clear(&exchange->refusal);
     mem_free(exchange);
@@ -244,7 +244,7 @@ static void http_cancel(handler_call *call)
     fail(call->work, HANDLER_RETRY, "cancelled", "cancelled");
 }
 
-/* Where the task names the host: it is not to take a slot that others could use. It has not begun. */
+/* A task that names its host is not to wait here, in a slot that others could use. It has not begun. */
 static bool http_put_off(http_exchange *exchange)
 {
     handler_call *call = exchange->call;
@@ -252,8 +252,8 @@ static bool http_put_off(http_exchange *exchange)
     int64_t pause_ms = http_client_put_off_ms(exchange->client, exchange->host, most);
     if (!pause_ms)
         return false;
-    int outcome =
-        asynq_snooze(call->job, pause_ms, "waits for one of %d requests at a time to %s", (int)most, exchange->host);
+    int outcome = asynq_snooze(call->job, pause_ms,
+                               "waits until fewer requests to %s, or look-ups of names, are under way", exchange->host);
     exchange_free(exchange);
     handler_end(call, outcome);
     return true;
@@ -275,7 +275,7 @@ static void http_begin(handler_call *call)
     exchange->transfer.arg = exchange;
     call->work = exchange;
     buf_init(&exchange->url, 0);
-    buf_init(&exchange->body, 0);
+    buf_init(&exchange->filled, 0);
     buf_init(&exchange->result, 0);
     buf_init(&exchange->refusal, 0);
     exchange->transfer.easy = http_client_take_easy(exchange->client);

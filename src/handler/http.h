@@ -5,6 +5,7 @@
 #ifndef HANDLER_HTTP_H
 #define HANDLER_HTTP_H
 
+#include "base/bytes.h"
 #include "handler/handler.h"
 #include "handler/http_client.h"
 #include "handler/target.h"
@@ -52,9 +53,10 @@ typedef struct http_exchange {
     const http_options *options;
     http_transfer transfer;
     struct curl_slist *headers;
-    buf url, body, result;
-    char host[300]; /* "name:port" */
-    bool is_cut;    /* the result */
+    buf url, filled, result; /* `filled`: the body, where a template makes it */
+    bytes body;              /* that, or the payload itself, which the job keeps */
+    char host[300];          /* "name:port" */
+    bool is_cut;             /* the result */
     size_t left_out;
     buf refusal;       /* why the target is refused; empty: it is not */
     long sent;         /* requests: the first one, and one for each redirect */

@@ -19,7 +19,8 @@ enum {
     FIRST_PACE_MS = 20,
     PACE_MAX_MS = 5000,
     PUT_OFF_MIN_MS = 100,
-    NAME_KNOWN_MS = 50000 /* below libcurl's minute */
+    NAME_KNOWN_MS = 50000, /* below libcurl's minute */
+    LOOKUP_PUT_OFF_MS = 1000
 };
 
 /* A host and port that transfers go to. */
@@ -307,12 +308,23 @@ bool http_transfer_start(http_client *client, http_transfer *transfer, const cha
     return false;
 }
 
+/* Its name would have to wait for those of others, with a slot that others could use. */
+static bool client_lacks_lookups(const http_client *client, const http_host *host, const char *name)
+{
+    return !http_lookups_may_begin(&client->lookups) && !is_number(name) &&
+           (!host || loop_steady_ms(client->loop) >= host->known_until_ms);
+}
+
 int64_t http_client_put_off_ms(http_client *client, const char *name, int64_t most)
 {
     http_host *host = NULL;
     HASH_FIND_STR(client->hosts, name, host);
-    if (!host || !most || (int64_t)(host->count - host->running) < most)
+    size_t waiting = host ? host->count - host->running : 0;
+    bool is_full = most && (int64_t)waiting >= most;
+    if (!is_full && !client_lacks_lookups(client, host, name))
         return 0;
+    if (!host)
+        return LOOKUP_PUT_OFF_MS;
     int64_t now_ms = loop_steady_ms(client->loop), soonest_ms = now_ms + PUT_OFF_MIN_MS;
     host->put_off_until_ms += (int64_t)host->pace_ms + 1;
     if (host->put_off_until_ms < soonest_ms)

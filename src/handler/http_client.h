@@ -48,7 +48,7 @@ void http_client_give_back_easy(http_client *client, CURL *easy);
 bool http_transfer_start(http_client *client, http_transfer *transfer, const char *host, int64_t most);
 /*
  * How long a task should be put off whose host has enough that wait for it, so that those that are put off come back
- * one after the other, at the pace of the host. 0: not at all.
+ * one after the other, at the pace of the host; or whose name cannot be looked up, as many others are. 0: not at all.
  */
 int64_t http_client_put_off_ms(http_client *client, const char *host, int64_t most);
 /* Its host's name is known, and whatever libcurl does next is something else. Called from inside of libcurl. */

@@ -64,7 +64,7 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
     if (!exchange->options->proxy && !is_allowed(exchange, &address->addr))
         return CURL_SOCKET_BAD;
     int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    if (shortage_may_keep(fd))
+    if (shortage_may_keep(fd, false))
         return fd;
     if (shortage_is_one(errno))
         exchange->lack = errno;
@@ -280,22 +280,24 @@ static int make_url(http_exchange *exchange, asynq_error *error)
 static int make_body(http_exchange *exchange, asynq_error *error)
 {
     const http_options *options = exchange->options;
-    size_t length;
+    int status = ASYNQ_OK;
     if (!options->has_body)
         return ASYNQ_OK;
-    if (options->body_template)
-        return template_fill(options->body_template, &exchange->call->values, &exchange->body, error);
-    const char *payload = asynq_job_payload(exchange->call->job, &length);
-    buf_append(&exchange->body, payload, length);
-    return buf_failed(&exchange->body) ? error_set_code(error, ASYNQ_E_NO_MEMORY) : ASYNQ_OK;
+    if (options->body_template) {
+        status = template_fill(options->body_template, &exchange->call->values, &exchange->filled, error);
+        exchange->body = (bytes){exchange->filled.data, exchange->filled.length};
+    } else {
+        exchange->body.data = asynq_job_payload(exchange->call->job, &exchange->body.length);
+    }
+    return status;
 }
 
-static void set_method(CURL *easy, const http_options *options, const buf *body)
+static void set_method(CURL *easy, const http_options *options, bytes body)
 {
     bool is_post = strcmp(options->method, "POST") == 0;
     if (options->has_body || is_post) {
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->length);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body->data ? body->data : "");
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.length);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body.data ? body.data : "");
     }
     if (strcmp(options->method, "HEAD") == 0)
         curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
@@ -364,7 +366,7 @@ int http_request_make(http_exchange *exchange, asynq_error *error)
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, exchange);
     curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_request);
     curl_easy_setopt(easy, CURLOPT_PREREQDATA, exchange);
-    set_method(easy, exchange->options, &exchange->body);
+    set_method(easy, exchange->options, exchange->body);
     set_tls(easy, exchange->options);
     set_course(easy, exchange->options);
     set_version(easy, exchange->options);

@@ -8,8 +8,8 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "event/waker.h"
+#include "handler/resources.h"
 #include "handler/route.h"
-#include "handler/shortage.h"
 
 #include <pthread.h>
 #include <utlist.h>
@@ -28,8 +28,10 @@ struct relay {
     handler_call *cancelled; /* by `cancelled_next` */
 
     /* The loop's. */
-    handler_call *fresh;   /* have arrived and wait for their turn; by `next` */
-    handler_call *running; /* by `next` and `prev` */
+    /* Have arrived and wait for their turn; by `next`. */
+    handler_call *fresh, **fresh_end;
+    handler_call *processes, **processes_end; /* those that start one */
+    handler_call *running;                    /* by `next` and `prev` */
     size_t count;
 };
 
@@ -109,30 +111,50 @@ static void cancel(handler_call *call)
     call->route->kind->cancel(call);
 }
 
-/* The oldest that has arrived. */
-static handler_call *relay_next(relay *r)
+/* Each kind in its order. */
+static void relay_sort_arrived(relay *r)
 {
-    if (!r->fresh)
-        r->fresh = take_arrived(r);
-    handler_call *call = r->fresh;
-    if (call) {
-        r->fresh = call->next;
+    for (handler_call *call = take_arrived(r), *next; call; call = next) {
+        next = call->next;
         call->next = NULL;
+        handler_call ***end = call->route->kind->starts_process ? &r->processes_end : &r->fresh_end;
+        **end = call;
+        *end = &call->next;
     }
+}
+
+static handler_call *relay_take(handler_call **list, handler_call ***end)
+{
+    handler_call *call = *list;
+    if (!call)
+        return NULL;
+    *list = call->next;
+    if (!*list)
+        *end = list;
+    call->next = NULL;
     return call;
 }
 
-/* Not all at once: what begins may cost something, as a process does, and others wait for the loop. */
+/*
+ * Not all at once: what begins may cost something, and others wait for the loop. A process costs a hundred times what a
+ * request does, so they begin behind all others, but at least one in each turn.
+ */
 static void relay_begin_some(relay *r, int64_t budget_ns)
 {
     int64_t end_ns = clock_steady_ns() + budget_ns;
-    for (handler_call *call; (call = relay_next(r));) {
+    handler_call *call;
+    relay_sort_arrived(r);
+    while ((call = relay_take(&r->fresh, &r->fresh_end)) && clock_steady_ns() < end_ns)
         begin(r, call);
-        if (clock_steady_ns() > end_ns) {
-            loop_waker_wake(&r->waker); /* for the rest */
-            return;
-        }
+    if (call)
+        begin(r, call); /* taken when the time was over */
+    while ((call = relay_take(&r->processes, &r->processes_end))) {
+        begin(r, call);
+        if (clock_steady_ns() >= end_ns)
+            break;
     }
+    if (r->fresh || r->processes)
+        loop_waker_wake(&r->waker);
 }
 
 static void relay_woken(void *arg)
@@ -211,7 +233,7 @@ int64_t handler_time_left_ms(const handler_call *call)
 
 void handler_requeue(handler_call *call, const char *what, int problem)
 {
-    shortage_tell(call->host->shortage, what, problem);
+    resources_tell(call->host->resources, call->route->kind->starts_process, what, problem);
     handler_end(call, ASYNQ_REQUEUED);
 }
 
@@ -245,6 +267,8 @@ relay *relay_new(handler_host *host, void (*idle)(void *arg), void *arg)
     r->idle = idle;
     r->arg = arg;
     r->arrived_end = &r->arrived;
+    r->fresh_end = &r->fresh;
+    r->processes_end = &r->processes;
     pthread_mutex_init(&r->lock, NULL);
     if (!loop_waker_init(host->loop, &r->waker, relay_woken, r))
         return r;

@@ -36,12 +36,14 @@ struct shortage {
 
 /* ---- descriptors ---- */
 
-bool shortage_may_keep(int fd)
+bool shortage_may_keep(int fd, bool for_process)
 {
     struct rlimit limit;
     if (fd < 0 || getrlimit(RLIMIT_NOFILE, &limit))
         return fd >= 0;
     rlim_t share = limit.rlim_cur / RESERVE_SHARE, reserve = share < RESERVE_MAX ? share : RESERVE_MAX;
+    if (for_process)
+        reserve *= 2;
     bool may_keep = (rlim_t)fd + reserve < limit.rlim_cur; /* the kernel gives the lowest that is free */
     if (!may_keep)
         errno = EMFILE;
@@ -51,7 +53,7 @@ bool shortage_may_keep(int fd)
 bool shortage_has_descriptor(void)
 {
     int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
-    bool has_one = shortage_may_keep(fd);
+    bool has_one = shortage_may_keep(fd, false);
     int problem = errno;
     if (fd >= 0)
         close(fd);

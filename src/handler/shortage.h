@@ -42,9 +42,9 @@ bool shortage_is_paused(const shortage *s);
 
 /*
  * Whether a descriptor that was just got may be kept: the last ones are for what asynqd needs itself, so that it can
- * still reach Redis and answer. Sets errno if not.
+ * still reach Redis and answer, and as many before them for what needs one only, and no process. Sets errno if not.
  */
-bool shortage_may_keep(int fd);
+bool shortage_may_keep(int fd, bool for_process);
 /* Whether one could be had now. Sets errno if not. */
 bool shortage_has_descriptor(void);
 

@@ -170,6 +170,44 @@ routes:
 	})
 }
 
+// TestOthersGoOn: processes are lacking; what needs none does not wait for them.
+func TestOthersGoOn(t *testing.T) {
+	t.Parallel()
+	const commands = 300
+	r := StartRedis(t)
+	service := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(service.Close)
+	enqueueMany(t, r, "c", "command", commands, asynq.MaxRetry(0))
+	d := StartDaemonAfter(t, "ulimit -n 80", fmt.Sprintf(`
+redis: %s
+concurrency: 200
+shutdown_timeout: 1s
+routes:
+  - {type: "command", command: {argv: [sleep, "2"]}}
+  - {type: "http", http: {url: "%s/", targets: {private_addresses: allow}}}
+`, r.URI(), service.URL))
+	Eventually(t, 60*time.Second, "the want to be told in the log", func() bool {
+		return len(d.Find("asynqd lacks something: ")) > 0
+	})
+	enqueueMany(t, r, "h", "http", 20, asynq.MaxRetry(0))
+	Eventually(t, 60*time.Second, "the requests to be made", func() bool {
+		queue := queueInfo(t, r)
+		done := 0
+		for i := range 20 {
+			if len(d.Attempts(fmt.Sprint("h", i))) > 0 {
+				done++
+			}
+		}
+		if done < 20 && queue.Pending == 0 {
+			t.Fatalf("all commands had begun before the requests were made")
+		}
+		return done == 20
+	})
+	if body := get(t, d.URL()+"/readyz"); !strings.Contains(body, `"ready"`) || !strings.Contains(body, "Too many open files") {
+		t.Error(body)
+	}
+}
+
 // TestLogOfAnyBytes: what a process writes is shown, whatever bytes it has.
 func TestLogOfAnyBytes(t *testing.T) {
 	t.Parallel()
