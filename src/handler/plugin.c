@@ -162,15 +162,14 @@ static worker_options *find_pool(const worker_list *workers, const char *name)
 
 static bool add_pool(const plugin_route *own, const char *name, worker_list *workers, arena *memory)
 {
-    static char self[4096];
     const char **argv = arena_alloc(memory, 5 * sizeof *argv);
     workers->items = arena_grow(memory, workers->items, workers->count, &workers->capacity, sizeof *workers->items);
-    if (!argv || !workers->items || readlink("/proc/self/exe", self, sizeof self - 1) < 0)
+    if (!argv || !workers->items)
         return false;
     worker_options *options = &workers->items[workers->count++];
     *options = (worker_options){.name = name};
     setting_preset(worker_pool_table, options, memory);
-    const char *words[] = {self, PLUGIN_HOST_FLAG, own->path, own->config ? own->config : ""};
+    const char *words[] = {PLUGIN_PROGRAM, PLUGIN_HOST_FLAG, own->path, own->config ? own->config : ""};
     memcpy(argv, words, sizeof words);
     options->argv = (setting_list){argv, sizeof words / sizeof *words};
     options->size = own->size;

@@ -48,6 +48,9 @@ ASYNQ_MUST_CHECK int plugin_check_apart(const char *path, asynq_error *error);
 #define PLUGIN_CHECK_FLAG "--check-plugin"
 int plugin_check_run(const char *path);
 
+/* asynqd's program, whatever has become of its file: after an upgrade there is another one at its place. */
+#define PLUGIN_PROGRAM "/proc/self/exe"
+
 /* ---- plugin_host.c: the worker process of an isolated plug-in ---- */
 
 #define PLUGIN_HOST_FLAG "--run-plugin"

@@ -63,12 +63,10 @@ static int check_attributes(posix_spawnattr_t *attributes)
 
 static int check_spawn(plugin_check *check, const char *path, int output)
 {
-    char self[4096] = "";
-    char *const words[] = {self, (char *)(uintptr_t)PLUGIN_CHECK_FLAG, (char *)(uintptr_t)path, NULL};
+    char *const words[] = {(char *)(uintptr_t)PLUGIN_PROGRAM, (char *)(uintptr_t)PLUGIN_CHECK_FLAG,
+                           (char *)(uintptr_t)path, NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
-    if (readlink("/proc/self/exe", self, sizeof self - 1) < 0)
-        return errno;
     int problem = check_attributes(&attributes);
     if (problem)
         return problem;
@@ -76,7 +74,7 @@ static int check_spawn(plugin_check *check, const char *path, int output)
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, output, CHECK_FD);
-    problem = posix_spawn(&check->pid, self, &actions, &attributes, words, environ);
+    problem = posix_spawn(&check->pid, PLUGIN_PROGRAM, &actions, &attributes, words, environ);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     return problem;

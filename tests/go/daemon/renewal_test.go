@@ -273,3 +273,39 @@ func TestPoolRestart(t *testing.T) {
 		}
 	}
 }
+
+// TestUpgradedProgram: when a package has put another asynqd in the place of the running one, that one still looks at plug-ins and
+// starts processes for them.
+func TestUpgradedProgram(t *testing.T) {
+	program, err := os.ReadFile(filepath.Join(BuildDir(), "asynqd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	install := func() {
+		t.Helper()
+		path := filepath.Join(dir, "asynqd")
+		if err := os.WriteFile(path+".new", program, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	install()
+	t.Setenv("ASYNQ_BUILD", dir)
+	r, path := StartRedis(t), buildPlugin(t)
+	config := "redis: " + r.URI() + "\nroutes: [{type: 'p:', plugin: {path: " + path + ", isolate: true}}]\n"
+	d := StartDaemon(t, config)
+	enqueue(t, r, "before", "p:echo", "")
+	settled(t, r, d, "before")
+	install()
+	takeOver(t, d, config)
+	if len(d.Find("are replaced")) != 0 {
+		t.Error("processes are replaced, and nothing that they run has changed")
+	}
+	enqueue(t, r, "crash", "p:crash", "")
+	d.Attempt("crash", 1)
+	enqueue(t, r, "after", "p:echo", "")
+	settled(t, r, d, "after")
+}
