@@ -91,6 +91,14 @@ void option_set_free(option_set *o)
     mem_free(o);
 }
 
+const setting_ref *option_set_ref(const option_set *o, const void *value)
+{
+    const setting_ref *ref = o->file ? setting_refs_find(settings_refs(o->file), value) : NULL;
+    for (size_t i = 0; !ref && i < o->text_count; i++)
+        ref = setting_refs_find(settings_refs(o->texts[i]), value);
+    return ref;
+}
+
 arena *option_set_memory(option_set *o)
 {
     return &o->memory;
@@ -104,6 +112,11 @@ bool option_set_is_given(const option_set *o, const void *place)
     return item && item->origin;
 }
 
+bool option_set_knows(const option_set *o, const void *place)
+{
+    return find_place(o, place) != NULL;
+}
+
 const char *option_set_origin(const option_set *o, const void *place)
 {
     const option *item = find_place(o, place);
@@ -115,10 +128,17 @@ void option_set_complain(option_set *o, const void *place, const char *format, .
     const option *item = find_place(o, place);
     va_list args;
     va_start(args, format);
-    buf_append_format(&o->complaints, "%s: %s: ", option_set_origin(o, place), item ? item->path : "?");
-    buf_append_formatv(&o->complaints, format, args);
-    buf_append_text(&o->complaints, "\n");
+    buf text;
+    buf_init(&text, 0);
+    buf_append_formatv(&text, format, args);
     va_end(args);
+    buf_append_format(&o->complaints, "%s: %s: ", option_set_origin(o, place), item ? item->path : "?");
+    if (o->file)
+        setting_refs_mask(settings_refs(o->file), text.data ? text.data : "", &o->complaints);
+    else
+        buf_append_text(&o->complaints, text.data ? text.data : "");
+    buf_append_text(&o->complaints, "\n");
+    buf_clear(&text);
 }
 
 static void append_line(buf *lines, const char *format, va_list args)
@@ -182,6 +202,7 @@ bool option_set_read_file(option_set *o, const char *path)
     int status = settings_open(&o->file, path, NULL, &error);
     if (!status) {
         settings_on_stored(o->file, note_stored, o);
+        settings_take_refs(o->file);
         if (settings_root(o->file)) /* a file of comments leaves all as it is */
             status = settings_read_mapping(o->file, settings_root(o->file), o->table, target_of(o), &error);
     }
@@ -260,6 +281,7 @@ static bool store_yaml(option_set *o, option *item, const char *origin, const ch
     int status = o->text_count < MOST_OPTIONS ? settings_open_text(&file, origin, text, &error) : ASYNQ_E_NO_MEMORY;
     if (!status) {
         o->texts[o->text_count++] = file;
+        settings_take_refs(file);
         status = item->row->read(file, settings_root(file), item->target, &error);
     }
     const char *all = file ? settings_complaints(file) : NULL;

@@ -26,11 +26,16 @@ bool option_set_read_environment(option_set *o, char **environment);
 /* Without the name of the program. */
 bool option_set_read_flags(option_set *o, int count, char **words);
 
+/* How a value was written that stands somewhere else; NULL: it does not. */
+const setting_ref *option_set_ref(const option_set *o, const void *value);
+
 /* Memory that lives as long as the options. */
 arena *option_set_memory(option_set *o);
 
 /* The value at this place of the target was given by somebody, not preset. */
 bool option_set_is_given(const option_set *o, const void *place);
+/* It is one of the options, not a part of a larger one. */
+bool option_set_knows(const option_set *o, const void *place);
 /* "asynqd.yaml:12", "$ASYNQD_LOG_LEVEL", "--log-level", "default". Lives as long as the options. */
 const char *option_set_origin(const option_set *o, const void *place);
 

@@ -3,14 +3,14 @@
 
 #include "base/nearest.h"
 #include "base/quantity.h"
+#include "base/setting_refs.h"
 #include "base/text.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_NAMES = 128, MOST_PATH = 128, MOST_SECRET = 65536 };
+enum { MOST_NAMES = 128, MOST_PATH = 128 };
 
 /* ---- reading ---- */
 
@@ -20,6 +20,15 @@ static bool read_word(const char *text, const char *const *words, int *which)
 {
     for (*which = 0; words[*which]; ++*which)
         if (strcmp(words[*which], text) == 0)
+            return true;
+    return false;
+}
+
+/* YAML's true, True and TRUE, and whatever else is meant by such a word. */
+static bool read_switch(const char *text, int *which)
+{
+    for (*which = 0; switch_words[*which]; ++*which)
+        if (strcasecmp(switch_words[*which], text) == 0)
             return true;
     return false;
 }
@@ -128,7 +137,7 @@ bool setting_read(const setting *row, const char *text, void *target, arena *mem
         memcpy(place, &text, sizeof text);
         return true;
     case SETTING_SWITCH:
-        if (!read_word(text, switch_words, &which))
+        if (!read_switch(text, &which))
             return refuse(problem, text, "true or false");
         *(bool *)place = which & 1;
         return true;
@@ -156,28 +165,9 @@ bool setting_read(const setting *row, const char *text, void *target, arena *mem
 
 bool setting_read_secret(const setting *row, const char *path, void *target, arena *memory, buf *problem)
 {
-    char text[MOST_SECRET];
-    FILE *in = fopen(path, "re");
-    size_t length = in ? fread(text, 1, sizeof text, in) : 0;
-    bool is_wrong = !in || ferror(in);
-    int reason = errno;
-    if (in)
-        fclose(in);
-    if (is_wrong) {
-        buf_append_format(problem, "%s: %s", path, strerror(reason));
-        return false;
-    }
-    if (length && text[length - 1] == '\n')
-        length--;
-    if (!length || length == sizeof text || memchr(text, '\0', length)) {
-        buf_append_format(problem, "%s: %s", path,
-                          !length                 ? "is empty"
-                          : length == sizeof text ? "is too large for a secret"
-                                                  : "has a NUL byte");
-        return false;
-    }
-    const char *copy = arena_dup(memory, text, length);
-    return copy && setting_read(row, copy, target, memory, problem);
+    setting_refs none = {0}; /* its origin is shown instead */
+    const char *text = setting_refs_read(&none, path, memory, problem);
+    return text && setting_read(row, text, target, memory, problem);
 }
 
 void setting_preset(const setting *table, void *target, arena *memory)
@@ -228,6 +218,11 @@ static void append_without_password(const char *text, buf *out)
     buf_append(out, text, (size_t)(colon + 1 - text));
     buf_append_text(out, "***");
     append_without_parameter(at, strlen(at), out);
+}
+
+void setting_append_masked(const char *uri, buf *out)
+{
+    append_without_password(uri, out);
 }
 
 static void append_text(const setting *row, const char *text, buf *out)

@@ -60,6 +60,8 @@ typedef struct setting {
     const char *help;      /* whole sentences */
     const char *example;   /* for the sample file, where there is no preset */
     bool is_secret;        /* never shown, and NAME_file names a file that has it */
+    bool is_literal;       /* ${NAME} in it has a meaning of its own, so it is not replaced */
+    bool has_numbers;      /* of lists and pairs: the values are numbers, and printed without quotes */
     bool has_password;     /* a URI: what is between ':' and '@' is never shown */
     bool hides_values;     /* of pairs: any of them may be a secret, so they are never shown */
     bool is_reloaded;      /* a change takes effect without a restart */
@@ -84,6 +86,9 @@ void setting_preset(const setting *table, void *target, arena *memory);
 
 /* Appends the value as setting_read() would take it; "" for a text that is not there. Secrets become stars. */
 void setting_append(const setting *row, const void *target, buf *out);
+
+/* Appends a URI without the password in it. */
+void setting_append_masked(const char *uri, buf *out);
 
 /* What the manual calls a value: "URI", "DURATION", "text|json". */
 void setting_append_form(const setting *row, buf *out);

@@ -1,5 +1,5 @@
 /* See settings.h. */
-#include "base/settings.h"
+#include "base/settings_own.h"
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -11,22 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_BYTES = 16 << 20, MOST_KEYS = 128, MOST_COMPLAINTS = 100, MOST_DEPTH = 16 };
-
-struct settings {
-    char *path;
-    buf text; /* the nodes point into it */
-    arena memory;
-    struct fy_parser *parser;
-    struct fy_diag *diagnosis;
-    struct fy_document *document;
-    settings_stored_cb stored;
-    void *stored_arg;
-    const char *keys[MOST_DEPTH]; /* where we are */
-    size_t depth;
-    buf complaints;
-    size_t complaint_count;
-};
+enum { MOST_BYTES = 16 << 20, MOST_COMPLAINTS = 100, MOST_NESTING = 512 };
 
 /* ---- complaints ---- */
 
@@ -51,7 +36,7 @@ int settings_line(settings_node *node)
 
 void settings_enter(settings *file, const char *key)
 {
-    if (file->depth < MOST_DEPTH)
+    if (file->depth < SETTINGS_DEPTH_MAX)
         file->keys[file->depth] = key;
     file->depth++;
 }
@@ -68,7 +53,7 @@ void settings_append_place(const settings *file, settings_node *node, buf *out)
     if (line)
         buf_append_format(out, ":%d", line);
     buf_append_text(out, ": ");
-    for (size_t i = 0; i < file->depth && i < MOST_DEPTH; i++)
+    for (size_t i = 0; i < file->depth && i < SETTINGS_DEPTH_MAX; i++)
         buf_append_format(out, "%s%s", i && *file->keys[i] != '[' ? "." : "", file->keys[i]);
     if (file->depth)
         buf_append_text(out, ": ");
@@ -91,8 +76,12 @@ int settings_complain(settings *file, settings_node *node, asynq_error *error, c
     buf_init(&text, 0);
     settings_append_place(file, node, &text);
     va_start(args, format);
-    buf_append_formatv(&text, format, args);
+    buf raw;
+    buf_init(&raw, 0);
+    buf_append_formatv(&raw, format, args);
     va_end(args);
+    setting_refs_mask(&file->refs, raw.data ? raw.data : "", &text);
+    buf_clear(&raw);
     const char *line = text.data ? text.data : asynq_status_text(ASYNQ_E_NO_MEMORY);
     if (file->complaint_count++ == 0)
         error_set(error, ASYNQ_E_INVALID, "%s", line);
@@ -170,6 +159,38 @@ static void say_nothing(struct fy_diag *diagnosis, void *arg, const char *text, 
     (void)diagnosis, (void)arg, (void)text, (void)length;
 }
 
+static int check_node(settings *file, settings_node *node, int depth, asynq_error *error);
+
+static int check_pair(settings *file, struct fy_node_pair *pair, int depth, asynq_error *error)
+{
+    settings_node *key = fy_node_pair_key(pair);
+    const char *name = settings_text(key, NULL);
+    if (name && strcmp(name, "<<") == 0)
+        return settings_complain(file, key, error, "merge keys (<<) are not taken; write the keys here again");
+    int status = check_node(file, key, depth + 1, error);
+    return status ? status : check_node(file, fy_node_pair_value(pair), depth + 1, error);
+}
+
+/* Aliases could stand anywhere, and make much of little. */
+static int check_node(settings *file, settings_node *node, int depth, asynq_error *error)
+{
+    void *iterator = NULL;
+    settings_node *item;
+    struct fy_node_pair *pair;
+    int status = ASYNQ_OK;
+    if (!node)
+        return ASYNQ_OK;
+    if (depth > MOST_NESTING)
+        return settings_complain(file, NULL, error, "is nested deeper than %d levels", MOST_NESTING);
+    if (fy_node_is_alias(node))
+        return settings_complain(file, node, error, "aliases (*name) are not taken; write the value here again");
+    while (!status && fy_node_is_sequence(node) && (item = fy_node_sequence_iterate(node, &iterator)))
+        status = check_node(file, item, depth + 1, error);
+    while (!status && fy_node_is_mapping(node) && (pair = fy_node_mapping_iterate(node, &iterator)))
+        status = check_pair(file, pair, depth, error);
+    return status;
+}
+
 static int parse(settings *file, asynq_error *error)
 {
     struct fy_diag_cfg quiet;
@@ -189,6 +210,9 @@ static int parse(settings *file, asynq_error *error)
     file->document = fy_parse_load_document(file->parser);
     if (!settings_root(file))
         return complain_of_syntax(file, error);
+    int status_of_nodes = check_node(file, settings_root(file), 0, error);
+    if (status_of_nodes)
+        return status_of_nodes;
     struct fy_document *second = fy_parse_load_document(file->parser);
     if (!second)
         return complain_of_syntax(file, error);
@@ -273,214 +297,4 @@ void settings_on_stored(settings *file, settings_stored_cb stored, void *arg)
 {
     file->stored = stored;
     file->stored_arg = arg;
-}
-
-/* ---- values ---- */
-
-const char *settings_text(settings_node *node, size_t *length)
-{
-    size_t own;
-    if (!fy_node_is_scalar(node) || fy_node_is_alias(node))
-        return NULL;
-    const char *text = fy_node_get_scalar(node, length ? length : &own);
-    return text ? fy_node_get_scalar0(node) : "";
-}
-
-static int read_list_node(settings *file, const setting *row, settings_node *node, void *target, asynq_error *error)
-{
-    setting_list list = {0};
-    size_t capacity = 0;
-    void *iterator = NULL;
-    settings_node *item;
-    while ((item = fy_node_sequence_iterate(node, &iterator))) {
-        const char *text = settings_text(item, NULL);
-        if (!text)
-            return settings_complain(file, item, error, "%s[%zu]: is no plain value", row->name, list.count);
-        list.items = arena_grow(&file->memory, (void *)list.items, list.count, &capacity, sizeof *list.items);
-        if (!list.items)
-            return error_set_code(error, ASYNQ_E_NO_MEMORY);
-        list.items[list.count++] = text;
-    }
-    memcpy((char *)target + row->offset, &list, sizeof list);
-    return ASYNQ_OK;
-}
-
-static int read_pairs_node(settings *file, const setting *row, settings_node *node, void *target, asynq_error *error)
-{
-    setting_pairs pairs = {0};
-    setting_pair pair;
-    size_t capacity = 0;
-    void *iterator = NULL;
-    for (;;) {
-        int status = settings_next_text(file, node, &iterator, &pair.name, &pair.value, error);
-        if (status)
-            return status;
-        if (!pair.name)
-            break;
-        pairs.items = arena_grow(&file->memory, pairs.items, pairs.count, &capacity, sizeof *pairs.items);
-        if (!pairs.items)
-            return error_set_code(error, ASYNQ_E_NO_MEMORY);
-        pairs.items[pairs.count++] = pair;
-    }
-    memcpy((char *)target + row->offset, &pairs, sizeof pairs);
-    return ASYNQ_OK;
-}
-
-/* `is_file`: the value is the path of a file that has it. */
-static int read_scalar(settings *file, const setting *row, bool is_file, settings_node *node, void *target,
-                       asynq_error *error)
-{
-    size_t length = 0;
-    const char *text = settings_text(node, &length);
-    if (!text)
-        return settings_complain(file, node, error, "%s: is no plain value", row->name);
-    if (strlen(text) != length)
-        return settings_complain(file, node, error, "%s: has a NUL byte", row->name);
-    buf problem;
-    buf_init(&problem, 0);
-    int status = ASYNQ_OK;
-    if (!(is_file ? setting_read_secret : setting_read)(row, text, target, &file->memory, &problem))
-        status = problem.data ? settings_complain(file, node, error, "%s: %s", row->name, problem.data)
-                              : error_set_code(error, ASYNQ_E_NO_MEMORY);
-    buf_clear(&problem);
-    return status;
-}
-
-static int read_group(settings *file, const setting *row, settings_node *node, void *target, asynq_error *error)
-{
-    settings_enter(file, row->name);
-    int status = settings_read_mapping(file, node, row->group, (char *)target + row->offset, error);
-    settings_leave(file);
-    return status;
-}
-
-static int store(settings *file, const setting *row, bool is_file, settings_node *node, void *target,
-                 asynq_error *error)
-{
-    if (row->kind == SETTING_OTHER)
-        return row->read(file, node, target, error);
-    if (row->kind == SETTING_GROUP)
-        return read_group(file, row, node, target, error);
-    if (row->kind == SETTING_LIST && fy_node_is_sequence(node))
-        return read_list_node(file, row, node, target, error);
-    if (row->kind == SETTING_PAIRS && fy_node_is_mapping(node))
-        return read_pairs_node(file, row, node, target, error);
-    return read_scalar(file, row, is_file, node, target, error);
-}
-
-/* ---- mappings and lists ---- */
-
-static int complain_of_key(settings *file, settings_node *key, const setting *table, const char *name,
-                           asynq_error *error)
-{
-    const char *nearest = setting_nearest(table, name);
-    return nearest ? settings_complain(file, key, error, "there is no key \"%s\"; did you mean \"%s\"?", name, nearest)
-                   : settings_complain(file, key, error, "there is no key \"%s\" here", name);
-}
-
-static int complain_of_second(settings *file, settings_node *key, const setting *row, asynq_error *error)
-{
-    if (row->alias)
-        return settings_complain(file, key, error, "%s and %s are the same", row->name, row->alias);
-    return settings_complain(file, key, error, "%s and %s_file are both given", row->name, row->name);
-}
-
-static int read_pair(settings *file, struct fy_node_pair *pair, const setting *table, bool *is_given, void *target,
-                     asynq_error *error)
-{
-    settings_node *key = fy_node_pair_key(pair), *value = fy_node_pair_value(pair);
-    const char *name = settings_text(key, NULL);
-    const setting *row = name ? setting_find(table, name) : NULL;
-    const setting *secret = name && !row ? setting_find_secret(table, name) : NULL;
-    if (!row && !secret)
-        return complain_of_key(file, key, table, name ? name : "", error);
-    row = row ? row : secret;
-    if (is_given[row - table])
-        return complain_of_second(file, key, row, error);
-    is_given[row - table] = true;
-    int status = store(file, row, secret != NULL, value, target, error);
-    if (!status && file->stored)
-        file->stored(file->stored_arg, (char *)target + row->offset, settings_line(key));
-    return status;
-}
-
-int settings_read_mapping(settings *file, settings_node *node, const setting *table, void *target, asynq_error *error)
-{
-    bool is_given[MOST_KEYS] = {false};
-    void *iterator = NULL;
-    struct fy_node_pair *pair;
-    int worst = ASYNQ_OK;
-    if (!fy_node_is_mapping(node))
-        return settings_complain(file, node, error, "keys with values are wanted here");
-    while ((pair = fy_node_mapping_iterate(node, &iterator))) {
-        int status = read_pair(file, pair, table, is_given, target, error);
-        worst = status ? status : worst;
-    }
-    for (const setting *row = table; row->name; row++)
-        if (row->is_needed && !is_given[row - table])
-            worst = settings_complain(file, node, error, "%s is missing", row->name);
-    return worst;
-}
-
-int settings_read_list(settings *file, settings_node *node,
-                       int (*each)(settings *file, settings_node *item, void *arg, asynq_error *error), void *arg,
-                       asynq_error *error)
-{
-    void *iterator = NULL;
-    settings_node *item;
-    int worst = ASYNQ_OK;
-    if (!fy_node_is_sequence(node))
-        return settings_complain(file, node, error, "a list is wanted here");
-    for (size_t i = 0; (item = fy_node_sequence_iterate(node, &iterator)); i++) {
-        char place[24];
-        snprintf(place, sizeof place, "[%zu]", i);
-        settings_enter(file, place);
-        int status = each(file, item, arg, error);
-        settings_leave(file);
-        worst = status ? status : worst;
-    }
-    return worst;
-}
-
-static int next_pair(settings *file, settings_node *mapping, void **iterator, struct fy_node_pair **pair,
-                     const char **key, asynq_error *error)
-{
-    *key = NULL;
-    if (!fy_node_is_mapping(mapping))
-        return settings_complain(file, mapping, error, "keys with values are wanted here");
-    *pair = fy_node_mapping_iterate(mapping, iterator);
-    if (!*pair)
-        return ASYNQ_OK;
-    *key = settings_text(fy_node_pair_key(*pair), NULL);
-    return *key ? ASYNQ_OK : settings_complain(file, fy_node_pair_key(*pair), error, "a key is no plain text");
-}
-
-int settings_next_pair(settings *file, settings_node *mapping, void **iterator, const char **key, settings_node **value,
-                       asynq_error *error)
-{
-    struct fy_node_pair *pair = NULL;
-    int status = next_pair(file, mapping, iterator, &pair, key, error);
-    *value = *key ? fy_node_pair_value(pair) : NULL;
-    return status;
-}
-
-int settings_next_text(settings *file, settings_node *mapping, void **iterator, const char **key, const char **value,
-                       asynq_error *error)
-{
-    struct fy_node_pair *pair = NULL;
-    int status = next_pair(file, mapping, iterator, &pair, key, error);
-    *value = *key ? settings_text(fy_node_pair_value(pair), NULL) : NULL;
-    if (status || !*key || *value)
-        return status;
-    return settings_complain(file, fy_node_pair_key(pair), error, "%s: is no plain text", *key);
-}
-
-int settings_append_json(settings *file, settings_node *node, buf *out, asynq_error *error)
-{
-    char *json = fy_emit_node_to_string(node, FYECF_MODE_JSON_ONELINE | FYECF_WIDTH_INF);
-    if (!json)
-        return settings_complain(file, node, error, "this cannot be written as JSON (it may have an alias in it)");
-    buf_append(out, json, strcspn(json, "\n"));
-    free(json);
-    return buf_failed(out) ? error_set_code(error, ASYNQ_E_NO_MEMORY) : ASYNQ_OK;
 }

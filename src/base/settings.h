@@ -7,6 +7,7 @@
 #define BASE_SETTINGS_H
 
 #include "base/setting.h"
+#include "base/setting_refs.h"
 
 #include <sys/stat.h>
 
@@ -30,6 +31,12 @@ settings_node *settings_root(const settings *file);
 int settings_line(settings_node *node);
 /* What lives as long as the settings do. */
 arena *settings_memory(settings *file);
+
+/* From now on values may stand somewhere else, see setting_refs.h. For files of the one whose environment it is. */
+void settings_take_refs(settings *file);
+const setting_refs *settings_refs(const settings *file);
+/* The text of a value, or of what it refers to. NULL: it is none; there is a complaint if it refers to nothing. */
+const char *settings_value(settings *file, settings_node *node, const char *key, size_t *length, asynq_error *error);
 
 /* Hears of each value that was stored, by its place in the target. */
 typedef void (*settings_stored_cb)(void *arg, const void *place, int line);

@@ -260,6 +260,7 @@ const setting config_table[] = {
      .is_reloaded = true,
      .kind = SETTING_PAIRS,
      .offset = AT(queues),
+     .has_numbers = true,
      .value = "{NAME: PRIORITY}",
      .preset = "default=1",
      .variables = "WORKER_QUEUES",

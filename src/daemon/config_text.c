@@ -3,6 +3,7 @@
  * tables that are read from.
  */
 #include "base/mdoc.h"
+#include "base/text.h"
 #include "daemon/config.h"
 
 #include <ctype.h>
@@ -15,62 +16,159 @@ static void print_indent(FILE *out, int depth)
     fprintf(out, "%*s", 2 * depth, "");
 }
 
+/* What every reader of YAML, of whatever version, takes for a text. */
+static bool is_plain_text(const char *text)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ/_";
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-=";
+    static const char *const values[] = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        if (strcasecmp(text, values[i]) == 0)
+            return false;
+    return *text && strchr(letters, *text) && strspn(text, plain) == strlen(text);
+}
+
+/* Go's escapes are among YAML's. */
+static void print_quoted(FILE *out, const char *text)
+{
+    buf quoted;
+    buf_init(&quoted, 0);
+    text_append_quoted(&quoted, text, strlen(text));
+    fputs(quoted.data ? quoted.data : "", out);
+    buf_clear(&quoted);
+}
+
 /* A value so that YAML takes it as this text. */
 static void print_scalar(FILE *out, const char *text)
 {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-=";
-    if (*text && *text != '-' && strspn(text, plain) == strlen(text)) {
+    if (is_plain_text(text))
         fputs(text, out);
-        return;
-    }
-    fputc('"', out);
-    for (; *text; text++)
-        if (*text == '"' || *text == '\\')
-            fprintf(out, "\\%c", *text);
-        else if ((unsigned char)*text < ' ')
-            fprintf(out, "\\x%02x", (unsigned char)*text);
-        else
-            fputc(*text, out);
-    fputc('"', out);
+    else
+        print_quoted(out, text);
 }
 
-static void print_list(FILE *out, const setting_list *list)
+/* A number, or what is like one: 30s. Other readers take it for what we do. */
+static void print_number(FILE *out, const char *text)
+{
+    bool is_number =
+        isdigit((unsigned char)*text) && strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzBiKMGT") == strlen(text);
+    if (is_number)
+        fputs(text, out);
+    else
+        print_scalar(out, text);
+}
+
+/* The same, where "${" would be the beginning of a variable when it is read again. */
+static void print_text(FILE *out, const char *text)
+{
+    buf escaped;
+    buf_init(&escaped, 0);
+    for (const char *at = text; *at; at++)
+        buf_append_format(&escaped, at[0] == '$' && at[1] == '{' ? "$%c" : "%c", *at);
+    print_scalar(out, escaped.data ? escaped.data : "");
+    buf_clear(&escaped);
+}
+
+/* ---- values that stand elsewhere ---- */
+
+/* What is written beside the references is no secret: nothing, or the scheme of an Authorization. */
+static bool has_no_secret(const setting *row, const char *written)
+{
+    static const char *const schemes[] = {"", "Bearer ", "Basic ", "Token "};
+    buf rest, shown;
+    buf_init(&rest, 0);
+    buf_init(&shown, 0);
+    setting_refs_strip(written, &rest);
+    const char *text = rest.data ? rest.data : "";
+    bool is_known = false;
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        is_known |= strcmp(text, schemes[i]) == 0;
+    if (!is_known && row->has_password && !row->is_secret) { /* "redis://u:***@h" of "redis://u:@h" hides nothing */
+        setting_append_masked(text, &shown);
+        is_known = shown.length == rest.length + (strstr(shown.data ? shown.data : "", "***") ? 3 : 0);
+    }
+    buf_clear(&rest);
+    buf_clear(&shown);
+    return is_known || !(row->is_secret || row->hides_values || row->has_password);
+}
+
+/* False: the value stands there itself. */
+static bool print_ref(FILE *out, const option_set *source, const setting *row, const void *value)
+{
+    const setting_ref *ref = option_set_ref(source, value);
+    if (!ref)
+        return false;
+    if (ref->is_file) {
+        fputs("{file: ", out);
+        print_text(out, ref->written);
+        fputc('}', out);
+    } else {
+        print_scalar(out, has_no_secret(row, ref->written) ? ref->written : "***");
+    }
+    return true;
+}
+
+/* One of a list or of pairs. */
+static void print_item(FILE *out, const option_set *source, const setting *row, const char *text)
+{
+    if (print_ref(out, source, row, text))
+        return;
+    if (row->hides_values)
+        print_scalar(out, "***");
+    else if (row->has_numbers)
+        print_number(out, text);
+    else
+        print_text(out, text);
+}
+
+static void print_list(FILE *out, const option_set *source, const setting *row, const setting_list *list)
 {
     fputc('[', out);
     for (size_t i = 0; i < list->count; i++) {
         fputs(i ? ", " : "", out);
-        print_scalar(out, list->items[i]);
+        print_item(out, source, row, list->items[i]);
     }
     fputc(']', out);
 }
 
-static void print_pairs(FILE *out, const setting_pairs *pairs, bool hides_values)
+static void print_pairs(FILE *out, const option_set *source, const setting *row, const setting_pairs *pairs)
 {
     fputc('{', out);
     for (size_t i = 0; i < pairs->count; i++) {
         fputs(i ? ", " : "", out);
         print_scalar(out, pairs->items[i].name);
         fputs(": ", out);
-        print_scalar(out, hides_values ? "***" : pairs->items[i].value);
+        print_item(out, source, row, pairs->items[i].value);
     }
     fputc('}', out);
 }
 
-static void print_value(FILE *out, const setting *row, const void *target)
+static void print_value(FILE *out, const option_set *source, const setting *row, const void *target)
 {
     const void *place = (const char *)target + row->offset;
+    bool is_text = row->kind == SETTING_TEXT;
+    if (print_ref(out, source, row, is_text ? *(const char *const *)place : place))
+        return;
     if (row->kind == SETTING_LIST) {
-        print_list(out, place);
+        print_list(out, source, row, place);
         return;
     }
     if (row->kind == SETTING_PAIRS) {
-        print_pairs(out, place, row->hides_values);
+        print_pairs(out, source, row, place);
         return;
     }
     buf text;
     buf_init(&text, 0);
     setting_append(row, target, &text);
-    print_scalar(out, text.data ? text.data : "");
+    const char *shown = text.data ? text.data : "";
+    if (row->kind == SETTING_SWITCH)
+        fputs(shown, out);
+    else if (!is_text)
+        print_number(out, shown);
+    else if (row->is_literal)
+        print_scalar(out, shown);
+    else
+        print_text(out, shown);
     buf_clear(&text);
 }
 
@@ -115,8 +213,8 @@ static void print_row(FILE *out, const option_set *source, const setting *row, c
         return;
     }
     fputc(' ', out);
-    print_value(out, row, target);
-    if (source)
+    print_value(out, source, row, target);
+    if (option_set_knows(source, place)) /* what is in a route came with that */
         fprintf(out, "  # %s", option_set_origin(source, place));
     fputc('\n', out);
 }
@@ -137,18 +235,18 @@ static void print_routes(FILE *out, const config *c)
         fputs("  - type: ", out);
         print_scalar(out, r->type);
         fprintf(out, "\n    %s:\n", r->kind->name);
-        print_table(out, NULL, r->kind->table, r->options, 3);
+        print_table(out, c->source, r->kind->table, r->options, 3);
         if (r->has_retry) {
             fputs("    retry:\n", out);
-            print_table(out, NULL, route_retry_table, &r->retry, 3);
+            print_table(out, c->source, route_retry_table, &r->retry, 3);
         }
         if (r->has_limit) {
             fputs("    limit:\n", out);
-            print_table(out, NULL, route_limit_table, &r->limit, 3);
+            print_table(out, c->source, route_limit_table, &r->limit, 3);
         }
         if (has_values(route_defaults_table(), &r->defaults)) {
             fputs("    defaults:\n", out);
-            print_table(out, NULL, route_defaults_table(), &r->defaults, 3);
+            print_table(out, c->source, route_defaults_table(), &r->defaults, 3);
         }
     }
 }
@@ -161,7 +259,7 @@ static void print_workers(FILE *out, const config *c)
         fputs("  ", out);
         print_scalar(out, c->workers.items[i].name);
         fputs(":\n", out);
-        print_table(out, NULL, worker_pool_table, &c->workers.items[i], 2);
+        print_table(out, c->source, worker_pool_table, &c->workers.items[i], 2);
     }
 }
 
@@ -223,7 +321,10 @@ static void print_sample_row(FILE *out, const setting *row, int depth)
         fprintf(out, "%s: [%s]\n", row->name, row->preset);
     else if (row->preset) {
         fprintf(out, "%s: ", row->name);
-        print_scalar(out, row->preset);
+        if (row->kind == SETTING_TEXT)
+            print_scalar(out, row->preset);
+        else
+            fputs(row->preset, out); /* as one would write it */
         fputc('\n', out);
     } else
         fprintf(out, "#%s: %s\n", row->name, form.data);

@@ -155,7 +155,8 @@ static int read_handler(settings *file, settings_node *node, route *r, const han
     memset(r->options, 0, kind->size);
     settings_enter(file, kind->name);
     setting_preset(kind->table, r->options, settings_memory(file));
-    const char *alone = settings_text(node, NULL);
+    size_t length = 0;
+    const char *alone = kind->takes_text ? settings_value(file, node, kind->name, &length, error) : NULL;
     int status = ASYNQ_OK;
     if (alone && kind->takes_text) /* the first key's value */
         memcpy((char *)r->options + kind->table->offset, &alone, sizeof alone);

@@ -82,7 +82,7 @@ func TestConfigMistakes(t *testing.T) {
 		{config: "queues: {a: 0}\n", want: `:1: queues: a: "0" is no priority; it is a whole number from 1 on`},
 		{config: "queues: {a: high}\n", want: `queues: a: "high" is no priority`},
 		{config: "queues: {' ': 1}\n", want: `queues: " " is no name of a queue`},
-		{config: "queues: {a: [1]}\n", want: `a: is no plain text`},
+		{config: "queues: {a: [1]}\n", want: `queues: a: is no plain value`},
 		{variable: "ASYNQD_QUEUES=a", want: `$ASYNQD_QUEUES: "a" is not NAME=VALUE`},
 		{flag: "--queues=a=1,a=2", want: `--queues: queues: queue "a" is given twice`},
 		{config: command("success: [{}]"), want: `success[0]: is no plain value`},
@@ -96,7 +96,7 @@ func TestConfigMistakes(t *testing.T) {
 		{config: "redis_password: a\nredis_password_file: /b\n", want: `:2: redis_password and redis_password_file are both given`},
 		{variable: "REDIS_PASSWORD_FILE=/no/file", want: `$REDIS_PASSWORD_FILE: /no/file: No such file or directory`},
 		{flag: "--redis-password-file=/dev/null", want: `--redis-password-file: /dev/null: is empty`},
-		{config: "redis_password_file: /dev/zero\n", want: `redis_password: /dev/zero: is too large for a secret`},
+		{config: "redis_password_file: /dev/zero\n", want: `redis_password: /dev/zero: is too large for a value`},
 		{flag: "--redis-host-file=/dev/null", want: `there is no flag --redis-host-file; did you mean --redis-host?`},
 		// Routes.
 		{config: "routes: {}\n", want: `routes: a list is wanted here`},

@@ -119,8 +119,8 @@ func TestScheduleFileMistakes(t *testing.T) {
 		{item("queue: [a]"), ":2: queue: is no plain value"},
 		{item("queue: \"a\\0b\""), ":2: queue: has a NUL byte"},
 		{item("headers: [a]"), ":2: keys with values are wanted here"},
-		{item("headers: {a: {}}"), ":2: a: is no plain text"},
-		{item("name: &n x, payload: [*n]"), ":2: this cannot be written as JSON"},
+		{item("headers: {a: {}}"), ":2: a: is no plain value"},
+		{item("name: &n x, payload: [*n]"), ":2: aliases (*name) are not taken; write the value here again"},
 		{item("name: a") + "- {spec: '@hourly', type: t, name: a}\n", ":3: another entry of its name"},
 		{"entries:\n- {spec: \"\xff\", type: t}\n", ":2: "},
 	} {
@@ -164,4 +164,35 @@ configs:
 	}
 	equal(t, "options", strings.Join(options, " "), `Queue("q") MaxRetry(0) TaskID("i") Timeout(0s) Unique(1h0m0s) `+
 		`ProcessIn(5s) Retention(36h0m0s) Group("g") Header(["k","v"]) Header(["1","2"])`)
+}
+
+// TestCoreSchemaPayload: plain words in a payload are what YAML 1.2's core schema says; numbers that JSON can have keep their
+// characters.
+func TestCoreSchemaPayload(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	path := filepath.Join(t.TempDir(), "schedule.yaml")
+	for written, want := range map[string]string{
+		"True": "true", "TRUE": "true", "true": "true", "False": "false", "~": "null", "Null": "null", "NULL": "null", "": "null",
+		"0x1F": "31", "0o17": "15", "012": "12", "+5": "5", "-0": "-0", ".5": "0.5", "-.5E-3": "-0.5E-3", "5.": "5", "1.10": "1.10", "1e3": "1e3",
+		"18446744073709551616": "18446744073709551616", "00": "0",
+		`"True"`: `"True"`, "'null'": `"null"`, `"12"`: `"12"`, "yes": `"yes"`, "1_000": `"1_000"`, "2026-01-02": `"2026-01-02"`, "0x": `"0x"`,
+		"1.2.3": `"1.2.3"`, "--1": `"--1"`, ".": `"."`, "tRUE": `"tRUE"`, `"a\tb\"c\\"`: `"a\u0009b\"c\\"`, "é": `"é"`,
+		"[NULL, {a: True}]": `[null, {"a": true}]`, "{}": "{}", "[]": "[]",
+	} {
+		if err := os.WriteFile(path, []byte("entries:\n- spec: '@daily'\n  type: t\n  payload:\n    v: "+written+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		checked := ctl(t, r, "cron", "check", path, "--json")
+		if checked.status != 0 {
+			t.Errorf("%s: %s", written, checked.err)
+			continue
+		}
+		entry := checked.document(t).([]any)[0].(map[string]any)
+		equal(t, written, entry["payload"], any(`{"v": `+want+`}`))
+	}
+	for _, written := range []string{".inf", "-.INF", ".NaN"} {
+		os.WriteFile(path, []byte("entries:\n- spec: '@daily'\n  type: t\n  payload: {v: "+written+"}\n"), 0o600)
+		ctl(t, r, "cron", "check", path).expect(t, written, 1, "", "is no number that JSON has")
+	}
 }
