@@ -15,6 +15,7 @@
 #include "metrics/endpoint.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,6 +66,27 @@ static const char *why_server_is_not_ready(const endpoints *e, const asynq_serve
     return !work_server(e->options.work) || stats->is_fetching ? NULL : "no new tasks are taken";
 }
 
+static worker_pools *pools_of(const endpoints *e)
+{
+    const handler_host *host = work_host(e->options.work);
+    return host ? host->workers : NULL;
+}
+
+/* The first pool that has not all its processes. NULL: fine. `text` holds 256 bytes. */
+static const char *why_pools_are_small(const endpoints *e, char *text)
+{
+    const worker_pools *pools = pools_of(e);
+    for (size_t i = 0; pools && i < worker_pools_count(pools); i++) {
+        worker_pool_state state = worker_pools_state(pools, i);
+        if (state.ready >= state.size)
+            continue;
+        snprintf(text, 256, "the pool %.100s has %zu of %zu processes; if it stays so, the log says why", state.name,
+                 state.ready, state.size);
+        return text;
+    }
+    return NULL;
+}
+
 /* A part of the answer. True if it is fine. */
 static bool add_check(json_t *checks, const char *name, const char *problem)
 {
@@ -75,11 +97,14 @@ static bool add_check(json_t *checks, const char *name, const char *problem)
 static void answer_ready(endpoint_request *request, void *arg)
 {
     endpoints *e = arg;
+    char small[256];
     asynq_server_stats stats = {.size = sizeof stats};
     work_get_stats(e->options.work, &stats);
     json_t *checks = json_object();
     bool is_ready = add_check(checks, "redis", work_server(e->options.work) ? why_redis_is_not_ready(e, &stats) : NULL);
     is_ready &= add_check(checks, "tasks", why_server_is_not_ready(e, &stats));
+    if (pools_of(e) && worker_pools_count(pools_of(e))) /* told, as other routes work */
+        add_check(checks, "workers", why_pools_are_small(e, small));
     add_check(checks, "resources", resources_problem(e->options.resources));
     is_ready &= !resources_are_paused(e->options.resources);
     if (e->options.database) /* told, but tasks and the API do not wait for it */
@@ -116,10 +141,10 @@ static void measure_server(endpoints *e)
 static void measure_workers(endpoints *e)
 {
     metrics *m = e->options.meters;
-    const handler_host *host = work_host(e->options.work);
-    const worker_pools *pools = host ? host->workers : NULL;
+    const worker_pools *pools = pools_of(e);
     for (size_t i = 0; pools && i < worker_pools_count(pools); i++) {
         worker_pool_state state = worker_pools_state(pools, i);
+        metrics_set(m, METER_WORKERS_SIZE, &state.name, (double)state.size);
         metrics_set(m, METER_WORKERS, (const char *const[]){state.name, "ready"}, (double)state.ready);
         metrics_set(m, METER_WORKERS, (const char *const[]){state.name, "other"},
                     (double)(state.processes - state.ready));
@@ -182,20 +207,13 @@ static void measure_database(endpoints *e)
 static void forget_measured(metrics *m)
 {
     static const meter measured[] = {
-        METER_RUNNING,         METER_CONCURRENCY,      METER_REDIS_UP,
-        METER_WORKERS,         METER_WORKERS_WAITING,  METER_WORKERS_STARTED,
-        METER_WORKERS_CRASHED, METER_WORKERS_CPU,      METER_WORKERS_RESIDENT,
-        METER_HTTP_CALLS,      METER_PROCESS_RESIDENT, METER_PROCESS_VIRTUAL,
-        METER_PROCESS_FILES,   METER_POSTGRES_UP,      METER_JOBS,
+        METER_RUNNING,         METER_CONCURRENCY,      METER_REDIS_UP,        METER_WORKERS_SIZE,
+        METER_WORKERS,         METER_WORKERS_WAITING,  METER_WORKERS_STARTED, METER_WORKERS_CRASHED,
+        METER_WORKERS_CPU,     METER_WORKERS_RESIDENT, METER_HTTP_CALLS,      METER_PROCESS_RESIDENT,
+        METER_PROCESS_VIRTUAL, METER_PROCESS_FILES,    METER_POSTGRES_UP,     METER_JOBS,
     };
     for (size_t i = 0; i < sizeof measured / sizeof *measured; i++)
         metrics_clear(m, measured[i]);
-}
-
-static worker_pools *pools_of(const endpoints *e)
-{
-    const handler_host *host = work_host(e->options.work);
-    return host ? host->workers : NULL;
 }
 
 static void measure(endpoints *e, usage *used)

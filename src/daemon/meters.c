@@ -39,6 +39,8 @@ const metric_family meter_table[METER_COUNT] = {
                            METRIC_COUNTER,
                            {NULL},
                            NULL},
+    [METER_WORKERS_SIZE] =
+        {"asynqd_worker_pool_size", "Worker processes that a pool should have.", METRIC_GAUGE, {"pool"}, NULL},
     [METER_WORKERS] = {"asynqd_worker_processes", "Worker processes of a pool.", METRIC_GAUGE, {"pool", "state"}, NULL},
     [METER_WORKERS_WAITING] =
         {"asynqd_worker_waiting_tasks", "Tasks that wait for a process of a pool.", METRIC_GAUGE, {"pool"}, NULL},

@@ -455,6 +455,7 @@ worker_pool_state worker_pools_state(const worker_pools *pools, size_t index)
     const worker_pool *pool = &pools->items[index];
     const worker_process *process;
     worker_pool_state state = {.name = pool->options->name,
+                               .size = (size_t)pool->options->size,
                                .processes = pool->count,
                                .waiting = pool->waiting_count,
                                .started = pool->started,

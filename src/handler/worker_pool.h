@@ -77,6 +77,7 @@ asynq_capacity *worker_pool_capacity(const handler_host *host, const char *name)
 /* For metrics. */
 typedef struct worker_pool_state {
     const char *name;
+    size_t size; /* as it is configured */
     size_t processes, ready, running, waiting;
     uint64_t started, crashed;
     double cpu_s;           /* of all its processes, as far as somebody has noted it in them */

@@ -126,3 +126,33 @@ func TestProcessMetrics(t *testing.T) {
 		t.Error("its start moves")
 	}
 }
+
+// TestPoolIsSmall: readiness and metrics tell of a pool that cannot start all its processes; the others work on.
+func TestPoolIsSmall(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	dir := stateDir(t)
+	start := filepath.Join(dir, "start") // the second one fails, until there is a file
+	text := "#!/bin/sh\nmkdir " + dir + "/first 2>/dev/null || [ -e " + dir + "/free ] || exit 3\nexec /usr/bin/python3 " + program("worker.py") + "\n"
+	if err := os.WriteFile(start, []byte(text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	d := StartDaemon(t, "redis: "+r.URI()+"\nroutes: [{type: \"py:\", worker: pool}]\nworkers: {pool: {argv: ["+start+"], size: 2}}\n")
+	told := func(what string) {
+		t.Helper()
+		Eventually(t, 60*time.Second, what, func() bool { text, _ := readiness(t, d, "workers"); return strings.HasPrefix(text, what) })
+	}
+	told("the pool pool has 1 of 2 processes")
+	if _, status := readiness(t, d, "workers"); status != 200 {
+		t.Errorf("%d, though tasks are run", status)
+	}
+	if size, ready := metric(t, d, `asynqd_worker_pool_size{pool="pool"}`), metric(t, d, `asynqd_worker_processes{pool="pool",state="ready"}`); size != 2 || ready != 1 {
+		t.Errorf("%v of %v", ready, size)
+	}
+	enqueue(t, r, "one", "py:echo", "x")
+	d.Attempt("one", 1)
+	if err := os.WriteFile(filepath.Join(dir, "free"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	told("fine")
+}
