@@ -2,6 +2,7 @@
 #include "daemon/config.h"
 
 #include "base/alloc.h"
+#include "pg/schema_name.h"
 
 static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_names[] = {[LOG_FORMAT_LOGFMT] = "logfmt", [LOG_FORMAT_JSON] = "json", NULL};
@@ -183,6 +184,12 @@ static const setting postgres_table[] = {
      .variables = "POSTGRES_PASSWORD",
      .is_secret = true,
      .help = "Instead of one in the URI."},
+    {.name = "schema",
+     .kind = SETTING_TEXT,
+     .offset = IN(postgres, schema),
+     .preset = SCHEMA_NAME_DEFAULT,
+     .help = "Where the tables are: small letters, digits and underscores. Asynqds with schemas of their own in one "
+             "database have nothing to do with each other."},
     {.name = "history",
      .kind = SETTING_SWITCH,
      .offset = IN(postgres, history),

@@ -39,7 +39,7 @@ typedef struct config {
     } endpoints;
 
     struct {
-        const char *uri, *password;
+        const char *uri, *password, *schema;
         bool history, jobs;
         int64_t retention_ms, jobs_retention_ms, spool_most;
     } postgres;

@@ -13,6 +13,7 @@
 #include "metrics/endpoint.h"
 #include "metrics/endpoint_tls.h"
 #include "pg/pg_conn.h"
+#include "pg/schema_name.h"
 #include "redis/uri.h"
 #include "schedule/provided.h"
 #include "schedule/schedule_file.h"
@@ -195,6 +196,10 @@ static void check_postgres(config *c)
         c->postgres.uri = NULL; /* an environment variable that is set to nothing */
     if (c->postgres.uri && pg_conninfo_check(c->postgres.uri, &error))
         option_set_complain(c->source, &c->postgres.uri, "%s", error.text);
+    if (!c->postgres.schema || !schema_name_is_good(c->postgres.schema))
+        option_set_complain(c->source, &c->postgres.schema,
+                            "\"%s\" is no name of a schema; it has small letters, digits and underscores, 48 at most",
+                            c->postgres.schema ? c->postgres.schema : "");
     c->spool = text_dup(c, "%s/spool", c->state_directory);
 }
 

@@ -159,6 +159,7 @@ static int start_database(asynqd *d, asynq_error *error)
     d->database = database_start(&(database_options){.log = &d->log,
                                                      .conninfo = c->postgres.uri,
                                                      .password = c->postgres.password,
+                                                     .schema = c->postgres.schema,
                                                      .spool = c->spool,
                                                      .spool_most = c->postgres.spool_most,
                                                      .retention_ms = c->postgres.retention_ms,

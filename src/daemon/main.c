@@ -124,7 +124,7 @@ static int migrate(const config *c)
         fputs("asynqd: postgres.uri says where the tables shall be; it is not given\n", stderr);
         return EXIT_CONFIG;
     }
-    int status = pg_schema_migrate(c->postgres.uri, c->postgres.password, stdout, &error);
+    int status = pg_schema_migrate(c->postgres.uri, c->postgres.password, c->postgres.schema, stdout, &error);
     if (status)
         tell(error.text);
     return status ? EXIT_FAILURE : EXIT_SUCCESS;

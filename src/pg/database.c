@@ -246,6 +246,7 @@ static int make_parts(database *d, asynq_error *error)
                                                       .log = o->log,
                                                       .conninfo = o->conninfo,
                                                       .password = o->password,
+                                                      .schema = o->schema,
                                                       .purpose = " (jobs)",
                                                       .ready = connect_jobs,
                                                       .down = connect_jobs,
@@ -258,6 +259,7 @@ static int make_parts(database *d, asynq_error *error)
                                              .log = o->log,
                                              .conninfo = o->conninfo,
                                              .password = o->password,
+                                             .schema = o->schema,
                                              .ready = link_ready,
                                              .down = link_down,
                                              .arg = d});

@@ -16,8 +16,8 @@ typedef struct database database;
 
 typedef struct database_options {
     log_sink *log;
-    const char *conninfo, *password; /* see pg_conn_options */
-    const char *spool;               /* folder of the spools */
+    const char *conninfo, *password, *schema; /* see pg_conn_options */
+    const char *spool;                        /* folder of the spools */
     int64_t spool_most, retention_ms, jobs_retention_ms;
     bool has_history, has_jobs;
 } database_options;

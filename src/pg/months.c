@@ -60,7 +60,7 @@ static void months_tell_odd(months *m, int odd)
     if (odd && odd != m->odd)
         log_warn(m->log,
                  "history: %d rows have times that no month is kept for, as of a clock that was wrong; they are in "
-                 "asynqd.executions_other",
+                 "executions_other",
                  odd);
     m->odd = odd;
 }
@@ -106,7 +106,7 @@ static void months_made(void *arg, const PGresult *result, const asynq_error *er
 {
     months *m = arg;
     const char *const retention = months_interval(m);
-    if (!months_went_well(m, "the coming months cannot be made; rows go to asynqd.executions_other", error))
+    if (!months_went_well(m, "the coming months cannot be made; rows go to executions_other", error))
         return;
     if (months_number(result, 0))
         log_info(m->log, "history: %d months are made", months_number(result, 0));

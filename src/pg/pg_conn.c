@@ -7,6 +7,7 @@
 #include "event/timer.h"
 #include "event/watch.h"
 #include "pg/pg_hosts.h"
+#include "pg/schema_name.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -200,7 +201,11 @@ int pg_conn_query(pg_conn *conn, const char *sql, int count, const char *const *
     pg_statement *one = mem_alloc(sizeof *one);
     if (!one)
         return ASYNQ_E_NO_MEMORY;
-    if (!PQsendQueryParams(conn->link, sql, count, NULL, values, NULL, NULL, 0) || !PQpipelineSync(conn->link)) {
+    char *text = schema_name_put(conn->options.schema, sql);
+    bool is_sent =
+        text && PQsendQueryParams(conn->link, text, count, NULL, values, NULL, NULL, 0) && PQpipelineSync(conn->link);
+    mem_free(text);
+    if (!is_sent) {
         mem_free(one);
         return ASYNQ_E_NO_MEMORY;
     }
@@ -410,6 +415,8 @@ pg_conn *pg_conn_new(const pg_conn_options *options)
         return NULL;
     conn->options = *options;
     conn->socket_fd = -1;
+    if (!conn->options.schema)
+        conn->options.schema = SCHEMA_NAME_DEFAULT;
     if (!conn->options.purpose)
         conn->options.purpose = "";
     conn->end = &conn->first;

@@ -23,6 +23,7 @@ typedef struct pg_conn_options {
     log_sink *log;
     const char *conninfo;     /* as libpq takes it: "postgresql://user@host/db", "host=... dbname=..."; borrowed */
     const char *password;     /* instead of one in it; may be NULL; borrowed */
+    const char *schema;       /* of the tables; borrowed. NULL: asynqd */
     const char *purpose;      /* what log lines call it: " (jobs)"; NULL: nothing */
     void (*ready)(void *arg); /* connected; statements can be sent */
     void (*down)(void *arg);  /* it was ready, and is not any more */

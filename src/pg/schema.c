@@ -1,8 +1,10 @@
 /* See schema.h. */
 #include "pg/schema.h"
 
+#include "base/alloc.h"
 #include "base/error.h"
 #include "pg/pg_conn.h"
+#include "pg/schema_name.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,10 +31,10 @@ static const char adopt_sql[] =
     "DO $$ DECLARE old CONSTANT text := (SELECT n.nspname FROM pg_class AS c JOIN pg_namespace AS n "
     "ON n.oid = c.relnamespace WHERE c.oid = coalesce(to_regclass('asynqd_schema'), "
     "to_regclass('asynqd.asynqd_schema'))); one text; BEGIN "
-    "IF old <> 'asynqd' THEN "
+    "IF to_regclass('asynqd.asynqd_schema') IS NULL THEN "
     "FOREACH one IN ARRAY ARRAY['TABLE %I.jobs', 'TABLE %I.executions', 'TABLE %I.asynqd_workers', "
     "'TABLE %I.asynqd_schema', 'FUNCTION %I.asynqd_job_changes()', 'FUNCTION %I.asynqd_jobs_changed()'] LOOP "
-    "EXECUTE format('ALTER ' || one || ' SET SCHEMA asynqd', old); END LOOP; END IF; "
+    "EXECUTE format('ALTER ' || one || ' SET SCHEMA %I', old, current_setting('asynq.schema')); END LOOP; END IF; "
     "ALTER TABLE asynqd.asynqd_schema RENAME TO migrations; "
     "ALTER TABLE asynqd.asynqd_workers RENAME TO workers; "
     "ALTER FUNCTION asynqd.asynqd_job_changes() RENAME TO job_changes; "
@@ -49,74 +51,97 @@ int pg_schema_wanted(void)
     return version;
 }
 
-static int run(PGconn *link, const char *sql, asynq_error *error)
+typedef struct migration {
+    PGconn *link;
+    const char *schema;
+    FILE *out;
+} migration;
+
+/* The result has to be cleared. */
+static PGresult *execute(migration *m, const char *sql)
 {
-    PGresult *result = PQexec(link, sql);
+    char *text = schema_name_put(m->schema, sql);
+    PGresult *result = text ? PQexec(m->link, text) : NULL;
+    mem_free(text);
+    return result;
+}
+
+static int run(migration *m, const char *sql, asynq_error *error)
+{
+    PGresult *result = execute(m, sql);
     ExecStatusType what = PQresultStatus(result);
     PQclear(result);
     if (what == PGRES_COMMAND_OK || what == PGRES_TUPLES_OK)
         return ASYNQ_OK;
-    return pg_error(error, ASYNQ_E_SYSTEM, PQerrorMessage(link));
+    return pg_error(error, ASYNQ_E_SYSTEM, PQerrorMessage(m->link));
 }
 
 /* The first value of a query; "" if there is none. */
-static int ask(PGconn *link, const char *sql, char *value, size_t size, asynq_error *error)
+static int ask(migration *m, const char *sql, char *value, size_t size, asynq_error *error)
 {
-    PGresult *result = PQexec(link, sql);
+    PGresult *result = execute(m, sql);
     int status = ASYNQ_OK;
     if (PQresultStatus(result) == PGRES_TUPLES_OK)
         snprintf(value, size, "%s", PQntuples(result) ? PQgetvalue(result, 0, 0) : "");
     else
-        status = pg_error(error, ASYNQ_E_SYSTEM, PQerrorMessage(link));
+        status = pg_error(error, ASYNQ_E_SYSTEM, PQerrorMessage(m->link));
     PQclear(result);
     return status;
 }
 
 /* ---- the schema ---- */
 
-static int make_schema(PGconn *link, FILE *out, asynq_error *error)
+static int make_schema(migration *m, asynq_error *error)
 {
     char text[sizeof error->text];
-    if (!run(link, "CREATE SCHEMA asynqd", error)) {
-        fprintf(out, "made the schema asynqd\n");
+    char sql[128];
+    snprintf(sql, sizeof sql, "CREATE SCHEMA \"%s\"", m->schema);
+    if (!run(m, sql, error)) {
+        fprintf(m->out, "made the schema %s\n", m->schema);
         return ASYNQ_OK;
     }
     snprintf(text, sizeof text, "%s", error->text);
-    return error_set(error, ASYNQ_E_SYSTEM, "%.160s; who may can do so: CREATE SCHEMA asynqd AUTHORIZATION \"%.60s\"",
-                     text, PQuser(link));
+    return error_set(error, ASYNQ_E_SYSTEM, "%.120s; who may can do so: CREATE SCHEMA %s AUTHORIZATION \"%.40s\"", text,
+                     m->schema, PQuser(m->link));
 }
 
-static int adopt_tables(PGconn *link, const char *from, FILE *out, asynq_error *error)
+static int adopt_tables(migration *m, const char *from, asynq_error *error)
 {
-    int status = run(link, adopt_sql, error);
+    char sql[128];
+    snprintf(sql, sizeof sql, "SELECT set_config('asynq.schema', '%s', true)", m->schema);
+    int status = run(m, sql, error);
     if (!status)
-        fprintf(out, "the tables of an older asynqd in the schema %s are those of asynqd now\n", from);
+        status = run(m, adopt_sql, error);
+    if (!status)
+        fprintf(m->out, "the tables of an older asynqd in the schema %s are those of asynqd now\n", from);
     return status;
 }
 
 /* The schema with the list of steps that have been carried out. */
-static int prepare(PGconn *link, FILE *out, asynq_error *error)
+static int prepare(migration *m, asynq_error *error)
 {
     char found[NAME_SIZE];
-    int status = ask(link, "SELECT to_regnamespace('asynqd')", found, sizeof found, error);
+    char sql[128];
+    snprintf(sql, sizeof sql, "SELECT to_regnamespace('\"%s\"')", m->schema);
+    int status = ask(m, sql, found, sizeof found, error);
     if (!status && !*found)
-        status = make_schema(link, out, error);
+        status = make_schema(m, error);
     if (!status)
-        status = ask(link, "SELECT to_regclass('asynqd.migrations')", found, sizeof found, error);
+        status = ask(m, "SELECT to_regclass('asynqd.migrations')", found, sizeof found, error);
     if (status || *found)
         return status;
-    status = ask(link, adopted_sql, found, sizeof found, error);
+    status = ask(m, adopted_sql, found, sizeof found, error);
     if (status)
         return status;
-    return *found ? adopt_tables(link, found, out, error) : run(link, make_sql, error);
+    return *found ? adopt_tables(m, found, error) : run(m, make_sql, error);
 }
 
 /* ---- steps ---- */
 
-static int read_version(PGconn *link, int *version, asynq_error *error)
+static int read_version(migration *m, int *version, asynq_error *error)
 {
     char text[16];
-    int status = ask(link, "SELECT coalesce(max(version), 0) FROM asynqd.migrations", text, sizeof text, error);
+    int status = ask(m, "SELECT coalesce(max(version), 0) FROM asynqd.migrations", text, sizeof text, error);
     *version = status ? 0 : atoi(text);
     if (*version > pg_schema_wanted())
         status = error_set(error, ASYNQ_E_CONFLICT, "the tables have version %d, this asynqd knows %d; use a newer one",
@@ -124,15 +149,12 @@ static int read_version(PGconn *link, int *version, asynq_error *error)
     return status;
 }
 
-static int note_version(PGconn *link, const pg_migration *step, asynq_error *error)
+static int note_version(migration *m, const pg_migration *step, asynq_error *error)
 {
-    char number[16];
-    snprintf(number, sizeof number, "%d", step->version);
-    PGresult *result = PQexecParams(link, "INSERT INTO asynqd.migrations (version, name) VALUES ($1::integer, $2)", 2,
-                                    NULL, (const char *const[]){number, step->name}, NULL, NULL, 0);
-    bool is_done = PQresultStatus(result) == PGRES_COMMAND_OK;
-    PQclear(result);
-    return is_done ? ASYNQ_OK : pg_error(error, ASYNQ_E_SYSTEM, PQerrorMessage(link));
+    char sql[256];
+    snprintf(sql, sizeof sql, "INSERT INTO asynqd.migrations (version, name) VALUES (%d, '%s')", step->version,
+             step->name);
+    return run(m, sql, error);
 }
 
 /* What is missing behind `version`; NULL: nothing is. */
@@ -145,50 +167,50 @@ static const pg_migration *step_behind(int version)
 }
 
 /* In a transaction that has the lock. */
-static int carry_out_next(PGconn *link, bool *is_more, FILE *out, asynq_error *error)
+static int carry_out_next(migration *m, bool *is_more, asynq_error *error)
 {
     int version = 0;
-    int status = prepare(link, out, error);
+    int status = prepare(m, error);
     if (!status)
-        status = read_version(link, &version, error);
+        status = read_version(m, &version, error);
     const pg_migration *step = status ? NULL : step_behind(version);
     *is_more = step != NULL;
     if (!step)
         return status;
-    status = run(link, step->text, error);
+    status = run(m, step->text, error);
     if (!status)
-        status = note_version(link, step, error);
+        status = note_version(m, step, error);
     if (!status)
-        fprintf(out, "%04d %s\n", step->version, step->name);
+        fprintf(m->out, "%04d %s\n", step->version, step->name);
     return status;
 }
 
-static int migrate(PGconn *link, FILE *out, asynq_error *error)
+static int migrate(migration *m, asynq_error *error)
 {
     asynq_error ignored;
     bool is_more = true;
     int status = ASYNQ_OK;
     while (!status && is_more) {
-        status = run(link, begin_sql, error);
+        status = run(m, begin_sql, error);
         if (!status)
-            status = carry_out_next(link, &is_more, out, error);
+            status = carry_out_next(m, &is_more, error);
         if (!status)
-            status = run(link, "COMMIT", error);
-        if (status && run(link, "ROLLBACK", &ignored))
-            PQreset(link); /* whatever was begun is gone */
+            status = run(m, "COMMIT", error);
+        if (status && run(m, "ROLLBACK", &ignored))
+            PQreset(m->link); /* whatever was begun is gone */
     }
     if (!status)
-        fprintf(out, "the tables have version %d\n", pg_schema_wanted());
+        fprintf(m->out, "the tables have version %d\n", pg_schema_wanted());
     return status;
 }
 
-int pg_schema_migrate(const char *conninfo, const char *password, FILE *out, asynq_error *error)
+int pg_schema_migrate(const char *conninfo, const char *password, const char *schema, FILE *out, asynq_error *error)
 {
-    PGconn *link = pg_connect(conninfo, password, error);
-    if (!link)
+    migration m = {pg_connect(conninfo, password, error), schema, out};
+    if (!m.link)
         return error->code;
-    int status = migrate(link, out, error);
+    int status = migrate(&m, error);
     fflush(out);
-    PQfinish(link);
+    PQfinish(m.link);
     return status;
 }

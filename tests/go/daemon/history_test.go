@@ -357,3 +357,36 @@ func migrations(t testing.TB) int {
 	}
 	return len(files)
 }
+
+// TestSchemas: two fleets in one database, each with a schema of its own, one of whose names is a word of SQL.
+func TestSchemas(t *testing.T) {
+	t.Parallel()
+	p := StartPostgres(t)
+	for _, schema := range []string{"order", "asynqd"} {
+		text, err := DaemonCommand("migrate", "--postgres-uri", p.URI(), "--postgres-schema", schema).CombinedOutput()
+		if err != nil || !strings.Contains(string(text), "made the schema "+schema+"\n") {
+			t.Fatalf("%v: %s", err, text)
+		}
+	}
+	count := func(schema, task string) int {
+		return p.Int(fmt.Sprintf(`SELECT count(*) FROM "%s".executions AS e JOIN "%s".jobs AS j ON j.id = job_id WHERE name = '%s' AND outcome = 'completed'`, schema, schema, task))
+	}
+	for _, schema := range []string{"order", "asynqd"} {
+		d := StartDaemon(t, strings.Replace(postgresConfig(StartRedis(t), p, stateDir(t), "- {type: t, command: {argv: [cat]}}\n"),
+			"postgres: {", "postgres: {schema: "+schema+", ", 1))
+		p.Exec(fmt.Sprintf(`INSERT INTO "%s".jobs (name, type) VALUES ('of %s', 't')`, schema, schema))
+		Eventually(t, 20*time.Second, "the job of "+schema, func() bool { return count(schema, "of "+schema) == 1 })
+		if lines := d.Find("PostgreSQL: "); len(lines) != 0 {
+			t.Errorf("%v", lines)
+		}
+	}
+	if n := p.Int(`SELECT count(*) FROM "order".executions`); n != 1 {
+		t.Errorf("there are %d rows", n)
+	}
+	for _, name := range []string{"", "Order", "a b", "a\"b", "1a", strings.Repeat("a", 49)} {
+		text, err := DaemonCommand("migrate", "--postgres-uri", p.URI(), "--postgres-schema="+name).CombinedOutput()
+		if err == nil || !strings.Contains(string(text), "is no name of a schema; it has small letters, digits and underscores, 48 at most") {
+			t.Errorf("%q: %v, %s", name, err, text)
+		}
+	}
+}
