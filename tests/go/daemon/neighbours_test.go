@@ -184,7 +184,7 @@ concurrency: 200
 shutdown_timeout: 1s
 routes:
   - {type: "command", command: {argv: [sleep, "2"]}}
-  - {type: "http", http: {url: "%s/", targets: {private_addresses: allow}}}
+  - {type: "http", http: {url: "%s/", per_host: 3, targets: {private_addresses: allow}}}
 `, r.URI(), service.URL))
 	Eventually(t, 60*time.Second, "the want to be told in the log", func() bool {
 		return len(d.Find("asynqd lacks something: ")) > 0
