@@ -97,7 +97,7 @@ START_TEST(values_are_read_and_written)
         {"is_on", "yes", "true", NULL},
         {"is_on", "off", "false", NULL},
         {"is_on", "TRUE", "true", NULL},
-        {"is_on", "tRUE", NULL, "\"tRUE\" is not true or false"},
+        {"is_on", "truth", NULL, "\"truth\" is not true or false"},
         {"colour", "red", "red", NULL},
         {"colour", "blue", NULL, "\"blue\" is none of red, green"},
         {"list", "x", "x", NULL},
