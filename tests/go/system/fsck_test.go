@@ -551,7 +551,7 @@ func TestFsckStrangeNames(t *testing.T) {
 	r.Int("LPUSH", QueueKey("a", "pending"), "\xff\xfe")
 	r.Int("SADD", "asynq:queues", "\xf0")
 	ctl(t, r, "fsck", "--json").expect(t, "odd bytes", 5, `"task_id":\{"base64":"//4="\}.*\n.*"findings":1`, "")
-	ctl(t, r, "fsck", "--repair").expect(t, "odd bytes", 7, `asynq:\{a\}:t:\?\?: it stands in pending \(id removed\)`, "")
+	ctl(t, r, "fsck", "--repair").expect(t, "odd bytes", 7, `asynq:\{a\}:t:\\xff\\xfe: it stands in pending \(id removed\)`, "")
 	put := r.Int("HSET", TaskKey("a", "\xff"), "msg", "x", "state", "retry")
 	equal(t, "fields", put, 2)
 	r.Int("ZADD", QueueKey("a", "retry"), 1, "\xff")
