@@ -17,4 +17,4 @@ def sleep(job):
     marks.work(int(job.payload), 0.01)
 
 
-run()
+run(threads=int(os.environ["BENCH_THREADS"]))

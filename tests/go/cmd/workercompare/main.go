@@ -26,7 +26,7 @@ var (
 	own       = flag.Bool("own", false, "only our side: whether measuring works, without what the others need")
 	jsonFile  = flag.String("json", "build/workers.json", "write all measurements to this file")
 	patience  = flag.Duration("patience", time.Minute, "give up when no task begins for so long")
-	threads   = flag.String("threads", "1", "threads of each process of Dramatiq")
+	threads   = flag.String("threads", "8", "threads of each process of ours and of Dramatiq, whose default it is, for no-ops; the others have none")
 	root      = flag.String("root", ".", "of the source tree")
 	daemon    = flag.String("asynqd", "", "the daemon to measure")
 	peers     = flag.String("peers", "build/peers", "where tools/setup-peers has installed the others")
@@ -46,13 +46,14 @@ type benchCase struct {
 	task       string
 	share      float64 // of the side's number of no-ops; 0: count says how many
 	count      int
+	threaded   bool // else each process has one thread, as those of the others that have none
 	measure    func(s side, c benchCase, count int) metrics
 	ratios     []ratio
 	shows      []string
 }
 
 var cases = []benchCase{
-	{name: "noop", text: "a backlog of tasks that do nothing", task: "noop", share: 1, measure: drain,
+	{name: "noop", text: "a backlog of tasks that do nothing", task: "noop", share: 1, threaded: true, measure: drain,
 		ratios: []ratio{{"rate", "rate", false}, {"cpu", "cpu_us", true}, {"memory", "pss_mb", true}},
 		shows:  []string{"rate", "cpu_us", "redis_us", "pss_mb", "rss_mb"}},
 	{name: "10ms", text: "a backlog of tasks that wait for 10 ms", task: "sleep", measure: drain,
@@ -86,12 +87,16 @@ func check(err error) {
 	}
 }
 
-func newBench() *bench {
+func newBench(c benchCase) *bench {
 	dir, err := os.MkdirTemp("", "asynqd-workers-")
 	check(err)
 	said, err := os.Create(filepath.Join(dir, "log"))
 	check(err)
-	return &bench{redis: startServer(), dir: dir, marks: filepath.Join(dir, "marks"), log: said}
+	b := &bench{redis: startServer(), dir: dir, marks: filepath.Join(dir, "marks"), log: said, threads: "1"}
+	if c.threaded {
+		b.threads = *threads
+	}
+	return b
 }
 
 func (b *bench) clean() {
@@ -102,7 +107,7 @@ func (b *bench) clean() {
 
 // drain works a backlog off. Measured is what comes after the first tenth: by then all processes are up.
 func drain(s side, c benchCase, count int) metrics {
-	b := newBench()
+	b := newBench(c)
 	defer b.clean()
 	s.produce(b, c.task, count, 0)
 	workers := b.start(s.workers(b))
@@ -126,7 +131,7 @@ func drain(s side, c benchCase, count int) metrics {
 
 // trickle measures from just before a task is sent to its begin, with workers that have nothing else to do.
 func trickle(s side, c benchCase, count int) metrics {
-	b := newBench()
+	b := newBench(c)
 	defer b.clean()
 	workers := b.start(s.workers(b))
 	defer workers.stop()

@@ -19,11 +19,12 @@ const processes = 2 // of each side, beside its master where it has one
 
 // bench is one run of one side: a Redis and a directory of its own.
 type bench struct {
-	redis *server
-	dir   string
-	marks string   // the file that tasks write to
-	log   *os.File // what programs say
-	ended atomic.Pointer[exec.Cmd]
+	redis   *server
+	dir     string
+	marks   string   // the file that tasks write to
+	log     *os.File // what programs say
+	ended   atomic.Pointer[exec.Cmd]
+	threads string // of each process, for those that have threads
 }
 
 // side is a system that is measured: the programs that work, and how tasks get to it.
@@ -43,7 +44,7 @@ func (b *bench) command(program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(program, args...)
 	cmd.Dir = peerFile("")
 	cmd.Env = append(os.Environ(), "BENCH_REDIS="+b.redis.uri(), "BENCH_MARKS="+b.marks, "PYTHONDONTWRITEBYTECODE=1",
-		"BENCH_MODULES="+filepath.Join(*peers, "node"))
+		"BENCH_THREADS="+b.threads, "BENCH_MODULES="+filepath.Join(*peers, "node"))
 	cmd.Stdout, cmd.Stderr = b.log, b.log
 	cmd.SysProcAttr = endsWithUs
 	return cmd
@@ -94,7 +95,7 @@ func asynqd(argv string) func(b *bench) []*exec.Cmd {
 	return func(b *bench) []*exec.Cmd {
 		file := filepath.Join(b.dir, "asynqd.yaml")
 		text := fmt.Sprintf("redis: %s\nendpoints: {listen: ''}\nlog: {level: error}\nroutes:\n- {type: noop, worker: pool}\n- {type: sleep, worker: pool}\n"+
-			"workers:\n  pool: {argv: [%s], size: %d, process: {inherit: [PATH, BENCH_MARKS, BENCH_REDIS]}}\n", b.redis.uri(), argv, processes)
+			"workers:\n  pool: {argv: [%s], size: %d, process: {inherit: [PATH, BENCH_MARKS, BENCH_REDIS, BENCH_THREADS]}}\n", b.redis.uri(), argv, processes)
 		check(os.WriteFile(file, []byte(text), 0o600))
 		return []*exec.Cmd{b.command(*daemon, "--config", file)}
 	}
@@ -125,7 +126,7 @@ func languages() []language {
 				}},
 			{name: "dramatiq", tasks: 8000, produce: ofPeer(python(), "dramatiq_app.py"),
 				workers: func(b *bench) []*exec.Cmd {
-					return []*exec.Cmd{b.command(python(), "-m", "dramatiq", "dramatiq_app", "--processes", count, "--threads", *threads)}
+					return []*exec.Cmd{b.command(python(), "-m", "dramatiq", "dramatiq_app", "--processes", count, "--threads", b.threads)}
 				}},
 			{name: "rq", tasks: 1200, produce: ofPeer(python(), "rq_app.py"),
 				workers: func(b *bench) []*exec.Cmd {
