@@ -51,6 +51,7 @@ struct scaler {
     identity identity; /* who has the turn */
     loop_timer timer;
     sampling sampling;
+    asynq_error last_sampling; /* how the last one ended */
     reading reading;
     scale_waiter *waiters; /* for the next reading */
     size_t waiter_count;
@@ -113,6 +114,7 @@ static void sampled(observer_question *question)
     scaler *s = own->owner;
     config_free(own->config);
     own->config = NULL;
+    s->last_sampling = own->error; /* which is the observer's thread's again with the next one */
     /* Others complain when Redis is away. */
     if (own->error.code && own->error.code != ASYNQ_E_UNAVAILABLE && own->error.code != ASYNQ_E_OUTCOME_UNKNOWN)
         log_repeated(s->log, &s->trouble, ASYNQ_LOG_WARN, "no sample could be taken for /scale: %s", own->error.text);
@@ -212,7 +214,7 @@ static void tell_ignored(scaler *s, const reading *own)
 /* Why there is no answer. What keeps us from taking samples explains best why there is none. */
 static const char *why_unknown(const scaler *s, const asynq_error *error)
 {
-    return error->code == ASYNQ_E_NOT_FOUND && s->sampling.error.code ? s->sampling.error.text : error->text;
+    return error->code == ASYNQ_E_NOT_FOUND && s->last_sampling.code ? s->last_sampling.text : error->text;
 }
 
 static void begin_reading(scaler *s)

