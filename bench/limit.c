@@ -94,12 +94,13 @@ static void limit_lease(limit_lane *lane)
                              &(lease_order){.max_tasks = BROKER_CHUNK_TASKS, .score = lane->score}, limit_on_leased,
                              lane),
                 NULL);
-    redis_conn_flush(limit_broker.conn);
+    redis_nodes_flush(limit_broker.nodes);
 }
 
-static void limit_ready(void *arg)
+static void limit_ready(void *arg, redis_node *node)
 {
     (void)arg;
+    (void)node;
     rig_say("ready %" PRId64, rig_cpu_us());
     for (int i = 0; i < LIMIT_LANES; i++) {
         limit_lanes[i].score = (lease_score){clock_now_ns() / NS_PER_SECOND + 3600, (uint32_t)i + 1};
@@ -108,10 +109,17 @@ static void limit_ready(void *arg)
     }
 }
 
-static void limit_down(void *arg, const asynq_error *error)
+static void limit_down(void *arg, redis_node *node, const asynq_error *error)
 {
     (void)arg;
+    (void)node;
     rig_die("redis", error->text);
+}
+
+static void limit_resumed(void *arg)
+{
+    (void)arg;
+    rig_die("redis", "it could not take commands for a while");
 }
 
 /* Until the queue is empty. */
@@ -126,15 +134,15 @@ static void limit_work(void)
     if (!limit_settled || !limit_loop || key_space_init(&limit_space, NULL, NULL) ||
         queue_keys_init(&limit_keys, &limit_space, bytes_of("default")))
         rig_die("start", "out of memory");
-    limit_broker.conn = redis_conn_new(&(redis_conn_options){
+    limit_broker.nodes = redis_nodes_new(&(redis_nodes_options){
         .loop = limit_loop,
         .uri = &uri,
         .log = &log,
         .name = "asynq-limit",
         .key_prefix = limit_space.prefix.data,
-        .events = {.ready = limit_ready, .down = limit_down},
+        .events = {.ready = limit_ready, .down = limit_down, .resumed = limit_resumed},
     });
-    if (!limit_broker.conn)
+    if (!limit_broker.nodes)
         rig_die("start", "out of memory");
     loop_run(limit_loop);
 }

@@ -39,7 +39,7 @@ static void complete_all(later *list)
     while (list) {
         later *entry = list;
         list = entry->next;
-        asynq_complete(entry->job, ASYNQ_DONE);
+        asynq_complete(entry->job, ASYNQ_OUTCOME_DONE);
         free(entry);
     }
 }
@@ -109,20 +109,20 @@ static int handle(asynq_job *job, void *arg)
         count_run(number, base_ns);
         if (++held_now == rig.held)
             rig_say("held");
-        return ASYNQ_LATER;
+        return ASYNQ_OUTCOME_LATER;
     }
     if (payload[12] == RIG_RANDOM) {
         sleep_randomly(job);
         count_run(number, base_ns);
-        return ASYNQ_LATER;
+        return ASYNQ_OUTCOME_LATER;
     }
     count_run(number, base_ns);
-    return ASYNQ_DONE;
+    return ASYNQ_OUTCOME_DONE;
 }
 
-static int64_t retry_delay(const asynq_job *job, int retry_count, const char *error, void *arg)
+static int64_t retry_delay(const asynq_failure *failure, void *arg)
 {
-    (void)job, (void)retry_count, (void)error, (void)arg;
+    (void)failure, (void)arg;
     return rig.retry_ms;
 }
 

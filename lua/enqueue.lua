@@ -25,6 +25,7 @@ local first, width = 10, are_plain and 2 or 7
 if ARGV[7] == '1' then
     local remembered = redis.call('HMGET', memory, 'batch' .. place, 'results' .. place)
     if remembered[1] == batch then
+        redis.call('EXPIRE', memory, memory_life) -- so that WAIT has a write of this connection to wait for
         return cjson.decode(remembered[2])
     end
 end

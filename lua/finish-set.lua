@@ -16,7 +16,7 @@ local task_prefix, group_prefix = ARGV[1], ARGV[2]
 if not redis.call('ZSCORE', sets, set) then
     return 2
 end
-if #KEYS > 2 then
+if #ARGV > 4 then
     local result = create_task({ unpack(KEYS, 3) }, group_prefix, { ARGV[3], ARGV[4] }, { unpack(ARGV, 5) })
     if result ~= 1 then
         return result

@@ -14,7 +14,8 @@ local id, hold, life = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local result = { now }
-for i, record in ipairs(KEYS) do
+for i = 1, #ARGV - 3 do
+    local record = KEYS[i]
     local fields = redis.call('HMGET', record, 'tick', 'holder', 'until', 'task', 'result')
     local tick, holder = tonumber(fields[1] or 0), fields[2]
     local is_free = not holder or holder == id or tonumber(fields[3]) <= now

@@ -22,7 +22,7 @@ for i = 1, #members, 2 do
     if other == id then
         is_watcher = true
     elseif tonumber(members[i + 1]) < now - life
-        or redis.call('PUBSUB', 'NUMSUB', channel_prefix .. other)[2] == 0 then
+        or redis.pcall('PUBSUB', 'NUMSUB', channel_prefix .. other)[2] == 0 then
         redis.call('ZREM', watchers, other) -- hung, or gone
     else
         others = others + 1

@@ -18,6 +18,25 @@ CREATE INDEX executions_started_at ON asynqd.executions (started_at);
 CREATE INDEX executions_task_id ON asynqd.executions (task_id);
 CREATE INDEX executions_job ON asynqd.executions (job_id, started_at) WHERE job_id IS NOT NULL;
 CREATE INDEX executions_running ON asynqd.executions (worker) WHERE finished_at IS NULL;
+
+-- Who could do something with the old one can do so with this one.
+DO $$
+DECLARE
+    old CONSTANT regclass := 'asynqd.executions_before';
+    one record;
+BEGIN
+    EXECUTE format('GRANT ALL ON asynqd.executions TO %I', (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = old));
+    FOR one IN
+        SELECT acl.*, '' AS columns FROM pg_class AS c, aclexplode(c.relacl) AS acl WHERE c.oid = old
+        UNION ALL SELECT acl.*, format('(%I)', a.attname) FROM pg_attribute AS a, aclexplode(a.attacl) AS acl
+            WHERE a.attrelid = old AND NOT a.attisdropped
+    LOOP
+        EXECUTE format('GRANT %s %s ON asynqd.executions TO %s %s', one.privilege_type, one.columns,
+            CASE one.grantee WHEN 0 THEN 'PUBLIC' ELSE format('%I', pg_get_userbyid(one.grantee)) END,
+            CASE WHEN one.is_grantable THEN 'WITH GRANT OPTION' END);
+    END LOOP;
+END $$;
+
 CREATE TABLE asynqd.executions_other PARTITION OF asynqd.executions DEFAULT;
 COMMENT ON TABLE asynqd.executions_other IS 'attempts of times that no month is kept for';
 
@@ -32,12 +51,18 @@ COMMENT ON VIEW asynqd.months IS 'the partitions of executions: the attempts tha
 CREATE FUNCTION asynqd.month_of(moment timestamptz) RETURNS timestamptz LANGUAGE sql IMMUTABLE AS
     $$ SELECT date_trunc('month', moment AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' $$;
 
--- Rows are not copied: what there is becomes the partition of all that was before the next month.
+-- Rows are not copied: what there is becomes the partition of all that was before the next month. Views of others go on
+-- reading that.
 DO $$
 DECLARE
     ending CONSTANT timestamptz := asynqd.month_of(asynqd.month_of(now()) + interval '40 days');
+    views CONSTANT text := (SELECT string_agg(DISTINCT r.ev_class::regclass::text, ', ')
+        FROM pg_depend AS d JOIN pg_rewrite AS r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+        WHERE d.refobjid = 'asynqd.executions_before'::regclass AND r.ev_class <> d.refobjid);
 BEGIN
-    IF NOT EXISTS (SELECT FROM asynqd.executions_before) THEN
+    IF views IS NOT NULL THEN
+        RAISE WARNING 'only old rows are seen by what reads the history: %; make it anew with the same definition', views;
+    ELSIF NOT EXISTS (SELECT FROM asynqd.executions_before) THEN
         DROP TABLE asynqd.executions_before;
         RETURN;
     END IF;

@@ -14,5 +14,6 @@
 #include <asynq/scheduler.h>
 #include <asynq/semaphore.h>
 #include <asynq/server.h>
+#include <asynq/version.h>
 
 #endif

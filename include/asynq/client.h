@@ -7,9 +7,9 @@
  *     if (asynq_enqueue(client, &task, NULL, NULL, &error))
  *         fprintf(stderr, "%s\n", error.text);
  *
- * Structs: zero means Asynq's default everywhere. Where zero is a wish of its own, write ASYNQ_NONE. The member `size`
- * may stay 0 (the struct as of version 1) or be set by the INIT macro, which a program needs only to use members that
- * later versions add at the end.
+ * Structs: zero means Asynq's default everywhere. To request a literal zero or "none", write ASYNQ_NONE. Fill
+ * structs by name: later versions add members at their ends, which programs that were built before do not need to know,
+ * see sizes.h.
  *
  * Times are milliseconds. What Asynq stores in whole seconds (timeout, deadline, retention, unique) is rounded up: no
  * duration becomes shorter than it was given, and what asynq_enqueued tells is what is stored. Times of running are
@@ -20,6 +20,7 @@
 
 #include <asynq/error.h>
 #include <asynq/log.h>
+#include <asynq/sizes.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -36,8 +37,8 @@ extern "C" {
 #define ASYNQ_HOURS(n) ASYNQ_MINUTES(INT64_C(60) * (n))
 
 enum {
-    ASYNQ_ID_MOST = 127,   /* bytes of a task id that this library writes; others' ids may be longer */
-    ASYNQ_NAME_MOST = 1024 /* bytes of a type, queue or group name that this library writes */
+    ASYNQ_ID_MAX = 127,   /* bytes of a task id that this library writes; others' ids may be longer */
+    ASYNQ_NAME_MAX = 1024 /* bytes of a type, queue or group name that this library writes */
 };
 
 /* ---- the client ---- */
@@ -45,17 +46,20 @@ enum {
 typedef struct asynq_client asynq_client;
 
 typedef struct asynq_client_options {
-    size_t size;               /* 0, or by ASYNQ_CLIENT_OPTIONS_INIT */
-    const char *redis;         /* URI: redis://, rediss:// (TLS), unix://; default redis://127.0.0.1:6379 */
-    int64_t timeout_ms;        /* longest wait for Redis of one call; default 10 s */
-    size_t most_waiting_bytes; /* of asynchronous calls not yet answered; then ASYNQ_E_BUSY; default 64 MiB */
-    bool no_memory_in_redis;   /* see asynq_enqueue(); saves two writes per batch */
-    asynq_log_cb log;          /* default: no log */
+    const char *redis;  /* URI: redis://, rediss:// (TLS), unix://, redis-sentinel://, redis-cluster:// (docs/redis.md);
+                           default redis://127.0.0.1:6379 */
+    int64_t timeout_ms; /* longest wait for Redis of one call; default 10 s */
+    size_t max_waiting_bytes; /* of asynchronous calls not yet answered; then ASYNQ_E_BUSY; default 64 MiB */
+    bool no_memory_in_redis;  /* see asynq_enqueue(); saves two writes per batch */
+    asynq_log_cb log;         /* default: no log */
     void *log_arg;
     asynq_log_level log_level;
+    const char *prefix; /* what all keys and channels begin with; default "asynq", see docs/redis.md */
+    int replicas;       /* of Redis that shall have each task before the call returns; default 0: it waits for none */
+    int64_t replicas_timeout_ms; /* longest wait for them, and for `fsync`; up to 60 s; default 1 s */
+    bool
+        fsync; /* the task shall be on the disk of Redis, and of these replicas (Redis 7.2 and newer, appendonly yes) */
 } asynq_client_options;
-
-#define ASYNQ_CLIENT_OPTIONS_INIT .size = sizeof(asynq_client_options)
 
 /*
  * Makes a client. Does not contact Redis yet: that happens with the first call that needs it, in a thread of the
@@ -64,7 +68,7 @@ typedef struct asynq_client_options {
  * `options` is copied; NULL means all defaults. Returns NULL and fills `error` if an option is wrong.
  * Thread: any. The client can be used by any number of threads at once; what they enqueue travels together.
  */
-ASYNQ_API ASYNQ_MUST_CHECK asynq_client *asynq_client_new(const asynq_client_options *options, asynq_error *error);
+ASYNQ_SIZED ASYNQ_MUST_CHECK asynq_client *asynq_client_new(const asynq_client_options *options, asynq_error *error);
 
 /*
  * Waits for calls under way (each ends within the client's timeout), then frees everything. Accepts NULL. In a child of
@@ -73,7 +77,7 @@ ASYNQ_API ASYNQ_MUST_CHECK asynq_client *asynq_client_new(const asynq_client_opt
  */
 ASYNQ_API void asynq_client_free(asynq_client *client);
 
-/* Asks Redis for a sign of life. Returns 0, or what is wrong. Thread: any. */
+/* Sends a PING to Redis. Returns 0, or what is wrong. Thread: any. */
 ASYNQ_API ASYNQ_MUST_CHECK int asynq_client_ping(asynq_client *client, asynq_error *error);
 
 /* ---- tasks ---- */
@@ -88,7 +92,6 @@ typedef struct asynq_header {
  * up by key.
  */
 typedef struct asynq_task_options {
-    size_t size;           /* 0, or by ASYNQ_TASK_OPTIONS_INIT; not looked at inside an asynq_task */
     const char *queue;     /* default "default" */
     const char *id;        /* default a random UUID; unique in its queue */
     int64_t max_retry;     /* retries after the first attempt; default 25; below zero or ASYNQ_NONE: none */
@@ -103,17 +106,12 @@ typedef struct asynq_task_options {
     size_t header_count;
 } asynq_task_options;
 
-#define ASYNQ_TASK_OPTIONS_INIT .size = sizeof(asynq_task_options)
-
 typedef struct asynq_task {
-    size_t size;           /* 0, or by ASYNQ_TASK_INIT */
     const char *type;      /* chooses the handler; not blank */
     const void *payload;   /* any bytes; NULL: no payload, which differs from an empty one only for unique_ms */
     size_t payload_length; /* at most 511 MB */
     asynq_task_options options;
 } asynq_task;
-
-#define ASYNQ_TASK_INIT .size = sizeof(asynq_task)
 
 typedef enum asynq_state {
     ASYNQ_STATE_ACTIVE = 1,
@@ -125,16 +123,17 @@ typedef enum asynq_state {
     ASYNQ_STATE_AGGREGATING = 7
 } asynq_state;
 
-/* What became of one enqueued task. This struct stays as it is within a major version. */
+/* What became of one enqueued task. */
 typedef struct asynq_enqueued {
     asynq_error error; /* error.code is 0 when the task was created */
-    char id[ASYNQ_ID_MOST + 1];
+    char id[ASYNQ_ID_MAX + 1];
     asynq_state state;
     int64_t next_process_at_ms; /* Unix time in ms; 0 for grouped tasks */
     int64_t max_retry;          /* the values as stored */
     int64_t timeout_ms;
     int64_t deadline_ms; /* 0: none */
     int64_t retention_ms;
+    int replicas; /* that have it, if the client waits for replicas or disks */
 } asynq_enqueued;
 
 /*
@@ -144,7 +143,8 @@ typedef struct asynq_enqueued {
  * Returns 0, or ASYNQ_E_INVALID (nothing was sent), ASYNQ_E_DUPLICATE (unique_ms: an equal task holds the lock),
  * ASYNQ_E_CONFLICT (a task with this id exists in the queue, in any state), ASYNQ_E_UNAVAILABLE (certainly not
  * enqueued), ASYNQ_E_OUTCOME_UNKNOWN (the connection was lost and did not come back in time: it may be enqueued),
- * ASYNQ_E_AUTH, ASYNQ_E_VERSION, ASYNQ_E_REDIS_FULL, ASYNQ_E_REDIS or ASYNQ_E_NO_MEMORY.
+ * ASYNQ_E_AUTH, ASYNQ_E_VERSION, ASYNQ_E_REDIS_FULL, ASYNQ_E_REDIS, ASYNQ_E_NO_MEMORY, or ASYNQ_E_NOT_DURABLE (the
+ * task is enqueued, but `replicas` or `fsync` of the client was not reached in time: a failover may lose it).
  *
  * If the connection dies before the answer, the call is repeated until the timeout in a way that creates the task
  * once: each batch leaves its number and results for ten minutes in a key `asynq:{<queue>}:libasynq:client:<id>`,
@@ -152,17 +152,28 @@ typedef struct asynq_enqueued {
  * or create again a task that has already run.
  * Thread: any but the client's own (in a callback use asynq_enqueue_async()); there it returns ASYNQ_E_STATE.
  */
-ASYNQ_API int asynq_enqueue(asynq_client *client, const asynq_task *task, const asynq_task_options *options,
-                            asynq_enqueued *result, asynq_error *error);
+ASYNQ_SIZED ASYNQ_MUST_CHECK int asynq_enqueue(asynq_client *client, const asynq_task *task,
+                                               const asynq_task_options *options, asynq_enqueued *result,
+                                               asynq_error *error);
 
 /*
  * Enqueues many tasks, of any mix of queues and kinds, in few round trips, and waits. `tasks` is an array of `count`
- * structs of equal size; `options` (may be NULL) apply to all; `results` is NULL or an array of `count`. Each task
+ * structs; `options` (may be NULL) apply to all; `results` is NULL or an array of `count`. Each task
  * stands or falls alone; tasks of one queue keep their order. Returns 0 if all were created, otherwise the status of
  * the first that was not, and its text in `error`. Thread: any.
  */
-ASYNQ_API int asynq_enqueue_batch(asynq_client *client, const asynq_task *tasks, size_t count,
-                                  const asynq_task_options *options, asynq_enqueued *results, asynq_error *error);
+ASYNQ_SIZED ASYNQ_MUST_CHECK int asynq_enqueue_batch(asynq_client *client, const asynq_task *tasks, size_t count,
+                                                     const asynq_task_options *options, asynq_enqueued *results,
+                                                     asynq_error *error);
+
+/*
+ * The same with a time limit of this call's own, instead of the client's; 0: the client's. It begins with each chunk of
+ * 64 tasks that is handed over. What is not done by then has ASYNQ_E_UNAVAILABLE or ASYNQ_E_OUTCOME_UNKNOWN. Thread: as
+ * above.
+ */
+ASYNQ_SIZED ASYNQ_MUST_CHECK int asynq_enqueue_within(asynq_client *client, const asynq_task *tasks, size_t count,
+                                                      const asynq_task_options *options, int64_t timeout_ms,
+                                                      asynq_enqueued *results, asynq_error *error);
 
 /* Receives the outcome of asynq_enqueue_async(). `result` is valid during the call. Thread: the client's own. */
 typedef void (*asynq_enqueued_cb)(const asynq_enqueued *result, void *arg);
@@ -172,12 +183,58 @@ typedef void (*asynq_enqueued_cb)(const asynq_enqueued *result, void *arg);
  * is freed; or ASYNQ_E_INVALID, ASYNQ_E_BUSY (too much is waiting) or ASYNQ_E_NO_MEMORY, and then it is never called.
  * Nothing is kept of the task. Tasks of one queue keep their order. Thread: any, also from `callback`.
  */
-ASYNQ_API ASYNQ_MUST_CHECK int asynq_enqueue_async(asynq_client *client, const asynq_task *task,
-                                                   const asynq_task_options *options, asynq_enqueued_cb callback,
-                                                   void *arg, asynq_error *error);
+ASYNQ_SIZED ASYNQ_MUST_CHECK int asynq_enqueue_async(asynq_client *client, const asynq_task *task,
+                                                     const asynq_task_options *options, asynq_enqueued_cb callback,
+                                                     void *arg, asynq_error *error);
 
 /* Waits until everything enqueued before has its outcome. Thread: any but the client's own. */
 ASYNQ_API void asynq_client_flush(asynq_client *client);
+
+/*
+ * The same, at most so long. Returns 0, ASYNQ_E_TIMEOUT (the text says how many calls are left, which go on) or
+ * ASYNQ_E_STATE (in a child of a fork, or from a callback of the client). Thread: any.
+ */
+ASYNQ_API ASYNQ_MUST_CHECK int asynq_client_flush_within(asynq_client *client, int64_t timeout_ms, asynq_error *error);
+
+/* ---- sizes: see sizes.h ---- */
+
+/* clang-format off */
+static const size_t asynq_client_sizes[] ASYNQ_UNUSED = {
+    6,
+    sizeof(asynq_error),
+    sizeof(asynq_header),
+    sizeof(asynq_task_options),
+    sizeof(asynq_task),
+    sizeof(asynq_enqueued),
+    sizeof(asynq_client_options),
+};
+/* clang-format on */
+static const asynq_sizes asynq_sizes_of_client ASYNQ_UNUSED = {{asynq_client_sizes}};
+
+ASYNQ_SIZED_API ASYNQ_MUST_CHECK asynq_client *
+asynq_client_new_sized(const asynq_sizes *sizes, const asynq_client_options *options, asynq_error *error);
+ASYNQ_SIZED_API ASYNQ_MUST_CHECK int asynq_enqueue_sized(const asynq_sizes *sizes, asynq_client *client,
+                                                         const asynq_task *task, const asynq_task_options *options,
+                                                         asynq_enqueued *result, asynq_error *error);
+ASYNQ_SIZED_API ASYNQ_MUST_CHECK int asynq_enqueue_batch_sized(const asynq_sizes *sizes, asynq_client *client,
+                                                               const asynq_task *tasks, size_t count,
+                                                               const asynq_task_options *options,
+                                                               asynq_enqueued *results, asynq_error *error);
+ASYNQ_SIZED_API ASYNQ_MUST_CHECK int asynq_enqueue_within_sized(const asynq_sizes *sizes, asynq_client *client,
+                                                                const asynq_task *tasks, size_t count,
+                                                                const asynq_task_options *options, int64_t timeout_ms,
+                                                                asynq_enqueued *results, asynq_error *error);
+ASYNQ_SIZED_API ASYNQ_MUST_CHECK int
+asynq_enqueue_async_sized(const asynq_sizes *sizes, asynq_client *client, const asynq_task *task,
+                          const asynq_task_options *options, asynq_enqueued_cb callback, void *arg, asynq_error *error);
+
+#ifndef ASYNQ_OWN_STRUCTS
+#define asynq_client_new(...) asynq_client_new_sized(&asynq_sizes_of_client, __VA_ARGS__)
+#define asynq_enqueue(...) asynq_enqueue_sized(&asynq_sizes_of_client, __VA_ARGS__)
+#define asynq_enqueue_batch(...) asynq_enqueue_batch_sized(&asynq_sizes_of_client, __VA_ARGS__)
+#define asynq_enqueue_within(...) asynq_enqueue_within_sized(&asynq_sizes_of_client, __VA_ARGS__)
+#define asynq_enqueue_async(...) asynq_enqueue_async_sized(&asynq_sizes_of_client, __VA_ARGS__)
+#endif
 
 #ifdef __cplusplus
 }

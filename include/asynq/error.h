@@ -36,7 +36,13 @@ extern "C" {
     X(REDIS_FULL, -15, true, "Redis is out of memory")                                                                 \
     X(BUSY, -16, true, "too much is waiting already")                                                                  \
     X(SYSTEM, -17, false, "the operating system refused")                                                              \
-    X(LEASE_LOST, -18, false, "the task now belongs to another server")
+    X(LEASE_LOST, -18, false, "the task now belongs to another server")                                                \
+    X(NOT_DURABLE, -19, false, "enqueued, but not on as many replicas or disks as asked for")                          \
+    X(QUEUE_NOT_FOUND, -20, false, "queue not found")                                                                  \
+    X(TASK_NOT_FOUND, -21, false, "task not found")                                                                    \
+    X(QUEUE_NOT_EMPTY, -22, false, "queue is not empty")                                                               \
+    X(TASK_ACTIVE, -23, false, "not possible with an active task")                                                     \
+    X(ALREADY, -24, false, "already as asked for")
 
 typedef enum asynq_status {
     ASYNQ_OK = 0,

@@ -40,7 +40,8 @@ typedef enum asynq_fault {
                               */
     ASYNQ_FAULT_NO_TTL,      /* a key that must end some day does not, or far too late: it will */
     ASYNQ_FAULT_QUEUE,       /* tasks in a queue that is not registered, so user interfaces miss it: it is registered */
-    ASYNQ_FAULT_RECORD       /* the record of a server or scheduler that has gone: it is forgotten */
+    ASYNQ_FAULT_RECORD,      /* the record of a server or scheduler that has gone: it is forgotten */
+    ASYNQ_FAULT_NOT_KEPT     /* the name of a queue that a Redis Cluster cannot keep: it leaves the list */
 } asynq_fault;
 
 /* "task-in-no-set" and so on. Static storage. Thread: any. */
@@ -59,16 +60,12 @@ typedef struct asynq_finding {
 typedef bool (*asynq_finding_cb)(const asynq_finding *finding, void *arg);
 
 typedef struct asynq_fsck_options {
-    size_t size;       /* 0, or by ASYNQ_FSCK_OPTIONS_INIT */
     const char *queue; /* only this one, and no records of servers; NULL: everything. It need not be registered */
     bool repair;       /* mend what is found */
     asynq_progress_cb progress; /* keys looked at, of about how many; NULL: nobody is told */
     void *progress_arg;
 } asynq_fsck_options;
 
-#define ASYNQ_FSCK_OPTIONS_INIT .size = sizeof(asynq_fsck_options)
-
-/* This struct stays as it is within a major version. */
 typedef struct asynq_fsck_result {
     int64_t tasks, keys; /* looked at */
     int64_t findings;
@@ -82,8 +79,8 @@ typedef struct asynq_fsck_result {
  * memory for each pending, active or grouped task. Redis is held for less than a millisecond at a time, except that
  * each task that seems wrong is searched in the lists of its queue: 15 ms among a million pending ones.
  */
-ASYNQ_API int asynq_inspector_fsck(asynq_inspector *inspector, const asynq_fsck_options *options,
-                                   asynq_finding_cb found, void *arg, asynq_fsck_result *result, asynq_error *error);
+ASYNQ_SIZED int asynq_inspector_fsck(asynq_inspector *inspector, const asynq_fsck_options *options,
+                                     asynq_finding_cb found, void *arg, asynq_fsck_result *result, asynq_error *error);
 
 /* ---- the quarantine of a queue ---- */
 
@@ -101,12 +98,38 @@ typedef struct asynq_quarantined {
 typedef bool (*asynq_quarantined_cb)(const asynq_quarantined *entry, void *arg);
 
 /* Visits what fsck has set aside, in no particular order. The queue need not exist. */
-ASYNQ_API int asynq_inspector_quarantine(asynq_inspector *inspector, const char *queue, asynq_quarantined_cb visit,
-                                         void *arg, asynq_error *error);
+ASYNQ_SIZED int asynq_inspector_quarantine(asynq_inspector *inspector, const char *queue, asynq_quarantined_cb visit,
+                                           void *arg, asynq_error *error);
 
 /* Deletes an entry for good. ASYNQ_E_NOT_FOUND: there is none of that name. */
 ASYNQ_API int asynq_inspector_quarantine_delete(asynq_inspector *inspector, const char *queue, const char *name,
                                                 asynq_error *error);
+
+/* ---- sizes: see sizes.h ---- */
+
+/* clang-format off */
+static const size_t asynq_fsck_sizes[] ASYNQ_UNUSED = {
+    4,
+    sizeof(asynq_finding),
+    sizeof(asynq_fsck_options),
+    sizeof(asynq_fsck_result),
+    sizeof(asynq_quarantined),
+};
+/* clang-format on */
+static const asynq_sizes asynq_sizes_of_fsck ASYNQ_UNUSED = {
+    {asynq_client_sizes, NULL, NULL, asynq_inspector_sizes, asynq_fsck_sizes}};
+
+ASYNQ_SIZED_API int asynq_inspector_fsck_sized(const asynq_sizes *sizes, asynq_inspector *inspector,
+                                               const asynq_fsck_options *options, asynq_finding_cb found, void *arg,
+                                               asynq_fsck_result *result, asynq_error *error);
+ASYNQ_SIZED_API int asynq_inspector_quarantine_sized(const asynq_sizes *sizes, asynq_inspector *inspector,
+                                                     const char *queue, asynq_quarantined_cb visit, void *arg,
+                                                     asynq_error *error);
+
+#ifndef ASYNQ_OWN_STRUCTS
+#define asynq_inspector_fsck(...) asynq_inspector_fsck_sized(&asynq_sizes_of_fsck, __VA_ARGS__)
+#define asynq_inspector_quarantine(...) asynq_inspector_quarantine_sized(&asynq_sizes_of_fsck, __VA_ARGS__)
+#endif
 
 #ifdef __cplusplus
 }

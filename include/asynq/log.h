@@ -21,12 +21,16 @@ typedef enum asynq_log_level {
 } asynq_log_level;
 
 /*
- * Receives one line without a line end. `text` is valid during the call only. Called from the library's threads, never
+ * Receives one line without a line end. `text` has what tasks and Redis have given, which may be
+ * no UTF-8 or steer a terminal; it is valid during the call only. Called from the library's threads, never
  * from two at once for the same server or client, and must not call back into the library.
  */
 typedef void (*asynq_log_cb)(asynq_log_level level, const char *text, void *arg);
 
-/* A ready callback: Asynq's own line form, on standard error. `arg` is ignored. Thread: any. */
+/*
+ * A ready callback: Asynq's own line form, on standard error. What could steer a terminal is escaped (\x1b, \u202e),
+ * and a backslash is doubled. `arg` is ignored. Thread: any.
+ */
 ASYNQ_API void asynq_log_to_stderr(asynq_log_level level, const char *text, void *arg);
 
 /* "DEBUG", "INFO", "WARN" or "ERROR". Thread: any. */

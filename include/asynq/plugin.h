@@ -27,26 +27,36 @@ extern "C" {
 #define ASYNQ_PLUGIN_VERSION 1
 
 typedef struct asynq_plugin {
-    size_t size;       /* these two are set by ASYNQ_PLUGIN */
-    size_t route_size; /* of an asynq_route, as the plug-in knows it */
-    const char *name;  /* for logs */
+    const asynq_sizes *sizes; /* set by ASYNQ_PLUGIN */
+    const char *name;         /* for logs */
     const asynq_route *routes;
     /*
      * Called before any handler, with the text `config` of the configuration ("" if there is none). Returns 0, or a
-     * status after filling `error`: then asynqd does not start. May be NULL. Thread: asynqd's main thread.
+     * status after filling `error`: then asynqd does not start, or keeps the configuration that it has. May be NULL.
+     * Thread: one that does nothing else meanwhile, not always the same; never at the same time as stop().
      */
     int (*start)(const char *config, asynq_error *error);
     /* Called when no handler runs any more. May be NULL. Thread: as above. */
     void (*stop)(void);
 } asynq_plugin;
 
+/* ---- sizes: see sizes.h ---- */
+
+/* clang-format off */
+static const size_t asynq_plugin_sizes[] ASYNQ_UNUSED = {
+    1,
+    sizeof(asynq_plugin),
+};
+/* clang-format on */
+static const asynq_sizes asynq_sizes_of_plugin ASYNQ_UNUSED = {
+    {asynq_client_sizes, asynq_server_sizes, NULL, NULL, NULL, NULL, asynq_plugin_sizes}};
+
 /* Defines the plug-in; its arguments are initialisers of an asynq_plugin. In C++ define asynq_plugin_1() by hand. */
 #define ASYNQ_PLUGIN(...)                                                                                              \
     ASYNQ_API const asynq_plugin *asynq_plugin_1(void);                                                                \
     ASYNQ_API const asynq_plugin *asynq_plugin_1(void)                                                                 \
     {                                                                                                                  \
-        static const asynq_plugin plugin = {                                                                           \
-            .size = sizeof(asynq_plugin), .route_size = sizeof(asynq_route), __VA_ARGS__};                             \
+        static const asynq_plugin plugin = {.sizes = &asynq_sizes_of_plugin, __VA_ARGS__};                             \
         return &plugin;                                                                                                \
     }
 

@@ -53,14 +53,13 @@ typedef enum asynq_catch_up {
 
 /* A periodic entry. */
 typedef struct asynq_periodic {
-    size_t size;      /* 0, or by ASYNQ_PERIODIC_INIT */
     const char *spec; /* see <asynq/cron.h> */
     asynq_task task;
     const asynq_task_options *options; /* may be NULL; they override the task's own, and are those that are shown */
 
     /* What follows is not for independent schedulers, but for `zone`. */
     /*
-     * Names the entry over restarts and among schedulers; at most ASYNQ_NAME_MOST bytes. With a name, spec and task can
+     * Names the entry over restarts and among schedulers; at most ASYNQ_NAME_MAX bytes. With a name, spec and task can
      * change and the entry stays the same one. Default: made from spec, type, payload and shown options.
      */
     const char *name;
@@ -69,8 +68,6 @@ typedef struct asynq_periodic {
     int64_t catch_up_limit_ms; /* default 1 h; ASYNQ_NONE: all that Redis remembers */
     int64_t jitter_ms;         /* enqueue up to so much later, always by the same time for one entry */
 } asynq_periodic;
-
-#define ASYNQ_PERIODIC_INIT .size = sizeof(asynq_periodic)
 
 enum { ASYNQ_ENTRY_ID_SIZE = 37 }; /* a UUID and its NUL */
 
@@ -91,8 +88,8 @@ typedef struct asynq_periodic_list asynq_periodic_list;
  * ASYNQ_E_CONFLICT (another entry in the list has this name) or ASYNQ_E_NO_MEMORY. Without a spec or a type nothing
  * of the list counts; any other wrong entry is left out and logged, unless the provider returns the status.
  */
-ASYNQ_API ASYNQ_MUST_CHECK int asynq_periodic_list_add(asynq_periodic_list *list, const asynq_periodic *entry,
-                                                       asynq_error *error);
+ASYNQ_SIZED ASYNQ_MUST_CHECK int asynq_periodic_list_add(asynq_periodic_list *list, const asynq_periodic *entry,
+                                                         asynq_error *error);
 
 enum { ASYNQ_PROVIDER_UNCHANGED = 1 };
 
@@ -107,7 +104,6 @@ typedef int (*asynq_provider)(asynq_periodic_list *list, void *arg, asynq_error 
 
 /* Functions of this struct are called on the scheduler's thread, one at a time; a slow one delays the ticks. */
 typedef struct asynq_scheduler_options {
-    size_t size;       /* 0, or by ASYNQ_SCHEDULER_OPTIONS_INIT */
     const char *redis; /* URI as in asynq_client_options; default redis://127.0.0.1:6379 */
     const char *zone;  /* IANA name; default UTC */
     bool independent;
@@ -138,13 +134,13 @@ typedef struct asynq_scheduler_options {
      */
     void (*defaults)(const char *type, asynq_task_options *options, void *defaults_arg);
     void *defaults_arg;
+
+    const char *prefix; /* of all keys, as for clients; default "asynq" */
 } asynq_scheduler_options;
 
-#define ASYNQ_SCHEDULER_OPTIONS_INIT .size = sizeof(asynq_scheduler_options)
-
 /* Makes a scheduler. Does not contact Redis. `options` is copied; NULL means all defaults. NULL: see `error`. */
-ASYNQ_API ASYNQ_MUST_CHECK asynq_scheduler *asynq_scheduler_new(const asynq_scheduler_options *options,
-                                                                asynq_error *error);
+ASYNQ_SIZED ASYNQ_MUST_CHECK asynq_scheduler *asynq_scheduler_new(const asynq_scheduler_options *options,
+                                                                  asynq_error *error);
 
 /*
  * Adds an entry, before or after the start. It is copied. Its first tick is the first after this moment, unless Redis
@@ -152,8 +148,8 @@ ASYNQ_API ASYNQ_MUST_CHECK asynq_scheduler *asynq_scheduler_new(const asynq_sche
  * ASYNQ_E_CONFLICT (there is an equal entry; with names of their own they can stand side by side), ASYNQ_E_CLOSED,
  * ASYNQ_E_NO_MEMORY. Thread: any, also from the functions of asynq_scheduler_options.
  */
-ASYNQ_API ASYNQ_MUST_CHECK int asynq_scheduler_register(asynq_scheduler *scheduler, const asynq_periodic *entry,
-                                                        char id[ASYNQ_ENTRY_ID_SIZE], asynq_error *error);
+ASYNQ_SIZED ASYNQ_MUST_CHECK int asynq_scheduler_register(asynq_scheduler *scheduler, const asynq_periodic *entry,
+                                                          char id[ASYNQ_ENTRY_ID_SIZE], asynq_error *error);
 
 /*
  * Removes an entry; a tick that is being enqueued still is. Returns 0, or ASYNQ_E_NOT_FOUND. Thread: any, as above.
@@ -190,6 +186,32 @@ ASYNQ_API void asynq_scheduler_free(asynq_scheduler *scheduler);
  * not start. Thread: the main thread, before others are started.
  */
 ASYNQ_API ASYNQ_MUST_CHECK int asynq_scheduler_run(asynq_scheduler *scheduler, asynq_error *error);
+
+/* ---- sizes: see sizes.h ---- */
+
+/* clang-format off */
+static const size_t asynq_scheduler_sizes[] ASYNQ_UNUSED = {
+    2,
+    sizeof(asynq_periodic),
+    sizeof(asynq_scheduler_options),
+};
+/* clang-format on */
+static const asynq_sizes asynq_sizes_of_scheduler ASYNQ_UNUSED = {{asynq_client_sizes, NULL, asynq_scheduler_sizes}};
+
+ASYNQ_SIZED_API ASYNQ_MUST_CHECK int asynq_periodic_list_add_sized(const asynq_sizes *sizes, asynq_periodic_list *list,
+                                                                   const asynq_periodic *entry, asynq_error *error);
+ASYNQ_SIZED_API ASYNQ_MUST_CHECK asynq_scheduler *
+asynq_scheduler_new_sized(const asynq_sizes *sizes, const asynq_scheduler_options *options, asynq_error *error);
+ASYNQ_SIZED_API ASYNQ_MUST_CHECK int asynq_scheduler_register_sized(const asynq_sizes *sizes,
+                                                                    asynq_scheduler *scheduler,
+                                                                    const asynq_periodic *entry,
+                                                                    char id[ASYNQ_ENTRY_ID_SIZE], asynq_error *error);
+
+#ifndef ASYNQ_OWN_STRUCTS
+#define asynq_periodic_list_add(...) asynq_periodic_list_add_sized(&asynq_sizes_of_scheduler, __VA_ARGS__)
+#define asynq_scheduler_new(...) asynq_scheduler_new_sized(&asynq_sizes_of_scheduler, __VA_ARGS__)
+#define asynq_scheduler_register(...) asynq_scheduler_register_sized(&asynq_sizes_of_scheduler, __VA_ARGS__)
+#endif
 
 #ifdef __cplusplus
 }

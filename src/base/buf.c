@@ -3,8 +3,12 @@
 
 #include "base/alloc.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+
+/* Twice as much and one more is still a size. */
+#define BUF_MAX_LENGTH (SIZE_MAX / 4)
 
 void buf_init(buf *b, size_t limit)
 {
@@ -21,7 +25,7 @@ char *buf_reserve(buf *b, size_t length)
 {
     if (b->failed)
         return NULL;
-    if (length > (size_t)1 << 40 || (b->limit && length > b->limit - b->length)) {
+    if (length > BUF_MAX_LENGTH - b->length || (b->limit && length > b->limit - b->length)) {
         buf_fail(b);
         return NULL;
     }

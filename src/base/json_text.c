@@ -235,8 +235,7 @@ bool json_text_is_key(bytes quoted, bytes name)
     return is_same;
 }
 
-/* The number that a step of a path is; SIZE_MAX: it is none. */
-static size_t step_number(bytes step)
+size_t json_text_item(bytes step)
 {
     size_t number = 0;
     for (size_t i = 0; i < step.length; i++) {
@@ -247,35 +246,19 @@ static size_t step_number(bytes step)
     return step.length ? number : SIZE_MAX;
 }
 
-static bool find_step(bytes text, bytes step, bytes *found)
+bool json_text_find_step(bytes text, bytes step, bytes *found)
 {
     bytes key, value;
     bool is_there = false;
-    if (!text.length || (*text.data != '{' && *text.data != '['))
-        return false;
     json_cursor cursor = json_text_enter(text);
-    size_t wanted = cursor.is_object ? SIZE_MAX : step_number(step);
-    for (size_t i = 0; json_text_next(&cursor, &key, &value); i++) {
+    size_t wanted = cursor.is_object ? SIZE_MAX : json_text_item(step);
+    for (size_t i = 0; (cursor.is_object || !is_there) && json_text_next(&cursor, &key, &value); i++) {
         if (cursor.is_object ? !json_text_is_key(key, step) : i != wanted)
             continue;
         is_there = true;
         *found = value;
     }
     return is_there;
-}
-
-bool json_text_find(bytes text, bytes path, bytes *value)
-{
-    bytes here = json_text_trim(text);
-    while (path.length) {
-        const char *dot = memchr(path.data, '.', path.length);
-        size_t length = dot ? (size_t)(dot - path.data) : path.length, used = length + (dot != NULL);
-        if (!find_step(here, (bytes){path.data, length}, &here))
-            return false;
-        path = (bytes){path.data + used, path.length - used};
-    }
-    *value = here;
-    return true;
 }
 
 /* ---- texts ---- */

@@ -29,9 +29,12 @@ bool json_text_next(json_cursor *cursor, bytes *key, bytes *value);
 bool json_text_is_key(bytes quoted, bytes name);
 
 /*
- * "user.names.0": members by name, of equal ones the last, items by number. `text` is valid. False: it is not there.
+ * What an object or a list has by this name or number; of equal names the last. `text` is valid and trimmed. False: it
+ * is not there.
  */
-bool json_text_find(bytes text, bytes path, bytes *value);
+bool json_text_find_step(bytes text, bytes step, bytes *found);
+/* The number that a step is; SIZE_MAX: it is none. */
+size_t json_text_item(bytes step);
 
 /* Appends the characters of a text in quotes. False: it has half of a surrogate pair. */
 bool json_text_decode(bytes quoted, buf *out);

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/terminal.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -55,8 +56,10 @@ void asynq_log_to_stderr(asynq_log_level level, const char *text, void *arg)
     char when[32];
     gmtime_r(&seconds, &parts);
     strftime(when, sizeof when, "%Y/%m/%d %H:%M:%S", &parts);
-    fprintf(stderr, "asynq: pid=%d %s.%06d %s: %s\n", (int)getpid(), when, (int)(now_ns % NS_PER_SECOND / 1000),
-            asynq_log_level_name(level), text);
+    char begin[96];
+    snprintf(begin, sizeof begin, "asynq: pid=%d %s.%06d %s: ", (int)getpid(), when,
+             (int)(now_ns % NS_PER_SECOND / 1000), asynq_log_level_name(level));
+    (void)terminal_line(stderr, begin, "%s", text);
 }
 
 void log_init(log_sink *log, asynq_log_cb write, void *arg, asynq_log_level level)

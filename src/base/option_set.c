@@ -123,35 +123,45 @@ const char *option_set_origin(const option_set *o, const void *place)
     return item && item->origin ? item->origin : "default";
 }
 
+/* What came from elsewhere is as it was written, whatever it was written in. */
+static void mask(const settings *source, buf *text)
+{
+    buf masked;
+    if (!source)
+        return;
+    buf_init(&masked, 0);
+    setting_refs_mask(settings_refs(source), text->data ? text->data : "", &masked);
+    buf_clear(text);
+    *text = masked;
+}
+
+static void append_line(const option_set *o, buf *lines, const char *format, va_list args)
+{
+    buf text;
+    buf_init(&text, 0);
+    buf_append_formatv(&text, format, args);
+    mask(o->file, &text);
+    for (size_t i = 0; i < o->text_count; i++)
+        mask(o->texts[i], &text);
+    buf_append_format(lines, "%s\n", text.data ? text.data : "");
+    buf_clear(&text);
+}
+
 void option_set_complain(option_set *o, const void *place, const char *format, ...)
 {
     const option *item = find_place(o, place);
     va_list args;
-    va_start(args, format);
-    buf text;
-    buf_init(&text, 0);
-    buf_append_formatv(&text, format, args);
-    va_end(args);
     buf_append_format(&o->complaints, "%s: %s: ", option_set_origin(o, place), item ? item->path : "?");
-    if (o->file)
-        setting_refs_mask(settings_refs(o->file), text.data ? text.data : "", &o->complaints);
-    else
-        buf_append_text(&o->complaints, text.data ? text.data : "");
-    buf_append_text(&o->complaints, "\n");
-    buf_clear(&text);
-}
-
-static void append_line(buf *lines, const char *format, va_list args)
-{
-    buf_append_formatv(lines, format, args);
-    buf_append_text(lines, "\n");
+    va_start(args, format);
+    append_line(o, &o->complaints, format, args);
+    va_end(args);
 }
 
 void option_set_complain_line(option_set *o, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    append_line(&o->complaints, format, args);
+    append_line(o, &o->complaints, format, args);
     va_end(args);
 }
 
@@ -159,7 +169,7 @@ void option_set_doubt_line(option_set *o, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    append_line(&o->doubts, format, args);
+    append_line(o, &o->doubts, format, args);
     va_end(args);
 }
 

@@ -61,10 +61,11 @@ typedef struct setting {
     const char *example;   /* for the sample file, where there is no preset */
     bool is_secret;        /* never shown, and NAME_file names a file that has it */
     bool is_literal;       /* ${NAME} in it has a meaning of its own, so it is not replaced */
-    bool has_numbers;      /* of lists and pairs: the values are numbers, and printed without quotes */
-    bool has_password;     /* a URI: what is between ':' and '@' is never shown */
-    bool hides_values;     /* of pairs: any of them may be a secret, so they are never shown */
-    bool is_reloaded;      /* a change takes effect without a restart */
+    bool (*is_code)(const setting_list *before); /* of lists: the same for the word that follows these; NULL: none */
+    bool has_numbers;  /* of lists and pairs: the values are numbers, and printed without quotes */
+    bool has_password; /* a URI: what is between ':' and '@' is never shown */
+    bool hides_values; /* of pairs: any of them may be a secret, so they are never shown */
+    bool is_reloaded;  /* a change takes effect without a restart */
 } setting;
 
 /*

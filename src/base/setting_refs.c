@@ -92,6 +92,17 @@ const char *setting_refs_expand(setting_refs *refs, const char *text, arena *mem
     return value ? keep_ref(refs, value, arena_dup(memory, text, strlen(text)), false, memory) : NULL;
 }
 
+const char *setting_refs_unescape(const char *text, arena *memory)
+{
+    const char *at = strstr(text, "$${");
+    char *copy = at ? arena_dup(memory, text, strlen(text)) : NULL;
+    if (!at || !copy)
+        return at ? NULL : text;
+    for (char *escape = copy; (escape = strstr(escape, "$${")); escape += 2)
+        memmove(escape, escape + 1, strlen(escape));
+    return copy;
+}
+
 /* ---- files ---- */
 
 static const char *why_unfit(const char *text, size_t length)

@@ -26,6 +26,8 @@ typedef struct setting_refs {
 
 /* Returns `text` if there is nothing in it to be replaced. NULL: `problem` has the end of a sentence, or no memory. */
 const char *setting_refs_expand(setting_refs *refs, const char *text, arena *memory, buf *problem);
+/* Only "$${" is replaced: for texts in which "${" has a meaning of its own. NULL: no memory. */
+const char *setting_refs_unescape(const char *text, arena *memory);
 const char *setting_refs_read(setting_refs *refs, const char *path, arena *memory, buf *problem);
 
 /* The value at `to`, which is no text, was made of `from`. */

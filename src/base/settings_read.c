@@ -66,6 +66,19 @@ static const char *needed_value(settings *file, settings_node *node, settings_no
     return text;
 }
 
+/* A word that is code for a shell, which knows "${NAME}" itself. NULL: it is none, or stands elsewhere, or no memory.
+ */
+static const char *code_value(settings *file, const setting *row, const setting_list *before, settings_node *node,
+                              size_t *length)
+{
+    const char *text = file->takes_refs && row->is_code && row->is_code(before) ? settings_text(node, length) : NULL;
+    if (!text || strlen(text) != *length)
+        return NULL;
+    text = setting_refs_unescape(text, &file->memory);
+    *length = text ? strlen(text) : 0;
+    return text;
+}
+
 static int read_list_node(settings *file, const setting *row, settings_node *node, void *target, asynq_error *error)
 {
     setting_list list = {0};
@@ -76,7 +89,9 @@ static int read_list_node(settings *file, const setting *row, settings_node *nod
         char place[64];
         size_t length = 0;
         snprintf(place, sizeof place, "%s[%zu]", row->name, list.count);
-        const char *text = needed_value(file, item, item, place, &length, error);
+        const char *text = code_value(file, row, &list, item, &length);
+        if (!text)
+            text = needed_value(file, item, item, place, &length, error);
         if (!text)
             return ASYNQ_E_INVALID;
         list.items = arena_grow(&file->memory, (void *)list.items, list.count, &capacity, sizeof *list.items);

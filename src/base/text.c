@@ -27,9 +27,9 @@ static inline size_t utf8_length(const unsigned char *at, size_t left)
     return at[0] <= 0xf4 && left >= 4 && at[1] >= min && at[1] <= max && is_tail(at[2]) && is_tail(at[3]) ? 4 : 0;
 }
 
-/* Decodes one character; its length in bytes, or 0 if the bytes are not well-formed. */
-static size_t utf8_decode(const unsigned char *at, size_t left, uint32_t *character)
+size_t text_decode(const void *text, size_t left, uint32_t *character)
 {
+    const unsigned char *at = text;
     static const unsigned char first_mask[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
     size_t length = at[0] < 0x80 ? 1 : utf8_length(at, left);
     *character = at[0] & first_mask[length];
@@ -84,7 +84,7 @@ bool text_is_blank(const char *text, size_t length)
     const unsigned char *at = (const unsigned char *)text;
     for (size_t i = 0; i < length;) {
         uint32_t character;
-        size_t step = utf8_decode(at + i, length - i, &character);
+        size_t step = text_decode(at + i, length - i, &character);
         if (!step || !is_space(character))
             return false;
         i += step;
@@ -92,75 +92,47 @@ bool text_is_blank(const char *text, size_t length)
     return true;
 }
 
-static void append_escaped(buf *out, const char *text, size_t length, uint32_t c)
+bool text_has_control(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            return true;
+    return false;
+}
+
+void text_append_escape(buf *out, uint32_t c)
 {
     static const char names[] = "abtnvfr"; /* for 7 to 13 */
     if (c >= 7 && c <= 13)
         buf_append_format(out, "\\%c", names[c - 7]);
     else if (c < 0x20 || c == 0x7f)
         buf_append_format(out, "\\x%02x", (unsigned)c);
-    else if (!is_printable(c))
-        buf_append_format(out, c < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)c);
     else
-        buf_append(out, text, length);
+        buf_append_format(out, c < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)c);
 }
 
-/* `signs` are escaped too. */
-static void append_readable(buf *out, const char *text, size_t length, const char *signs)
+void text_append_byte_escape(buf *out, char byte)
 {
-    for (size_t i = 0; i < length;) {
-        uint32_t character;
-        size_t step = utf8_decode((const unsigned char *)text + i, length - i, &character);
-        if (step == 1 && text[i] && strchr(signs, text[i])) {
-            buf_append_format(out, "\\%c", text[i]);
-        } else if (step) {
-            append_escaped(out, text + i, step, character);
-        } else {
-            buf_append_format(out, "\\x%02x", (unsigned)(unsigned char)text[i]);
-            step = 1;
-        }
-        i += step;
-    }
+    buf_append_format(out, "\\x%02x", (unsigned)(unsigned char)byte);
 }
 
 void text_append_quoted(buf *out, const char *text, size_t length)
 {
     buf_append_text(out, "\"");
-    append_readable(out, text, length, "\"\\");
-    buf_append_text(out, "\"");
-}
-
-void text_append_printable(buf *out, const char *text, size_t length)
-{
-    append_readable(out, text, length, "");
-}
-
-/* In UTF-16. */
-static void append_unit_escapes(buf *out, uint32_t c)
-{
-    if (c >= 0x10000) {
-        buf_append_format(out, "\\u%04x", 0xd800 + (unsigned)((c - 0x10000) >> 10));
-        c = 0xdc00 + ((c - 0x10000) & 0x3ff);
-    }
-    buf_append_format(out, "\\u%04x", (unsigned)c);
-}
-
-void text_append_printable_json(buf *out, const char *json, size_t length)
-{
-    for (size_t i = 0, plain = 0; i < length; i += plain) {
+    for (size_t i = 0, step; i < length; i += step) {
         uint32_t character;
-        for (plain = 0; i + plain < length && (unsigned char)json[i + plain] < 0x7f;)
-            plain++;
-        buf_append(out, json + i, plain);
-        if (plain)
-            continue;
-        plain = utf8_decode((const unsigned char *)json + i, length - i, &character);
-        if (plain && is_printable(character))
-            buf_append(out, json + i, plain);
+        step = text_decode(text + i, length - i, &character);
+        if (step == 1 && (character == '"' || character == '\\'))
+            buf_append_format(out, "\\%c", text[i]);
+        else if (step && is_printable(character))
+            buf_append(out, text + i, step);
+        else if (step)
+            text_append_escape(out, character);
         else
-            append_unit_escapes(out, plain ? character : 0xfffd);
-        plain += !plain;
+            text_append_byte_escape(out, text[i]);
+        step += !step;
     }
+    buf_append_text(out, "\"");
 }
 
 size_t text_cut(const char *text, size_t length, size_t limit)
@@ -193,11 +165,32 @@ bool text_has_word(const char *words, const char *word, size_t length)
     return false;
 }
 
+/* Only the last star may have to take more, so the time is that of pattern times text. */
+bool text_matches(const char *pattern, const char *text)
+{
+    const char *star = NULL, *taken = NULL;
+    while (*text) {
+        if (*pattern == '*') {
+            star = pattern++;
+            taken = text;
+        } else if (*pattern == *text) {
+            pattern++;
+            text++;
+        } else if (star) {
+            pattern = star + 1;
+            text = ++taken;
+        } else {
+            return false;
+        }
+    }
+    return !pattern[strspn(pattern, "*")];
+}
+
 void text_make_utf8(char *text, size_t length)
 {
     for (size_t i = 0; i < length;) {
         uint32_t character;
-        size_t step = utf8_decode((const unsigned char *)text + i, length - i, &character);
+        size_t step = text_decode(text + i, length - i, &character);
         if (!step) {
             text[i] = '?';
             step = 1;

@@ -28,7 +28,7 @@
 #define BROKER_BROKER_H
 
 #include "base/bytes.h"
-#include "redis/conn.h"
+#include "redis/nodes.h"
 #include "wire/keys.h"
 
 #include <stdint.h>
@@ -46,17 +46,31 @@ enum {
 };
 
 /*
- * One Redis server that keeps the tasks of a key space. It owns neither, and is copied freely. Without a connection
- * (before it is made, after its end) nothing may be called.
+ * The Redis servers that keep the tasks of a key space. It owns neither, and is copied freely. Without servers (before
+ * the connections are made, after their end) nothing may be called.
  */
 typedef struct broker {
-    redis_conn *conn;
+    redis_nodes *nodes;
     const key_space *space;
 } broker;
 
+/* Whether the keys of a queue with this name stand in one slot, as all calls want it. */
+static inline bool broker_can_keep(const broker *b, bytes queue)
+{
+    return !redis_nodes_is_cluster(b->nodes) || !queue.length || queue.data[0] != '}';
+}
+#define BROKER_CANNOT_KEEP "a Redis Cluster cannot keep a queue whose name begins with \"}\""
+
+/* Calls that concern no queue may be sent; of a cluster perhaps not all of them. */
 static inline bool broker_is_ready(const broker *b)
 {
-    return redis_conn_is_ready(b->conn);
+    return redis_nodes_is_any_ready(b->nodes);
+}
+
+/* Calls for this queue may be sent. */
+static inline bool broker_has_queue(const broker *b, const queue_keys *keys)
+{
+    return redis_nodes_is_ready(b->nodes, keys->slot);
 }
 
 /* ---- lease scores ---- */
@@ -308,6 +322,7 @@ typedef struct broker_beat_reply {
     int64_t workers_recorded;
     int64_t redis_ms; /* Redis's clock, Unix time */
     int64_t servers_alive;
+    bool can_wake; /* servers, by what is published to them */
 } broker_beat_reply;
 
 typedef void (*broker_beat_cb)(void *arg, int status, const asynq_error *error, const broker_beat_reply *reply);

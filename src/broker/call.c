@@ -25,12 +25,12 @@ static void broker_replied(void *arg, const redis_result *result)
 
 redis_args *broker_args(const broker *b)
 {
-    return redis_conn_args(b->conn);
+    return redis_nodes_args(b->nodes);
 }
 
 redis_args *broker_script_args(const broker *b, script_id script, int key_count)
 {
-    return redis_conn_script_args(b->conn, script, key_count);
+    return redis_nodes_script_args(b->nodes, script, key_count);
 }
 
 static bool is_within(int count, int min, int max)
@@ -64,17 +64,42 @@ bool broker_keys_fit(const redis_args *args)
     return true;
 }
 
-int broker_call(const broker *b, const redis_args *args, broker_cb cb, void *arg)
+/* Scripts of one key that go on to tasks, and write. */
+static bool broker_is_wide(const redis_args *args)
+{
+    static const script_id single[] = {SCRIPT_EXPIRE, SCRIPT_CLEAR_SET};
+    for (size_t i = 0; i < sizeof single / sizeof *single; i++)
+        if (args->script == &redis_scripts[single[i]])
+            return true;
+    return args->key_count > 1;
+}
+
+static void broker_add_absent_key(redis_args *args)
+{
+    bytes first = {args->argv[REDIS_SCRIPT_KEYS], args->lengths[REDIS_SCRIPT_KEYS]}, tag = key_slot_tag(first);
+    buf name;
+    buf_init(&name, 0);
+    buf_append(&name, first.data, (size_t)(tag.data - first.data) + tag.length);
+    buf_append_text(&name, tag.length < first.length ? "}:" : ":");
+    buf_append_text(&name, "libasynq:absent");
+    args->failed |= buf_failed(&name);
+    redis_args_append_key(args, (bytes){name.data, name.length});
+    buf_clear(&name);
+}
+
+int broker_call(const broker *b, redis_args *args, broker_cb cb, void *arg)
 {
     if (!broker_counts_fit(args) || !broker_keys_fit(args))
         return ASYNQ_E_INVALID;
+    if (args->script && !args->failed && redis_nodes_is_cluster(b->nodes) && broker_is_wide(args))
+        broker_add_absent_key(args);
     if (!cb)
-        return redis_conn_command(b->conn, args, NULL, NULL);
+        return redis_nodes_command(b->nodes, args, NULL, NULL);
     broker_pending *pending = mem_alloc(sizeof *pending);
     if (!pending)
         return ASYNQ_E_NO_MEMORY;
     *pending = (broker_pending){cb, arg};
-    int status = redis_conn_command(b->conn, args, broker_replied, pending);
+    int status = redis_nodes_command(b->nodes, args, broker_replied, pending);
     if (status)
         mem_free(pending);
     return status;

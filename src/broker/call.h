@@ -4,7 +4,7 @@
 
 #include "broker/broker.h"
 
-/* An empty command, and the start of a script's: as redis_conn_args() and redis_conn_script_args(). */
+/* An empty command, and the start of a script's: as redis_nodes_args() and redis_nodes_script_args(). */
 redis_args *broker_args(const broker *b);
 redis_args *broker_script_args(const broker *b, script_id script, int key_count);
 
@@ -30,11 +30,15 @@ bool broker_counts_fit(const redis_args *args);
 bool broker_keys_fit(const redis_args *args);
 
 /*
- * Sends; `cb` may be NULL. Same results as redis_conn_command(), or ASYNQ_E_INVALID: a script got a wrong number of
+ * A script in a cluster names one key more, which never exists. While a slot moves, a node refuses a script of whose
+ * keys some are there and some are not ("TRYAGAIN"), and so each of ours; else it would run until it meets a task that
+ * has gone, and stop halfway. Scripts of a single key that use no other go on: leases are renewed meanwhile.
+ *
+ * Sends; `cb` may be NULL. Same results as redis_nodes_command(), or ASYNQ_E_INVALID: a script got a wrong number of
  * keys or arguments, an empty key, or keys of several slots. That is looked at in each call, as it takes less than a
  * thousandth of the script's time: such a call works on a single Redis with all rights, and fails under an ACL or in a
  * cluster, where we seldom are.
  */
-int broker_call(const broker *b, const redis_args *args, broker_cb cb, void *arg);
+int broker_call(const broker *b, redis_args *args, broker_cb cb, void *arg);
 
 #endif

@@ -126,9 +126,12 @@ check_result broker_checked_key(const redis_value *reply, size_t index)
     return (check_result){text_at(reply, at), text_at(reply, at + 1), bytes_of(""), text_at(reply, at + 2)};
 }
 
-int broker_scan(const broker *b, bytes cursor, bytes pattern, int64_t count, broker_cb cb, void *arg)
+int broker_scan(const broker *b, size_t node, bytes cursor, bytes pattern, int64_t count, broker_cb cb, void *arg)
 {
+    if (node >= redis_nodes_count(b->nodes))
+        return ASYNQ_E_UNAVAILABLE;
     redis_args *args = broker_args(b);
+    args->node = redis_nodes_get(b->nodes, node);
     redis_args_add_text(args, "SCAN");
     redis_args_add(args, cursor);
     redis_args_add_text(args, "MATCH");

@@ -67,7 +67,8 @@ ASYNQ_MUST_CHECK int broker_check_keys(const broker *b, const queue_keys *keys, 
                                        size_t count, int64_t now_ns, bool mend, broker_cb cb, void *arg);
 check_result broker_checked_key(const redis_value *reply, size_t index);
 
-/* reply: the next cursor, then names. `pattern` is one of Redis's. */
-ASYNQ_MUST_CHECK int broker_scan(const broker *b, bytes cursor, bytes pattern, int64_t count, broker_cb cb, void *arg);
+/* reply: the next cursor, then names. `pattern` is one of Redis's, `node` a place among those of redis_nodes_get(). */
+ASYNQ_MUST_CHECK int broker_scan(const broker *b, size_t node, bytes cursor, bytes pattern, int64_t count, broker_cb cb,
+                                 void *arg);
 
 #endif

@@ -173,7 +173,8 @@ bool broker_found_task(const redis_value *reply, found_task *found)
 
 int broker_steer(const broker *b, const queue_keys *keys, const steer_call *call, broker_cb cb, void *arg)
 {
-    static const char *const actions[] = {[ASYNQ_RUN] = "run", [ASYNQ_ARCHIVE] = "archive", [ASYNQ_DELETE] = "delete"};
+    static const char *const actions[] = {
+        [ASYNQ_ACTION_RUN] = "run", [ASYNQ_ACTION_ARCHIVE] = "archive", [ASYNQ_ACTION_DELETE] = "delete"};
     static const queue_key fixed[] = {QUEUE_KEY_PENDING,  QUEUE_KEY_SCHEDULED, QUEUE_KEY_RETRY,
                                       QUEUE_KEY_ARCHIVED, QUEUE_KEY_COMPLETED, QUEUE_KEY_GROUPS};
     int64_t now = floor_div(call->now_ns, NS_PER_SECOND);

@@ -18,7 +18,7 @@ typedef struct queue_publication {
     void *arg;
     const key_space *space;
     int64_t sent_at_ms, done_at_ms; /* steady clock; 0: not yet */
-    bool in_flight;
+    bool in_flight, is_known;       /* the second: it was told to the Redis that we know */
 } queue_publication;
 
 /*
@@ -32,5 +32,8 @@ void queue_publish_anew(queue_publication *publication);
 
 /* The command alone, for callers that wait for each answer. */
 ASYNQ_MUST_CHECK int broker_publish_queue(const broker *b, bytes queue, broker_cb cb, void *arg);
+
+/* A page of the names. reply: as Redis's SSCAN. */
+ASYNQ_MUST_CHECK int broker_scan_queues(const broker *b, bytes cursor, broker_cb cb, void *arg);
 
 #endif

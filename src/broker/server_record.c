@@ -90,6 +90,7 @@ static void record_renewed(void *arg, int status, const asynq_error *error, cons
         call->reply.workers_recorded = redis_value_integer(redis_value_at(reply, 0));
         call->reply.redis_ms = ms_of_seconds(redis_value_integer(redis_value_at(reply, 1))) +
                                redis_value_integer(redis_value_at(reply, 2)) / 1000;
+        call->reply.can_wake = redis_value_integer(redis_value_at(reply, 3)) == 1;
     }
     beat_part_replied(call, error);
 }

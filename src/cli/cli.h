@@ -114,6 +114,8 @@ void cli_help_noun(const char *noun, FILE *out);
 
 /* --uri, or what the environment says; NULL: the default. */
 const char *cli_uri(const cli_run *cli);
+/* Likewise --prefix. */
+const char *cli_prefix(const cli_run *cli);
 /* Makes the inspector. CLI_OK, or a status after telling why not. */
 int cli_connect(cli_run *cli);
 /* ---- say.c: lines for people ---- */
@@ -124,7 +126,11 @@ void cli_say(FILE *out, const char *format, ...) ASYNQ_PRINTF(2, 3);
 bool cli_print_raw(const char *text, size_t length);
 /* A copy in which nothing can steer the terminal; mem_free() ends the first, some calls later end the second. */
 char *cli_escape_copy(const char *text);
+/* Likewise of bytes, of so many at most; what is cut ends with an ellipsis. */
+char *cli_escape_bytes(const void *data, size_t length, size_t max);
 const char *cli_escape(const char *text);
+/* What stands for the rest of a text, in one column. */
+const char *cli_ellipsis(void);
 /* Tells what went wrong and returns the exit status for it. */
 int cli_fail(const asynq_error *error);
 int cli_complain(int status, const char *format, ...) ASYNQ_PRINTF(2, 3);
@@ -154,10 +160,10 @@ typedef struct cli_table cli_table;
 cli_table *cli_table_new(const char *const *titles);
 /* Adds a cell; the text is copied, and what a terminal could misunderstand is escaped. */
 void cli_table_add(cli_table *table, const char *text);
+/* The same of a payload or result, whatever it consists of; a long one is cut. */
+void cli_table_add_bytes(cli_table *table, const void *data, size_t length);
 void cli_table_addf(cli_table *table, const char *format, ...) ASYNQ_PRINTF(2, 3);
 void cli_table_add_number(cli_table *table, int64_t number);
-/* Length of the longest beginning that is not wider, in bytes. */
-size_t cli_fit(const char *text, int width);
 /* Receives a line; the first one has the titles. */
 typedef void (*cli_line_cb)(void *arg, size_t row, const char *text);
 /* Makes lines, and frees. `width` 0: as wide as it gets; else the widest column of text is cut so that a row fits. */
@@ -171,8 +177,8 @@ const char *cli_format_duration(int64_t ms, char *text);
 const char *cli_format_time(int64_t at_ms, char *text);
 /* "12.3 MB". `text` holds 32 bytes. */
 const char *cli_format_bytes(int64_t bytes, char *text);
-/* A payload or result as one line; "non-printable bytes" if it is not text. Lives until the next call. */
-const char *cli_format_payload(const void *payload, size_t length);
+/* "42%, the second file"; "" if nothing is known. `text` holds 256 bytes. */
+const char *cli_format_progress(double fraction, const char *words, char *text);
 
 /* ---- json.c: output for programs ---- */
 
@@ -186,5 +192,7 @@ json_t *cli_json_bytes(const void *bytes, size_t length);
 json_t *cli_json_text(const char *text);
 /* RFC 3339 in UTC; null for 0. */
 json_t *cli_json_time(int64_t at_ms);
+/* Null if it is below 0. */
+json_t *cli_json_fraction(double fraction);
 
 #endif

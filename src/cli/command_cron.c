@@ -31,7 +31,7 @@ static void add_schedule(cli_table *table, const asynq_schedule_info *schedule)
     cli_table_add(table, schedule->id);
     cli_table_add(table, schedule->spec);
     cli_table_add(table, schedule->task_type);
-    cli_table_add(table, cli_format_payload(schedule->payload, schedule->payload_length));
+    cli_table_add_bytes(table, schedule->payload, schedule->payload_length);
     cli_table_add(table, options.data ? options.data : "");
     cli_table_add(table, schedule->next_at_ms <= cli_now_ms()
                              ? "now"
@@ -62,7 +62,7 @@ int run_cron_ls(cli_run *cli)
             add_schedule(table, &list.schedules[i]);
         cli_table_print(cli, table);
     }
-    asynq_memory_free(list.memory);
+    asynq_schedule_list_free(&list);
     return status;
 }
 
@@ -97,7 +97,7 @@ int run_cron_history(cli_run *cli)
         if (asynq_inspector_schedule_events(cli->inspector, cli->arguments[i], &page, &list, &error))
             return cli_fail(&error);
         status = print_events(cli, cli->arguments[i], &list);
-        asynq_memory_free(list.memory);
+        asynq_schedule_event_list_free(&list);
     }
     return status;
 }
@@ -179,7 +179,8 @@ static void add_entry(cli_table *table, const schedule_entry *entry, int64_t nex
     cli_table_add(table, own->spec);
     cli_table_add(table, asynq_cron_zone(entry->cron));
     cli_table_add(table, own->task.type);
-    cli_table_add(table, own->task.payload ? cli_format_payload(own->task.payload, own->task.payload_length) : "");
+    cli_table_add_bytes(table, own->task.payload ? own->task.payload : "",
+                        own->task.payload ? own->task.payload_length : 0);
     cli_table_add(table, entry->queue_name);
     cli_table_add(table, next_ms == ASYNQ_NONE ? "never" : cli_format_duration(next_ms - cli_now_ms(), text));
 }
@@ -209,7 +210,7 @@ int run_cron_check(cli_run *cli)
     key_space space = {0};
     asynq_periodic_list list = {.context = {.space = &space, .zone = cli_text(cli, "zone")}};
     schedule_file *file = schedule_file_new(cli->arguments[0]);
-    int problem = file ? key_space_init(&space, NULL, &error) : ASYNQ_E_NO_MEMORY;
+    int problem = file ? key_space_init(&space, cli_prefix(cli), &error) : ASYNQ_E_NO_MEMORY;
     if (!problem)
         problem = schedule_file_provide(&list, file, &error);
     int status =

@@ -2,9 +2,11 @@
 #include "cli/commands.h"
 
 #include "base/buf.h"
+#include "base/saturate.h"
 #include "client/task_option.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,12 +44,23 @@ static asynq_task_options options_of(const cli_run *cli)
     return options;
 }
 
+static int replicas_of(const cli_run *cli)
+{
+    return cli_given(cli, "replicas") ? (int)clamp(cli_number(cli, "replicas"), 0, INT_MAX) : 0;
+}
+
 static int enqueue(cli_run *cli, const asynq_task *task)
 {
     asynq_error error;
     asynq_enqueued result;
-    asynq_client *client = asynq_client_new(
-        &(asynq_client_options){.redis = cli_uri(cli), .timeout_ms = cli_number(cli, "timeout")}, &error);
+    asynq_client *client =
+        asynq_client_new(&(asynq_client_options){.redis = cli_uri(cli),
+                                                 .prefix = cli_prefix(cli),
+                                                 .replicas = replicas_of(cli),
+                                                 .fsync = cli_given(cli, "fsync"),
+                                                 .replicas_timeout_ms = cli_number(cli, "replicas-timeout"),
+                                                 .timeout_ms = cli_number(cli, "timeout")},
+                         &error);
     if (!client)
         return cli_fail(&error);
     int status = asynq_enqueue(client, task, NULL, &result, &error);
@@ -57,9 +70,9 @@ static int enqueue(cli_run *cli, const asynq_task *task)
         return cli_fail(&error);
     }
     if (cli->as_json)
-        return cli_print_json(json_pack("{ss ss ss so}", "id", result.id, "queue", cli_queue_of(cli), "state",
+        return cli_print_json(json_pack("{ss ss ss so si}", "id", result.id, "queue", cli_queue_of(cli), "state",
                                         asynq_state_name(result.state), "next_process_at",
-                                        cli_json_time(result.next_process_at_ms)));
+                                        cli_json_time(result.next_process_at_ms), "replicas", result.replicas));
     cli_say(stdout, "task \"%s\" of queue \"%s\" is %s", result.id, cli_queue_of(cli), asynq_state_name(result.state));
     return CLI_OK;
 }

@@ -58,7 +58,7 @@ static int export_groups(exporter *e, const char *queue)
     int status = CLI_OK;
     for (size_t i = 0; i < groups.count && !status; i++)
         status = export_set(e, &(asynq_task_set){queue, ASYNQ_STATE_AGGREGATING, groups.groups[i].name});
-    asynq_memory_free(groups.memory);
+    asynq_group_list_free(&groups);
     return status;
 }
 
@@ -97,7 +97,7 @@ static int export_all_queues(exporter *e)
     int status = CLI_OK;
     for (size_t i = 0; i < queues.count && !status && !cli_is_interrupted(); i++)
         status = export_queue(e, queues.names[i]);
-    asynq_memory_free(queues.memory);
+    asynq_name_list_free(&queues);
     return status;
 }
 
@@ -301,7 +301,7 @@ int run_import(cli_run *cli)
         cli_print_json(json_pack("{sI sI sI}", "imported", (json_int_t)i.done, "existed", (json_int_t)i.known, "bad",
                                  (json_int_t)i.bad));
     else
-        printf("%" PRId64 " tasks %s, %" PRId64 " existed already, %" PRId64 " lines are bad\n", i.done,
-               cli_given(cli, "check") ? "can be imported" : "imported", i.known, i.bad);
+        cli_say(stdout, "%" PRId64 " tasks %s, %" PRId64 " existed already, %" PRId64 " lines are bad", i.done,
+                cli_given(cli, "check") ? "can be imported" : "imported", i.known, i.bad);
     return status ? status : i.bad ? CLI_FAILED : CLI_OK;
 }

@@ -42,7 +42,7 @@ static int print_summary(const cli_run *cli, const asynq_fsck_result *result, bo
                                              "mended", (json_int_t)result->mended));
     printf("%" PRId64 " tasks and %" PRId64 " keys looked at: ", result->tasks, result->keys);
     if (!result->findings)
-        puts(is_complete ? "all is well" : "no faults so far");
+        cli_say(stdout, "%s", is_complete ? "all is well" : "no faults so far");
     else
         printf("%" PRId64 " faults, %" PRId64 " of them mended\n", result->findings, result->mended);
     return CLI_OK;
@@ -123,7 +123,7 @@ static int each_queue(quarantine_list *list, asynq_quarantined_cb visit)
         if (asynq_inspector_quarantine(list->cli->inspector, list->queue, visit, list, &error))
             status = cli_fail(&error);
     }
-    asynq_memory_free(queues.memory);
+    asynq_name_list_free(&queues);
     return status ? status : list->status;
 }
 

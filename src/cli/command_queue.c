@@ -48,7 +48,7 @@ static int list_queues(cli_run *cli, const asynq_name_list *queues, json_t *rows
     for (size_t i = 0; i < queues->count; i++) {
         asynq_queue_info info;
         int status = asynq_inspector_queue(cli->inspector, queues->names[i], &info, &error);
-        if (status == ASYNQ_E_NOT_FOUND)
+        if (status == ASYNQ_E_QUEUE_NOT_FOUND)
             continue;
         if (status)
             return cli_fail(&error);
@@ -69,7 +69,7 @@ int run_queue_ls(cli_run *cli)
     json_t *rows = cli->as_json ? json_array() : NULL;
     cli_table *table = cli->as_json ? NULL : queue_table();
     int status = list_queues(cli, &queues, rows, table);
-    asynq_memory_free(queues.memory);
+    asynq_name_list_free(&queues);
     if (status)
         return status;
     if (cli->as_json)
@@ -122,7 +122,8 @@ int run_queue_inspect(cli_run *cli)
         } else if (cli->as_json) {
             json_array_append_new(rows, json_of_queue(cli->arguments[i], &info));
         } else {
-            fputs(i ? "\n" : "", stdout);
+            if (i)
+                putchar('\n');
             describe_queue(cli->arguments[i], &info);
         }
     }
@@ -233,7 +234,7 @@ static int delete_queue(cli_run *cli, const char *queue)
     cli_end_progress(&progress);
     if (status && cli_is_interrupted())
         return cli_complain(CLI_INTERRUPTED, "%s", error.text);
-    if (status == ASYNQ_E_STATE && !force && !info.active)
+    if (status == ASYNQ_E_QUEUE_NOT_EMPTY && !force)
         return cli_complain(CLI_FAILED, "%s; --force deletes its tasks, too", error.text);
     if (status)
         return cli_fail(&error);
@@ -271,7 +272,7 @@ static int find_nodes(cli_run *cli, const char *queue, json_t *rows)
         asynq_inspector_cluster_nodes(cli->inspector, queue, &list, &error))
         return cli_fail(&error);
     json_array_append_new(rows, json_of_nodes(queue, slot, &list));
-    asynq_memory_free(list.memory);
+    asynq_cluster_node_list_free(&list);
     return CLI_OK;
 }
 

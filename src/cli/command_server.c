@@ -14,11 +14,12 @@ static json_t *json_of_server(const asynq_server_info *server)
         json_object_set_new(queues, server->queues[i].name, json_integer(server->queues[i].priority));
     for (size_t i = 0; i < server->worker_count; i++) {
         const asynq_worker_info *worker = &server->workers[i];
-        json_array_append_new(workers, json_pack("{ss ss ss so so so}", "task_id", worker->task_id, "type",
-                                                 worker->task_type, "queue", worker->queue, "payload",
-                                                 cli_json_bytes(worker->payload, worker->payload_length), "started_at",
-                                                 cli_json_time(worker->started_at_ms), "deadline",
-                                                 cli_json_time(worker->deadline_ms)));
+        json_array_append_new(
+            workers,
+            json_pack("{ss ss ss so so so so ss}", "task_id", worker->task_id, "type", worker->task_type, "queue",
+                      worker->queue, "payload", cli_json_bytes(worker->payload, worker->payload_length), "started_at",
+                      cli_json_time(worker->started_at_ms), "deadline", cli_json_time(worker->deadline_ms), "progress",
+                      cli_json_fraction(worker->progress), "progress_text", worker->progress_text));
     }
     return json_pack("{ss ss si ss si si sb so so so}", "id", server->id, "host", server->host, "pid", server->pid,
                      "status", server->status, "concurrency", server->concurrency, "active_workers",
@@ -63,7 +64,7 @@ int run_server_ls(cli_run *cli)
             add_server(table, &list.servers[i]);
         cli_table_print(cli, table);
     }
-    asynq_memory_free(list.memory);
+    asynq_server_list_free(&list);
     return status;
 }
 
@@ -115,6 +116,6 @@ int run_group_ls(cli_run *cli)
         }
         cli_table_print(cli, table);
     }
-    asynq_memory_free(list.memory);
+    asynq_group_list_free(&list);
     return status;
 }

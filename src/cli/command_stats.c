@@ -53,15 +53,15 @@ int run_stats(cli_run *cli)
     for (size_t i = 0; i < queues.count; i++) {
         asynq_queue_info info;
         int status = asynq_inspector_queue(cli->inspector, queues.names[i], &info, &error);
-        if (status && status != ASYNQ_E_NOT_FOUND) {
-            asynq_memory_free(queues.memory);
+        if (status && status != ASYNQ_E_QUEUE_NOT_FOUND) {
+            asynq_name_list_free(&queues);
             return cli_fail(&error);
         }
         if (!status)
             add_up(&sum, &info);
     }
     size_t count = queues.count;
-    asynq_memory_free(queues.memory);
+    asynq_name_list_free(&queues);
     return print_sum(cli, &sum, count);
 }
 
@@ -72,6 +72,6 @@ int run_metrics(cli_run *cli)
     if (asynq_inspector_metrics(cli->inspector, &metrics, &error))
         return cli_fail(&error);
     bool is_written = cli_print_raw(metrics.text, metrics.length) && fflush(stdout) == 0;
-    asynq_memory_free(metrics.memory);
+    asynq_text_free(&metrics);
     return is_written ? CLI_OK : cli_complain(CLI_FAILED, "the output cannot be written");
 }

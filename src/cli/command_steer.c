@@ -10,9 +10,9 @@
 static const struct {
     const char *doing, *done;
 } words[] = {
-    [ASYNQ_RUN] = {"running", "set to run"},
-    [ASYNQ_ARCHIVE] = {"archiving", "archived"},
-    [ASYNQ_DELETE] = {"deleting", "deleted"},
+    [ASYNQ_ACTION_RUN] = {"running", "set to run"},
+    [ASYNQ_ACTION_ARCHIVE] = {"archiving", "archived"},
+    [ASYNQ_ACTION_DELETE] = {"deleting", "deleted"},
 };
 
 /* ---- by id ---- */
@@ -35,7 +35,7 @@ static int act(cli_run *cli, asynq_action action)
     int status = CLI_OK, count = collect_ids(cli, ids);
     if (!count)
         return cli_complain(CLI_USAGE, "give the ids of the tasks");
-    if (action == ASYNQ_DELETE &&
+    if (action == ASYNQ_ACTION_DELETE &&
         !cli_confirm(cli, "delete %d task%s of queue \"%s\"", count, count == 1 ? "" : "s", cli_queue_of(cli)))
         return CLI_DECLINED;
     for (int i = 0; i < count; i++)
@@ -48,17 +48,17 @@ static int act(cli_run *cli, asynq_action action)
 
 int run_task_run(cli_run *cli)
 {
-    return act(cli, ASYNQ_RUN);
+    return act(cli, ASYNQ_ACTION_RUN);
 }
 
 int run_task_archive(cli_run *cli)
 {
-    return act(cli, ASYNQ_ARCHIVE);
+    return act(cli, ASYNQ_ACTION_ARCHIVE);
 }
 
 int run_task_delete(cli_run *cli)
 {
-    return act(cli, ASYNQ_DELETE);
+    return act(cli, ASYNQ_ACTION_DELETE);
 }
 
 int run_task_cancel(cli_run *cli)
@@ -115,10 +115,10 @@ static bool agreed(const cli_run *cli, asynq_action action, const asynq_task_set
 {
     const char *which = has_filter(cli) ? "those that meet the filter of" : "all of";
     int64_t size = size_of(info, set), surplus = info->archived + size - ARCHIVE_KEEPS;
-    if (action == ASYNQ_DELETE)
+    if (action == ASYNQ_ACTION_DELETE)
         return cli_confirm(cli, "delete %s %" PRId64 " %s tasks of queue \"%s\"", which, size,
                            asynq_state_name(set->state), set->queue);
-    if (action == ASYNQ_ARCHIVE && surplus > 0)
+    if (action == ASYNQ_ACTION_ARCHIVE && surplus > 0)
         return cli_confirm(
             cli, "archive %s %" PRId64 " %s tasks of queue \"%s\", which keeps %d: up to %" PRId64 " will be deleted",
             which, size, asynq_state_name(set->state), set->queue, ARCHIVE_KEEPS, surplus);
@@ -171,15 +171,15 @@ static int act_all(cli_run *cli, asynq_action action)
 
 int run_task_runall(cli_run *cli)
 {
-    return act_all(cli, ASYNQ_RUN);
+    return act_all(cli, ASYNQ_ACTION_RUN);
 }
 
 int run_task_archiveall(cli_run *cli)
 {
-    return act_all(cli, ASYNQ_ARCHIVE);
+    return act_all(cli, ASYNQ_ACTION_ARCHIVE);
 }
 
 int run_task_deleteall(cli_run *cli)
 {
-    return act_all(cli, ASYNQ_DELETE);
+    return act_all(cli, ASYNQ_ACTION_DELETE);
 }

@@ -1,6 +1,7 @@
 /* Looking at tasks, one by one or page by page. */
 #include "cli/commands.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 
 #include <inttypes.h>
@@ -19,7 +20,7 @@ asynq_task_set cli_set_of(const cli_run *cli)
 /* ---- tables: the first columns are the same for all states ---- */
 
 static const char *const titles[][10] = {
-    [ASYNQ_STATE_ACTIVE] = {"ID", "TYPE", "PAYLOAD", ">RETRIED", "LEASE ENDS", NULL},
+    [ASYNQ_STATE_ACTIVE] = {"ID", "TYPE", "PAYLOAD", ">RETRIED", "LEASE ENDS", "PROGRESS", NULL},
     [ASYNQ_STATE_PENDING] = {"ID", "TYPE", "PAYLOAD", ">RETRIED", ">WAITS", NULL},
     [ASYNQ_STATE_SCHEDULED] = {"ID", "TYPE", "PAYLOAD", ">RUNS IN", NULL},
     [ASYNQ_STATE_RETRY] = {"ID", "TYPE", "PAYLOAD", ">RUNS IN", "LAST ERROR", "FAILED AT", ">RETRIED", ">OF", NULL},
@@ -47,10 +48,10 @@ cli_table *cli_task_table(asynq_state state)
 
 void cli_add_task(cli_table *table, const asynq_task_info *task)
 {
-    char text[32];
+    char text[32], progress[256];
     cli_table_add(table, task->id);
     cli_table_add(table, task->is_readable ? task->type : "(unreadable)");
-    cli_table_add(table, cli_format_payload(task->payload, task->payload_length));
+    cli_table_add_bytes(table, task->payload, task->payload_length);
     switch (task->state) {
     case ASYNQ_STATE_ACTIVE:
         cli_table_addf(table, "%" PRId32 "/%" PRId32, task->retried, task->max_retry);
@@ -58,6 +59,7 @@ void cli_add_task(cli_table *table, const asynq_task_info *task)
             cli_table_add(table, "orphaned");
         else
             add_time(table, task->lease_ends_at_ms);
+        cli_table_add(table, cli_format_progress(task->progress, task->progress_text, progress));
         break;
     case ASYNQ_STATE_PENDING:
         cli_table_addf(table, "%" PRId32 "/%" PRId32, task->retried, task->max_retry);
@@ -79,7 +81,7 @@ void cli_add_task(cli_table *table, const asynq_task_info *task)
         break;
     case ASYNQ_STATE_COMPLETED:
         add_time(table, task->completed_at_ms);
-        cli_table_add(table, cli_format_payload(task->result, task->result_length));
+        cli_table_add_bytes(table, task->result, task->result_length);
         break;
     case ASYNQ_STATE_AGGREGATING:
         cli_table_add(table, task->group);
@@ -111,7 +113,7 @@ int run_task_ls(cli_run *cli)
             cli_add_task(table, &list.tasks[i]);
         cli_table_print(cli, table);
     }
-    asynq_memory_free(list.memory);
+    asynq_task_list_free(&list);
     return status;
 }
 
@@ -206,9 +208,21 @@ static void describe_time(FILE *out, const char *title, int64_t at_ms)
         describe_line(out, title, cli_format_time(at_ms, text));
 }
 
+/* What is beyond that is for programs: --json, export. */
+enum { DESCRIBED_MAX_BYTES = 64 << 10 };
+
+static void describe_bytes(FILE *out, const char *title, const void *data, size_t length)
+{
+    char *shown = cli_escape_bytes(data, length, DESCRIBED_MAX_BYTES);
+    fprintf(out, "%-14s %s\n", title, shown);
+    mem_free(shown);
+    if (length > DESCRIBED_MAX_BYTES)
+        cli_say(out, "%-14s %zu bytes in all; --json has them", "", length);
+}
+
 void cli_describe_task(const asynq_task_info *task, FILE *out)
 {
-    char text[32];
+    char text[32], progress[256];
     describe_line(out, "id", task->id);
     describe_line(out, "queue", task->queue);
     describe_line(out, "type", task->is_readable ? task->type : "(the message cannot be read)");
@@ -218,6 +232,7 @@ void cli_describe_task(const asynq_task_info *task, FILE *out)
     describe_time(out, "runs at", task->next_process_at_ms);
     describe_time(out, task->state == ASYNQ_STATE_COMPLETED ? "kept until" : "since", task->since_ms);
     describe_time(out, "lease ends", task->lease_ends_at_ms);
+    describe_line(out, "progress", cli_format_progress(task->progress, task->progress_text, progress));
     describe_time(out, "completed at", task->completed_at_ms);
     describe_time(out, "failed at", task->last_failed_at_ms);
     describe_line(out, "last error", task->last_error);
@@ -229,9 +244,9 @@ void cli_describe_task(const asynq_task_info *task, FILE *out)
     describe_line(out, "lock", task->unique_key);
     for (size_t i = 0; i < task->header_count; i++)
         cli_say(out, "%-14s %s: %s", "header", task->headers[i].key, task->headers[i].value);
-    cli_say(out, "%-14s %s", "payload", cli_format_payload(task->payload, task->payload_length));
+    describe_bytes(out, "payload", task->payload, task->payload_length);
     if (task->result_length)
-        cli_say(out, "%-14s %s", "result", cli_format_payload(task->result, task->result_length));
+        describe_bytes(out, "result", task->result, task->result_length);
 }
 
 int run_task_inspect(cli_run *cli)
@@ -247,10 +262,11 @@ int run_task_inspect(cli_run *cli)
         if (cli->as_json) {
             cli_print_json_line(cli_json_task(&list.tasks[0]));
         } else {
-            fputs(i ? "\n" : "", stdout);
+            if (i)
+                putchar('\n');
             cli_describe_task(&list.tasks[0], stdout);
         }
-        asynq_memory_free(list.memory);
+        asynq_task_list_free(&list);
     }
     return status;
 }
@@ -276,6 +292,6 @@ int run_task_wait(cli_run *cli)
         cli_complain(status, "task \"%s\" is archived: %s", task->id, task->last_error);
     else
         (void)cli_print_raw(task->result, task->result_length);
-    asynq_memory_free(list.memory);
+    asynq_task_list_free(&list);
     return status;
 }

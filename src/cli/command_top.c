@@ -2,8 +2,10 @@
 #include "cli/top.h"
 
 #include "base/clock.h"
+#include "redis/uri.h"
 
 #include <curses.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,19 +20,22 @@ static int connect_anew(cli_run *cli)
     cli->inspector = asynq_inspector_new(
         &(asynq_inspector_options){
             .redis = cli_uri(cli),
+            .prefix = cli_prefix(cli),
             .timeout_ms = cli_given(cli, "timeout") ? cli_number(cli, "timeout") : ANSWER_WITHIN_MS,
         },
         &error);
     return cli->inspector ? CLI_OK : cli_fail(&error);
 }
 
-/* Where Redis is, without a password. */
-static const char *place_of(const char *uri)
+/* Without a password, wherever it stands in the URI. */
+static void top_describe_place(const char *uri, char *place, size_t size)
 {
-    if (!uri)
-        return "redis://127.0.0.1:6379";
-    const char *at = strrchr(uri, '@');
-    return at ? at + 1 : uri;
+    redis_uri parsed;
+    snprintf(place, size, "127.0.0.1:6379");
+    if (!uri || redis_uri_parse(&parsed, uri, NULL))
+        return;
+    redis_uri_describe(&parsed, place, size);
+    redis_uri_clear(&parsed);
 }
 
 static void run_loop(top *t, int64_t every_ms)
@@ -72,7 +77,9 @@ int run_top(cli_run *cli)
     if (status)
         return status;
     t.inspector = cli->inspector;
-    t.place = place_of(cli_uri(cli));
+    char place[200];
+    top_describe_place(cli_uri(cli), place, sizeof place);
+    t.place = place;
     SCREEN *screen = newterm(NULL, stdout, stdin);
     if (!screen)
         return cli_complain(CLI_FAILED, "the terminal \"%s\" is not known; set TERM", getenv("TERM"));

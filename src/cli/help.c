@@ -14,7 +14,7 @@ static void print_flags(const char *title, const cli_flag *flags, FILE *out)
             snprintf(letter, sizeof letter, "-%c, ", flags->letter);
         snprintf(left, sizeof left, "%s--%s%s%s", letter, flags->name, flags->value ? " " : "",
                  flags->value ? flags->value : "");
-        fprintf(out, "  %-26s %s%s", left, flags->help, flags->required ? " (needed)" : "");
+        fprintf(out, "  %-26s %s%s", left, flags->help, flags->required ? " (required)" : "");
         if (flags->initial)
             fprintf(out, " (default %s)", flags->initial);
         fputc('\n', out);
@@ -43,12 +43,12 @@ static void print_folded(const char *text, FILE *out)
 
 static void help_of_program(FILE *out)
 {
-    fputs("asynqctl looks at Asynq's queues in Redis, and steers them.\n\n"
+    fputs("asynqctl inspects and manages Asynq's queues in Redis.\n\n"
           "usage: asynqctl COMMAND [ARGUMENT...] [FLAG...]\n\ncommands:\n",
           out);
     for (const cli_command *command = cli_commands; command->verb; command++)
         print_summary(command, out);
-    print_flags("flags of all commands:", cli_global_flags, out);
+    print_flags("global flags:", cli_global_flags, out);
     fputs("\nEach command has a --help of its own.\n", out);
 }
 
@@ -69,12 +69,12 @@ void cli_help(const cli_command *command, FILE *out)
     fprintf(out, "%s\n\nusage: asynqctl %s%s%s [FLAG...]\n", command->summary, cli_command_name(command),
             *command->arguments ? " " : "", command->arguments);
     if (command->aliases)
-        fprintf(out, "also known as: %s\n", command->aliases);
+        fprintf(out, "aliases: %s\n", command->aliases);
     if (command->details) {
         fputc('\n', out);
         print_folded(command->details, out);
     }
     fprintf(out, "\nexample: %s\n", command->example);
     print_flags("flags:", command->flags, out);
-    print_flags("flags of all commands:", cli_global_flags, out);
+    print_flags("global flags:", cli_global_flags, out);
 }

@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/buf.h"
+#include "base/terminal.h"
 #include "base/text.h"
 
 #include <openssl/evp.h>
@@ -12,11 +13,12 @@
 /* What is no printable character is written as \u202e: it is the same to a program, and steers no terminal. */
 static int print_json(json_t *document, size_t flags)
 {
-    char *text = document ? json_dumps(document, flags) : NULL;
+    char *text =
+        document ? json_dumps(document, flags | JSON_REAL_PRECISION(15)) : NULL; /* 0.9, not 0.90000000000000002 */
     buf shown;
     buf_init(&shown, 0);
     if (text)
-        text_append_printable_json(&shown, text, strlen(text));
+        terminal_append_json(&shown, text, strlen(text));
     buf_append_text(&shown, "\n");
     int problem = !text || buf_failed(&shown) || fwrite(shown.data, 1, shown.length, stdout) != shown.length;
     free(text);
@@ -65,6 +67,11 @@ json_t *cli_json_time(int64_t at_ms)
     return json_string(text);
 }
 
+json_t *cli_json_fraction(double fraction)
+{
+    return fraction < 0 ? json_null() : json_real(fraction);
+}
+
 static json_t *headers_of(const asynq_task_info *task)
 {
     json_t *headers = json_object();
@@ -75,7 +82,7 @@ static json_t *headers_of(const asynq_task_info *task)
 
 json_t *cli_json_task(const asynq_task_info *task)
 {
-    return json_pack("{so so ss ss so so si si ss so sI so sI so ss ss so so so sb sb so}", "id",
+    return json_pack("{so so ss ss so so si si ss so sI so sI so ss ss so so so sb sb so so ss}", "id",
                      cli_json_text(task->id), "queue", cli_json_text(task->queue), "type", task->type, "state",
                      asynq_state_name(task->state), "payload", cli_json_bytes(task->payload, task->payload_length),
                      "headers", headers_of(task), "max_retry", task->max_retry, "retried", task->retried, "last_error",
@@ -85,5 +92,6 @@ json_t *cli_json_task(const asynq_task_info *task)
                      task->unique_key, "group", task->group, "next_process_at", cli_json_time(task->next_process_at_ms),
                      "since", cli_json_time(task->since_ms), "lease_ends_at", cli_json_time(task->lease_ends_at_ms),
                      "orphaned", task->is_orphaned, "readable", task->is_readable, "result",
-                     cli_json_bytes(task->result, task->result_length));
+                     cli_json_bytes(task->result, task->result_length), "progress", cli_json_fraction(task->progress),
+                     "progress_text", task->progress_text);
 }

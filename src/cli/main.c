@@ -1,7 +1,9 @@
 /* asynqctl: looks at queues, and steers them. */
 #include "cli/cli.h"
 
-#include <locale.h>
+#include "base/terminal.h"
+
+#include <asynq/version.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -32,14 +34,14 @@ static int run(cli_run *cli)
 int main(int argc, char **argv)
 {
     static cli_run cli;
-    setlocale(LC_CTYPE, "");
+    terminal_use_locale();
     look_at_terminal(&cli);
     cli_commands_prepare();
     int status = cli_parse(&cli, argc, argv);
     if (status)
         return status;
     if (cli_given(&cli, "version")) {
-        printf("asynqctl %s\n", ASYNQ_VERSION);
+        puts("asynqctl " ASYNQ_VERSION);
         return CLI_OK;
     }
     if (cli_given(&cli, "help") || !cli.command) {

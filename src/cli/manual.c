@@ -30,7 +30,7 @@ static void print_flags(const cli_flag *flags)
         putchar('\n');
         print_sentence(flags->help);
         if (flags->required)
-            puts("Must be given.");
+            puts("Required.");
         if (flags->initial)
             printf("Default: %s.\n", flags->initial);
     }
@@ -45,7 +45,7 @@ static void print_command(const cli_command *command)
     putchar('\n');
     print_sentence(command->summary);
     if (command->aliases)
-        printf("Also known as: %s.\n", command->aliases);
+        printf("Aliases: %s.\n", command->aliases);
     if (command->details)
         mdoc_print(stdout, command->details);
     print_flags(command->flags);
@@ -71,7 +71,7 @@ static void print_noun(const cli_command *first)
 
 static void print_global_flags(void)
 {
-    puts(".Pp\nFlags of all commands:");
+    puts(".Pp\nGlobal flags:");
     print_flags(cli_global_flags);
     puts(".Pp");
     mdoc_print(
@@ -84,21 +84,24 @@ static const struct {
     cli_exit status;
     const char *meaning;
 } statuses[] = {
-    {CLI_OK, "All was done."},
+    {CLI_OK, "Success."},
     {CLI_FAILED, "Redis could not be reached or refused, or a task or queue is not as the command needs it."},
-    {CLI_USAGE, "The command line is wrong."},
-    {CLI_NOT_FOUND, "There is no such queue, task or entry."},
-    {CLI_DECLINED, "A question was answered with no, or nobody was there to answer it; nothing was done."},
-    {CLI_FAULTS, "There are faults in Redis that are not mended (fsck)."},
-    {CLI_TIMED_OUT, "What was waited for did not happen in time."},
-    {CLI_MENDED, "There were faults in Redis, and all of them are mended (fsck with --repair)."},
-    {CLI_INTERRUPTED, "Interrupted; what was done before is told."},
+    {CLI_USAGE, "The command line is invalid."},
+    {CLI_NOT_FOUND, "The queue, task or entry does not exist."},
+    {CLI_DECLINED, "Confirmation was declined, or standard input is not a terminal; nothing was changed."},
+    {CLI_FAULTS, "Faults in Redis are left (fsck)."},
+    {CLI_TIMED_OUT, "The wait timed out."},
+    {CLI_MENDED, "All faults in Redis were repaired (fsck with --repair)."},
+    {CLI_INTERRUPTED, "Interrupted; the output says what was done before."},
 };
 
 static void print_environment(void)
 {
-    puts(".Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev ASYNQ_REDIS_URI\nWhere Redis is, unless\n.Fl Fl uri\n"
-         "says it.\n.It Ev NO_COLOR\nIf it is not empty, output has no colours.\n.El");
+    puts(".Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev ASYNQ_REDIS_URI\nURI of Redis, unless\n.Fl Fl uri\n"
+         "is given.\n.It Ev ASYNQ_PREFIX\nPrefix of all keys in Redis, unless\n.Fl Fl prefix\n"
+         "is given.\n.It Ev LC_ALL , LC_CTYPE , LANG\nThe first that is not empty chooses the "
+         "characters of the terminal;\nwithout any that is UTF-8.\n.It Ev NO_COLOR\nIf it is not empty, output has no "
+         "colours.\n.El");
 }
 
 static void print_statuses(void)
@@ -132,14 +135,20 @@ static void print_references(void)
 
 static void print_program(void)
 {
-    puts(".Dd $Mdocdate$\n.Dt ASYNQCTL 1\n.Os\n.Sh NAME\n.Nm asynqctl\n.Nd look at Asynq's queues in Redis, and steer "
-         "them\n"
+    puts(".Dd $Mdocdate$\n.Dt ASYNQCTL 1\n.Os\n.Sh NAME\n.Nm asynqctl\n.Nd inspect and manage Asynq's queues in Redis\n"
          ".Sh SYNOPSIS\n.Nm\n.Ar command\n.Op Ar argument ...\n.Op Ar flag ...\n.Sh DESCRIPTION\n"
-         "The commands work on what Go's Asynq and libasynq keep in Redis.");
+         "The commands work on the data of Go's Asynq and libasynq in Redis.");
     mdoc_print(
         stdout,
         "Work on many tasks goes in small steps, so that Redis serves others in between; what takes longer than a "
         "second shows its progress on a terminal.");
+    mdoc_print(
+        stdout,
+        "Control and invisible characters are escaped: `\\n`, `\\x1b`, `\\u202e`. Bytes "
+        "that "
+        "are no UTF-8 are written as `\\xff`, and so is, in a locale without UTF-8, all but ASCII. A backslash is "
+        "written as two. JSON has escapes of its own, which a program reads as the characters. Results and metrics "
+        "that do not go to a terminal are as they are.");
     puts(".Pp\nThe commands are:\n.Bl -tag -width Ds");
     for (const cli_command *command = cli_commands; command->verb; command++)
         if (!command->noun)

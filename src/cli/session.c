@@ -25,12 +25,18 @@ const char *cli_uri(const cli_run *cli)
     return cli_given(cli, "uri") ? cli_text(cli, "uri") : getenv("ASYNQ_REDIS_URI");
 }
 
+const char *cli_prefix(const cli_run *cli)
+{
+    return cli_given(cli, "prefix") ? cli_text(cli, "prefix") : getenv("ASYNQ_PREFIX");
+}
+
 int cli_connect(cli_run *cli)
 {
     asynq_error error;
     cli->inspector = asynq_inspector_new(
         &(asynq_inspector_options){
             .redis = cli_uri(cli),
+            .prefix = cli_prefix(cli),
             .timeout_ms = cli_number(cli, "timeout"),
             .log = cli_given(cli, "verbose") ? print_log : NULL,
         },

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/terminal.h"
 #include "base/text.h"
 
 #include <inttypes.h>
@@ -10,9 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <wchar.h>
 
-enum { COLUMNS_MOST = 16, GAP = 2, NARROWEST = 8 };
+enum { COLUMNS_MOST = 16, GAP = 2, NARROWEST = 8, CELL_MAX_BYTES = 256 };
 
 struct cli_table {
     const char *titles[COLUMNS_MOST];
@@ -35,7 +35,8 @@ cli_table *cli_table_new(const char *const *titles)
     return table;
 }
 
-void cli_table_add(cli_table *table, const char *text)
+/* Ours from now on. */
+static void take_cell(cli_table *table, char *cell)
 {
     if (table->count == table->capacity) {
         table->capacity = table->capacity ? 2 * table->capacity : 64;
@@ -43,7 +44,17 @@ void cli_table_add(cli_table *table, const char *text)
         if (!table->cells)
             abort();
     }
-    table->cells[table->count++] = cli_escape_copy(text);
+    table->cells[table->count++] = cell;
+}
+
+void cli_table_add(cli_table *table, const char *text)
+{
+    take_cell(table, cli_escape_copy(text));
+}
+
+void cli_table_add_bytes(cli_table *table, const void *data, size_t length)
+{
+    take_cell(table, cli_escape_bytes(data, length, CELL_MAX_BYTES));
 }
 
 void cli_table_addf(cli_table *table, const char *format, ...)
@@ -63,37 +74,12 @@ void cli_table_add_number(cli_table *table, int64_t number)
 
 /* ---- widths ---- */
 
-/* Columns of the terminal that the first `bytes` bytes take. */
-static int width_of(const char *text, size_t bytes)
-{
-    int width = 0;
-    mbstate_t state = {0};
-    for (size_t at = 0; at < bytes;) {
-        wchar_t character;
-        size_t length = mbrtowc(&character, text + at, bytes - at, &state);
-        if (length == 0 || length > bytes - at)
-            return width + (int)(bytes - at);
-        int columns = wcwidth(character);
-        width += columns > 0 ? columns : 0;
-        at += length;
-    }
-    return width;
-}
-
-size_t cli_fit(const char *text, int width)
-{
-    size_t length = strlen(text);
-    while (length && width_of(text, length) > width)
-        length = text_cut(text, length, length - 1);
-    return length;
-}
-
 static void measure(const cli_table *table, int *widths)
 {
     for (size_t column = 0; column < table->columns; column++) {
-        widths[column] = width_of(table->titles[column], strlen(table->titles[column]));
+        widths[column] = terminal_width(table->titles[column], strlen(table->titles[column]));
         for (size_t i = column; i < table->count; i += table->columns) {
-            int width = width_of(table->cells[i], strlen(table->cells[i]));
+            int width = terminal_width(table->cells[i], strlen(table->cells[i]));
             widths[column] = width > widths[column] ? width : widths[column];
         }
     }
@@ -121,13 +107,13 @@ static void narrow(const cli_table *table, int *widths, int terminal)
 static void append_cell(buf *line, const char *text, int width, bool to_the_right, bool is_last)
 {
     size_t length = strlen(text);
-    bool is_cut = width_of(text, length) > width;
+    bool is_cut = terminal_width(text, length) > width;
     if (is_cut)
-        length = cli_fit(text, width - 1);
-    int padding = width - width_of(text, length) - is_cut;
+        length = terminal_fit(text, width - 1);
+    int padding = width - terminal_width(text, length) - is_cut;
     if (to_the_right)
         buf_append_format(line, "%*s", padding, "");
-    buf_append_format(line, "%.*s%s", (int)length, text, is_cut ? "…" : "");
+    buf_append_format(line, "%.*s%s", (int)length, text, is_cut ? cli_ellipsis() : "");
     if (!is_last)
         buf_append_format(line, "%*s", GAP + (to_the_right ? 0 : padding), "");
 }
@@ -194,6 +180,16 @@ const char *cli_format_duration(int64_t ms, char *text)
     return text;
 }
 
+const char *cli_format_progress(double fraction, const char *words, char *text)
+{
+    char percent[16] = "";
+    if (fraction >= 0)
+        snprintf(percent, sizeof percent, "%d%%", (int)(fraction * 100));
+    snprintf(text, 256, "%s%s%.*s", percent, *percent && *words ? ", " : "", (int)text_cut(words, strlen(words), 200),
+             words);
+    return text;
+}
+
 const char *cli_format_time(int64_t at_ms, char *text)
 {
     struct tm parts;
@@ -211,16 +207,5 @@ const char *cli_format_bytes(int64_t bytes, char *text)
     for (; value >= 1000 && unit + 1 < sizeof names / sizeof *names; unit++)
         value /= 1000;
     snprintf(text, 32, unit ? "%.1f %s" : "%.0f %s", value, names[unit]);
-    return text;
-}
-
-const char *cli_format_payload(const void *payload, size_t length)
-{
-    static char text[256];
-    if (!text_is_utf8(payload, length) || memchr(payload, '\0', length))
-        return "non-printable bytes";
-    size_t shown = text_cut(payload, length, sizeof text - 1);
-    memcpy(text, payload, shown);
-    text[shown] = '\0';
     return text;
 }

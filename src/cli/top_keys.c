@@ -179,18 +179,18 @@ static void act(top *t, asynq_action action, const char *done)
 
 static void run_task(top *t)
 {
-    act(t, ASYNQ_RUN, "is set to run");
+    act(t, ASYNQ_ACTION_RUN, "is set to run");
 }
 
 static void archive_task(top *t)
 {
-    act(t, ASYNQ_ARCHIVE, "is archived");
+    act(t, ASYNQ_ACTION_ARCHIVE, "is archived");
 }
 
 static void delete_agreed(top *t)
 {
     asynq_error error;
-    int status = asynq_inspector_act(t->inspector, ASYNQ_DELETE, t->queue, t->id, &error);
+    int status = asynq_inspector_act(t->inspector, ASYNQ_ACTION_DELETE, t->queue, t->id, &error);
     told(t, status, &error, "is deleted", t->id);
 }
 

@@ -78,7 +78,7 @@ static int look_at_queues(top *t, asynq_error *error)
     for (size_t i = 0; i < names.count && !status; i++) {
         asynq_queue_info info;
         status = asynq_inspector_queue(t->inspector, names.names[i], &info, error);
-        if (status == ASYNQ_E_NOT_FOUND) {
+        if (status == ASYNQ_E_QUEUE_NOT_FOUND) {
             status = ASYNQ_OK;
             continue; /* deleted meanwhile */
         }
@@ -86,7 +86,7 @@ static int look_at_queues(top *t, asynq_error *error)
         if (!status)
             take_sample(queue ? queue : add_queue(t, names.names[i]), &info, seconds);
     }
-    asynq_memory_free(names.memory);
+    asynq_name_list_free(&names);
     if (status)
         return status;
     drop_gone(t);
@@ -129,15 +129,16 @@ static int look_at_view(top *t, asynq_error *error)
     default:
         t->rows = t->view == TOP_QUEUES ? t->queue_count : count_server_rows(t);
     }
-    return status == ASYNQ_E_NOT_FOUND ? ASYNQ_OK : status; /* an empty list says it */
+    return status == ASYNQ_E_QUEUE_NOT_FOUND || status == ASYNQ_E_TASK_NOT_FOUND ? ASYNQ_OK
+                                                                                 : status; /* an empty list says it */
 }
 
 static void forget_lists(top *t)
 {
-    asynq_memory_free(t->tasks.memory);
-    asynq_memory_free(t->groups.memory);
-    asynq_memory_free(t->task.memory);
-    asynq_memory_free(t->servers.memory);
+    asynq_task_list_free(&t->tasks);
+    asynq_group_list_free(&t->groups);
+    asynq_task_list_free(&t->task);
+    asynq_server_list_free(&t->servers);
     t->tasks = t->task = (asynq_task_list){0};
     t->groups = (asynq_group_list){0};
     t->servers = (asynq_server_list){0};

@@ -2,10 +2,10 @@
 #include "cli/top.h"
 
 #include "base/clock.h"
+#include "base/terminal.h"
 
 #include <curses.h>
 #include <inttypes.h>
-#include <langinfo.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,15 +19,26 @@ typedef struct body {
     int lines;    /* of the screen, for rows */
 } body;
 
+/* The one place where text goes to the screen. It has been escaped: by a table, or by draw_text(). */
+static void put(const char *text)
+{
+    addnstr(text, (int)terminal_fit(text, COLS - getcurx(stdscr)));
+}
+
 static void draw_line(int line, const char *text, attr_t attributes)
 {
     attron(attributes);
     move(line, 0);
     clrtoeol(); /* before the text: a full line leaves the cursor in the next one */
-    addnstr(text, (int)cli_fit(text, COLS));
+    put(text);
     if (attributes & A_REVERSE)
         mvchgat(line, 0, -1, attributes, 0, NULL);
     attroff(attributes);
+}
+
+static void draw_text(int line, const char *text, attr_t attributes)
+{
+    draw_line(line, cli_escape(text), attributes);
 }
 
 static void draw_row(void *arg, size_t row, const char *text)
@@ -59,7 +70,7 @@ static void add_sparkline(cli_table *table, const top_queue *queue, size_t sampl
 {
     static const char *const fine[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
     static const char *const coarse[] = {"_", ".", "-", "=", "+", "*", "%", "#"};
-    const char *const *levels = strcmp(nl_langinfo(CODESET), "UTF-8") == 0 ? fine : coarse;
+    const char *const *levels = terminal_has(0x2588) ? fine : coarse;
     char text[TOP_HISTORY * 4 + 1] = "";
     double highest = 0;
     char *at = text;
@@ -136,20 +147,21 @@ static void draw_queues(const top *t, int line)
 
 static void draw_states(const top *t, int line)
 {
-    move(line, 0);
-    clrtoeol();
-    printw("%s: ", cli_escape(t->queue));
+    char page[32];
+    draw_text(line, t->queue, A_NORMAL);
+    put(": ");
     for (int state = ASYNQ_STATE_ACTIVE; state <= ASYNQ_STATE_AGGREGATING; state++) {
         bool is_shown = state == (int)t->state;
         attron(is_shown ? A_REVERSE : A_NORMAL);
-        printw("%s", asynq_state_name((asynq_state)state));
+        put(asynq_state_name((asynq_state)state));
         attroff(is_shown ? A_REVERSE : A_NORMAL);
-        printw(" ");
+        put(" ");
     }
     if (t->group)
-        printw(" group %s", cli_escape(t->group));
+        put(" group "), put(cli_escape(t->group));
+    snprintf(page, sizeof page, " page %" PRId64, t->page);
     if (t->page > 1)
-        printw(" page %" PRId64, t->page);
+        put(page);
 }
 
 static void draw_groups(const top *t, int line)
@@ -202,9 +214,10 @@ static void draw_task(const top *t, int line)
 
 static void draw_servers(const top *t, int line)
 {
-    static const char *const titles[] = {"SERVER, TASK", "STATE, TYPE", ">WORKERS", "QUEUE", ">FOR", "PAYLOAD", NULL};
+    static const char *const titles[] = {"SERVER, TASK", "STATE, TYPE", ">WORKERS", "QUEUE",
+                                         ">FOR",         "PROGRESS",    "PAYLOAD",  NULL};
     int64_t now_ms = clock_now_ns() / NS_PER_MS;
-    char text[32];
+    char text[32], progress[256];
     cli_table *table = cli_table_new(titles);
     for (size_t i = 0; i < t->servers.count; i++) {
         const asynq_server_info *server = &t->servers.servers[i];
@@ -214,6 +227,7 @@ static void draw_servers(const top *t, int line)
         cli_table_add(table, server->queue_count == 1 ? server->queues[0].name : "");
         cli_table_add(table, cli_format_duration(now_ms - server->started_at_ms, text));
         cli_table_add(table, "");
+        cli_table_add(table, "");
         for (size_t k = 0; k < server->worker_count; k++) {
             const asynq_worker_info *worker = &server->workers[k];
             cli_table_addf(table, "  %s", worker->task_id);
@@ -221,7 +235,8 @@ static void draw_servers(const top *t, int line)
             cli_table_add(table, "");
             cli_table_add(table, worker->queue);
             cli_table_add(table, cli_format_duration(now_ms - worker->started_at_ms, text));
-            cli_table_add(table, cli_format_payload(worker->payload, worker->payload_length));
+            cli_table_add(table, cli_format_progress(worker->progress, worker->progress_text, progress));
+            cli_table_add_bytes(table, worker->payload, worker->payload_length);
         }
     }
     draw_table(t, table, line);
@@ -236,12 +251,12 @@ static void draw_head(const top *t)
     char text[512], clock_text[32];
     if (t->lost.code) {
         snprintf(text, sizeof text, "since %s: %s", cli_format_time(t->lost_at_ms, clock_text), t->lost.text);
-        draw_line(0, text, A_REVERSE);
+        draw_text(0, text, A_REVERSE);
         return;
     }
     if (!t->sampled_at_ms) {
         snprintf(text, sizeof text, "asking Redis at %s", t->place);
-        draw_line(0, text, A_NORMAL);
+        draw_text(0, text, A_NORMAL);
         return;
     }
     int64_t workers = 0, slots = 0;
@@ -258,13 +273,13 @@ static void draw_head(const top *t)
     snprintf(text, sizeof text,
              "%s  %zu server%s, %" PRId64 " of %" PRId64 " workers busy  %.0f done/s, %.0f failed/s  %s", clock_text,
              t->servers.count, t->servers.count == 1 ? "" : "s", workers, slots, done, failed, t->place);
-    draw_line(0, text, A_NORMAL);
+    draw_text(0, text, A_NORMAL);
 }
 
 static void draw_foot(const top *t)
 {
     const char *text = *t->question ? t->question : *t->message ? t->message : top_help(t);
-    draw_line(LINES - 1, text, *t->question || (*t->message && t->is_complaint) ? A_REVERSE : A_BOLD);
+    draw_text(LINES - 1, text, *t->question || (*t->message && t->is_complaint) ? A_REVERSE : A_BOLD);
 }
 
 void top_draw(top *t)

@@ -4,7 +4,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/option_struct.h"
+#include "base/saturate.h"
 
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -18,7 +18,8 @@ typedef struct client_request {
     sem_t done;
     pthread_mutex_t lock;    /* of what follows */
     asynq_enqueued *results; /* may be NULL */
-    asynq_error error;       /* of the first task that failed */
+    int64_t timeout_ms;
+    asynq_error error; /* of the first task that failed */
     size_t first_failed;
     size_t left; /* tasks without outcome, and one for the caller as long as it submits */
 } client_request;
@@ -63,20 +64,15 @@ static void async_finished(lane_task *task)
 }
 
 static lane_task *client_plan(asynq_client *client, const asynq_task *given, const asynq_task_options *overrides,
-                              asynq_error *error)
+                              int64_t timeout_ms, asynq_error *error)
 {
-    asynq_task task;
-    asynq_task_options options;
+    static const asynq_task_options none;
     lane_task *planned = NULL;
     /* First of all: an id takes locks of OpenSSL's, which a child of a fork may find taken for ever. */
     int status = engine_check_process(&client->engine, "client", error);
-    if (!status && given)
-        status = option_struct_import(&task, sizeof task, given, sizeof task, "asynq_task", error);
-    if (!status)
-        status = option_struct_import(&options, sizeof options, overrides, sizeof options, "asynq_task_options", error);
     if (!status) {
         planned = lane_task_new();
-        status = planned ? task_plan_make(&planned->plan, &client->space, given ? &task : NULL, &options,
+        status = planned ? task_plan_make(&planned->plan, &client->space, given, overrides ? overrides : &none,
                                           clock_now_ns(), error)
                          : error_set_code(error, ASYNQ_E_NO_MEMORY);
     }
@@ -86,7 +82,7 @@ static lane_task *client_plan(asynq_client *client, const asynq_task *given, con
     }
     planned->owner = client;
     planned->submitted_at_ms = clock_steady_ms();
-    planned->give_up_at_ms = planned->submitted_at_ms + client->options.timeout_ms;
+    planned->give_up_at_ms = saturating_add(planned->submitted_at_ms, timeout_ms);
     return planned;
 }
 
@@ -134,7 +130,7 @@ static lane_task *request_plan(client_request *request, size_t index, const asyn
                                const asynq_task_options *options)
 {
     asynq_enqueued failed = {0};
-    lane_task *planned = client_plan(request->client, task, options, &failed.error);
+    lane_task *planned = client_plan(request->client, task, options, request->timeout_ms, &failed.error);
     if (planned) {
         planned->finished = blocking_finished;
         planned->cookie = request;
@@ -147,21 +143,20 @@ static lane_task *request_plan(client_request *request, size_t index, const asyn
     return planned;
 }
 
-int asynq_enqueue_batch(asynq_client *client, const asynq_task *tasks, size_t count, const asynq_task_options *options,
-                        asynq_enqueued *results, asynq_error *error)
+int asynq_enqueue_within(asynq_client *client, const asynq_task *tasks, size_t count, const asynq_task_options *options,
+                         int64_t timeout_ms, asynq_enqueued *results, asynq_error *error)
 {
     error_clear(error);
     client_request request = {.client = client, .results = results, .left = 1};
+    request.timeout_ms = timeout_ms > 0 ? timeout_ms : client->options.timeout_ms;
     pthread_mutex_init(&request.lock, NULL);
     sem_init(&request.done, 0, 0);
-    size_t stride = count ? option_struct_size(tasks, sizeof *tasks) : 0;
     for (size_t i = 0; i < count;) {
         /* A chunk at a time: Redis works on it while we plan the next one. */
         lane_task *first = NULL, **end = &first;
         size_t planned = 0;
         for (; i < count && planned < BROKER_CHUNK_TASKS; i++) {
-            lane_task *task =
-                request_plan(&request, i, (const asynq_task *)((const char *)tasks + i * stride), options);
+            lane_task *task = request_plan(&request, i, &tasks[i], options);
             if (!task)
                 continue;
             *end = task;
@@ -172,9 +167,13 @@ int asynq_enqueue_batch(asynq_client *client, const asynq_task *tasks, size_t co
             request_submit(&request, first, planned);
     }
     request_wait(&request);
-    if (request.error.code && error)
-        *error = request.error;
-    return request.error.code;
+    return request.error.code ? error_set(error, request.error.code, "%s", request.error.text) : ASYNQ_OK;
+}
+
+int asynq_enqueue_batch(asynq_client *client, const asynq_task *tasks, size_t count, const asynq_task_options *options,
+                        asynq_enqueued *results, asynq_error *error)
+{
+    return asynq_enqueue_within(client, tasks, count, options, 0, results, error);
 }
 
 int asynq_enqueue(asynq_client *client, const asynq_task *task, const asynq_task_options *options,
@@ -189,7 +188,7 @@ int asynq_enqueue(asynq_client *client, const asynq_task *task, const asynq_task
 static int client_make_room(asynq_client *client, size_t size, asynq_error *error)
 {
     size_t before = atomic_fetch_add(&client->waiting_bytes, size);
-    if (!before || before + size <= client->options.most_waiting_bytes)
+    if (!before || before + size <= client->options.max_waiting_bytes)
         return ASYNQ_OK;
     client->waiting_bytes -= size;
     return error_set(error, ASYNQ_E_BUSY, "%zu bytes of tasks wait for Redis already; try again later", before);
@@ -201,7 +200,7 @@ int asynq_enqueue_async(asynq_client *client, const asynq_task *task, const asyn
     asynq_error unasked;
     error = error ? error : &unasked;
     error_clear(error);
-    lane_task *planned = client_plan(client, task, options, error);
+    lane_task *planned = client_plan(client, task, options, client->options.timeout_ms, error);
     if (!planned)
         return error->code;
     async_call *call = mem_alloc(sizeof *call);

@@ -3,12 +3,17 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "base/option_struct.h"
+#include "base/thread.h"
 
+#include <inttypes.h>
 #include <unistd.h>
 #include <uuid/uuid.h>
 
-enum { CLIENT_DEFAULT_TIMEOUT_MS = 10000 };
+enum {
+    CLIENT_DEFAULT_TIMEOUT_MS = 10000,
+    CLIENT_DEFAULT_REPLICAS_TIMEOUT_MS = 1000,
+    CLIENT_MAX_REPLICAS_TIMEOUT_MS = 60000
+};
 
 #define CLIENT_DEFAULT_WAITING ((size_t)64 << 20)
 #define CLIENT_DEFAULT_URI "redis://127.0.0.1:6379"
@@ -19,10 +24,18 @@ static int client_check_options(asynq_client_options *options, asynq_error *erro
         options->redis = CLIENT_DEFAULT_URI;
     if (!options->timeout_ms)
         options->timeout_ms = CLIENT_DEFAULT_TIMEOUT_MS;
-    if (!options->most_waiting_bytes)
-        options->most_waiting_bytes = CLIENT_DEFAULT_WAITING;
+    if (!options->max_waiting_bytes)
+        options->max_waiting_bytes = CLIENT_DEFAULT_WAITING;
+    if (!options->replicas_timeout_ms)
+        options->replicas_timeout_ms = CLIENT_DEFAULT_REPLICAS_TIMEOUT_MS;
     if (options->timeout_ms < 0)
         return error_set(error, ASYNQ_E_INVALID, "timeout_ms of the client is negative");
+    if (options->replicas < 0)
+        return error_set(error, ASYNQ_E_INVALID, "replicas of the client is %d; it cannot be negative",
+                         options->replicas);
+    if (options->replicas_timeout_ms < 0 || options->replicas_timeout_ms > CLIENT_MAX_REPLICAS_TIMEOUT_MS)
+        return error_set(error, ASYNQ_E_INVALID, "replicas_timeout_ms of the client is %" PRId64 "; it can be 1 to %d",
+                         options->replicas_timeout_ms, CLIENT_MAX_REPLICAS_TIMEOUT_MS);
     return ASYNQ_OK;
 }
 
@@ -34,14 +47,13 @@ asynq_client *asynq_client_new(const asynq_client_options *options, asynq_error 
         error_set_code(error, ASYNQ_E_NO_MEMORY);
         return NULL;
     }
-    int status = option_struct_import(&client->options, sizeof client->options, options, sizeof client->options,
-                                      "asynq_client_options", error);
-    if (!status)
-        status = client_check_options(&client->options, error);
+    if (options)
+        client->options = *options;
+    int status = client_check_options(&client->options, error);
     if (!status)
         status = redis_uri_parse(&client->uri, client->options.redis, error);
     if (!status)
-        status = key_space_init(&client->space, NULL, error);
+        status = key_space_init(&client->space, client->options.prefix, error);
     if (status) {
         redis_uri_clear(&client->uri);
         mem_free(client);
@@ -52,7 +64,7 @@ asynq_client *asynq_client_new(const asynq_client_options *options, asynq_error 
     uuid_unparse_lower(random_id, client->id);
     log_init(&client->log, client->options.log, client->options.log_arg, client->options.log_level);
     pthread_mutex_init(&client->lock, NULL);
-    pthread_cond_init(&client->changed, NULL);
+    thread_cond_init(&client->changed);
     client->maker = getpid();
     return client;
 }
@@ -92,6 +104,23 @@ int client_check_usable(asynq_client *client, bool is_blocking, asynq_error *err
         status = error_set(error, ASYNQ_E_STATE,
                            "a blocking call from the client's own callback would never end; use asynq_enqueue_async");
     return status;
+}
+
+int asynq_client_flush_within(asynq_client *client, int64_t timeout_ms, asynq_error *error)
+{
+    struct timespec until = thread_wait_end(timeout_ms);
+    int problem = 0;
+    error_clear(error);
+    if (engine_check_process(&client->engine, "client", error))
+        return ASYNQ_E_STATE; /* they are the parent's calls */
+    if (engine_is_own_thread(&client->engine))
+        return error_set(error, ASYNQ_E_STATE, "a flush from the client's own callback would never end");
+    pthread_mutex_lock(&client->lock);
+    while (client->outstanding && !problem)
+        problem = pthread_cond_timedwait(&client->changed, &client->lock, &until);
+    size_t left = client->outstanding;
+    pthread_mutex_unlock(&client->lock);
+    return left ? error_set(error, ASYNQ_E_TIMEOUT, "%zu calls still wait for Redis", left) : ASYNQ_OK;
 }
 
 void asynq_client_flush(asynq_client *client)

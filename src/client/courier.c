@@ -39,22 +39,28 @@ static void courier_resumed(void *arg)
     pings_pump(client);
 }
 
-static void courier_ready(void *arg)
+static void courier_ready(void *arg, redis_node *node)
 {
     asynq_client *client = arg;
+    (void)node;
     error_clear(&client->context.last_error);
     courier_resumed(client);
 }
 
-static void courier_down(void *arg, const asynq_error *error)
+static void courier_fail(asynq_client *client, const asynq_error *error)
 {
-    asynq_client *client = arg;
     client->context.last_error = *error;
     if (!redis_error_is_final(error->code))
         return;
     for (lane *l = client->lanes; l; l = l->hh.next)
         lane_fail(l, error->code, error->text);
     pings_fail(client, error);
+}
+
+static void courier_down(void *arg, redis_node *node, const asynq_error *error)
+{
+    (void)node;
+    courier_fail(arg, error);
 }
 
 static void courier_retry(void *arg)
@@ -117,7 +123,7 @@ static void courier_ordered(void *arg)
     const asynq_error *last = &client->context.last_error;
     if (redis_error_is_final(last->code)) { /* the connection goes on trying; callers hear at once what is wrong */
         asynq_error error = *last;
-        courier_down(client, &error);
+        courier_fail(client, &error);
     }
     courier_resumed(client);
     if (!client->is_ticking)
@@ -152,8 +158,9 @@ int courier_start(asynq_client *client, asynq_error *error)
     loop_timer_init(e->loop, &client->retry, courier_retry, client);
     client->context = (lane_context){
         .loop = e->loop,
-        .broker = {e->conn, &client->space},
+        .broker = {e->nodes, &client->space},
         .client_id = client->options.no_memory_in_redis ? (bytes){0} : bytes_of(client->id),
+        .durable = {client->options.replicas, client->options.fsync, client->options.replicas_timeout_ms},
         .retry_soon = courier_retry_soon,
         .arg = client,
     };

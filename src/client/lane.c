@@ -6,6 +6,7 @@
 #include "base/error.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 
 lane_task *lane_task_new(void)
@@ -102,47 +103,139 @@ static void chunk_form(lane_chunk *chunk)
     chunk->is_repeat = false;
 }
 
-/*
- * Ends the chunk; `reply` holds the results, or is NULL and all share `status`. The next chunk goes out first, so that
- * Redis works while callers are told.
- */
-static void chunk_finish(lane_chunk *chunk, const redis_value *reply, int status, const char *text)
+/* Takes the tasks out of the chunk, whose place is free for others. Returns how many. */
+static size_t chunk_empty(lane_chunk *chunk, lane_task **tasks)
 {
-    lane_task *tasks[BROKER_CHUNK_TASKS];
     size_t count = chunk->count;
     memcpy(tasks, chunk->tasks, count * sizeof *tasks);
     chunk->count = 0;
-    if (reply) {
-        lane_pump(chunk->lane);
-        redis_conn_flush(chunk->lane->context->broker.conn);
-    }
+    return count;
+}
+
+/* Ends the chunk: all of it has this status. */
+static void chunk_fail(lane_chunk *chunk, int status, const char *text)
+{
+    lane_task *tasks[BROKER_CHUNK_TASKS];
+    size_t count = chunk_empty(chunk, tasks);
+    for (size_t i = 0; i < count; i++)
+        lane_task_finish(tasks[i], status, text);
+}
+
+/*
+ * Ends the chunk: each task has its result. `lack`: why those that were created are not as durable as wished; NULL:
+ * they are. The next chunk goes out first, so that Redis works while callers are told.
+ */
+static void chunk_finish(lane_chunk *chunk, int replicas, const char *lack)
+{
+    lane_task *tasks[BROKER_CHUNK_TASKS];
+    signed char results[BROKER_CHUNK_TASKS];
+    memcpy(results, chunk->results, sizeof results);
+    size_t count = chunk_empty(chunk, tasks);
+    lane_pump(chunk->lane);
+    redis_nodes_flush(chunk->lane->context->broker.nodes);
     for (size_t i = 0; i < count; i++) {
-        int own = reply ? broker_enqueue_status(broker_result_at(reply, i)) : status;
-        lane_task_finish(tasks[i], own, reply ? asynq_status_text(own) : text);
+        int own = broker_enqueue_status(results[i]);
+        tasks[i]->plan.enqueued.replicas = own ? 0 : replicas;
+        if (!own && lack)
+            lane_task_finish(tasks[i], ASYNQ_E_NOT_DURABLE, lack);
+        else
+            lane_task_finish(tasks[i], own, asynq_status_text(own));
     }
+}
+
+/* The chunk is with Redis no more, and is sent again. */
+static void chunk_come_back(lane_chunk *chunk, int status, const asynq_error *error)
+{
+    lane_context *context = chunk->lane->context;
+    chunk->is_repeat |= status == ASYNQ_E_OUTCOME_UNKNOWN;
+    context->last_error = *error;
+    context->retry_soon(context->arg);
+}
+
+/* An answer is here. False: the chunk was given up meanwhile; others may have waited for its place. */
+static bool chunk_is_back(lane_chunk *chunk)
+{
+    chunk->in_flight = false;
+    if (!chunk->count)
+        lane_pump(chunk->lane);
+    return chunk->count > 0;
+}
+
+/* ---- replicas ---- */
+
+static void chunk_waited(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    lane_chunk *chunk = arg;
+    lane *l = chunk->lane;
+    const durable_wish *wish = &l->context->durable;
+    char lack[160];
+    int replicas = 0;
+    if (!chunk_is_back(chunk))
+        return;
+    /* A repeat tells its results again, and writes: on a new connection WAIT knows of no write before. */
+    if (redis_error_is_passing(status)) {
+        chunk_come_back(chunk, ASYNQ_E_OUTCOME_UNKNOWN, error);
+        return;
+    }
+    bool is_durable = !status && broker_durable_read(reply, wish, &replicas);
+    if (status)
+        snprintf(lack, sizeof lack, "the task is enqueued, but Redis would not wait: %.100s", error->text);
+    else
+        snprintf(lack, sizeof lack, "the task is enqueued, but %d of %d replicas%s have it after %" PRId64 " ms",
+                 replicas, wish->replicas, wish->fsync ? " and disks" : "", wish->timeout_ms);
+    chunk_finish(chunk, replicas, is_durable ? NULL : lack);
+    lane_pump(l);
+}
+
+/* False: nobody is to be waited for. */
+static bool chunk_wait(lane_chunk *chunk)
+{
+    lane *l = chunk->lane;
+    bool has_created = false;
+    for (size_t i = 0; i < chunk->count; i++)
+        has_created |= chunk->results[i] == ENQUEUE_CREATED;
+    if (!has_created || !durable_is_wished(&l->context->durable))
+        return false;
+    int status = broker_wait_durable(&l->context->broker, &l->keys, &l->context->durable, chunk_waited, chunk);
+    asynq_error error;
+    chunk->in_flight = !status;
+    if (status) {
+        error_set_code(&error, status);
+        chunk_come_back(chunk, ASYNQ_E_OUTCOME_UNKNOWN, &error);
+    }
+    return true;
+}
+
+/* ---- answers ---- */
+
+static void chunk_take_results(lane_chunk *chunk, const redis_value *reply)
+{
+    for (size_t i = 0; i < chunk->count; i++) {
+        int result = broker_result_at(reply, i);
+        chunk->results[i] = (signed char)(result >= SCHAR_MIN && result <= SCHAR_MAX ? result : SCHAR_MAX);
+    }
+    if (!chunk_wait(chunk))
+        chunk_finish(chunk, 0, NULL);
 }
 
 static void chunk_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     lane_chunk *chunk = arg;
     lane *l = chunk->lane;
-    chunk->in_flight = false;
-    if (!chunk->count) { /* it was given up meanwhile; others may have waited for its place */
-        lane_pump(l);
+    if (!chunk_is_back(chunk))
         return;
-    }
     if (!status)
         error_clear(&l->context->last_error);
     if (redis_error_is_passing(status)) {
-        chunk->is_repeat |= status == ASYNQ_E_OUTCOME_UNKNOWN;
-        l->context->last_error = *error;
-        l->context->retry_soon(l->context->arg);
+        chunk_come_back(chunk, status, error);
         return;
     }
-    if (!status && (reply->type != REDIS_ARRAY || reply->count != chunk->count))
-        chunk_finish(chunk, NULL, ASYNQ_E_MALFORMED, "Redis answered with something else than a result per task");
+    if (status)
+        chunk_fail(chunk, status, error->text);
+    else if (reply->type != REDIS_ARRAY || reply->count != chunk->count)
+        chunk_fail(chunk, ASYNQ_E_MALFORMED, "Redis answered with something else than a result per task");
     else
-        chunk_finish(chunk, status ? NULL : reply, status, error ? error->text : NULL);
+        chunk_take_results(chunk, reply);
     lane_pump(l);
 }
 
@@ -177,6 +270,10 @@ static bool chunk_send(lane_chunk *chunk)
         .place = (int)(chunk - l->chunks),
         .is_repeat = chunk->is_repeat,
     };
+    if (!broker_can_keep(&context->broker, l->keys.queue)) { /* before its name is listed */
+        chunk_fail(chunk, ASYNQ_E_INVALID, BROKER_CANNOT_KEEP);
+        return true;
+    }
     int status = queue_publish(&l->publication, &context->broker, l->keys.queue, loop_steady_ms(context->loop));
     if (status == QUEUE_PUBLISHING)
         return false;
@@ -188,7 +285,7 @@ static bool chunk_send(lane_chunk *chunk)
         return false;
     }
     if (status)
-        chunk_finish(chunk, NULL, status, asynq_status_text(status));
+        chunk_fail(chunk, status, asynq_status_text(status));
     return true;
 }
 
@@ -215,7 +312,7 @@ static lane_chunk *lane_next_chunk(lane *l)
 void lane_pump(lane *l)
 {
     lane_chunk *chunk;
-    while (broker_is_ready(&l->context->broker) && (chunk = lane_next_chunk(l)))
+    while (broker_has_queue(&l->context->broker, &l->keys) && (chunk = lane_next_chunk(l)))
         if (!chunk_send(chunk))
             return;
 }
@@ -224,7 +321,7 @@ void lane_pump(lane *l)
 static int lane_reason(const lane *l, const lane_task *task, int64_t now_ms, char *text, size_t size)
 {
     const asynq_error *last = &l->context->last_error;
-    if (last->code || !broker_is_ready(&l->context->broker)) {
+    if (last->code || !broker_has_queue(&l->context->broker, &l->keys)) {
         snprintf(text, size, "Redis cannot be reached: %.200s", last->code ? last->text : "no answer in time");
         return ASYNQ_E_UNAVAILABLE;
     }
@@ -257,7 +354,7 @@ static void chunk_expire_sent(lane_chunk *chunk, int64_t now_ms)
         left += !chunk->tasks[i]->is_given_up;
     }
     if (chunk->count && !left)
-        chunk_finish(chunk, NULL, ASYNQ_E_OUTCOME_UNKNOWN, text);
+        chunk_fail(chunk, ASYNQ_E_OUTCOME_UNKNOWN, text);
 }
 
 static void chunk_expire_unsent(lane_chunk *chunk, int64_t now_ms)
@@ -292,7 +389,7 @@ void lane_fail(lane *l, int status, const char *text)
 {
     for (int i = 0; i < LANE_CHUNKS; i++)
         if (l->chunks[i].count && !l->chunks[i].in_flight)
-            chunk_finish(&l->chunks[i], NULL, l->chunks[i].is_repeat ? ASYNQ_E_OUTCOME_UNKNOWN : status, text);
+            chunk_fail(&l->chunks[i], l->chunks[i].is_repeat ? ASYNQ_E_OUTCOME_UNKNOWN : status, text);
     while (l->first)
         lane_task_finish(lane_take_first(l), status, text);
 }

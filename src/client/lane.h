@@ -3,7 +3,7 @@
  * load many callers' tasks share a round trip and alone nothing waits. A second chunk goes out beside the first when it
  * is at least as large: then Redis need not wait for us, and chunks do not become smaller, which would cost it more.
  *
- *   lane_add --> waiting --> chunk --script--> Redis
+ *   lane_add --> waiting --> chunk --script--> Redis [--> WAIT --> its replicas]
  *                              ^                  |
  *                              +-- outcome unknown: the same chunk again, marked as repeat
  *
@@ -13,6 +13,7 @@
 #define CLIENT_LANE_H
 
 #include "base/hash.h"
+#include "broker/durable.h"
 #include "broker/publish.h"
 #include "client/plan.h"
 #include "redis/engine.h"
@@ -40,6 +41,7 @@ void lane_task_finish(lane_task *task, int status, const char *text);
 typedef struct lane_context {
     loop *loop;
     broker broker;
+    durable_wish durable;
     bytes client_id; /* empty: leave no memory in Redis */
     uint64_t batch_number;
     asynq_error last_error;        /* why the connection is down */
@@ -54,7 +56,8 @@ typedef struct lane_chunk {
     lane_task *tasks[BROKER_CHUNK_TASKS];
     size_t count; /* 0: not in use */
     uint64_t number;
-    bool is_repeat; /* it was sent, and nobody knows what came of it */
+    bool is_repeat;                          /* it was sent, and nobody knows what came of it */
+    signed char results[BROKER_CHUNK_TASKS]; /* enqueue_result of each, while replicas are awaited */
     bool in_flight;
 } lane_chunk;
 

@@ -54,7 +54,7 @@ void pings_pump(asynq_client *client)
 {
     client_ping *ping;
     DL_FOREACH(client->pings, ping) {
-        if (ping->is_sent || redis_conn_commandf(client->context.broker.conn, ping_replied, ping, 1, "PING"))
+        if (ping->is_sent || redis_nodes_ping(client->engine.nodes, ping_replied, ping))
             continue;
         ping->is_sent = true;
         ping->refs++;
@@ -106,7 +106,7 @@ int asynq_client_ping(asynq_client *client, asynq_error *error)
         continue; /* a signal came; the thread sees to the time limit */
     status = ping->error.code;
     if (status && error)
-        *error = ping->error;
+        error_set(error, ping->error.code, "%s", ping->error.text);
     ping_unref(ping);
     return status;
 }

@@ -57,7 +57,7 @@ static int check_payload(const asynq_task *task, asynq_error *error)
 static int check_task(const asynq_task *task, const asynq_task_options *options, int64_t now_ns, asynq_error *error)
 {
     static const char blank[] = "task typename cannot be empty";
-    int status = task->type ? task_name_check("task typename", blank, task->type, ASYNQ_NAME_MOST, error)
+    int status = task->type ? task_name_check("task typename", blank, task->type, ASYNQ_NAME_MAX, error)
                             : error_set(error, ASYNQ_E_INVALID, "%s", blank);
     if (!status)
         status = task_options_check(options, error);

@@ -22,7 +22,7 @@ const task_option task_options[TASK_OPTIONS] = {
         .go_name = "Queue",
         .noun = "queue name",
         .blank = "queue name must contain one or more characters",
-        .max_bytes = ASYNQ_NAME_MOST,
+        .max_bytes = ASYNQ_NAME_MAX,
         .flag = "queue",
         .letter = 'q',
         .value = "QUEUE",
@@ -40,7 +40,7 @@ const task_option task_options[TASK_OPTIONS] = {
         .letter = 'r',
         .value = "N",
         .preset = "25",
-        .help = "retries after the first attempt",
+        .help = "maximum number of retries after the first attempt",
     },
     {
         .name = "id",
@@ -50,7 +50,7 @@ const task_option task_options[TASK_OPTIONS] = {
         .alias = "task_id",
         .noun = "task ID",
         .blank = "task ID cannot be empty",
-        .max_bytes = ASYNQ_ID_MOST,
+        .max_bytes = ASYNQ_ID_MAX,
         .flag = "id",
         .letter = 'i',
         .value = "ID",
@@ -67,7 +67,7 @@ const task_option task_options[TASK_OPTIONS] = {
         .flag = "run-timeout",
         .value = "TIME",
         .preset = "30m",
-        .help = "of one attempt; 0: none",
+        .help = "timeout of one attempt; 0: none",
     },
     {
         .name = "deadline",
@@ -77,7 +77,7 @@ const task_option task_options[TASK_OPTIONS] = {
         .is_never_negative = true,
         .flag = "deadline",
         .value = "TIME",
-        .help = "no attempt runs after it",
+        .help = "time after which no attempt runs",
     },
     {
         .name = "unique",
@@ -89,7 +89,7 @@ const task_option task_options[TASK_OPTIONS] = {
         .too_short = "Unique TTL cannot be less than 1s",
         .flag = "unique",
         .value = "TIME",
-        .help = "no second task of equal type, payload and queue for so long",
+        .help = "refuse an equal task (type, payload, queue) for this duration",
     },
     {
         .name = "process_at",
@@ -99,7 +99,7 @@ const task_option task_options[TASK_OPTIONS] = {
         .go_name = "ProcessAt",
         .flag = "at",
         .value = "TIME",
-        .help = "run it then",
+        .help = "run at this time",
     },
     {
         .name = "process_in",
@@ -109,7 +109,7 @@ const task_option task_options[TASK_OPTIONS] = {
         .go_name = "ProcessIn",
         .flag = "in",
         .value = "TIME",
-        .help = "run it after this time",
+        .help = "run after this duration",
     },
     {
         .name = "retention",
@@ -120,7 +120,7 @@ const task_option task_options[TASK_OPTIONS] = {
         .is_never_negative = true,
         .flag = "retention",
         .value = "TIME",
-        .help = "keep it for so long when it is done",
+        .help = "keep the completed task for this duration",
     },
     {
         .name = "group",
@@ -129,11 +129,11 @@ const task_option task_options[TASK_OPTIONS] = {
         .go_name = "Group",
         .noun = "group key",
         .blank = "group key cannot be empty",
-        .max_bytes = ASYNQ_NAME_MOST,
+        .max_bytes = ASYNQ_NAME_MAX,
         .flag = "group",
         .letter = 'g',
         .value = "GROUP",
-        .help = "collect it in a group",
+        .help = "collect the task in this group",
     },
 };
 

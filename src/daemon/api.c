@@ -1,41 +1,61 @@
 /*
- * See api.h. The tasks of a request go to the client one by one, which sends them together with those of others; their
- * outcomes come back in the client's thread, and the last one wakes the loop.
+ * See api.h. The way of a request, whose body may be large: what takes its time is done by a thread.
+ *
+ *     the loop                      the thread
+ *     api_post_tasks() -----------> posting_read()
+ *     posting_was_read() ---------> posting_send(), to the client, which sends tasks of many requests together
+ *     finished(), after the last outcome; perhaps Redis is asked who serves the queues
+ *     posting_answer() -----------> posting_describe()
+ *     posting_reply()
  */
 #include "daemon/api.h"
 
 #include "base/alloc.h"
+#include "base/container.h"
 #include "base/error.h"
 #include "client/task_option.h"
+#include "daemon/api_answer.h"
+#include "daemon/api_body.h"
 #include "daemon/api_policy.h"
-#include "daemon/api_task.h"
 #include "daemon/meters.h"
+#include "event/errands.h"
 #include "event/waker.h"
 
 #include <asynq/client.h>
-#include <jansson.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Bodies up to this size need a few milliseconds, and do not wait for larger ones. */
+enum { API_SMALL_BODY = 65536, API_SMALL = 0, API_LARGE = 1, API_THREADS = 2 };
 
 /* One task of a request. */
 typedef struct posted_task {
     struct posting *posting;
     api_task own;
+    bool has_route;
+    name_entry *place; /* as the policy has it */
+    api_doubt doubt;
     asynq_enqueued result;
 } posted_task;
 
 /* A request. */
 typedef struct posting {
+    errand errand; /* what the thread does for it */
     api *owner;
+    errands *thread;
     endpoint_request *request;
-    json_t *body; /* texts of the tasks point into it */
+    config *config;      /* as of its coming; held */
+    endpoint_body *text; /* payloads of the tasks point into it */
+    api_body body;       /* and their other texts into this */
+    int refusal;         /* HTTP status, with `error`; 0: it is read */
+    asynq_error error;
     posted_task *tasks;
-    size_t count;
-    bool is_batch;
+    size_t count;         /* that are read */
     size_t left;          /* under the api's lock */
     api_policy_wait wait; /* until it is known who serves its queues */
+    int status;           /* of the answer */
+    char *answer;
     struct posting *next;
 } posting;
 
@@ -43,130 +63,131 @@ struct api {
     api_options options;
     asynq_client *client;
     api_policy *policy;
+    errands *threads[API_THREADS]; /* for small bodies, and for large ones */
     loop_waker finished_waker;
     pthread_mutex_t lock;
     posting *finished;
-    size_t open; /* requests under way; the loop's */
     bool is_ending;
 };
 
-static void posting_free(posting *own)
+static posting *posting_of(errand *one)
 {
+    return container_of(one, posting, errand);
+}
+
+/* ---- the end of a request ---- */
+
+/* Frees what may be large. */
+static void posting_clear(errand *one)
+{
+    posting *own = posting_of(one);
     for (size_t i = 0; i < own->count; i++)
         api_task_clear(&own->tasks[i].own);
     mem_free(own->tasks);
-    json_decref(own->body);
+    own->tasks = NULL;
+    own->count = 0;
+    api_body_clear(&own->body);
+    endpoint_body_free(own->text);
+    own->text = NULL;
+}
+
+static void posting_free(errand *one)
+{
+    posting *own = posting_of(one);
+    posting_clear(one); /* if the thread has not */
+    config_free(own->config);
     mem_free(own);
 }
 
+/* It has been answered. */
+static void posting_end(posting *own)
+{
+    own->errand = (errand){.run = posting_clear, .done = posting_free};
+    if (own->owner->is_ending || !errands_send(own->thread, &own->errand))
+        posting_free(&own->errand);
+}
+
 /* ---- answers ---- */
-
-typedef struct status_row {
-    int code, status;
-    const char *name;
-} status_row;
-
-static const status_row status_rows[] = {
-    {ASYNQ_OK, 201, "created"},
-    {ASYNQ_E_CONFLICT, 200, "exists"}, /* a repeat of the same request is no error */
-    {ASYNQ_E_DUPLICATE, 409, "duplicate"},
-    {ASYNQ_E_INVALID, 400, "invalid"},
-    {ASYNQ_E_BUSY, 503, "busy"},
-    {ASYNQ_E_OUTCOME_UNKNOWN, 504, "unknown"},
-    {ASYNQ_E_REDIS_FULL, 507, "redis_full"},
-};
-
-static const status_row *find_status(int code)
-{
-    static const status_row other = {0, 503, "unavailable"};
-    for (size_t i = 0; i < sizeof status_rows / sizeof *status_rows; i++)
-        if (status_rows[i].code == code)
-            return &status_rows[i];
-    return &other;
-}
-
-static const char *state_name(asynq_state state)
-{
-    switch (state) {
-    case ASYNQ_STATE_SCHEDULED:
-        return "scheduled";
-    case ASYNQ_STATE_AGGREGATING:
-        return "aggregating";
-    default:
-        return "pending";
-    }
-}
 
 static const char *queue_of(const posted_task *posted)
 {
     return posted->own.task.options.queue ? posted->own.task.options.queue : "default";
 }
 
+static bool is_good(const posted_task *posted)
+{
+    return api_status_is_good(api_status_of(posted->result.error.code));
+}
+
 static json_t *describe(const posted_task *posted)
 {
-    const asynq_enqueued *result = &posted->result;
-    const status_row *row = find_status(result->error.code);
-    const api_policy *policy = posted->posting->owner->policy;
-    json_t *object = json_pack("{s:s, s:s}", "result", row->name, "queue", queue_of(posted));
-    if (*result->id)
-        json_object_set_new(object, "id", json_string(result->id));
-    else if (posted->own.task.options.id)
-        json_object_set_new(object, "id", json_string(posted->own.task.options.id));
-    if (result->error.code)
-        json_object_set_new(object, "error", json_string(result->error.text));
-    else
-        json_object_set_new(object, "state", json_string(state_name(result->state)));
-    json_t *warnings = row->status < 300 ? api_policy_warnings(policy, queue_of(posted), posted->own.task.type) : NULL;
-    if (warnings)
-        json_object_set_new(object, "warnings", warnings);
-    return object;
+    return api_answer_describe(&(api_answer){&posted->own.task, queue_of(posted), &posted->result, posted->doubt});
 }
 
-static void reply_json(endpoint_request *request, int status, json_t *document)
+static json_t *describe_list(const posting *own)
 {
-    char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
-    json_decref(document);
-    if (text)
-        endpoint_reply(request, status, "application/json", bytes_of(text));
-    else
-        endpoint_reply_error(request, 500, "out of memory");
-    free(text);
+    json_t *list = json_array();
+    for (size_t i = 0; i < own->count; i++)
+        json_array_append_new(list, describe(&own->tasks[i]));
+    return json_pack("{s:o}", "tasks", list);
 }
 
-static void answer(posting *own)
+/* Thread: the posting's. What was read is not needed afterwards. */
+static void posting_describe(errand *one)
+{
+    posting *own = posting_of(one);
+    json_t *document = own->body.list ? describe_list(own) : describe(own->tasks);
+    own->answer = document ? json_dumps(document, JSON_COMPACT) : NULL;
+    json_decref(document);
+    posting_clear(one);
+}
+
+static void posting_reply(errand *one)
+{
+    posting *own = posting_of(one);
+    if (own->answer)
+        endpoint_reply(own->request, own->status, "application/json", bytes_of(own->answer));
+    else
+        endpoint_reply_error(own->request, 500, "out of memory");
+    free(own->answer);
+    posting_free(one);
+}
+
+/* What came of all of them goes into the books. */
+static void note_results(posting *own)
 {
     api *a = own->owner;
-    int worst = 0;
-    json_t *list = json_array();
     for (size_t i = 0; i < own->count; i++) {
-        const status_row *row = find_status(own->tasks[i].result.error.code);
+        posted_task *posted = &own->tasks[i];
+        const api_status *row = api_status_of(posted->result.error.code);
         metrics_add(a->options.meters, METER_ENQUEUED, &row->name, 1);
-        worst = row->status > worst ? row->status : worst;
-        json_array_append_new(list, describe(&own->tasks[i]));
+        own->status = row->status > own->status ? row->status : own->status;
+        api_policy_arrive(a->policy, posted->place, api_status_is_good(row) || row->code == ASYNQ_E_OUTCOME_UNKNOWN);
+        posted->doubt = api_policy_doubt(a->policy, queue_of(posted), posted->has_route);
     }
-    if (own->is_batch) {
-        reply_json(own->request, worst < 300 ? worst : 207, json_pack("{s:o}", "tasks", list));
-    } else {
-        reply_json(own->request, worst, json_incref(json_array_get(list, 0)));
-        json_decref(list);
-    }
-    a->open--;
-    posting_free(own);
+    if (own->body.list && own->status >= 300)
+        own->status = 207;
+}
+
+static void posting_answer(posting *own)
+{
+    note_results(own);
+    own->errand = (errand){.run = posting_describe, .done = posting_reply};
+    if (own->owner->is_ending || !errands_send(own->thread, &own->errand))
+        posting_reply(&own->errand);
 }
 
 static void servers_are_known(api_policy_wait *wait)
 {
-    answer((posting *)(void *)((char *)wait - offsetof(posting, wait)));
+    posting_answer(container_of(wait, posting, wait));
 }
 
 /* Something is in a queue of which it is not known who serves it. */
-static bool must_ask(posting *own)
+static bool must_ask(const posting *own)
 {
-    const api_policy *policy = own->owner->policy;
-    own->wait.cb = servers_are_known;
+    api_policy *policy = own->owner->policy;
     for (size_t i = 0; i < own->count; i++)
-        if (find_status(own->tasks[i].result.error.code)->status < 300 &&
-            api_policy_must_ask(policy, queue_of(&own->tasks[i])))
+        if (is_good(&own->tasks[i]) && api_policy_must_ask(policy, queue_of(&own->tasks[i])))
             return true;
     return false;
 }
@@ -181,10 +202,11 @@ static void finished(void *arg)
     while (list) {
         posting *own = list;
         list = own->next;
+        own->wait.cb = servers_are_known;
         if (!a->is_ending && must_ask(own))
             api_policy_ask(a->policy, &own->wait);
         else
-            answer(own);
+            posting_answer(own);
     }
 }
 
@@ -211,46 +233,101 @@ static void enqueued(const asynq_enqueued *result, void *arg)
 
 /* ---- the request ---- */
 
-static void post(posting *own)
+static int refusal_status(int code)
 {
-    api *a = own->owner;
-    a->open++;
-    own->left = own->count + 1; /* the last is ours, so that it does not finish before all are sent */
+    return code == ASYNQ_E_INVALID ? 400 : code == ASYNQ_E_STATE ? 403 : 503; /* the second: by the policy */
+}
+
+/* Returns false. */
+static bool posting_refuse(posting *own, size_t index, const asynq_error *problem)
+{
+    own->refusal = refusal_status(problem->code);
+    own->error = *problem;
+    if (own->body.list)
+        error_set(&own->error, problem->code, "tasks[%zu]: %s", index, problem->text);
+    return false;
+}
+
+static bool read_task(posting *own, size_t i)
+{
+    asynq_error problem;
+    posted_task *posted = &own->tasks[i];
+    posted->posting = own;
+    posted->own.written = own->body.written[i];
+    own->count = i + 1;
+    return (api_task_read(&posted->own, api_body_task(&own->body, i), &problem) &&
+            api_policy_allows(own->owner->policy, own->config, &posted->own.task, &posted->has_route, &problem)) ||
+           posting_refuse(own, i, &problem);
+}
+
+/* Thread: the posting's. Nothing is enqueued if one of the tasks cannot be read. */
+static void posting_read(errand *one)
+{
+    posting *own = posting_of(one);
+    own->refusal = api_body_read(&own->body, endpoint_body_join(own->text), &own->error);
+    if (own->refusal)
+        return;
+    own->tasks = mem_calloc(own->body.count, sizeof *own->tasks);
+    if (!own->tasks) {
+        own->refusal = 503;
+        error_set_code(&own->error, ASYNQ_E_NO_MEMORY);
+        return;
+    }
+    for (size_t i = 0; i < own->body.count && read_task(own, i); i++)
+        continue;
+}
+
+/* Thread: the posting's. The client copies what it sends. */
+static void posting_send(errand *one)
+{
+    posting *own = posting_of(one);
+    pthread_mutex_lock(&own->owner->lock);
+    own->left += own->count;
+    pthread_mutex_unlock(&own->owner->lock);
     for (size_t i = 0; i < own->count; i++) {
         posted_task *posted = &own->tasks[i];
         asynq_error error;
-        int status = asynq_enqueue_async(a->client, &posted->own.task, NULL, enqueued, posted, &error);
+        int status = asynq_enqueue_async(own->owner->client, &posted->own.task, NULL, enqueued, posted, &error);
         if (!status)
             continue;
         task_options_reword(&error, false);
         posted->result.error = error;
         count_down(own);
     }
-    count_down(own);
 }
 
-/* Nothing is enqueued if one of the tasks cannot be read. */
-static bool read_tasks(posting *own, json_t *list, const bytes *written, asynq_error *error)
+static void posting_was_sent(errand *one)
 {
-    size_t count = own->is_batch ? json_array_size(list) : 1;
-    own->tasks = mem_calloc(count + 1, sizeof *own->tasks);
-    if (!own->tasks)
-        return error_set_code(error, ASYNQ_E_NO_MEMORY), false;
-    own->count = count;
-    for (size_t i = 0; i < count; i++) {
-        asynq_error problem;
-        api_task *task = &own->tasks[i].own;
-        own->tasks[i].posting = own;
-        task->written = written[i];
-        if (api_task_read(task, own->is_batch ? json_array_get(list, i) : list, &problem) &&
-            api_policy_admit(own->owner->policy, &task->task, &problem))
+    count_down(posting_of(one));
+}
+
+/* Has the policy know of all of them, or of none. */
+static bool ask_policy(posting *own)
+{
+    asynq_error problem;
+    api_policy *policy = own->owner->policy;
+    for (size_t i = 0; i < own->count; i++) {
+        if (api_policy_send(policy, queue_of(&own->tasks[i]), &own->tasks[i].place, &problem))
             continue;
-        if (own->is_batch)
-            return error_set(error, problem.code, "tasks[%zu]: %s", i, problem.text), false;
-        *error = problem;
+        posting_refuse(own, i, &problem);
+        while (i-- > 0)
+            api_policy_arrive(policy, own->tasks[i].place, false);
         return false;
     }
     return true;
+}
+
+static void posting_was_read(errand *one)
+{
+    posting *own = posting_of(one);
+    if (!own->refusal && ask_policy(own)) {
+        own->left = 1; /* that is ours, so that it does not finish before all are sent */
+        own->errand = (errand){.run = posting_send, .done = posting_was_sent};
+        if (errands_send(own->thread, &own->errand))
+            return;
+    }
+    endpoint_reply_error(own->request, own->refusal, "%s", own->error.text);
+    posting_end(own);
 }
 
 static bool is_json(const endpoint_request *request)
@@ -273,60 +350,53 @@ static bool refuse_form(endpoint_request *request)
     return true;
 }
 
-static void reply_unreadable(endpoint_request *request, const json_error_t *where)
-{
-    bool is_nul = json_error_code(where) == json_error_null_character;
-    endpoint_reply_error(request, 400, "line %d, column %d: %s", where->line, where->column,
-                         is_nul ? "a text has a NUL character, which only a payload can have" : where->text);
-}
-
-static int refusal_status(int code)
-{
-    return code == ASYNQ_E_INVALID ? 400 : code == ASYNQ_E_STATE ? 403 : 503; /* the second: by the policy */
-}
-
 void api_post_tasks(api *a, endpoint_request *request)
 {
-    json_error_t where;
-    asynq_error error;
-    bytes body = endpoint_body(request);
     if (refuse_form(request))
         return;
-    bytes written[API_MAX_TASKS + 1] = {0};
-    char *copy = api_cut_payloads(body, written);
-    json_t *document = copy ? json_loadb(copy, body.length, JSON_REJECT_DUPLICATES, &where) : NULL;
-    mem_free(copy);
-    if (!copy) {
-        endpoint_reply_error(request, 503, "out of memory");
-        return;
-    }
-    if (!document) {
-        reply_unreadable(request, &where);
-        return;
-    }
-    json_t *list = json_is_array(document) ? document : json_object_get(document, "tasks");
-    if (list && (!json_is_array(list) || !json_array_size(list) || json_array_size(list) > API_MAX_TASKS)) {
-        endpoint_reply_error(request, json_array_size(list) > API_MAX_TASKS ? 413 : 400,
-                             "tasks: is no list of 1 to %d tasks", API_MAX_TASKS);
-        json_decref(document);
-        return;
-    }
-    posting *own = mem_calloc(1, sizeof *own);
+    endpoint_body *text = endpoint_take_body(request);
+    posting *own = text ? mem_calloc(1, sizeof *own) : NULL;
     if (!own) {
-        json_decref(document);
+        endpoint_body_free(text);
         endpoint_reply_error(request, 503, "out of memory");
         return;
     }
-    *own = (posting){.owner = a, .request = request, .body = document, .is_batch = list != NULL};
-    if (read_tasks(own, list ? list : document, written, &error)) {
-        post(own);
+    bool is_small = endpoint_body_length(text) <= API_SMALL_BODY;
+    own->owner = a;
+    own->thread = a->threads[is_small ? API_SMALL : API_LARGE];
+    own->request = request;
+    own->config = work_hold_config(a->options.work);
+    own->text = text;
+    own->errand = (errand){.run = posting_read, .done = posting_was_read};
+    if (errands_send(own->thread, &own->errand))
         return;
-    }
-    endpoint_reply_error(request, refusal_status(error.code), "%s", error.text);
-    posting_free(own);
+    endpoint_reply_error(request, 503, "asynqd is stopping");
+    posting_end(own);
 }
 
 /* ---- making ---- */
+
+static int start_parts(api *a, asynq_error *error)
+{
+    const api_options *o = &a->options;
+    a->policy = api_policy_new(&(api_policy_options){o->observer, o->work, o->routes});
+    if (!a->policy)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    a->client =
+        asynq_client_new(&(asynq_client_options){.redis = o->config->redis_uri,
+                                                 .prefix = o->config->prefix,
+                                                 .replicas = (int)o->config->endpoints.replicas,
+                                                 .replicas_timeout_ms = o->config->endpoints.replicas_timeout_ms,
+                                                 .fsync = o->config->endpoints.fsync},
+                         error);
+    if (!a->client)
+        return error->code;
+    for (size_t i = 0; i < API_THREADS; i++)
+        if (!(a->threads[i] = errands_new(o->loop, error)))
+            return error->code;
+    int status = loop_waker_init(o->loop, &a->finished_waker, finished, a);
+    return status ? error_set_code(error, status) : ASYNQ_OK;
+}
 
 api *api_new(const api_options *options, asynq_error *error)
 {
@@ -336,12 +406,8 @@ api *api_new(const api_options *options, asynq_error *error)
     a->options = *options;
     pthread_mutex_init(&a->lock, NULL);
     a->finished_waker.fd = -1;
-    a->policy = api_policy_new(&(api_policy_options){options->observer, options->work, options->routes});
-    a->client = asynq_client_new(&(asynq_client_options){ASYNQ_CLIENT_OPTIONS_INIT, .redis = options->redis}, error);
-    if (a->client && a->policy && !loop_waker_init(options->loop, &a->finished_waker, finished, a))
+    if (!start_parts(a, error))
         return a;
-    if (a->client)
-        error_set_code(error, a->policy ? ASYNQ_E_SYSTEM : ASYNQ_E_NO_MEMORY);
     api_free(a);
     return NULL;
 }
@@ -351,7 +417,9 @@ void api_free(api *a)
     if (!a)
         return;
     a->is_ending = true;
-    asynq_client_free(a->client); /* all have their outcome now */
+    for (size_t i = 0; i < API_THREADS; i++)
+        errands_free(a->threads[i]); /* before the client, to which they send */
+    asynq_client_free(a->client);    /* all have their outcome now */
     if (a->finished_waker.fd >= 0)
         finished(a);
     loop_waker_clear(&a->finished_waker);

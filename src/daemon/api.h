@@ -1,4 +1,4 @@
-/* POST /v1/tasks: enqueueing for services without an Asynq client. contrib/openapi.yaml describes it. */
+/* POST /v1/tasks: enqueueing for services without an Asynq client. docs/openapi.yaml describes it. */
 #ifndef DAEMON_API_H
 #define DAEMON_API_H
 
@@ -12,7 +12,7 @@ typedef struct api api;
 
 typedef struct api_options {
     loop *loop;
-    const char *redis;
+    const config *config; /* the first one */
     metrics *meters;
     observer *observer;
     const work *work;

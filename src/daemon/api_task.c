@@ -13,8 +13,6 @@
 
 #include <string.h>
 
-/* ---- reading a task ---- */
-
 static const char *const other_members[] = {"type", "payload", "payload_base64", "headers"};
 
 enum { OTHERS = sizeof other_members / sizeof *other_members };
@@ -180,67 +178,4 @@ bool api_task_read(api_task *own, json_t *object, asynq_error *error)
 void api_task_clear(api_task *own)
 {
     mem_free(own->bytes);
-}
-
-/* ---- payloads, as they are written ---- */
-
-/* The body, and a copy in which a number stands for each payload: those may be of any size and kind. */
-typedef struct payload_cut {
-    const char *body;
-    char *copy;
-    bytes *written; /* by task */
-    size_t count;   /* tasks so far */
-} payload_cut;
-
-static void cut_payload(payload_cut *cut, bytes value)
-{
-    char *at = cut->copy + (value.data - cut->body);
-    cut->written[cut->count] = value;
-    for (size_t i = 0; i < value.length; i++)
-        if (at[i] != '\n') /* complaints tell the line */
-            at[i] = i ? ' ' : '0';
-}
-
-static void cut_list(payload_cut *cut, bytes list);
-
-/* A task, or the object around a list of them. */
-static void cut_object(payload_cut *cut, bytes object, bool is_whole)
-{
-    bytes key, value;
-    bool has_list = false;
-    json_cursor cursor = json_text_enter(object);
-    while (json_text_next(&cursor, &key, &value)) {
-        bool is_null = bytes_equal(value, bytes_of("null"));
-        if (is_whole && json_text_is_key(key, bytes_of("tasks")) && *value.data == '[') {
-            cut_list(cut, value);
-            has_list = true;
-        } else if (json_text_is_key(key, bytes_of("payload")) && !is_null && cut->count < API_MAX_TASKS) {
-            cut_payload(cut, value);
-        }
-    }
-    cut->count += !has_list;
-}
-
-static void cut_list(payload_cut *cut, bytes list)
-{
-    bytes key, value;
-    json_cursor cursor = json_text_enter(list);
-    while (json_text_next(&cursor, &key, &value))
-        if (*value.data == '{')
-            cut_object(cut, value, false);
-        else
-            cut->count++;
-}
-
-char *api_cut_payloads(bytes body, bytes *written)
-{
-    payload_cut cut = {.body = body.data, .copy = mem_dup(body.data, body.length), .written = written};
-    if (!cut.copy || !json_text_is_valid(body))
-        return cut.copy; /* the parser says what is wrong */
-    bytes whole = json_text_trim(body);
-    if (*whole.data == '[')
-        cut_list(&cut, whole);
-    else if (*whole.data == '{')
-        cut_object(&cut, whole, true);
-    return cut.copy;
 }

@@ -1,4 +1,4 @@
-/* A task as it stands in a request to POST /v1/tasks. */
+/* A task as it stands in a request to POST /v1/tasks. Thread: any, one at a time. */
 #ifndef DAEMON_API_TASK_H
 #define DAEMON_API_TASK_H
 
@@ -19,11 +19,5 @@ typedef struct api_task {
 /* Reads it; `written` is there. False with `error`: ASYNQ_E_INVALID or ASYNQ_E_NO_MEMORY. */
 bool api_task_read(api_task *own, json_t *object, asynq_error *error);
 void api_task_clear(api_task *own);
-
-/*
- * Finds the payloads of a body's tasks, which may be of any size and kind: fills `written`, with room for
- * API_MAX_TASKS, and returns a copy in which a number stands for each. Ends with mem_free(). NULL: out of memory.
- */
-char *api_cut_payloads(bytes body, bytes *written);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/saturate.h"
+#include "daemon/counters.h"
 #include "daemon/meters.h"
 #include "handler/output.h"
 #include "pg/jobs.h"
@@ -139,27 +140,12 @@ void attempt_started(asynq_job *job, void *arg)
 
 /* ---- metrics ---- */
 
-void attempts_begin_counters(metrics *meters, const char *queue, const char *pattern)
-{
-    static const asynq_attempt_end ends[] = {ASYNQ_ATTEMPT_COMPLETED, ASYNQ_ATTEMPT_RETRIED, ASYNQ_ATTEMPT_ARCHIVED};
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        metrics_add(meters, METER_ATTEMPTS,
-                    (const char *const[METRIC_MOST_LABELS]){queue, pattern, asynq_attempt_end_name(ends[i])}, 0);
-}
-
-void attempts_end_counters(metrics *meters, bool (*is_gone)(const char *const *labels, void *arg), void *arg)
-{
-    static const meter counted[] = {METER_ATTEMPTS, METER_FAILURES, METER_WAIT, METER_RUN};
-    for (size_t i = 0; i < sizeof counted / sizeof *counted; i++)
-        metrics_forget(meters, counted[i], is_gone, arg);
-}
-
 /* By routes, not by types: who enqueues could invent any number of those. */
 static void count_attempt(const attempts *own, const asynq_attempt *attempt, attempt_note *note)
 {
     const char *pattern = asynq_mux_match(own->mux, asynq_job_type(attempt->job));
     const char *error_class = class_of(attempt, note);
-    const char *labels[METRIC_MOST_LABELS] = {asynq_job_queue(attempt->job), *pattern ? pattern : ATTEMPTS_NO_ROUTE,
+    const char *labels[METRIC_MOST_LABELS] = {asynq_job_queue(attempt->job), *pattern ? pattern : COUNTERS_NO_ROUTE,
                                               asynq_attempt_end_name(attempt->end)};
     metrics_add(own->meters, METER_ATTEMPTS, labels, 1);
     metrics_observe(own->meters, METER_RUN, labels,

@@ -18,16 +18,6 @@ typedef struct attempts {
     history *history; /* NULL: none */
 } attempts;
 
-/*
- * Makes the counters of a queue and a route, with 0: Prometheus takes the first value of a counter for its beginning,
- * so that one which begins with 1 has not grown.
- */
-void attempts_begin_counters(metrics *meters, const char *queue, const char *pattern);
-/* Forgets those of queues and routes that are gone; the labels begin with these two. */
-void attempts_end_counters(metrics *meters, bool (*is_gone)(const char *const *labels, void *arg), void *arg);
-/* The route of tasks that no route takes. */
-#define ATTEMPTS_NO_ROUTE "none"
-
 /* on_start and on_end of the server's options; the argument is an attempts. Thread: the server's loop. */
 void attempt_started(asynq_job *job, void *attempts);
 void attempt_ended(const asynq_attempt *attempt, void *attempts);

@@ -2,14 +2,18 @@
 #ifndef DAEMON_CONFIG_H
 #define DAEMON_CONFIG_H
 
+#include "base/log.h"
 #include "base/option_set.h"
 #include "daemon/scale.h"
+#include "event/errands.h"
 #include "handler/route.h"
-#include "handler/worker_pool.h"
+#include "process/worker_options.h"
 
 typedef struct config {
     /* Redis */
-    const char *redis, *redis_host, *redis_username, *redis_password;
+    const char *redis, *redis_host, *redis_username, *redis_password, *prefix;
+    const char *redis_cluster, *redis_sentinels, *redis_sentinel_master;
+    const char *redis_sentinel_username, *redis_sentinel_password;
     int64_t redis_port, redis_db;
     struct {
         int64_t port; /* 0: none */
@@ -36,6 +40,8 @@ typedef struct config {
         const char *listen, *token, *cert_file, *key_file;
         int64_t most_body, ready_within_ms, request_within_ms, max_connections, max_queues;
         setting_list queues, types;
+        int64_t replicas, replicas_timeout_ms;
+        bool fsync;
     } endpoints;
 
     struct {
@@ -49,8 +55,11 @@ typedef struct config {
     const char *state_directory;
 
     /* Made by config_load(). */
-    int refs;
+    _Atomic int refs;
+    errands *errands; /* whose thread frees it, as that takes milliseconds where it is large; NULL: who gives it up */
+    errand gone;
     option_set *source;
+    const char *redis_base; /* the URI before what takes the place of its parts */
     char *redis_uri;
     const char *private_directory; /* NULL: Redis is elsewhere */
     asynq_queue *queue_list;       /* ends with an empty row */
@@ -77,7 +86,7 @@ typedef struct config_sources {
  * can be used, option_set_complaints(source) what is wrong with it.
  */
 config *config_load(const config_sources *sources, bool *is_valid);
-/* One more reference; each ends with config_free(). Thread: the main one. */
+/* One more reference; each ends with config_free(). Thread: any. */
 config *config_hold(config *c);
 /* Accepts NULL. */
 void config_free(config *c);
@@ -88,8 +97,21 @@ void config_free(config *c);
  */
 void config_keep(config *fresh, const config *first, void (*told)(void *arg, const char *path), void *arg);
 
+/* "3 routes, 1 queues, concurrency 50". */
+void config_describe(const config *c, char *text, size_t size);
+/* Warns of what is missing now and may come before it is needed; one route is no reason to run none. */
+void config_tell_doubts(const config *c, log_sink *log);
+
 /* The log level, as the library has it. */
 asynq_log_level config_log_level(const config *c);
+
+/* A text that lives as long as the configuration. NULL: out of memory. */
+char *config_dup(config *c, const char *format, ...) ASYNQ_PRINTF(2, 3);
+
+/* ---- config_redis.c ---- */
+
+/* Makes `redis_uri`, or `private_directory`. */
+void config_check_redis(config *c);
 
 /* ---- config_check.c ---- */
 

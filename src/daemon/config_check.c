@@ -7,16 +7,17 @@
 #include "base/nearest.h"
 #include "base/text.h"
 #include "daemon/config.h"
-#include "handler/outside.h"
-#include "handler/plugin.h"
 #include "handler/route_lookup.h"
 #include "metrics/endpoint.h"
 #include "metrics/endpoint_tls.h"
-#include "pg/pg_conn.h"
+#include "pg/pg_link.h"
 #include "pg/schema_name.h"
+#include "process/plugin.h"
+#include "process/program.h"
 #include "redis/uri.h"
 #include "schedule/provided.h"
 #include "schedule/schedule_file.h"
+#include "server/patterns.h"
 
 #include <openssl/ssl.h>
 #include <stdio.h>
@@ -24,22 +25,6 @@
 #include <string.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#define PRIVATE_SCHEME "private:"
-
-static char *text_dup(config *c, const char *format, ...) ASYNQ_PRINTF(2, 3);
-static char *text_dup(config *c, const char *format, ...)
-{
-    buf text;
-    va_list args;
-    buf_init(&text, 0);
-    va_start(args, format);
-    buf_append_formatv(&text, format, args);
-    va_end(args);
-    char *made = arena_dup(option_set_memory(c->source), text.data ? text.data : "", text.length);
-    buf_clear(&text);
-    return made;
-}
 
 static void find_state_directory(config *c)
 {
@@ -49,120 +34,18 @@ static void find_state_directory(config *c)
     if (geteuid() == 0)
         c->state_directory = CONFIG_SYSTEM_STATE;
     else if (state && *state == '/')
-        c->state_directory = text_dup(c, "%s/asynqd", state);
+        c->state_directory = config_dup(c, "%s/asynqd", state);
     else
-        c->state_directory = text_dup(c, "%s/.local/state/asynqd", home && *home ? home : "/tmp");
+        c->state_directory = config_dup(c, "%s/.local/state/asynqd", home && *home ? home : "/tmp");
 }
 
-static bool is_private(const char *redis)
+static void check_prefix(config *c)
 {
-    return redis && strncmp(redis, PRIVATE_SCHEME, strlen(PRIVATE_SCHEME)) == 0;
-}
-
-/* Without it there is no start. */
-static void take_lack(void *arg, const char *origin, const char *text)
-{
-    config *c = arg;
-    (void)origin;
-    option_set_complain(c->source, &c->private_redis.program, "%s", text + strlen("argv: "));
-}
-
-static void check_private(config *c)
-{
-    const char *directory = is_private(c->redis) ? c->redis + strlen(PRIVATE_SCHEME) : "";
-    const char *parts[] = {c->redis_host, c->redis_username, c->redis_password};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (parts[i])
-            option_set_complain(c->source, &c->redis,
-                                "a private Redis has no host, user or password; they are given too");
-    c->private_directory = *directory ? directory : text_dup(c, "%s/redis", c->state_directory);
-    char *cwd = *c->private_directory == '/' ? NULL : getcwd(NULL, 0);
-    if (cwd)
-        c->private_directory = text_dup(c, "%s/%s", cwd, c->private_directory);
-    free(cwd);
-    static const char *path = "PATH";
-    process_options own = {.inherit = {&path, 1}};
-    outside_program(&(outside){NULL, take_lack, c}, &own, c->private_redis.program);
-    c->redis_uri = text_dup(c, "unix://%s/redis.sock", c->private_directory);
-    if (strlen(c->private_directory) + sizeof "/redis.sock" > sizeof((struct sockaddr_un *)NULL)->sun_path)
-        option_set_complain(c->source, &c->redis, "the path %s is too long for a socket", c->private_directory);
-}
-
-/* Percent-encodes what could be taken for a separator. */
-static void append_part(buf *out, const char *text)
-{
-    for (; *text; text++)
-        if (strchr(":/?#[]@%", *text))
-            buf_append_format(out, "%%%02X", (unsigned char)*text);
-        else
-            buf_append(out, text, 1);
-}
-
-/* The URI with the parts that are given in place of its own. */
-static void join_parts(config *c, const redis_uri *base)
-{
-    const option_set *o = c->source;
-    const char *user = c->redis_username ? c->redis_username : base->user;
-    const char *password = c->redis_password ? c->redis_password : base->password;
-    const char *query = c->redis ? strchr(c->redis, '?') : NULL;
-    buf text;
-    buf_init(&text, 0);
-    buf_append_text(&text, base->tls ? "rediss://" : "redis://");
-    if (user)
-        append_part(&text, user);
-    if (password) {
-        buf_append_text(&text, ":");
-        append_part(&text, password);
-    }
-    if (user || password)
-        buf_append_text(&text, "@");
-    const char *host = c->redis_host ? c->redis_host : base->host;
-    bool is_v6 = strchr(host, ':') && *host != '[';
-    buf_append_format(&text, is_v6 ? "[%s]:%d/%d" : "%s:%d/%d", host,
-                      option_set_is_given(o, &c->redis_port) ? (int)c->redis_port : base->port,
-                      option_set_is_given(o, &c->redis_db) ? (int)c->redis_db : base->database);
-    if (query)
-        buf_append_text(&text, query);
-    c->redis_uri = text_dup(c, "%s", text.data ? text.data : "");
-    buf_clear(&text);
-}
-
-static void check_joined(config *c, const redis_uri *base, const void *given)
-{
-    redis_uri joined;
+    key_space space = {0};
     asynq_error error;
-    join_parts(c, base);
-    if (redis_uri_parse(&joined, c->redis_uri, &error))
-        option_set_complain(c->source, given, "%s", error.text);
-    else
-        redis_uri_clear(&joined);
-}
-
-static void check_redis(config *c)
-{
-    const void *const parts[] = {&c->redis_host, &c->redis_port, &c->redis_username, &c->redis_password, &c->redis_db};
-    const void *given = NULL;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (option_set_is_given(c->source, parts[i]))
-            given = parts[i];
-    bool is_word = c->redis && strcmp(c->redis, "private") == 0;
-    if (is_private(c->redis) || is_word || (!c->redis && !given)) {
-        check_private(c);
-        return;
-    }
-    redis_uri uri;
-    asynq_error error;
-    if (redis_uri_parse(&uri, c->redis ? c->redis : "redis://127.0.0.1:6379", &error)) {
-        option_set_complain(c->source, &c->redis, "%s", error.text);
-        return;
-    }
-    if (given && uri.path)
-        option_set_complain(c->source, given, "has no meaning for a Redis at a socket");
-    else if (given)
-        check_joined(c, &uri, given);
-    else
-        c->redis_uri = text_dup(c, "%s", c->redis);
-    redis_uri_clear(&uri);
+    if (key_space_init(&space, c->prefix, &error))
+        option_set_complain(c->source, &c->prefix, "%s", error.text);
+    key_space_clear(&space);
 }
 
 static void check_queues(config *c)
@@ -176,6 +59,9 @@ static void check_queues(config *c)
     for (size_t i = 0; i < count; i++) {
         const setting_pair *pair = &c->queues.items[i];
         int64_t priority;
+        asynq_error error;
+        if (pattern_is_one(pair->name) && pattern_check(pair->name, &error))
+            option_set_complain(c->source, &c->queues, "%s", error.text);
         if (text_is_blank(pair->name, strlen(pair->name)) || !text_is_utf8(pair->name, strlen(pair->name)))
             option_set_complain(c->source, &c->queues, "\"%s\" is no name of a queue", pair->name);
         if (!text_read_number(pair->value, &priority) || priority < 1 || priority > 1000000)
@@ -196,11 +82,10 @@ static void check_postgres(config *c)
         c->postgres.uri = NULL; /* an environment variable that is set to nothing */
     if (c->postgres.uri && pg_conninfo_check(c->postgres.uri, &error))
         option_set_complain(c->source, &c->postgres.uri, "%s", error.text);
-    if (!c->postgres.schema || !schema_name_is_good(c->postgres.schema))
-        option_set_complain(c->source, &c->postgres.schema,
-                            "\"%s\" is no name of a schema; it has small letters, digits and underscores, 48 at most",
-                            c->postgres.schema ? c->postgres.schema : "");
-    c->spool = text_dup(c, "%s/spool", c->state_directory);
+    const char *schema = c->postgres.schema ? c->postgres.schema : "", *problem = schema_name_problem(schema);
+    if (problem)
+        option_set_complain(c->source, &c->postgres.schema, "\"%s\" %s", schema, problem);
+    c->spool = config_dup(c, "%s/spool", c->state_directory);
 }
 
 static void check_plugins(config *c)
@@ -218,7 +103,7 @@ static void check_schedule_file(config *c)
     asynq_periodic_list list = {
         .context = {.space = &space, .zone = c->schedule.zone, .defaults = route_lookup_fill, .defaults_arg = lookup}};
     schedule_file *file = lookup ? schedule_file_new(c->schedule.file) : NULL;
-    int status = file ? key_space_init(&space, NULL, &error) : error_set_code(&error, ASYNQ_E_NO_MEMORY);
+    int status = file ? key_space_init(&space, c->prefix, &error) : error_set_code(&error, ASYNQ_E_NO_MEMORY);
     if (!status)
         status = schedule_file_provide(&list, file, &error);
     if (status)
@@ -327,14 +212,15 @@ static void check_outside(config *c)
                                           &(outside){c->routes.items[i].origin, take_doubt, c});
     for (size_t i = 0; i < c->workers.count; i++)
         if (c->workers.items[i].origin)
-            outside_program(&(outside){c->workers.items[i].origin, take_doubt, c}, &c->workers.items[i].process,
-                            c->workers.items[i].argv.count ? c->workers.items[i].argv.items[0] : NULL);
+            program_look(&(outside){c->workers.items[i].origin, take_doubt, c}, &c->workers.items[i].process,
+                         c->workers.items[i].argv.count ? c->workers.items[i].argv.items[0] : NULL);
 }
 
 void config_check(config *c)
 {
     find_state_directory(c);
-    check_redis(c);
+    config_check_redis(c);
+    check_prefix(c);
     check_queues(c);
     check_schedule(c);
     check_postgres(c);

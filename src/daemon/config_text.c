@@ -3,8 +3,9 @@
  * tables that are read from.
  */
 #include "base/mdoc.h"
-#include "base/text.h"
+#include "base/terminal.h"
 #include "daemon/config.h"
+#include "daemon/routes.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -28,12 +29,11 @@ static bool is_plain_text(const char *text)
     return *text && strchr(letters, *text) && strspn(text, plain) == strlen(text);
 }
 
-/* Go's escapes are among YAML's. */
 static void print_quoted(FILE *out, const char *text)
 {
     buf quoted;
     buf_init(&quoted, 0);
-    text_append_quoted(&quoted, text, strlen(text));
+    terminal_append_quoted(&quoted, text, strlen(text));
     fputs(quoted.data ? quoted.data : "", out);
     buf_clear(&quoted);
 }
@@ -200,6 +200,12 @@ static bool has_values(const setting *table, const void *target)
     return false;
 }
 
+/* A name of a file, mostly. Ends the line. */
+static void print_origin(FILE *out, const char *origin)
+{
+    (void)terminal_line(out, "  # ", "%s", origin);
+}
+
 static void print_row(FILE *out, const option_set *source, const setting *row, const void *target, int depth)
 {
     const void *place = (const char *)target + row->offset;
@@ -215,8 +221,9 @@ static void print_row(FILE *out, const option_set *source, const setting *row, c
     fputc(' ', out);
     print_value(out, source, row, target);
     if (option_set_knows(source, place)) /* what is in a route came with that */
-        fprintf(out, "  # %s", option_set_origin(source, place));
-    fputc('\n', out);
+        print_origin(out, option_set_origin(source, place));
+    else
+        fputc('\n', out);
 }
 
 static void print_table(FILE *out, const option_set *source, const setting *table, const void *target, int depth)
@@ -229,7 +236,8 @@ static void print_routes(FILE *out, const config *c)
 {
     if (!c->routes.count)
         return;
-    fprintf(out, "routes:  # %s\n", option_set_origin(c->source, &c->routes));
+    fputs("routes:", out);
+    print_origin(out, option_set_origin(c->source, &c->routes));
     for (size_t i = 0; i < c->routes.count; i++) {
         const route *r = &c->routes.items[i];
         fputs("  - type: ", out);
@@ -253,8 +261,10 @@ static void print_routes(FILE *out, const config *c)
 
 static void print_workers(FILE *out, const config *c)
 {
-    if (c->workers.count)
-        fprintf(out, "workers:  # %s\n", option_set_origin(c->source, &c->workers));
+    if (!c->workers.count)
+        return;
+    fputs("workers:", out);
+    print_origin(out, option_set_origin(c->source, &c->workers));
     for (size_t i = 0; i < c->workers.count; i++) {
         fputs("  ", out);
         print_scalar(out, c->workers.items[i].name);
@@ -381,7 +391,7 @@ static void print_manual_row(FILE *out, const setting *row, const char *path)
     if (row->help)
         mdoc_print(out, row->help);
     if (row->is_needed)
-        fputs("Must be given.\n", out);
+        fputs("Required.\n", out);
     if (row->preset)
         fprintf(out, "Default:\n.Ql %s .\n", *row->preset ? row->preset : "\\&");
     if (row->variables) {
@@ -390,7 +400,7 @@ static void print_manual_row(FILE *out, const setting *row, const char *path)
             fprintf(out, ".Ev %.*s%s\n", (int)strcspn(at, " "), at, at[strcspn(at, " ")] ? " ," : " .");
     }
     if (row->is_reloaded)
-        fputs("Read again at\n.Dv HUP .\n", out);
+        fputs("Re-read at\n.Dv HUP .\n", out);
     if (row->is_secret)
         fprintf(out, "A file that has it can be given instead:\n.Cm %s_file .\n", path);
 }
@@ -411,9 +421,9 @@ static void print_manual_table(FILE *out, const setting *table)
 void config_print_manual(FILE *out)
 {
     print_manual_table(out, config_table);
-    fputs(".Sh WORKERS\nEach name stands for a pool with these keys:\n", out);
+    fputs(".Sh WORKERS\nEach name is that of a pool with these keys:\n", out);
     print_manual_table(out, worker_pool_table);
-    fputs(".Sh ROUTES\nEach route has\n.Cm type ,\none handler and, if need be, the others of these:\n", out);
+    fputs(".Sh ROUTES\nEach route has\n.Cm type ,\none handler, and optionally the others of these:\n", out);
     print_manual_table(out, route_table);
     fputs(".Ss Retries\nThe keys of\n.Cm retry :\n", out);
     print_manual_table(out, route_retry_table);

@@ -4,87 +4,65 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/text.h"
-#include "base/thread.h"
-#include "daemon/config_reader.h"
-#include "daemon/endpoints.h"
-#include "daemon/liveness.h"
+#include "base/open_files.h"
+#include "daemon/ending.h"
+#include "daemon/exit_timer.h"
 #include "daemon/logger.h"
 #include "daemon/meters.h"
-#include "daemon/private_redis.h"
 #include "daemon/service.h"
-#include "daemon/work.h"
 #include "event/event_log.h"
-#include "event/waker.h"
-#include "handler/child.h"
-#include "handler/http_client.h"
-#include "handler/reaper.h"
+#include "event/signal_watch.h"
 #include "handler/resources.h"
 #include "handler/route_lookup.h"
-#include "pg/database.h"
+#include "http/http_client.h"
+#include "process/call_files.h"
+#include "process/child.h"
+#include "process/reaper.h"
 
-#include <asynq/scheduler.h>
-#include <errno.h>
+#include <asynq/version.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
-enum { HISTORY_WITHIN_MS = 10000, JOBS_WITHIN_MS = 1000, LONG_TURN_MS = 1000, STOPPING_MORE_MS = 20000 };
+enum { LONG_TURN_MS = 1000, LEAVE_CHILDREN_MS = 1000, FREE_WITHIN_MS = 5000 };
 
 struct asynqd {
     config *config; /* the first one; what needs a restart is in it */
     config_sources sources;
-    config_reader *reader;
     loop *loop;
+    errands *errands; /* what takes long, so that the loop does not do it */
+    reload *reload;
     logger logger;
-    log_source own_source, jobs_source;
+    log_source own_source;
     log_sink log;
     log_limit turn_limit;
     reaper reaper;
 
-    int signal_fd;
-    loop_watch signals;
+    signal_watch signals;
 
     private_redis *redis;
-    char directory[64]; /* for files of calls */
+    call_files *files;
     http_client *http;
     resources *resources;
     work *work;
-    route_lookup *lookup;            /* of the current configuration */
-    asynq_scheduler *jobs_scheduler; /* of PostgreSQL's jobs */
+    route_lookup *lookup; /* of the current configuration */
+    job_schedule *jobs;
     database *database;
     metrics *meters;
     endpoints *endpoints;
     service service;
     liveness liveness;
 
-    pthread_t stopper;
-    loop_waker stopped;
-    bool is_stopping;
+    ending ending;
 };
 
 /* ---- work ---- */
 
-static int make_directory(asynqd *d, asynq_error *error)
-{
-    const char *base = getenv("TMPDIR");
-    snprintf(d->directory, sizeof d->directory, "%s/asynqd-XXXXXX", base && strlen(base) < 40 ? base : "/tmp");
-    if (mkdtemp(d->directory) && !chmod(d->directory, 0711))
-        return ASYNQ_OK;
-    int status = error_set(error, ASYNQ_E_SYSTEM, "%s: %s", d->directory, strerror(errno));
-    d->directory[0] = '\0';
-    return status;
-}
-
 static int64_t daemon_running(void *arg)
 {
     asynqd *d = arg;
-    asynq_server_stats stats = {.size = sizeof stats};
+    asynq_server_stats stats;
     work_get_stats(d->work, &stats);
     return stats.running;
 }
@@ -92,7 +70,7 @@ static int64_t daemon_running(void *arg)
 static void daemon_shortage_changed(void *arg)
 {
     asynqd *d = arg;
-    if (!d->is_stopping)
+    if (!d->ending.has_begun)
         work_share(d->work);
 }
 
@@ -101,40 +79,63 @@ static void daemon_check_files(asynqd *d)
 {
     enum { OF_ITS_OWN = 64, OF_A_PROCESS = 4 };
     const config *c = d->config;
-    struct rlimit limit;
-    int64_t per_task = 0, needed = OF_ITS_OWN;
+    int64_t per_task = 0, needed = OF_ITS_OWN, limit = open_files_limit();
     for (size_t i = 0; i < c->routes.count; i++)
         if (c->routes.items[i].kind->descriptors > per_task)
             per_task = c->routes.items[i].kind->descriptors;
     for (size_t i = 0; i < c->workers.count; i++)
         needed += OF_A_PROCESS * c->workers.items[i].size;
     needed += per_task * c->concurrency;
-    if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur != RLIM_INFINITY && (rlim_t)needed > limit.rlim_cur)
+    if (needed > limit)
         log_warn(&d->log,
                  "up to %" PRId64 " files may be open with concurrency %d, and the limit (ulimit -n, LimitNOFILE) is "
-                 "%" PRIu64 ": when they run out, fewer tasks run at the same time",
-                 needed, (int)c->concurrency, (uint64_t)limit.rlim_cur);
+                 "%" PRId64 ": when they run out, fewer tasks run at the same time",
+                 needed, (int)c->concurrency, limit);
+}
+
+static int start_errands(asynqd *d, asynq_error *error)
+{
+    d->errands = errands_new(d->loop, error);
+    return d->errands ? ASYNQ_OK : error->code;
+}
+
+/* A mistake in the schedule's file is found before anything runs. */
+static int begin_work(asynqd *d, asynq_error *error)
+{
+    generation_source from = {.config = d->config};
+    if (d->config->schedule.file && !(from.schedule = file_schedule_start(d->config, &d->logger, error)))
+        return error->code;
+    from.plugins = plugin_set_load(&d->config->routes, error);
+    if (!from.plugins) {
+        file_schedule_free(from.schedule);
+        return error->code;
+    }
+    generation *first = generation_prepare(work_options(d->work), &from, error);
+    return first ? work_start(d->work, first, error) : error->code;
 }
 
 static int start_work(asynqd *d, asynq_error *error)
 {
-    int status = make_directory(d, error);
-    if (status)
-        return status;
-    d->http = http_client_new(d->loop);
+    d->files = call_files_new(d->loop, &d->log, error);
+    if (!d->files)
+        return error->code;
+    d->http = http_client_new(d->loop, &d->log, d->errands);
     d->resources = resources_new(&(shortage_options){
         .loop = d->loop, .log = &d->log, .running = daemon_running, .changed = daemon_shortage_changed, .arg = d});
     d->lookup = route_lookup_new(&d->config->routes);
-    if (d->http && d->resources && d->lookup)
-        d->work = work_new(&(generation_options){.loop = d->loop,
-                                                 .log = &d->log,
-                                                 .logger = &d->logger,
-                                                 .meters = d->meters,
-                                                 .history = d->database ? database_history(d->database) : NULL,
-                                                 .directory = d->directory,
-                                                 .http = d->http,
-                                                 .resources = d->resources});
-    status = d->work ? work_start(d->work, d->config, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
+    if (!d->http || !d->resources || !d->lookup)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    d->work = work_new(&(generation_options){.loop = d->loop,
+                                             .log = &d->log,
+                                             .logger = &d->logger,
+                                             .meters = d->meters,
+                                             .history = d->database ? database_history(d->database) : NULL,
+                                             .files = d->files,
+                                             .http = d->http,
+                                             .resources = d->resources,
+                                             .errands = d->errands},
+                       error);
+    int status = d->work ? begin_work(d, error) : error->code;
     if (!status)
         liveness_start(&d->liveness, d->work);
     return status;
@@ -145,8 +146,7 @@ static void end_work(asynqd *d)
     work_free(d->work);
     http_client_free(d->http);
     resources_free(d->resources);
-    if (d->directory[0] && rmdir(d->directory))
-        log_warn(&d->log, "%s: %s", d->directory, strerror(errno));
+    call_files_free(d->files);
 }
 
 /* ---- PostgreSQL ---- */
@@ -161,6 +161,8 @@ static int start_database(asynqd *d, asynq_error *error)
                                                      .password = c->postgres.password,
                                                      .schema = c->postgres.schema,
                                                      .spool = c->spool,
+                                                     .redis = c->redis_uri,
+                                                     .prefix = c->prefix,
                                                      .spool_most = c->postgres.spool_most,
                                                      .retention_ms = c->postgres.retention_ms,
                                                      .jobs_retention_ms = c->postgres.jobs_retention_ms,
@@ -173,33 +175,11 @@ static int start_database(asynqd *d, asynq_error *error)
 /* The file's scheduler belongs to the work. */
 static int start_jobs(asynqd *d, asynq_error *error)
 {
-    const config *c = d->config;
     jobs *source = d->database ? database_jobs(d->database) : NULL;
-    asynq_scheduler_options options = {ASYNQ_SCHEDULER_OPTIONS_INIT,
-                                       .redis = c->redis_uri,
-                                       .zone = c->schedule.zone,
-                                       .log = logger_line,
-                                       .log_arg = &d->jobs_source,
-                                       .log_level = ASYNQ_LOG_DEBUG, /* the logger knows the level */
-                                       .shutdown_timeout_ms = JOBS_WITHIN_MS,
-                                       .defaults = route_lookup_fill,
-                                       .defaults_arg = d->lookup};
     if (!source)
         return ASYNQ_OK;
-    jobs_set_options(source, &options);
-    d->jobs_scheduler = asynq_scheduler_new(&options, error);
-    int status = d->jobs_scheduler ? asynq_scheduler_start(d->jobs_scheduler, error) : error->code;
-    if (!status)
-        jobs_set_scheduler(source, d->jobs_scheduler);
-    return status;
-}
-
-static void stop_jobs(asynqd *d)
-{
-    if (!d->jobs_scheduler)
-        return;
-    jobs_set_scheduler(database_jobs(d->database), NULL);
-    asynq_scheduler_shutdown(d->jobs_scheduler);
+    d->jobs = job_schedule_start(d->config, &d->logger, source, d->lookup, error);
+    return d->jobs ? ASYNQ_OK : error->code;
 }
 
 /* ---- end-points ---- */
@@ -244,193 +224,69 @@ static int start_redis(asynqd *d, asynq_error *error)
     return d->redis ? ASYNQ_OK : error->code;
 }
 
-static void stop_redis(asynqd *d)
-{
-    if (d->redis)
-        private_redis_stop(d->redis);
-    else
-        loop_stop(d->loop);
-}
-
-/* ---- the end ---- */
-
-/* Waits for Redis and PostgreSQL. */
-static void *stop_database(void *arg)
-{
-    asynqd *d = arg;
-    stop_jobs(d);
-    if (d->database)
-        database_stop(d->database, HISTORY_WITHIN_MS);
-    loop_waker_wake(&d->stopped);
-    return NULL;
-}
-
-static void database_stopped(void *arg)
-{
-    asynqd *d = arg;
-    pthread_join(d->stopper, NULL);
-    stop_redis(d);
-}
-
-static void work_stopped(void *arg)
-{
-    asynqd *d = arg;
-    asynq_error error;
-    if (thread_start(&d->stopper, stop_database, d, &error)) {
-        log_error(&d->log, "%s; ending at once", error.text);
-        loop_stop(d->loop);
-    }
-}
-
-static void begin_stop(asynqd *d)
-{
-    if (d->is_stopping) {
-        log_info(&d->log, "told to stop again: running tasks are given back at once");
-        work_hurry(d->work);
-        return;
-    }
-    d->is_stopping = true;
-    service_stopping(work_config(d->work)->shutdown_timeout_ms + HISTORY_WITHIN_MS + STOPPING_MORE_MS);
-    liveness_stop(&d->liveness);
-    if (d->endpoints)
-        endpoints_announce_stop(d->endpoints);
-    log_info(&d->log, "stopping; running tasks have up to %.0f s",
-             (double)work_config(d->work)->shutdown_timeout_ms / MS_PER_SECOND);
-    work_stop(d->work, work_stopped, d);
-}
-
 /* ---- reading the configuration again ---- */
 
-static void tell_restart(void *arg, const char *path)
+static int start_reload(asynqd *d, asynq_error *error)
 {
-    asynqd *d = arg;
-    log_warn(&d->log, "%s has changed; that needs a restart", path);
-}
-
-static void tell_mistake(void *arg, const char *line, size_t length)
-{
-    asynqd *d = arg;
-    log_error(&d->log, "%.*s", (int)length, line);
-}
-
-static void tell_doubt(void *arg, const char *line, size_t length)
-{
-    asynqd *d = arg;
-    log_warn(&d->log, "%.*s", (int)length, line);
-}
-
-/* What is missing now may come before it is needed; one route is no reason to run none. */
-static void tell_doubts(asynqd *d, const config *c)
-{
-    const char *doubts = option_set_doubts(c->source);
-    text_each_line(doubts, doubts ? strlen(doubts) : 0, tell_doubt, d);
-}
-
-static void describe(const config *c, char *text, size_t size)
-{
-    snprintf(text, size, "%zu routes, %zu queues, concurrency %d", c->routes.count, c->queues.count,
-             (int)c->concurrency);
-}
-
-static int take_config(asynqd *d, config *fresh, asynq_error *error)
-{
-    config_keep(fresh, d->config, tell_restart, d);
-    int status = work_start(d->work, fresh, error);
-    if (status)
-        return status;
-    logger_set_level(&d->logger, config_log_level(fresh));
-    if (!route_lookup_set(d->lookup, &fresh->routes))
-        log_error(&d->log, "defaults of routes stay as they were: out of memory");
-    if (d->endpoints)
-        endpoints_reconfigure(d->endpoints, fresh);
-    return ASYNQ_OK;
-}
-
-/* What became of it is told in any case; the one that counts stays if the new one is of no use. */
-static void take_fresh(asynqd *d, config *fresh, bool is_valid)
-{
-    asynq_error error;
-    char status[128];
-    if (!fresh) {
-        log_error(&d->log, "the configuration stays as it is: out of memory");
-    } else if (!is_valid) {
-        const char *mistakes = option_set_complaints(fresh->source);
-        text_each_line(mistakes, mistakes ? strlen(mistakes) : 0, tell_mistake, d);
-        log_error(&d->log, "the configuration stays as it is, as there are mistakes in the new one");
-    } else if (!fresh->routes.count && work_config(d->work)->routes.count) {
-        log_error(&d->log, "the configuration stays as it is: the new one has no routes, so that no task would be run; "
-                           "the signal TSTP has asynqd take no more tasks");
-    } else if (take_config(d, fresh, &error)) {
-        log_error(&d->log, "the configuration stays as it is: %s", error.text);
-    } else {
-        describe(fresh, status, sizeof status);
-        log_info(&d->log, "the configuration was read again: %s", status);
-        tell_doubts(d, fresh);
-    }
-}
-
-static void config_came(void *arg, config *fresh, bool is_valid)
-{
-    asynqd *d = arg;
-    char status[128];
-    if (!d->is_stopping) {
-        take_fresh(d, fresh, is_valid);
-        describe(work_config(d->work), status, sizeof status);
-        service_ready(&d->service, status);
-    }
-    config_free(fresh);
-}
-
-static void reload(asynqd *d)
-{
-    if (d->is_stopping)
-        return;
-    service_reloading();
-    config_reader_start(d->reader);
-}
-
-static int start_reader(asynqd *d, asynq_error *error)
-{
-    d->reader = config_reader_new(&(config_reader_options){
-        .loop = d->loop, .log = &d->log, .sources = &d->sources, .done = config_came, .arg = d});
-    return d->reader ? ASYNQ_OK : error_set_code(error, ASYNQ_E_NO_MEMORY);
+    d->reload = reload_new(&(reload_options){.errands = d->errands,
+                                             .log = &d->log,
+                                             .logger = &d->logger,
+                                             .sources = &d->sources,
+                                             .first = d->config,
+                                             .work = d->work,
+                                             .routes = d->lookup,
+                                             .endpoints = d->endpoints,
+                                             .service = &d->service});
+    return d->reload ? ASYNQ_OK : error_set_code(error, ASYNQ_E_NO_MEMORY);
 }
 
 /* ---- signals ---- */
 
-static void signal_arrived(void *arg, bool can_read, bool can_write)
+static void daemon_end(asynqd *d)
 {
-    (void)can_read, (void)can_write;
-    asynqd *d = arg;
-    struct signalfd_siginfo info;
-    while (read(d->signal_fd, &info, sizeof info) == sizeof info) {
-        if (info.ssi_signo == SIGTSTP) {
-            log_info(&d->log, "no new tasks are taken, as the signal TSTP came");
-            work_pause(d->work);
-        } else if (info.ssi_signo == SIGHUP) {
-            reload(d);
-        } else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) {
-            begin_stop(d);
-        }
-    }
+    ending_begin(&d->ending, &(ending_parts){.loop = d->loop,
+                                             .log = &d->log,
+                                             .reload = d->reload,
+                                             .liveness = &d->liveness,
+                                             .endpoints = d->endpoints,
+                                             .jobs = d->jobs,
+                                             .database = d->database,
+                                             .redis = d->redis,
+                                             .work = d->work});
 }
 
-/* Before any thread is started, so that all inherit the mask. */
+static void daemon_pause(asynqd *d)
+{
+    log_info(&d->log, "no new tasks are taken, as the signal TSTP came");
+    work_pause(d->work);
+}
+
+static void daemon_reload(asynqd *d)
+{
+    reload_begin(d->reload);
+}
+
+static const struct {
+    int number;
+    void (*act)(asynqd *d);
+} orders[] = {{SIGTERM, daemon_end}, {SIGINT, daemon_end}, {SIGTSTP, daemon_pause}, {SIGHUP, daemon_reload}};
+
+enum { ORDERS = sizeof orders / sizeof *orders };
+
+static void signal_arrived(int number, void *arg)
+{
+    for (size_t i = 0; i < ORDERS; i++)
+        if (orders[i].number == number)
+            orders[i].act(arg);
+}
+
+/* Threads of libraries inherit the mask; those of ours get no signals at all. See inherited.h for what was before. */
 static int take_signals(asynqd *d, asynq_error *error)
 {
-    sigset_t taken;
-    sigemptyset(&taken);
-    sigaddset(&taken, SIGTERM);
-    sigaddset(&taken, SIGINT);
-    sigaddset(&taken, SIGTSTP);
-    sigaddset(&taken, SIGHUP);
-    signal(SIGPIPE, SIG_IGN);
-    if (pthread_sigmask(SIG_BLOCK, &taken, NULL) ||
-        (d->signal_fd = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK)) < 0)
-        return error_set(error, ASYNQ_E_SYSTEM, "signalfd: %s", strerror(errno));
-    loop_watch_init(d->loop, &d->signals, d->signal_fd, signal_arrived, d);
-    loop_watch_set(&d->signals, true, false);
-    return ASYNQ_OK;
+    int numbers[ORDERS + 1] = {0};
+    for (size_t i = 0; i < ORDERS; i++)
+        numbers[i] = orders[i].number;
+    return signal_watch_start(&d->signals, d->loop, numbers, signal_arrived, d, error);
 }
 
 /* ---- the whole ---- */
@@ -442,8 +298,8 @@ static bool is_alive(void *arg)
 }
 
 typedef int (*start_step)(asynqd *d, asynq_error *error);
-static const start_step start_steps[] = {start_redis, start_reader, take_signals,   start_database,
-                                         start_work,  start_jobs,   start_endpoints};
+static const start_step start_steps[] = {start_redis, take_signals, start_database,  start_errands,
+                                         start_work,  start_jobs,   start_endpoints, start_reload};
 
 static void log_ready(asynqd *d)
 {
@@ -451,7 +307,7 @@ static void log_ready(asynqd *d)
     if (d->redis)
         snprintf(where, sizeof where, " on a private Redis in %s", d->config->private_directory);
     char status[128];
-    describe(d->config, status, sizeof status);
+    config_describe(d->config, status, sizeof status);
     log_info(&d->log, "asynqd " ASYNQ_VERSION " is ready: %s%s", status, where);
     service_ready(&d->service, status);
 }
@@ -474,20 +330,18 @@ static asynqd *daemon_new(config *c, const config_sources *sources)
         return NULL;
     d->config = c;
     d->sources = *sources;
-    d->signal_fd = d->stopped.fd = -1;
     if (logger_init(&d->logger, c->log.format, c->log.output, config_log_level(c))) {
         mem_free(d);
         return NULL;
     }
     d->own_source = (log_source){&d->logger, ""};
-    d->jobs_source = (log_source){&d->logger, "jobs"};
     log_init(&d->log, logger_line, &d->own_source, ASYNQ_LOG_DEBUG); /* the logger knows the level */
     event_log_begin(&d->log);
     d->loop = loop_new();
     d->meters = metrics_new(meter_table, METER_COUNT);
     if (d->loop)
         loop_on_turn(d->loop, daemon_observe_turn, d);
-    if (d->loop && d->meters && !loop_waker_init(d->loop, &d->stopped, database_stopped, d))
+    if (d->loop && d->meters && !ending_init(&d->ending, d->loop))
         return d;
     loop_free(d->loop);
     event_log_end();
@@ -496,25 +350,27 @@ static asynqd *daemon_new(config *c, const config_sources *sources)
     return NULL;
 }
 
-static void daemon_free(asynqd *d)
+static void daemon_free(asynqd *d, int exit_status)
 {
+    exit_timer *timer = exit_timer_start(&d->log, FREE_WITHIN_MS, exit_status);
     reaper_stop(&d->reaper);
-    config_reader_free(d->reader);
+    reload_end(d->reload);
     endpoints_free(d->endpoints);
-    stop_jobs(d);
-    asynq_scheduler_free(d->jobs_scheduler);
+    job_schedule_free(d->jobs);
     end_work(d);
+    errands_free(d->errands);
+    reload_free(d->reload);
     database_free(d->database);
     private_redis_free(d->redis);
     metrics_free(d->meters);
     route_lookup_free(d->lookup);
     service_clear(&d->service);
     liveness_stop(&d->liveness);
-    loop_watch_clear(&d->signals);
-    if (d->signal_fd >= 0)
-        close(d->signal_fd);
-    loop_waker_clear(&d->stopped);
+    signal_watch_clear(&d->signals);
+    ending_clear(&d->ending);
+    child_leave_all(LEAVE_CHILDREN_MS);
     loop_free(d->loop);
+    exit_timer_stop(timer);
     event_log_end();
     log_clear(&d->log);
     logger_clear(&d->logger);
@@ -534,7 +390,7 @@ int daemon_run(config *c, const config_sources *sources)
     }
     child_raise_open_files();
     daemon_check_files(d);
-    tell_doubts(d, c);
+    config_tell_doubts(c, &d->log);
     reaper_start(&d->reaper, d->loop);
     service_init(&d->service, d->loop, is_alive, d);
     liveness_init(&d->liveness, d->loop);
@@ -547,6 +403,7 @@ int daemon_run(config *c, const config_sources *sources)
         loop_run(d->loop);
         log_info(&d->log, "asynqd has stopped");
     }
-    daemon_free(d);
-    return status ? EXIT_FAILURE : EXIT_SUCCESS;
+    int exit_status = status ? EXIT_FAILURE : EXIT_SUCCESS;
+    daemon_free(d, exit_status);
+    return exit_status;
 }

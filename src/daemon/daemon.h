@@ -1,5 +1,5 @@
 /*
- * asynqd as a whole: the parts, in the order in which they are started; they are stopped in the reverse order.
+ * asynqd as a whole: the parts, in the order in which they are started; ending.h has the way back.
  *
  *   private Redis, signals, PostgreSQL, work (handlers, server, schedule file), jobs, end-points
  *

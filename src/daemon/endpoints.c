@@ -10,10 +10,11 @@
 #include "daemon/scaler.h"
 #include "daemon/service.h"
 #include "daemon/usage.h"
-#include "handler/http_client.h"
+#include "http/http_client.h"
 #include "metrics/connections.h"
 #include "metrics/endpoint.h"
 
+#include <asynq/version.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,7 +99,7 @@ static void answer_ready(endpoint_request *request, void *arg)
 {
     endpoints *e = arg;
     char small[256];
-    asynq_server_stats stats = {.size = sizeof stats};
+    asynq_server_stats stats;
     work_get_stats(e->options.work, &stats);
     json_t *checks = json_object();
     bool is_ready = add_check(checks, "redis", work_server(e->options.work) ? why_redis_is_not_ready(e, &stats) : NULL);
@@ -127,7 +128,7 @@ static void set(metrics *m, meter which, double value)
 static void measure_server(endpoints *e)
 {
     metrics *m = e->options.meters;
-    asynq_server_stats stats = {.size = sizeof stats};
+    asynq_server_stats stats;
     if (!work_server(e->options.work))
         return;
     work_get_stats(e->options.work, &stats);
@@ -229,13 +230,16 @@ static void measure(endpoints *e, usage *used)
     metrics_set(e->options.meters, METER_INFO, &version, 1);
 }
 
-/* A scrape: ours are known at once; those of the queues come from Redis, and those of processes from /proc. */
+/*
+ * A scrape: the observer's thread asks Redis for the queues and /proc for processes, the loop measures what is ours,
+ * and the thread writes the page, which may be long.
+ */
 typedef struct scrape {
     observer_question question;
     endpoints *owner;
     endpoint_request *request;
     usage *usage;
-    buf queues;
+    buf queues, page;
     asynq_error error;
 } scrape;
 
@@ -248,25 +252,44 @@ static void ask_for_queues(asynq_inspector *inspector, observer_question *questi
     if (asynq_inspector_metrics(inspector, &text, &own->error))
         return;
     buf_append(&own->queues, text.text, text.length);
-    asynq_memory_free(text.memory);
+    asynq_text_free(&text);
+}
+
+static void write_page(asynq_inspector *inspector, observer_question *question)
+{
+    (void)inspector;
+    scrape *own = (scrape *)question;
+    metrics_append(own->owner->options.meters, &own->page);
+    buf_append(&own->page, own->queues.data, own->queues.length);
+    if (own->error.code)
+        buf_append_text(&own->page, "# The queues are missing, as Redis cannot be asked.\n");
+}
+
+static void scrape_free(scrape *own)
+{
+    buf_clear(&own->queues);
+    buf_clear(&own->page);
+    mem_free(own);
 }
 
 static void answer_scrape(observer_question *question)
 {
     scrape *own = (scrape *)question;
-    endpoints *e = own->owner;
-    buf page;
-    buf_init(&page, 0);
-    e->scrapes--;
-    measure(e, own->usage);
-    metrics_append(e->options.meters, &page);
-    buf_append(&page, own->queues.data, own->queues.length);
-    if (own->error.code)
-        buf_append_text(&page, "# The queues are missing, as Redis cannot be asked.\n");
-    endpoint_reply(own->request, 200, "text/plain; version=0.0.4; charset=utf-8", (bytes){page.data, page.length});
-    buf_clear(&page);
-    buf_clear(&own->queues);
-    mem_free(own);
+    own->owner->scrapes--;
+    if (own->page.length)
+        endpoint_reply_buf(own->request, 200, "text/plain; version=0.0.4; charset=utf-8", &own->page);
+    else
+        endpoint_reply_error(own->request, 503, "out of memory");
+    scrape_free(own);
+}
+
+static void measure_scrape(observer_question *question)
+{
+    scrape *own = (scrape *)question;
+    measure(own->owner, own->usage);
+    *question = (observer_question){.ask = write_page, .done = answer_scrape};
+    if (!observer_ask(own->owner->observer, question))
+        answer_scrape(question);
 }
 
 static void answer_metrics(endpoint_request *request, void *arg)
@@ -281,18 +304,18 @@ static void answer_metrics(endpoint_request *request, void *arg)
         endpoint_reply_error(request, 503, "out of memory");
         return;
     }
-    *own = (scrape){.question = {.ask = ask_for_queues, .done = answer_scrape},
+    *own = (scrape){.question = {.ask = ask_for_queues, .done = measure_scrape},
                     .owner = e,
                     .request = request,
                     .usage = usage_begin(pools_of(e))};
     buf_init(&own->queues, 0);
+    buf_init(&own->page, 0);
     if (observer_ask(e->observer, &own->question)) {
         e->scrapes++;
         return;
     }
     usage_end(own->usage, NULL, e->options.meters);
-    buf_clear(&own->queues);
-    mem_free(own);
+    scrape_free(own);
     endpoint_reply_error(request, 503, "asynqd is stopping");
 }
 
@@ -355,11 +378,12 @@ endpoints *endpoints_start(const endpoints_options *options, asynq_error *error)
         mem_free(e);
         return NULL;
     }
-    e->observer = observer_new(options->loop, c->redis_uri, error);
-    e->api = e->observer ? api_new(&(api_options){options->loop, c->redis_uri, options->meters, e->observer,
-                                                  options->work, options->routes},
-                                   error)
-                         : NULL;
+    e->observer = observer_new(options->loop, c->redis_uri, c->prefix, error);
+    e->api =
+        e->observer
+            ? api_new(&(api_options){options->loop, c, options->meters, e->observer, options->work, options->routes},
+                      error)
+            : NULL;
     e->scaler = e->api ? scaler_new(options->loop, e->observer, options->log, c) : NULL;
     if (e->api && !e->scaler)
         error_set_code(error, ASYNQ_E_NO_MEMORY);
@@ -376,10 +400,8 @@ endpoints *endpoints_start(const endpoints_options *options, asynq_error *error)
 
 void endpoints_reconfigure(endpoints *e, config *c)
 {
-    asynq_error error;
     scaler_reconfigure(e->scaler, c);
-    if (endpoint_renew_tls(e->server, &error))
-        log_error(e->options.log, "endpoints: the certificate stays the one that was read before: %s", error.text);
+    endpoint_renew_tls(e->server);
 }
 
 void endpoints_announce_stop(endpoints *e)

@@ -2,20 +2,23 @@
 #include "daemon/generation.h"
 
 #include "base/alloc.h"
+#include "base/container.h"
 #include "base/error.h"
 #include "base/thread.h"
 #include "daemon/attempts.h"
 #include "daemon/restarts.h"
+#include "daemon/routes.h"
 #include "event/waker.h"
-#include "handler/plugin.h"
 #include "handler/relay.h"
-#include "handler/route_lookup.h"
-#include "handler/worker_pool.h"
+#include "process/plugin.h"
+#include "process/worker_pools.h"
 
-#include <asynq/scheduler.h>
 #include <string.h>
 
-enum { SCHEDULER_WITHIN_MS = 5000, LOOK_AGAIN_MS = 50 /* whether a task is left */ };
+enum {
+    LOOK_AGAIN_MS = 50,           /* whether a task is left */
+    SCHEDULE_LEFT_AFTER_MS = 7000 /* more than a scheduler waits for Redis */
+};
 
 /* Worker pools, and what their options live in. */
 typedef struct worker_set {
@@ -24,26 +27,33 @@ typedef struct worker_set {
     config *config;
 } worker_set;
 
+/* What the winder is to do, ever more urgently. */
+typedef enum winder_order {
+    WINDER_WAIT,
+    WINDER_RETIRE, /* as soon as there are no tasks */
+    WINDER_HURRY,  /* with those that there are */
+    WINDER_LEAVE   /* nothing: the loop runs no more */
+} winder_order;
+
 struct generation {
     generation_options options;
     config *config;
-    log_source server_source, scheduler_source;
+    log_source server_source;
     worker_set *workers;
     relay *relay;
     relay_route *relay_routes;
-    plugin **plugins; /* by route; NULL: it needs none */
+    plugin_set *plugins; /* NULL: its routes need none */
     asynq_mux *mux;
     attempts attempts; /* what the functions of the server get */
     restarts *restarts;
     asynq_server *server;
-    asynq_scheduler *scheduler; /* of the schedule file */
-    route_lookup *lookup;       /* for that */
+    file_schedule *schedule; /* NULL: there is none */
 
     pthread_t winder; /* ends server and scheduler, for which one has to wait */
     loop_waker wound_up;
     pthread_mutex_t lock;
-    pthread_cond_t hurry;
-    bool is_hurried; /* under the lock */
+    pthread_cond_t order_came;
+    winder_order order; /* under the lock */
     _Atomic bool takes_tasks;
     bool is_retired, has_winder, is_wound_up, is_ending;
     loop_deferred end;
@@ -51,15 +61,18 @@ struct generation {
 
 /* ---- worker pools ---- */
 
+static handler_host host_of(const generation_options *o)
+{
+    return (handler_host){
+        .loop = o->loop, .log = o->log, .files = o->files, .http = o->http, .resources = o->resources};
+}
+
 static worker_set *worker_set_new(const generation_options *o, config *c)
 {
     worker_set *set = mem_calloc(1, sizeof *set);
     if (!set)
         return NULL;
-    *set = (worker_set){
-        .refs = 1,
-        .host = {.loop = o->loop, .log = o->log, .directory = o->directory, .http = o->http, .resources = o->resources},
-        .config = config_hold(c)};
+    *set = (worker_set){.refs = 1, .host = host_of(o), .config = config_hold(c)};
     set->host.workers = worker_pools_new(&set->host, &c->workers);
     if (set->host.workers)
         return set;
@@ -111,7 +124,7 @@ static void workers_gone(void *arg)
 static void end_parts(void *arg)
 {
     generation *g = arg;
-    if (g->workers->refs == 1)
+    if (g->workers && g->workers->refs == 1)
         worker_pools_stop(g->workers->host.workers, workers_gone, g);
     else
         workers_gone(g);
@@ -128,43 +141,62 @@ static void end_if_idle(void *arg)
 
 static bool has_tasks(const generation *g)
 {
-    asynq_server_stats stats = {.size = sizeof stats};
+    asynq_server_stats stats;
     asynq_server_get_stats(g->server, &stats);
     return stats.running > 0;
+}
+
+static winder_order wait_for_order(generation *g)
+{
+    pthread_mutex_lock(&g->lock);
+    while (g->order == WINDER_WAIT)
+        pthread_cond_wait(&g->order_came, &g->lock);
+    winder_order order = g->order;
+    pthread_mutex_unlock(&g->lock);
+    return order;
 }
 
 static void wait_for_tasks(generation *g)
 {
     pthread_mutex_lock(&g->lock);
-    while (!g->is_hurried && has_tasks(g)) {
+    while (g->order == WINDER_RETIRE && has_tasks(g)) {
         struct timespec until = thread_wait_end(LOOK_AGAIN_MS);
-        pthread_cond_timedwait(&g->hurry, &g->lock, &until);
+        pthread_cond_timedwait(&g->order_came, &g->lock, &until);
     }
     pthread_mutex_unlock(&g->lock);
 }
 
-static void *end_scheduler(void *arg)
+static void give_order(generation *g, winder_order order)
 {
-    asynq_scheduler_shutdown(arg);
-    return NULL;
+    pthread_mutex_lock(&g->lock);
+    if (g->order < order)
+        g->order = order;
+    pthread_cond_signal(&g->order_came);
+    pthread_mutex_unlock(&g->lock);
 }
 
-/* Handlers need the loop meanwhile. Scheduler and server share the time that there is. */
+/*
+ * Handlers need the loop meanwhile. Scheduler and server share the time that there is. The thread is there from the
+ * start, as an end that has begun cannot wait until there is one.
+ */
 static void *wind_up(void *arg)
 {
     generation *g = arg;
-    pthread_t ender;
-    bool has_ender = g->scheduler && !thread_start(&ender, end_scheduler, g->scheduler, NULL);
-    if (g->scheduler && !has_ender)
-        asynq_scheduler_shutdown(g->scheduler);
+    if (wait_for_order(g) == WINDER_LEAVE)
+        return NULL;
+    if (g->schedule)
+        file_schedule_begin_end(g->schedule);
     if (g->server) {
         asynq_server_stop(g->server);
         g->takes_tasks = false;
         wait_for_tasks(g);
         asynq_server_shutdown(g->server);
     }
-    if (has_ender)
-        pthread_join(ender, NULL);
+    if (g->schedule && !file_schedule_await_end(g->schedule, SCHEDULE_LEFT_AFTER_MS)) {
+        log_warn(g->options.log, "the schedule file still holds a thread after %d s; going on without it",
+                 SCHEDULE_LEFT_AFTER_MS / 1000);
+        g->schedule = NULL;
+    }
     loop_waker_wake(&g->wound_up);
     return NULL;
 }
@@ -183,19 +215,8 @@ static void wound_up(void *arg)
 
 void generation_retire(generation *g, bool is_hurried)
 {
-    asynq_error error;
-    pthread_mutex_lock(&g->lock);
-    g->is_hurried |= is_hurried;
-    pthread_cond_signal(&g->hurry);
-    pthread_mutex_unlock(&g->lock);
-    if (g->is_retired)
-        return;
     g->is_retired = true;
-    g->has_winder = !thread_start(&g->winder, wind_up, g, &error);
-    if (!g->has_winder) {
-        log_error(g->options.log, "%s; tasks are given up", error.text);
-        wind_up(g);
-    }
+    give_order(g, is_hurried ? WINDER_HURRY : WINDER_RETIRE);
 }
 
 /* ---- messages ---- */
@@ -211,7 +232,7 @@ static void restart_pool(void *arg, const char *pool)
 
 static void message_came(const char *text, size_t length, void *arg)
 {
-    generation *g = (generation *)(void *)((char *)arg - offsetof(generation, attempts));
+    generation *g = container_of(arg, generation, attempts);
     restarts_take(g->restarts, text, length);
 }
 
@@ -223,92 +244,69 @@ static int run_plugin(asynq_job *job, void *mux)
     return asynq_mux_dispatch(job, mux);
 }
 
-static int make_route(generation *g, size_t index, asynq_route *row, asynq_error *error)
+static void make_route(generation *g, size_t index, asynq_route *row)
 {
     const route *own = &g->config->routes.items[index];
     const plugin_route *as_plugin = own->options;
     if (own->kind != &handler_plugin || as_plugin->is_isolated) {
-        g->relay_routes[index] = (relay_route){g->relay, own};
+        g->relay_routes[index] = (relay_route){.relay = g->relay, .route = own};
         *row = route_for_mux(own, relay_handle, &g->relay_routes[index], ASYNQ_HANDLER_ASYNC);
         row->starts_later = true;
         row->capacity = own->kind->capacity ? own->kind->capacity(&g->workers->host, own) : NULL;
-        return ASYNQ_OK;
+        g->relay_routes[index].capacity = row->capacity;
+        return;
     }
-    g->plugins[index] = plugin_load(as_plugin->path, as_plugin->config, error);
-    if (!g->plugins[index])
-        return error->code;
     *row = route_for_mux(own, own->has_retry || own->has_limit ? run_plugin : asynq_mux_dispatch,
-                         plugin_mux(g->plugins[index]), ASYNQ_HANDLER_THREAD);
+                         plugin_mux(plugin_set_at(g->plugins, index)), ASYNQ_HANDLER_THREAD);
+}
+
+/* The server has it, and looks into it when it starts. */
+static int fill_mux(generation *g, asynq_error *error)
+{
+    const route_list *routes = &g->config->routes;
+    for (size_t i = 0; i < routes->count; i++) {
+        asynq_route row = {0};
+        make_route(g, i, &row);
+        int status = asynq_mux_handle(g->mux, &row, error);
+        if (status)
+            return status;
+    }
     return ASYNQ_OK;
 }
 
-static int make_mux(generation *g, asynq_error *error)
+static asynq_server *make_server(generation *g, asynq_error *error)
 {
-    const route_list *routes = &g->config->routes;
-    g->mux = asynq_mux_new();
-    g->relay_routes = mem_calloc(routes->count + 1, sizeof *g->relay_routes);
-    g->plugins = mem_calloc(routes->count + 1, sizeof(plugin *));
-    if (!g->mux || !g->relay_routes || !g->plugins)
-        return error_set_code(error, ASYNQ_E_NO_MEMORY);
-    for (size_t i = 0; i < routes->count; i++) {
-        asynq_route row = {0};
-        int status = make_route(g, i, &row, error);
-        if (!status)
-            status = asynq_mux_handle(g->mux, &row, error);
-        if (status)
-            return status;
-        for (const asynq_queue *queue = g->config->queue_list; queue->name; queue++)
-            attempts_begin_counters(g->options.meters, queue->name, row.pattern);
-    }
-    return ASYNQ_OK;
+    const config *c = g->config;
+    return asynq_server_new(&(asynq_server_options){.redis = c->redis_uri,
+                                                    .prefix = c->prefix,
+                                                    .concurrency = (int)c->concurrency,
+                                                    .queues = c->queue_list,
+                                                    .strict_priority = c->is_strict,
+                                                    .mux = g->mux,
+                                                    .shutdown_timeout_ms = c->shutdown_timeout_ms,
+                                                    .on_start = attempt_started,
+                                                    .on_end = attempt_ended,
+                                                    .on_message = message_came,
+                                                    .arg = &g->attempts,
+                                                    .log = logger_line,
+                                                    .log_arg = &g->server_source,
+                                                    .log_level = config_log_level(c)},
+                            error);
 }
 
 static int start_server(generation *g, int concurrency, asynq_error *error)
 {
-    const config *c = g->config;
-    if (!c->routes.count) {
+    if (!g->server) {
         log_warn(g->options.log, "there are no routes, so no tasks are run; see asynqd.conf(5)");
         return ASYNQ_OK;
     }
-    int status = make_mux(g, error);
+    int status = fill_mux(g, error);
+    if (!status)
+        status = asynq_server_set_concurrency(g->server, concurrency, error);
     if (status)
         return status;
-    g->attempts = (attempts){.log = g->options.logger,
-                             .meters = g->options.meters,
-                             .mux = g->mux,
-                             .is_logged = c->log.attempts,
-                             .history = g->options.history};
-    g->server = asynq_server_new(
-        &(asynq_server_options){ASYNQ_SERVER_OPTIONS_INIT, .redis = c->redis_uri, .concurrency = (int)c->concurrency,
-                                .queues = c->queue_list, .strict_priority = c->is_strict, .mux = g->mux,
-                                .shutdown_timeout_ms = c->shutdown_timeout_ms, .on_start = attempt_started,
-                                .on_end = attempt_ended, .on_message = message_came, .arg = &g->attempts,
-                                .log = logger_line, .log_arg = &g->server_source, .log_level = config_log_level(c)},
-        error);
-    if (!g->server || asynq_server_set_concurrency(g->server, concurrency, error))
-        return error->code;
     g->takes_tasks = true;
     return asynq_server_start(g->server, error);
-}
-
-/* ---- the schedule file ---- */
-
-static int start_scheduler(generation *g, asynq_error *error)
-{
-    const config *c = g->config;
-    int64_t within_ms = c->shutdown_timeout_ms < SCHEDULER_WITHIN_MS ? c->shutdown_timeout_ms : SCHEDULER_WITHIN_MS;
-    if (!c->schedule.file)
-        return ASYNQ_OK;
-    g->lookup = route_lookup_new(&c->routes);
-    if (!g->lookup)
-        return error_set_code(error, ASYNQ_E_NO_MEMORY);
-    g->scheduler = asynq_scheduler_new(
-        &(asynq_scheduler_options){ASYNQ_SCHEDULER_OPTIONS_INIT, .redis = c->redis_uri, .zone = c->schedule.zone,
-                                   .file = c->schedule.file, .defaults = route_lookup_fill, .defaults_arg = g->lookup,
-                                   .log = logger_line, .log_arg = &g->scheduler_source,
-                                   .log_level = config_log_level(c), .shutdown_timeout_ms = within_ms},
-        error);
-    return g->scheduler ? asynq_scheduler_start(g->scheduler, error) : error->code;
 }
 
 /* ---- the whole ---- */
@@ -317,64 +315,105 @@ static int start_parts(generation *g, generation *previous, asynq_error *error)
 {
     if (loop_waker_init(g->options.loop, &g->wound_up, wound_up, g))
         return error_set_code(error, ASYNQ_E_SYSTEM);
+    int status = thread_start(&g->winder, wind_up, g, error);
+    if (status)
+        return status;
+    g->has_winder = true;
     g->restarts = restarts_new(g->options.loop, restart_pool, g);
     if (!g->restarts)
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
-    int status = take_workers(g, previous, error);
+    status = take_workers(g, previous, error);
     if (!status) {
         g->relay = relay_new(&g->workers->host, end_if_idle, g);
         status = g->relay ? ASYNQ_OK : error_set_code(error, ASYNQ_E_NO_MEMORY);
     }
     if (!status)
-        status = start_scheduler(g, error); /* first, as a mistake in its file is found at once */
-    if (!status)
         status = start_server(g, previous ? 0 : (int)g->config->concurrency, error);
     return status;
 }
 
-generation *generation_start(const generation_options *options, config *c, generation *previous, asynq_error *error)
+static int prepare_server(generation *g, asynq_error *error)
+{
+    const config *c = g->config;
+    g->mux = asynq_mux_new();
+    g->relay_routes = mem_calloc(c->routes.count + 1, sizeof *g->relay_routes);
+    if (!g->mux || !g->relay_routes)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    g->attempts = (attempts){.log = g->options.logger,
+                             .meters = g->options.meters,
+                             .mux = g->mux,
+                             .is_logged = c->log.attempts,
+                             .history = g->options.history};
+    g->server = c->routes.count ? make_server(g, error) : NULL;
+    return g->server || !c->routes.count ? ASYNQ_OK : error->code;
+}
+
+generation *generation_prepare(const generation_options *options, const generation_source *from, asynq_error *error)
 {
     generation *g = mem_calloc(1, sizeof *g);
-    if (!g)
+    if (!g) {
+        file_schedule_free(from->schedule);
+        plugin_set_leave(from->plugins, options->errands);
         return error_set_code(error, ASYNQ_E_NO_MEMORY), NULL;
+    }
     g->options = *options;
-    g->config = config_hold(c);
+    g->config = config_hold(from->config);
+    g->schedule = from->schedule;
+    g->plugins = from->plugins;
     g->wound_up.fd = -1;
     g->server_source = (log_source){options->logger, "server"};
-    g->scheduler_source = (log_source){options->logger, "scheduler"};
     pthread_mutex_init(&g->lock, NULL);
-    thread_cond_init(&g->hurry);
-    if (!start_parts(g, previous, error))
+    thread_cond_init(&g->order_came);
+    if (!prepare_server(g, error))
         return g;
     generation_free(g);
     return NULL;
+}
+
+int generation_start(generation **g, generation *previous, asynq_error *error)
+{
+    int status = start_parts(*g, previous, error);
+    if (status && !(*g)->has_winder) { /* there is nothing to wait for */
+        generation_free(*g);
+        *g = NULL;
+    }
+    return status;
+}
+
+static void release_capacities(generation *g)
+{
+    handler_host host = host_of(&g->options);
+    for (size_t i = 0; g->relay_routes && i < g->config->routes.count; i++) {
+        const relay_route *own = &g->relay_routes[i];
+        if (own->capacity && own->route->kind->release)
+            own->route->kind->release(&host, own->route);
+    }
 }
 
 void generation_free(generation *g)
 {
     if (!g)
         return;
+    give_order(g, WINDER_LEAVE);
     if (g->has_winder)
         pthread_join(g->winder, NULL);
-    asynq_scheduler_free(g->scheduler);
-    route_lookup_free(g->lookup);
+    file_schedule_free(g->schedule);
     asynq_server_free(g->server);
+    release_capacities(g);
     restarts_free(g->restarts);
     asynq_mux_free(g->mux);
-    for (size_t i = 0; g->plugins && i < g->config->routes.count; i++)
-        plugin_stop(g->plugins[i]);
-    mem_free(g->plugins);
+    plugin_set_leave(g->plugins, g->options.errands);
     mem_free(g->relay_routes);
     relay_free(g->relay);
     worker_set_unref(g->workers);
     loop_waker_clear(&g->wound_up);
-    pthread_cond_destroy(&g->hurry);
+    pthread_cond_destroy(&g->order_came);
     pthread_mutex_destroy(&g->lock);
     config_free(g->config);
     mem_free(g);
 }
 
-const config *generation_config(const generation *g)
+config *generation_config(const generation *g)
 {
     return g->config;
 }

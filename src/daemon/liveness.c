@@ -6,7 +6,7 @@ enum { LOOK_MS = 1000, STUCK_AFTER_LOOKS = 10 };
 static void time_to_look(void *arg)
 {
     liveness *l = arg;
-    asynq_server_stats stats = {.size = sizeof stats};
+    asynq_server_stats stats;
     loop_timer_set(&l->timer, LOOK_MS);
     if (work_server(l->work))
         asynq_server_get_stats(work_server(l->work), &stats);

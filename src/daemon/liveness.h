@@ -10,6 +10,7 @@
 #define DAEMON_LIVENESS_H
 
 #include "daemon/work.h"
+#include "event/timer.h"
 
 typedef struct liveness {
     const work *work;

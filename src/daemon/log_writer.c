@@ -27,6 +27,7 @@ struct log_writer {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     buf queued;     /* entries that wait */
+    uint64_t count; /* of them */
     size_t in_hand; /* bytes that the thread has taken and not written yet */
     uint64_t dropped;
     bool is_ending; /* no more will come */
@@ -41,19 +42,29 @@ static size_t log_writer_overhead(const log_writer *w)
     return w->send ? sizeof(entry_length) : 0;
 }
 
+/* Out of memory: what waited is lost, what comes later is not. */
+static void log_writer_lose(log_writer *w)
+{
+    buf_init(&w->queued, 0);
+    w->dropped += w->count;
+    w->count = 0;
+}
+
 bool log_writer_add(log_writer *w, bytes entry)
 {
     entry_length length = entry.length;
     pthread_mutex_lock(&w->lock);
     size_t needed = length + log_writer_overhead(w);
-    bool has_room = w->queued.length + w->in_hand + needed <= MAX_QUEUED && buf_reserve(&w->queued, needed);
+    bool has_room =
+        entry.data && w->queued.length + w->in_hand + needed <= MAX_QUEUED && buf_reserve(&w->queued, needed);
     if (has_room && w->send)
         buf_append(&w->queued, &length, sizeof length);
     if (has_room)
         buf_append(&w->queued, entry.data, entry.length);
-    if (buf_failed(&w->queued))
-        buf_init(&w->queued, 0); /* out of memory: what waited is lost, what comes later is not */
+    w->count += has_room;
     w->dropped += !has_room;
+    if (buf_failed(&w->queued))
+        log_writer_lose(w);
     pthread_cond_signal(&w->changed);
     pthread_mutex_unlock(&w->lock);
     return has_room;
@@ -145,6 +156,7 @@ static bool log_writer_take(log_writer *w, buf *taken)
         pthread_cond_wait(&w->changed, &w->lock);
     *taken = w->queued;
     buf_init(&w->queued, 0);
+    w->count = 0;
     w->in_hand = taken->length;
     pthread_mutex_unlock(&w->lock);
     return taken->length > 0;
@@ -177,14 +189,14 @@ static void log_writer_free(log_writer *w)
     mem_free(w);
 }
 
-log_writer *log_writer_start(int fd, log_writer_send send)
+log_writer *log_writer_start(int fd, log_writer_send send_entry)
 {
     asynq_error error;
     log_writer *w = mem_calloc(1, sizeof *w);
     if (!w)
         return NULL;
     w->fd = fd;
-    w->send = send;
+    w->send = send_entry;
     buf_init(&w->queued, 0);
     pthread_mutex_init(&w->lock, NULL);
     thread_cond_init(&w->changed);

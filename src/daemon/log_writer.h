@@ -16,10 +16,10 @@ typedef struct log_writer log_writer;
 /* Sends one entry, and may take its time. Thread: the writer's. */
 typedef void (*log_writer_send)(bytes entry);
 
-/* With `send` NULL entries are lines for `fd`, which stays the caller's. NULL: out of memory or threads. */
-log_writer *log_writer_start(int fd, log_writer_send send);
+/* With `send_entry` NULL entries are lines for `fd`, which stays the caller's. NULL: out of memory or threads. */
+log_writer *log_writer_start(int fd, log_writer_send send_entry);
 
-/* False: there is no room, or no memory, and the entry is dropped. Thread: any. */
+/* False: there is no room, or no memory for it (then also `data` NULL), and the entry is dropped. Thread: any. */
 bool log_writer_add(log_writer *w, bytes entry);
 /* Entries that were dropped, and those that `fd` refused, as on a full disk. Thread: any. */
 uint64_t log_writer_dropped(log_writer *w);

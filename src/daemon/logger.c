@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/terminal.h"
 #include "base/text.h"
 #include "daemon/config.h"
 
@@ -62,35 +63,29 @@ static char *logger_clean(const char *text)
 
 /* ---- logfmt ---- */
 
-/* A control character of C1, which some terminals obey, in UTF-8. */
-static bool is_c1(const char *text)
-{
-    return (unsigned char)text[0] == 0xc2 && (unsigned char)text[1] >= 0x80 && (unsigned char)text[1] < 0xa0;
-}
-
+/* Readers of logfmt know the escapes of JSON. */
 static void append_quoted(buf *line, const char *text)
 {
-    buf_append_text(line, "\"");
+    buf quoted;
+    buf_init(&quoted, 0);
+    buf_append_text(&quoted, "\"");
     for (; *text; text++)
         if (*text == '"' || *text == '\\')
-            buf_append_format(line, "\\%c", *text);
+            buf_append_format(&quoted, "\\%c", *text);
         else if (*text == '\n')
-            buf_append_text(line, "\\n");
-        else if ((unsigned char)*text < ' ' || *text == 127)
-            buf_append_format(line, "\\u%04x", (unsigned char)*text);
-        else if (is_c1(text))
-            buf_append_format(line, "\\u%04x", (unsigned char)*++text);
+            buf_append_text(&quoted, "\\n");
+        else if ((unsigned char)*text < ' ')
+            buf_append_format(&quoted, "\\u%04x", (unsigned char)*text);
         else
-            buf_append(line, text, 1);
-    buf_append_text(line, "\"");
+            buf_append(&quoted, text, 1);
+    buf_append_text(&quoted, "\"");
+    terminal_append_json(line, quoted.data ? quoted.data : "\"\"", quoted.data ? quoted.length : 2);
+    buf_clear(&quoted);
 }
 
 static bool is_plain(const char *text)
 {
-    for (; *text; text++)
-        if ((unsigned char)*text <= ' ' || *text == 127 || strchr("=\"\\", *text) || is_c1(text))
-            return false;
-    return true;
+    return !strpbrk(text, " =\"") && terminal_is_clean(text);
 }
 
 static void append_text(buf *line, const char *name, const char *text)
@@ -150,7 +145,7 @@ static void append_json(buf *line, asynq_log_level level, const char *message, c
                                 fields[i].text ? logger_json_text(fields[i].text) : json_integer(fields[i].number));
     char *text = json_dumps(object, JSON_COMPACT);
     json_decref(object);
-    buf_append_text(line, text ? text : "{\"msg\":\"out of memory\"}");
+    terminal_append_json(line, text ? text : "{}", text ? strlen(text) : 2);
     free(text);
 }
 
@@ -277,7 +272,7 @@ static bool logger_add(logger *log, asynq_log_level level, const char *message, 
         append_logfmt(&line, level, message, fields, count);
     if (!log->to_journal)
         buf_append_text(&line, "\n");
-    bool is_added = line.data && log_writer_add(log->writer, (bytes){line.data, line.length});
+    bool is_added = log_writer_add(log->writer, (bytes){line.data, line.length});
     buf_clear(&line);
     return is_added;
 }

@@ -1,9 +1,12 @@
 /* asynqd: a task server to deploy. See asynqd(8). */
+#include "base/terminal.h"
 #include "base/text.h"
 #include "daemon/daemon.h"
-#include "handler/plugin.h"
+#include "daemon/inherited.h"
 #include "pg/schema.h"
+#include "process/plugin.h"
 
+#include <asynq/version.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -31,13 +34,14 @@ static void print_usage(FILE *out)
           "\n"
           "  --config FILE, -c    the configuration; default: $ASYNQD_CONFIG or, if it exists,\n"
           "                       " DEFAULT_FILE "\n"
-          "  --check-config       tell every mistake in it, and end\n"
-          "  --print-config       print what is in force and where it comes from, and end\n"
-          "  --sample-config      print a file with every option, and end\n"
-          "  --version, --help    print this, and end\n"
-          "  migrate              make the tables in PostgreSQL, or bring them up to date, and end\n"
+          "  --check-config       report every mistake in it, and exit\n"
+          "  --print-config       print the effective configuration with origins, and exit\n"
+          "  --sample-config      print a file with every option, and exit\n"
+          "  --version            print the version, and exit\n"
+          "  --help, -h           print this help, and exit\n"
+          "  migrate              create or update the tables in PostgreSQL, and exit\n"
           "\n"
-          "A flag counts more than its variable, that more than the file. Lists are written a,b; pairs a=1,b=2.\n"
+          "Flags take precedence over variables, and those over the file. Lists are written a,b; pairs a=1,b=2.\n"
           "\n",
           out);
     config_print_flags(out);
@@ -104,11 +108,7 @@ static void find_file(config_sources *sources)
 static void tell_line(void *arg, const char *line, size_t length)
 {
     (void)arg;
-    buf shown;
-    buf_init(&shown, 0);
-    text_append_printable(&shown, line, length);
-    fprintf(stderr, "asynqd: %s\n", shown.data ? shown.data : "out of memory");
-    buf_clear(&shown);
+    (void)terminal_line(stderr, "asynqd: ", "%.*s", (int)length, line);
 }
 
 /* Each line with the program's name in front. */
@@ -159,11 +159,15 @@ int main(int argc, char **argv)
         return plugin_host_run(argv[2], argv[3]);
     if (argc == 3 && strcmp(argv[1], PLUGIN_CHECK_FLAG) == 0)
         return plugin_check_run(argv[2]);
+    inherited_reset_signals();
     command_line line = {.sources.environment = environ};
     bool is_valid;
     parse(&line, argc, argv);
     if (line.status >= 0)
         return line.status;
+    bool is_to_run = !line.check && !line.print && !line.migrate;
+    if (is_to_run)
+        inherited_put_off_signals();
     find_file(&line.sources);
     config *c = config_load(&line.sources, &is_valid);
     if (!c) {
@@ -176,11 +180,11 @@ int main(int argc, char **argv)
         tell(option_set_doubts(c->source));
         is_valid = !option_set_doubts(c->source);
     }
-    if (is_valid && !line.check && !line.print && !line.migrate)
+    if (is_valid && is_to_run)
         return daemon_run(c, &line.sources);
     if (is_valid && line.check)
-        printf("the configuration is fine: %s, %zu routes, %zu queues\n",
-               line.sources.file ? line.sources.file : "no file", c->routes.count, c->queues.count);
+        (void)terminal_line(stdout, "", "the configuration is fine: %s, %zu routes, %zu queues",
+                            line.sources.file ? line.sources.file : "no file", c->routes.count, c->queues.count);
     if (line.print)
         config_print(c, stdout);
     int status = is_valid ? EXIT_SUCCESS : EXIT_CONFIG;

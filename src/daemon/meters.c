@@ -88,7 +88,7 @@ const metric_family meter_table[METER_COUNT] = {
                          {NULL},
                          turn_buckets},
     [METER_LOG_DROPPED] = {"asynqd_log_lines_dropped_total",
-                           "Log lines that were dropped, as they were not read in time.",
+                           "Log lines that were dropped, as they were not read in time, or for want of memory.",
                            METRIC_COUNTER,
                            {NULL},
                            NULL},

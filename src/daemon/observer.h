@@ -5,7 +5,7 @@
 #ifndef DAEMON_OBSERVER_H
 #define DAEMON_OBSERVER_H
 
-#include "event/loop.h"
+#include "event/errands.h"
 
 #include <asynq/inspector.h>
 
@@ -15,11 +15,12 @@ typedef struct observer observer;
 typedef struct observer_question {
     void (*ask)(asynq_inspector *inspector, struct observer_question *question); /* Thread: the observer's */
     void (*done)(struct observer_question *question);                            /* Thread: the loop's */
-    struct observer_question *next;
+    errand errand;
+    observer *observer;
 } observer_question;
 
 /* NULL with `error`: no thread, or a wrong URI. */
-observer *observer_new(loop *l, const char *redis, asynq_error *error);
+observer *observer_new(loop *l, const char *redis, const char *prefix, asynq_error *error);
 /* Waits for the question that is being asked; the others are done without having been asked. Accepts NULL. */
 void observer_free(observer *o);
 

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "event/timer.h"
-#include "handler/child.h"
+#include "process/child.h"
 
 #include <errno.h>
 #include <fcntl.h>

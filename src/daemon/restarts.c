@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/name_set.h"
 #include "event/waker.h"
 
 #include <pthread.h>
@@ -27,8 +28,15 @@ static void restart_all(void *arg)
     buf names = r->names;
     buf_init(&r->names, RESTARTS_MAX);
     pthread_mutex_unlock(&r->lock);
-    for (size_t at = 0; at < names.length; at += strlen(names.data + at) + 1)
-        r->restart(r->arg, names.data + at);
+    name_set told = {0}; /* who says it twice at once means it once */
+    for (size_t at = 0; at < names.length; at += strlen(names.data + at) + 1) {
+        const char *name = names.data + at;
+        if (name_set_find(&told, name))
+            continue;
+        (void)name_set_add(&told, name);
+        r->restart(r->arg, name);
+    }
+    name_set_clear(&told);
     buf_clear(&names);
 }
 

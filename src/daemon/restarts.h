@@ -1,6 +1,7 @@
 /*
  * Pools whose restart somebody has asked for by `asynqctl pool restart`: the message comes to the thread of a server,
- * the pool is the loop's.
+ * the pool is the loop's. Messages that came before the loop looked count once; a later one counts anew, also while
+ * processes are being replaced: those that were started in between may have read what has changed since.
  */
 #ifndef DAEMON_RESTARTS_H
 #define DAEMON_RESTARTS_H

@@ -6,6 +6,8 @@
 #include <math.h>
 
 enum { WAITING_MS = 2000, FULL_SAMPLES = 3 };
+/* Samples times queues, some 10 MB; and what stands at the edges of window and cool-down, or comes late. */
+enum { SAMPLE_CELLS = 131072, MIN_SAMPLES = 16, SPARE_SAMPLES = 4 };
 
 #define SCALE(field) offsetof(scale_options, field)
 const setting scale_table[] = {
@@ -16,7 +18,7 @@ const setting scale_table[] = {
      .least = 1000,
      .most = 3600000,
      .preset = "5s",
-     .help = "How often one of the asynqds of a fleet looks at the queues."},
+     .help = "Time between samples of the queues, which one asynqd of the fleet takes."},
     {.name = "window",
      .is_reloaded = true,
      .kind = SETTING_DURATION,
@@ -24,14 +26,14 @@ const setting scale_table[] = {
      .least = 2000,
      .most = 86400000,
      .preset = "1m",
-     .help = "The time over which rates are measured."},
+     .help = "Time over which rates are measured."},
     {.name = "drain",
      .is_reloaded = true,
      .kind = SETTING_DURATION,
      .offset = SCALE(drain_ms),
      .least = 1000,
      .preset = "1m",
-     .help = "Tasks that are pending now should be done within this time."},
+     .help = "Time within which the pending tasks should be processed."},
     {.name = "utilisation",
      .is_reloaded = true,
      .kind = SETTING_NUMBER,
@@ -40,13 +42,14 @@ const setting scale_table[] = {
      .most = 100,
      .preset = "80",
      .value = "PERCENT",
-     .help = "How busy workers should be."},
+     .help = "Target utilization of the slots, in percent."},
     {.name = "latency",
      .is_reloaded = true,
      .kind = SETTING_DURATION,
      .offset = SCALE(latency_ms),
      .preset = "30s",
-     .help = "When the oldest task of a queue has waited for so long, more workers are wanted than run. 0: never."},
+     .help = "Maximum wait of the oldest task of a queue; beyond it, more workers are recommended than run. 0: no "
+             "maximum."},
     {.name = "failure_rate",
      .is_reloaded = true,
      .kind = SETTING_NUMBER,
@@ -55,14 +58,15 @@ const setting scale_table[] = {
      .most = 100,
      .preset = "50",
      .value = "PERCENT",
-     .help = "When more of the attempts fail, no more workers are wanted."},
+     .help = "Share of failed attempts, in percent, above which no more workers are recommended than run."},
     {.name = "min",
      .is_reloaded = true,
      .kind = SETTING_NUMBER,
      .offset = SCALE(min),
      .most = 100000,
      .preset = "1",
-     .help = "The fewest workers. 0 lets a fleet sleep; then something else must wake it, as nobody answers any more."},
+     .help = "Minimum number of workers. With 0 a fleet may sleep; then something else must start it, as no asynqd "
+             "answers any more."},
     {.name = "max",
      .is_reloaded = true,
      .kind = SETTING_NUMBER,
@@ -70,7 +74,7 @@ const setting scale_table[] = {
      .least = 1,
      .most = 100000,
      .preset = "10",
-     .help = "The most workers, whatever there is to do."},
+     .help = "Maximum number of workers."},
     {.name = "hysteresis",
      .is_reloaded = true,
      .kind = SETTING_NUMBER,
@@ -78,16 +82,31 @@ const setting scale_table[] = {
      .most = 100,
      .preset = "10",
      .value = "PERCENT",
-     .help = "Fewer workers are wanted only if they would have so much to spare."},
+     .help = "Spare capacity, in percent, that must be left before fewer workers are recommended."},
     {.name = "cool_down",
      .is_reloaded = true,
      .kind = SETTING_DURATION,
      .offset = SCALE(cool_down_ms),
      .most = 86400000,
      .preset = "5m",
-     .help = "Fewer workers are wanted only when fewer would have done for so long."},
+     .help = "Time for which fewer workers must have sufficed before fewer are recommended."},
     {0},
 };
+
+/* ---- how many samples ---- */
+
+size_t scale_max_samples(size_t queues)
+{
+    size_t count = SAMPLE_CELLS / (queues + 1);
+    return count > SCALE_MAX_SAMPLES ? SCALE_MAX_SAMPLES : count < MIN_SAMPLES ? MIN_SAMPLES : count;
+}
+
+int64_t scale_interval_ms(const scale_options *options, size_t queues)
+{
+    int64_t samples = (int64_t)scale_max_samples(queues) - SPARE_SAMPLES;
+    int64_t least_ms = (options->window_ms + options->cool_down_ms + samples - 1) / samples;
+    return least_ms > options->interval_ms ? least_ms : options->interval_ms;
+}
 
 /* ---- rates ---- */
 

@@ -58,6 +58,15 @@ typedef struct scale_sample {
 
 enum { SCALE_MAX_SAMPLES = 512 };
 
+/* So many samples of so many queues are kept and read, as memory is bounded. */
+size_t scale_max_samples(size_t queues);
+
+/*
+ * How often a sample is taken: as the options say, or less often, if otherwise the samples of so many queues would not
+ * reach back over window and cool-down.
+ */
+int64_t scale_interval_ms(const scale_options *options, size_t queues);
+
 /* What is known, and for whom: `queues` of them in each sample. */
 typedef struct scale_history {
     const scale_options *options;

@@ -11,8 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* SAMPLE_CELLS: samples times queues, some 10 MB. */
-enum { SAMPLE_CELLS = 131072, MIN_SAMPLES = 16, LONGEST_TURN_MS = 2 * 3600 * 1000, KEY_LIFE_S = 3600 };
+enum { LONGEST_TURN_MS = 6 * 3600 * 1000, KEY_LIFE_S = 6 * 3600 };
 
 /* One command of words, up to NULL. */
 static int run(scale_store *s, inspect_kind kind, const char *const *words, const redis_value **reply,
@@ -104,9 +103,12 @@ int scale_store_take_turn(scale_store *s, const char *id, int64_t life_ms, bool 
         return status;
     snprintf(value, sizeof value, "%.60s %" PRId64, id, s->now_ms + life_ms);
     snprintf(life, sizeof life, "%" PRId64, life_ms);
-    const char *const set[] = {"SET", s->turn.data, value, "PX", life, state == TURN_FREE ? "NX" : NULL, NULL};
-    status = run(s, INSPECT_CHANGE, set, &reply, error);
-    *is_ours = !status && reply->type == REDIS_STATUS;
+    /* What it was when it was set counts: another one may have been quicker, and then it is not ours before the next.
+     */
+    const char *const set[] = {"SET", s->turn.data, value, "PX", life, state == TURN_FREE ? "NX" : "GET", NULL};
+    status = run_on_key(s, INSPECT_CHANGE, set, &reply, error);
+    *is_ours =
+        !status && (state == TURN_FREE ? reply->type == REDIS_STATUS : whose_turn(s, reply, id) != TURN_OF_ANOTHER);
     return status;
 }
 
@@ -114,8 +116,7 @@ int scale_store_take_turn(scale_store *s, const char *id, int64_t life_ms, bool 
 
 static size_t samples_at_once(const scale_store *s)
 {
-    size_t count = SAMPLE_CELLS / (s->queues->count + 1);
-    return count > SCALE_MAX_SAMPLES ? SCALE_MAX_SAMPLES : count < MIN_SAMPLES ? MIN_SAMPLES : count;
+    return scale_max_samples(s->queues->count);
 }
 
 /* The newest of them is the first. False: no memory. */
@@ -233,7 +234,7 @@ static int look_at_servers(scale_store *s, scale_sample *sample, asynq_error *er
     for (size_t i = 0; !status && i < servers.count; i++)
         if (serves(&servers.servers[i], s->queues))
             count_server(sample, &servers, &servers.servers[i]);
-    asynq_memory_free(status ? NULL : servers.memory);
+    asynq_server_list_free(status ? NULL : &servers);
     return status;
 }
 

@@ -49,7 +49,9 @@ struct scaler {
     bool has_told_ignored;
     config *config;
     identity identity; /* who has the turn */
+    loop *loop;
     loop_timer timer;
+    int64_t looked_at_ms; /* steady clock */
     sampling sampling;
     asynq_error last_sampling; /* how the last one ended */
     reading reading;
@@ -57,9 +59,14 @@ struct scaler {
     size_t waiter_count;
 };
 
+static int64_t interval_ms(const config *c)
+{
+    return scale_interval_ms(&c->scale, c->queues.count);
+}
+
 static int64_t keep_ms(const config *c)
 {
-    return c->scale.window_ms + c->scale.cool_down_ms + 2 * c->scale.interval_ms;
+    return c->scale.window_ms + c->scale.cool_down_ms + 2 * interval_ms(c);
 }
 
 static scale_history history_of(const config *c, const scale_sample *samples, size_t count)
@@ -77,7 +84,7 @@ static int take_sample(scale_store *store, const config *c, arena *memory, asynq
     int status = scale_store_read(store, memory, &samples, &count, error);
     if (status)
         return status;
-    if (count && store->now_ms - samples[count - 1].at_ms < c->scale.interval_ms / 2)
+    if (count && store->now_ms - samples[count - 1].at_ms < interval_ms(c) / 2)
         return ASYNQ_OK; /* another one had the turn until now */
     status = scale_store_look(store, memory, &samples[count], error);
     if (status)
@@ -99,7 +106,7 @@ static void sample(asynq_inspector *inspector, observer_question *question)
     arena_init(&memory, 0);
     int status = scale_store_open(&store, inspector, &c->queues, keep_ms(c), &own->error);
     if (!status)
-        status = scale_store_take_turn(&store, own->owner->identity.id, c->scale.interval_ms + TURN_SPARE_MS, &is_ours,
+        status = scale_store_take_turn(&store, own->owner->identity.id, interval_ms(c) + TURN_SPARE_MS, &is_ours,
                                        &own->error);
     if (!status && is_ours)
         status = take_sample(&store, c, &memory, &own->error);
@@ -131,7 +138,8 @@ static void time_to_sample(void *arg)
             own->config = NULL;
         }
     }
-    loop_timer_set(&s->timer, s->config->scale.interval_ms);
+    s->looked_at_ms = loop_steady_ms(s->loop);
+    loop_timer_set(&s->timer, interval_ms(s->config));
 }
 
 /* ---- answering ---- */
@@ -168,7 +176,7 @@ static int read_samples(reading *own, scale_store *store, arena *memory)
     const config *c = own->config;
     scale_sample *samples;
     size_t count;
-    int64_t stale_ms = 3 * c->scale.interval_ms + TURN_SPARE_MS;
+    int64_t stale_ms = 3 * interval_ms(c) + TURN_SPARE_MS;
     int status = scale_store_read(store, memory, &samples, &count, &own->error);
     if (status)
         return status;
@@ -269,10 +277,24 @@ void scaler_answer(scaler *s, endpoint_request *request)
 
 /* ---- the whole ---- */
 
+static void tell_interval(const scaler *s, const config *c)
+{
+    int64_t ms = interval_ms(c);
+    if (ms > c->scale.interval_ms)
+        log_info(s->log,
+                 "/scale: there are %zu queues, so a sample is taken every %.1f s instead of scale.interval, for "
+                 "scale.window and scale.cool_down to be seen as a whole",
+                 c->queues.count, (double)ms / MS_PER_SECOND);
+}
+
+/* However often it is called, samples are taken in time. */
 void scaler_reconfigure(scaler *s, config *c)
 {
+    if (interval_ms(c) != interval_ms(s->config))
+        tell_interval(s, c);
     config_free(s->config);
     s->config = config_hold(c);
+    loop_timer_set(&s->timer, s->looked_at_ms + interval_ms(c) - loop_steady_ms(s->loop));
 }
 
 scaler *scaler_new(loop *l, observer *o, log_sink *log, config *c)
@@ -286,7 +308,9 @@ scaler *scaler_new(loop *l, observer *o, log_sink *log, config *c)
     }
     s->observer = o;
     s->log = log;
+    s->loop = l;
     s->config = config_hold(c);
+    tell_interval(s, c);
     s->sampling = (sampling){.question = {.ask = sample, .done = sampled}, .owner = s};
     s->reading = (reading){.question = {.ask = read_all, .done = have_read}, .owner = s};
     loop_timer_init(l, &s->timer, time_to_sample, s);

@@ -82,8 +82,7 @@ static void measure_own(const usage *u, metrics *m)
         set(m, METER_PROCESS_STARTED, u->started_at_s);
     if (u->files.open >= 0)
         set(m, METER_PROCESS_FILES, (double)u->files.open);
-    if (u->files.max >= 0)
-        set(m, METER_PROCESS_MAX_FILES, (double)u->files.max);
+    set(m, METER_PROCESS_MAX_FILES, (double)u->files.max);
 }
 
 void usage_end(usage *u, worker_pools *pools, metrics *meters)

@@ -7,9 +7,9 @@
 #ifndef DAEMON_USAGE_H
 #define DAEMON_USAGE_H
 
-#include "handler/worker_pool.h"
 #include "metrics/metric.h"
 #include "metrics/proc.h"
+#include "process/worker_pools.h"
 
 typedef struct usage usage;
 

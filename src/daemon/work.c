@@ -3,8 +3,10 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "daemon/attempts.h"
+#include "daemon/counters.h"
+#include "event/timer.h"
 #include "handler/resources.h"
+#include "server/server.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -23,6 +25,7 @@ struct work {
     loop_timer share;
     int64_t commands, leases_lost; /* of those that have gone */
     bool has_ended;                /* the current one */
+    counters *counters;
     bool is_paused;
     void (*done)(void *arg);
     void *arg;
@@ -35,7 +38,7 @@ static generation *current(const work *w)
 
 static void add_counts(const generation *g, int64_t *running, int64_t *commands, int64_t *leases_lost)
 {
-    asynq_server_stats stats = {.size = sizeof stats};
+    asynq_server_stats stats;
     if (!generation_server(g))
         return;
     asynq_server_get_stats(generation_server(g), &stats);
@@ -98,32 +101,20 @@ static void share(void *arg)
 
 /* ---- coming and going ---- */
 
-static bool serves_queue(const config *c, const char *name)
+/* What no generation counts any more is forgotten. */
+static void sweep_counters(work *w)
 {
-    for (const asynq_queue *queue = c->queue_list; queue->name; queue++)
-        if (strcmp(queue->name, name) == 0)
-            return true;
-    return false;
-}
-
-static bool has_route(const config *c, const char *pattern)
-{
-    for (size_t i = 0; i < c->routes.count; i++)
-        if (strcmp(c->routes.items[i].type, pattern) == 0)
-            return true;
-    return false;
-}
-
-/* No generation counts attempts of this queue and route any more. */
-static bool is_uncounted(const char *const *labels, void *arg)
-{
-    const work *w = arg;
-    for (const member *one = w->members; one; one = one->next) {
-        const config *c = generation_config(one->generation);
-        if (serves_queue(c, labels[0]) && (strcmp(labels[1], ATTEMPTS_NO_ROUTE) == 0 || has_route(c, labels[1])))
-            return false;
-    }
-    return true;
+    const member *one;
+    size_t count = 0;
+    DL_COUNT(w->members, one, count);
+    config **live = mem_calloc(count + 1, sizeof *live);
+    count = 0;
+    if (live)
+        DL_FOREACH(w->members, one)
+            live[count++] = generation_config(one->generation);
+    if (live)
+        counters_sweep(w->counters, live, count);
+    mem_free(live);
 }
 
 static void remove_member(work *w, generation *g)
@@ -137,7 +128,7 @@ static void remove_member(work *w, generation *g)
     DL_DELETE(w->members, one);
     mem_free(one);
     add_counts(g, &running, &w->commands, &w->leases_lost);
-    attempts_end_counters(w->options.meters, is_uncounted, w);
+    sweep_counters(w);
     generation_free(g);
 }
 
@@ -155,18 +146,39 @@ static void generation_ended(generation *g, void *arg)
         w->done(w->arg);
 }
 
-int work_start(work *w, config *c, asynq_error *error)
+/* One that could not be started as a whole. It does not count, and its parts may need time to end. */
+static void give_up(work *w, member *one)
+{
+    if (one->generation && w->members) {
+        DL_APPEND(w->members, one);
+        generation_retire(one->generation, true);
+        return;
+    }
+    generation_free(one->generation);
+    mem_free(one);
+}
+
+const generation_options *work_options(const work *w)
+{
+    return &w->options;
+}
+
+int work_start(work *w, generation *next, asynq_error *error)
 {
     member *one = mem_calloc(1, sizeof *one);
     generation *before = current(w);
-    if (!one)
+    if (!one) {
+        generation_free(next);
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
-    one->generation = generation_start(&w->options, c, before, error);
-    if (!one->generation) {
-        mem_free(one);
-        return error->code;
+    }
+    one->generation = next;
+    int status = generation_start(&one->generation, before, error);
+    if (status) {
+        give_up(w, one);
+        return status;
     }
     DL_PREPEND(w->members, one);
+    counters_begin(w->counters, generation_config(next));
     if (w->is_paused)
         work_pause(w);
     if (!before)
@@ -203,7 +215,7 @@ void work_pause(work *w)
 {
     w->is_paused = true;
     if (work_server(w))
-        asynq_server_stop(work_server(w));
+        server_stop_soon(work_server(w));
 }
 
 void work_share(work *w)
@@ -213,11 +225,16 @@ void work_share(work *w)
 
 /* ---- the whole ---- */
 
-work *work_new(const generation_options *options)
+work *work_new(const generation_options *options, asynq_error *error)
 {
     work *w = mem_calloc(1, sizeof *w);
     if (!w)
+        return error_set_code(error, ASYNQ_E_NO_MEMORY), NULL;
+    w->counters = counters_new(options->loop, options->meters, error);
+    if (!w->counters) {
+        mem_free(w);
         return NULL;
+    }
     w->options = *options;
     w->options.ended = generation_ended;
     w->options.arg = w;
@@ -235,12 +252,18 @@ void work_free(work *w)
         generation_free(one->generation);
         mem_free(one);
     }
+    counters_free(w->counters);
     mem_free(w);
 }
 
 const config *work_config(const work *w)
 {
     return generation_config(current(w));
+}
+
+config *work_hold_config(const work *w)
+{
+    return config_hold(generation_config(current(w)));
 }
 
 const handler_host *work_host(const work *w)

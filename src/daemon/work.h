@@ -9,13 +9,15 @@
 
 typedef struct work work;
 
-/* `ended` of the options is not used. NULL: out of memory. */
-work *work_new(const generation_options *options);
+/* `ended` of the options is not used. NULL with `error`. */
+work *work_new(const generation_options *options, asynq_error *error);
 /* Accepts NULL. */
 void work_free(work *w);
 
-/* Begins with a configuration, or goes on with another one: it is as before if that cannot be. */
-ASYNQ_MUST_CHECK int work_start(work *w, config *c, asynq_error *error);
+/* For generation_prepare(). They stay as they are. */
+const generation_options *work_options(const work *w);
+/* Begins with a generation, which it takes over in any case, or goes on with it: it is as before if that cannot be. */
+ASYNQ_MUST_CHECK int work_start(work *w, generation *next, asynq_error *error);
 
 /* Ends all; running tasks have `shutdown_timeout`. `done` is called afterwards. */
 void work_stop(work *w, void (*done)(void *arg), void *arg);
@@ -23,13 +25,14 @@ void work_stop(work *w, void (*done)(void *arg), void *arg);
 /* Of a stop that is under way: running tasks are given back at once. */
 void work_hurry(work *w);
 
-/* Takes no new tasks, also after another configuration. May wait for Redis. */
+/* Takes no new tasks, also after another configuration. */
 void work_pause(work *w);
 /* The limit of what asynqd lacks is another one. */
 void work_share(work *w);
 
 /* Of the current generation, or the last one; valid until the next turn. */
 const config *work_config(const work *w);
+config *work_hold_config(const work *w);      /* the same for longer, until config_free() */
 const handler_host *work_host(const work *w); /* NULL: it has ended */
 asynq_server *work_server(const work *w);     /* NULL: there are no routes */
 

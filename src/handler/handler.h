@@ -1,7 +1,7 @@
 /*
  * Handlers that need no C from their users. Tasks come from the server's loop and are run on the daemon's:
  *
- *   server's loop --relay.c--> handler_call --begin()--> http.c, command.c, pool.c --handler_end()--> server's loop
+ *   server's loop --relay.c--> handler_call --begin()--> http/, process/ --handler_end()--> server's loop
  *
  * One loop carries thousands of calls at once, as nothing here blocks. Thread: that of the daemon's loop, except where
  * "any" is said.
@@ -41,7 +41,7 @@ typedef struct attempt_note {
 typedef struct handler_host {
     loop *loop;
     log_sink *log;
-    const char *directory; /* for files that live as long as a call */
+    struct call_files *files;
     struct http_client *http;
     struct worker_pools *workers;
     struct resources *resources; /* of asynqd itself */
@@ -64,13 +64,13 @@ struct handler_kind {
     void (*look)(const void *options, const struct outside *to);
     /* What the tasks of a route take up; NULL, also as the function: there is always room. */
     asynq_capacity *(*capacity)(handler_host *host, const route *r);
+    /* Who has got it has no use for it any more. NULL: it stays. Only what outlives generations is in `host`. */
+    void (*release)(handler_host *host, const route *r);
     /* Starts the work on call->job; handler_end() follows once, from now on or later. */
     void (*begin)(handler_call *call);
     /* The job was cancelled or is out of time: end soon. */
     void (*cancel)(handler_call *call);
 };
-
-extern const handler_kind *const handler_kinds[]; /* ends with NULL */
 
 /* One attempt at a task. */
 struct handler_call {

@@ -3,7 +3,8 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
-#include "handler/command.h"
+#include "handler/line_limit.h"
+#include "handler/text_tail.h"
 
 #include <ctype.h>
 #include <pthread.h>
@@ -15,6 +16,7 @@ struct attempt_output {
     output_keep keep;
     bool is_logged;
     log_sink *log;
+    line_limit limit;
     char task[64];
     char line[2][OUTPUT_LINE_MAX]; /* of each stream, not ended yet; the loop's */
     size_t line_length[2];
@@ -29,6 +31,7 @@ static attempt_output *output_of(handler_call *call)
 
 void handler_keep_output(handler_call *call, const output_options *options)
 {
+    char who[80];
     bool is_kept = options->keep != OUTPUT_NEVER && options->max_size;
     if (!call->note || (!is_kept && !options->is_logged))
         return;
@@ -39,6 +42,8 @@ void handler_keep_output(handler_call *call, const output_options *options)
     output->is_logged = options->is_logged;
     output->log = call->host->log;
     snprintf(output->task, sizeof output->task, "%s", asynq_job_id(call->job));
+    snprintf(who, sizeof who, "task %s", output->task);
+    line_limit_init(&output->limit, call->host->loop, output->log, who);
     pthread_mutex_init(&output->lock, NULL);
     text_tail_init(&output->tail, (size_t)options->max_size);
     call->note->output = output;
@@ -49,7 +54,7 @@ void handler_keep_output(handler_call *call, const output_options *options)
 static void log_output(attempt_output *output, int stream)
 {
     size_t *length = &output->line_length[stream - 1];
-    if (*length)
+    if (*length && log_wants(output->log, ASYNQ_LOG_INFO) && line_limit_pass(&output->limit))
         log_info(output->log, "task %s %s: %.*s", output->task, stream == 2 ? "stderr" : "stdout", (int)*length,
                  output->line[stream - 1]);
     *length = 0;
@@ -84,8 +89,11 @@ void handler_add_output(handler_call *call, int stream, const char *data, size_t
 void handler_end_output(handler_call *call)
 {
     attempt_output *output = output_of(call);
-    for (int stream = 1; output && output->is_logged && stream <= 2; stream++)
+    if (!output || !output->is_logged)
+        return;
+    for (int stream = 1; stream <= 2; stream++)
         log_output(output, stream);
+    line_limit_end(&output->limit);
 }
 
 /* ---- reading ---- */
@@ -164,19 +172,18 @@ const setting output_table[] = {
      .offset = offsetof(output_options, keep),
      .choices = keep_names,
      .preset = "never",
-     .help =
-         "After which attempts it is kept in the history. After those that failed it is also the end of the error, in "
-         "place of standard error alone, so that the task shows it; up to 8 kB there."},
+     .help = "Attempts whose output is kept in the history. After failed attempts it is also the end of the error, up "
+             "to 8 kB, in place of standard error alone."},
     {.name = "limit",
      .kind = SETTING_SIZE,
      .offset = offsetof(output_options, max_size),
      .preset = "8kB",
      .most = 64000,
-     .help = "Its end is kept, up to so much."},
+     .help = "Maximum size of the kept end."},
     {.name = "log",
      .kind = SETTING_SWITCH,
      .offset = offsetof(output_options, is_logged),
      .preset = "false",
-     .help = "Whether each line is logged with the id of the task, while it runs."},
+     .help = "Log each line with the id of the task, while it runs. Beyond 500 lines a second most are only counted."},
     {0},
 };

@@ -58,14 +58,14 @@ int relay_handle(asynq_job *job, void *arg)
     relay *r = own->relay;
     handler_call *call = mem_calloc(1, sizeof *call);
     if (!call)
-        return ASYNQ_REQUEUED;
+        return ASYNQ_OUTCOME_REQUEUED;
     *call = (handler_call){.job = job, .route = own->route, .host = r->host, .relay = r, .values.job = job};
     pthread_mutex_lock(&r->lock);
     *r->arrived_end = call;
     r->arrived_end = &call->next;
     pthread_mutex_unlock(&r->lock);
     loop_waker_wake(&r->waker);
-    return ASYNQ_LATER;
+    return ASYNQ_OUTCOME_LATER;
 }
 
 /* ---- on the loop ---- */
@@ -100,7 +100,7 @@ static void begin(relay *r, handler_call *call)
     if (call->route->kind->waits || handler_start(call))
         call->route->kind->begin(call);
     else
-        handler_end(call, ASYNQ_REQUEUED);
+        handler_end(call, ASYNQ_OUTCOME_REQUEUED);
 }
 
 static void cancel(handler_call *call)
@@ -187,10 +187,12 @@ bool handler_start(handler_call *call)
 void handler_end(handler_call *call, int outcome)
 {
     relay *r = call->relay;
+    handler_end_output(call);
     attempt_note_unref(call->note);
     asynq_complete(call->job, outcome); /* from now on nobody cancels it */
     leave_cancelled(r, call);
     DL_DELETE(r->running, call);
+    template_values_clear(&call->values);
     mem_free(call);
     if (--r->count == 0)
         r->idle(r->arg);
@@ -234,7 +236,7 @@ int64_t handler_time_left_ms(const handler_call *call)
 void handler_requeue(handler_call *call, const char *what, int problem)
 {
     resources_tell(call->host->resources, call->route->kind->starts_process, what, problem);
-    handler_end(call, ASYNQ_REQUEUED);
+    handler_end(call, ASYNQ_OUTCOME_REQUEUED);
 }
 
 void handler_fail(handler_call *call, handler_failure failure, const char *error_class, int64_t pause_ms,

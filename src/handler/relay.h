@@ -15,6 +15,7 @@ void relay_free(relay *r);
 typedef struct relay_route {
     relay *relay;
     const route *route;
+    asynq_capacity *capacity; /* what its tasks take up; NULL: nothing */
 } relay_route;
 
 /* The handler of such routes, of kind ASYNQ_HANDLER_ASYNC. Thread: the server's loop. */

@@ -1,6 +1,6 @@
 /*
- * Routes as they are configured: which handler takes a type of tasks, and how it is retried and limited. The list of
- * routes is a setting; each item chooses its handler by the handler's key.
+ * A route: which handler takes a type of tasks, and how it is retried and limited. It lives in the memory of its
+ * settings, and is not changed once it has been read. Thread: any.
  */
 #ifndef HANDLER_ROUTE_H
 #define HANDLER_ROUTE_H
@@ -32,18 +32,5 @@ typedef struct route_list {
     route *items;
     size_t count, capacity;
 } route_list;
-
-/* The keys of a route, and of its retry and limit. */
-extern const setting route_table[], route_retry_table[], route_limit_table[];
-
-/* The keys of its defaults; their offsets count from the options of a task. */
-const setting *route_defaults_table(void);
-
-/* The `read` of a setting of kind OTHER; the target is the field, a route_list. */
-int route_list_read(settings *file, settings_node *node, route_list *list, asynq_error *error);
-void route_list_clear(route_list *list);
-
-/* Hands over the route for a mux. */
-asynq_route route_for_mux(const route *r, asynq_handler handler, void *arg, asynq_handler_kind kind);
 
 #endif

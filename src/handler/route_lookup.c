@@ -2,7 +2,7 @@
 #include "handler/route_lookup.h"
 
 #include "base/alloc.h"
-#include "base/arena.h"
+#include "base/name_set.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -16,9 +16,7 @@ struct route_lookup {
     pthread_mutex_t lock;
     route_lookup_row *rows;
     size_t count;
-    arena memory; /* of texts */
-    const char **texts;
-    size_t text_count, text_capacity;
+    name_set texts;
 };
 
 /*
@@ -27,16 +25,8 @@ struct route_lookup {
  */
 static const char *keep_text(route_lookup *l, const char *text)
 {
-    for (size_t i = 0; text && i < l->text_count; i++)
-        if (strcmp(l->texts[i], text) == 0)
-            return l->texts[i];
-    const char *copy = text ? arena_dup(&l->memory, text, strlen(text)) : NULL;
-    const char **texts =
-        copy ? arena_grow(&l->memory, (void *)l->texts, l->text_count, &l->text_capacity, sizeof *texts) : NULL;
-    if (!texts)
-        return NULL;
-    l->texts = texts;
-    return l->texts[l->text_count++] = copy;
+    const name_entry *kept = text ? name_set_add(&l->texts, text) : NULL;
+    return kept ? kept->name : NULL;
 }
 
 static bool fill_row(route_lookup *l, route_lookup_row *row, const route *r)
@@ -95,7 +85,6 @@ route_lookup *route_lookup_new(const route_list *routes)
     if (!l)
         return NULL;
     pthread_mutex_init(&l->lock, NULL);
-    arena_init(&l->memory, 0);
     if (route_lookup_set(l, routes))
         return l;
     route_lookup_free(l);
@@ -108,6 +97,6 @@ void route_lookup_free(route_lookup *l)
         return;
     pthread_mutex_destroy(&l->lock);
     mem_free(l->rows);
-    arena_clear(&l->memory);
+    name_set_clear(&l->texts);
     mem_free(l);
 }

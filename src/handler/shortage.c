@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/backoff.h"
+#include "base/open_files.h"
 #include "event/timer.h"
 
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -38,13 +38,10 @@ struct shortage {
 
 bool shortage_may_keep(int fd, bool for_process)
 {
-    struct rlimit limit;
-    if (fd < 0 || getrlimit(RLIMIT_NOFILE, &limit))
-        return fd >= 0;
-    rlim_t share = limit.rlim_cur / RESERVE_SHARE, reserve = share < RESERVE_MAX ? share : RESERVE_MAX;
-    if (for_process)
-        reserve *= 2;
-    bool may_keep = (rlim_t)fd + reserve < limit.rlim_cur; /* the kernel gives the lowest that is free */
+    if (fd < 0)
+        return false;
+    int64_t reserve = open_files_share(RESERVE_SHARE, 0, RESERVE_MAX) * (for_process ? 2 : 1);
+    bool may_keep = fd + reserve < open_files_limit(); /* the kernel gives the lowest that is free */
     if (!may_keep)
         errno = EMFILE;
     return may_keep;

@@ -170,7 +170,7 @@ static void append_percent(buf *out, const char *text, size_t length)
 {
     for (size_t i = 0; i < length; i++) {
         unsigned char byte = (unsigned char)text[i];
-        if (isalnum(byte) || strchr("-._~", byte))
+        if (isalnum(byte) || memchr("-._~", byte, 4))
             buf_append(out, text + i, 1);
         else
             buf_append_format(out, "%%%02X", byte);
@@ -293,7 +293,8 @@ static int append_payload(const template *t, const template_part *part, template
         return append_missing(t, part, out, error, "is not there, as the payload is not JSON");
     if (!is_whole)
         path = (bytes){part->text + prefix, part->length - prefix};
-    if (!json_text_find(payload, path, &value) || (!is_json_place && bytes_equal(value, bytes_of("null"))))
+    if (!json_index_find(&values->index, payload, path, &value) ||
+        (!is_json_place && bytes_equal(value, bytes_of("null"))))
         return append_missing(t, part, out, error, "is not in the payload");
     return append_json_value(t, part, value, out, error);
 }
@@ -346,6 +347,11 @@ static int append_header(const template *t, const template_part *part, const asy
     const char *value = asynq_job_header(job, name);
     return value ? append_value(t, part, value, strlen(value), out, error)
                  : append_missing(t, part, out, error, "is not among the task's headers");
+}
+
+void template_values_clear(template_values *values)
+{
+    json_index_clear(&values->index);
 }
 
 int template_fill(const template *t, template_values *values, buf *out, asynq_error *error)

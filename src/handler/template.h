@@ -14,6 +14,7 @@
 #define HANDLER_TEMPLATE_H
 
 #include "base/buf.h"
+#include "base/json_index.h"
 
 #include <asynq/server.h>
 
@@ -44,7 +45,9 @@ bool template_may_be_json(const template *t);
 typedef struct template_values {
     const asynq_job *job;
     bool is_looked_at, is_json; /* the payload; it is looked at when it is first asked for */
+    json_index index;           /* of it */
 } template_values;
+void template_values_clear(template_values *values);
 
 /* Appends the filled text. Returns 0, ASYNQ_E_INVALID (a value is missing or not allowed), or ASYNQ_E_NO_MEMORY. */
 ASYNQ_MUST_CHECK int template_fill(const template *t, template_values *values, buf *out, asynq_error *error);

@@ -63,7 +63,7 @@ static int take_range(const redis_value *range, asynq_cluster_node_list *list, a
     for (size_t i = 0; !failed && i < count; i++)
         nodes[i] = read_node(&range->elements[BEFORE_NODES + i], &memory->arena, &failed);
     if (failed) {
-        asynq_memory_free(memory);
+        inspect_memory_free(memory);
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     }
     *list = (asynq_cluster_node_list){nodes, count, memory};

@@ -1,98 +1,11 @@
 /* Goes over all keys and tells what is wrong with them. See fsck.h. */
 #include "inspect/fsck.h"
 
-#include "base/clock.h"
 #include "base/error.h"
-#include "base/option_struct.h"
 
 #include <stdlib.h>
 
 enum { SCAN_KEYS = 400 }; /* in one command: some tenths of a millisecond */
-
-static const char *const fault_names[] = {
-    [ASYNQ_FAULT_NO_TASK] = "member-without-task",
-    [ASYNQ_FAULT_LOST] = "task-in-no-set",
-    [ASYNQ_FAULT_TWICE] = "task-twice",
-    [ASYNQ_FAULT_STATE] = "wrong-state",
-    [ASYNQ_FAULT_NO_LEASE] = "active-without-lease",
-    [ASYNQ_FAULT_LEASE] = "lease-without-active",
-    [ASYNQ_FAULT_UNREADABLE] = "unreadable-task",
-    [ASYNQ_FAULT_TYPE] = "wrong-type",
-    [ASYNQ_FAULT_LOCK] = "stale-lock",
-    [ASYNQ_FAULT_GROUP] = "unlisted-group",
-    [ASYNQ_FAULT_EMPTY_GROUP] = "empty-group",
-    [ASYNQ_FAULT_AGGREGATION] = "stale-aggregation-set",
-    [ASYNQ_FAULT_NO_TTL] = "missing-ttl",
-    [ASYNQ_FAULT_QUEUE] = "unregistered-queue",
-    [ASYNQ_FAULT_RECORD] = "stale-record",
-};
-
-enum { FAULTS_END = sizeof fault_names / sizeof *fault_names };
-
-const char *asynq_fault_name(asynq_fault fault)
-{
-    return (int)fault > 0 && (int)fault < FAULTS_END ? fault_names[fault] : "unknown";
-}
-
-static asynq_fault fault_of_name(bytes name)
-{
-    for (int i = 1; i < FAULTS_END; i++)
-        if (bytes_equal(bytes_of(fault_names[i]), name))
-            return (asynq_fault)i;
-    return 0;
-}
-
-/* ---- telling ---- */
-
-uint64_t fsck_fingerprint(char kind, bytes text)
-{
-    uint64_t hash = (UINT64_C(14695981039346656037) ^ (unsigned char)kind) * UINT64_C(1099511628211); /* FNV-1a */
-    for (size_t i = 0; i < text.length; i++)
-        hash = (hash ^ (unsigned char)text.data[i]) * UINT64_C(1099511628211);
-    return hash;
-}
-
-int fsck_report(fsck *f, const asynq_finding *finding)
-{
-    uint64_t fingerprint = fsck_fingerprint('t', bytes_of(finding->key));
-    fsck_told *told;
-    HASH_FIND(hh, f->told, &fingerprint, sizeof fingerprint, told);
-    if (told)
-        return ASYNQ_OK;
-    told = arena_alloc(&f->names, sizeof *told);
-    if (!told)
-        return error_set_code(f->error, ASYNQ_E_NO_MEMORY);
-    *told = (fsck_told){.fingerprint = fingerprint};
-    HASH_ADD(hh, f->told, fingerprint, sizeof fingerprint, told);
-    if (!HASH_HAS(told))
-        return error_set_code(f->error, ASYNQ_E_NO_MEMORY);
-    f->result->findings++;
-    f->result->mended += *finding->mended != '\0';
-    if (f->found && !f->found(finding, f->arg))
-        f->stopped = true;
-    return ASYNQ_OK;
-}
-
-int fsck_report_result(fsck *f, const fsck_queue *queue, bytes id, bytes key, const check_result *result,
-                       const char *detail)
-{
-    arena texts;
-    if (!result->fault.length)
-        return ASYNQ_OK;
-    arena_init(&texts, 0);
-    asynq_finding finding = {
-        .fault = fault_of_name(result->fault),
-        .queue = queue->name,
-        .task_id = arena_dup(&texts, id.data, id.length),
-        .key = arena_dup(&texts, key.data, key.length),
-        .detail = detail,
-        .mended = arena_dup(&texts, result->mended.data, result->mended.length),
-    };
-    int status = finding.task_id && finding.key && finding.mended ? fsck_report(f, &finding)
-                                                                  : error_set_code(f->error, ASYNQ_E_NO_MEMORY);
-    arena_clear(&texts);
-    return status;
-}
 
 int fsck_command(fsck *f, inspect_kind kind, const bytes *words, size_t count, const redis_value **reply)
 {
@@ -101,6 +14,15 @@ int fsck_command(fsck *f, inspect_kind kind, const bytes *words, size_t count, c
         return status;
     asynq_error refusal = *f->error;
     return error_set(f->error, status, "%.*s %.*s: %.150s", BYTES_ARGS(words[0]), BYTES_ARGS(words[1]), refusal.text);
+}
+
+int fsck_ask_number(fsck *f, const bytes *words, size_t count, int64_t *number)
+{
+    const redis_value *reply;
+    int status = fsck_command(f, INSPECT_READ, words, count, &reply);
+    if (!status)
+        *number = redis_value_integer(reply);
+    return status;
 }
 
 int fsck_pass_over_wrong_type(fsck *f, int status)
@@ -117,125 +39,6 @@ bool fsck_go_on(fsck *f)
     if (f->options.progress && !f->options.progress(done, f->total, f->options.progress_arg))
         f->stopped = true;
     return !f->stopped;
-}
-
-/* ---- queues ---- */
-
-static fsck_queue *find_queue(const fsck *f, bytes name)
-{
-    fsck_queue *queue;
-    HASH_FIND(hh, f->queues, name.data, name.length, queue);
-    return queue;
-}
-
-static int add_queue(fsck *f, bytes name, bool is_registered, fsck_queue **added)
-{
-    fsck_queue *queue = arena_alloc(&f->names, sizeof *queue);
-    char *copy = arena_dup(&f->names, name.data, name.length);
-    if (!queue || !copy)
-        return error_set_code(f->error, ASYNQ_E_NO_MEMORY);
-    *queue = (fsck_queue){.name = copy, .is_registered = is_registered};
-    if (queue_keys_init(&queue->keys, &f->inspector->space, (bytes){copy, name.length}))
-        return error_set_code(f->error, ASYNQ_E_NO_MEMORY);
-    HASH_ADD_KEYPTR(hh, f->queues, copy, name.length, queue);
-    if (!HASH_HAS(queue)) {
-        queue_keys_clear(&queue->keys);
-        return error_set_code(f->error, ASYNQ_E_NO_MEMORY);
-    }
-    *added = queue;
-    return ASYNQ_OK;
-}
-
-/* The first look at a queue: at what it has once. */
-static int look_at_queue(fsck *f, fsck_queue *queue)
-{
-    int status = fsck_look_at_fixed_keys(f, queue);
-    if (!status && !f->stopped)
-        status = fsck_look_at_containers(f, queue);
-    return status || f->stopped ? status : fsck_look_at_lists(f, queue);
-}
-
-/* All names are known before the first look, for they tell to which queue a key belongs. */
-static int add_registered_queues(fsck *f)
-{
-    const bytes words[] = {bytes_of("SMEMBERS"), global_key_name(&f->inspector->space, GLOBAL_KEY_QUEUES)};
-    const redis_value *reply;
-    arena copies;
-    arena_init(&copies, 0);
-    int status = fsck_command(f, INSPECT_READ, words, 2, &reply);
-    if (!status && !(reply = redis_value_copy(reply, &copies)))
-        status = error_set_code(f->error, ASYNQ_E_NO_MEMORY);
-    for (size_t i = 0; !status && !f->stopped && i < reply->count; i++) {
-        fsck_queue *queue;
-        bytes name = reply->elements[i].text;
-        status = add_queue(f, name, true, &queue);
-    }
-    arena_clear(&copies);
-    for (fsck_queue *queue = f->queues; queue && !status && !f->stopped; queue = queue->hh.next)
-        if (!f->options.queue || bytes_equal(queue->keys.queue, bytes_of(f->options.queue)))
-            status = look_at_queue(f, queue);
-    return status;
-}
-
-/* Asks Redis for a number. */
-static int ask_number(fsck *f, const bytes *words, size_t count, int64_t *number)
-{
-    const redis_value *reply;
-    int status = fsck_command(f, INSPECT_READ, words, count, &reply);
-    if (!status)
-        *number = redis_value_integer(reply);
-    return status;
-}
-
-/* The name is asked for between two looks at the queue: whoever removes or creates one changes both, in some order. */
-static int check_registration(fsck *f, fsck_queue *queue)
-{
-    static const queue_key containers[] = {QUEUE_KEY_PENDING, QUEUE_KEY_ACTIVE,   QUEUE_KEY_SCHEDULED,
-                                           QUEUE_KEY_RETRY,   QUEUE_KEY_ARCHIVED, QUEUE_KEY_COMPLETED,
-                                           QUEUE_KEY_GROUPS};
-    enum { CONTAINERS = sizeof containers / sizeof *containers };
-    bytes exist[1 + CONTAINERS] = {bytes_of("EXISTS")};
-    for (size_t i = 0; i < CONTAINERS; i++)
-        exist[1 + i] = queue->keys.key[containers[i]];
-    const bytes is_member[] = {bytes_of("SISMEMBER"), global_key_name(&f->inspector->space, GLOBAL_KEY_QUEUES),
-                               queue->keys.queue};
-    int64_t before = 0, registered = 0, after = 0;
-    int status = ask_number(f, exist, 1 + CONTAINERS, &before);
-    if (!status)
-        status = ask_number(f, is_member, 3, &registered);
-    if (!status)
-        status = ask_number(f, exist, 1 + CONTAINERS, &after);
-    if (status || !before || registered || !after)
-        return status;
-    if (f->options.repair) {
-        const bytes add[] = {bytes_of("SADD"), global_key_name(&f->inspector->space, GLOBAL_KEY_QUEUES),
-                             queue->keys.queue};
-        const redis_value *reply;
-        status = fsck_command(f, INSPECT_CHANGE, add, 3, &reply);
-    }
-    buf key;
-    buf_init(&key, 0);
-    buf_append(&key, queue->keys.prefix.data, queue->keys.prefix.length);
-    if (!status && buf_failed(&key))
-        status = error_set_code(f->error, ASYNQ_E_NO_MEMORY);
-    if (!status)
-        status = fsck_report(f, &(asynq_finding){.fault = ASYNQ_FAULT_QUEUE,
-                                                 .queue = queue->name,
-                                                 .task_id = "",
-                                                 .key = key.data,
-                                                 .detail = "the queue has tasks, but the list of queues lacks it",
-                                                 .mended = f->options.repair ? "registered" : ""});
-    buf_clear(&key);
-    return status;
-}
-
-static int check_registrations(fsck *f)
-{
-    int status = ASYNQ_OK;
-    for (fsck_queue *queue = f->queues; queue && !status && !f->stopped; queue = queue->hh.next)
-        if (!queue->is_registered && queue->has_tasks)
-            status = check_registration(f, queue);
-    return status;
 }
 
 /* ---- the scan ---- */
@@ -257,9 +60,10 @@ static bool parse_name(const fsck *f, bytes name, queue_key_name *parsed)
     bool is_key = false;
     for (size_t choice = 0; choice < choices; choice++) {
         queue_key_name other;
-        if (!queue_key_parse(&f->inspector->space, name, choice, &other))
+        if (!queue_key_parse(&f->inspector->space, name, choice, &other) ||
+            !broker_can_keep(&f->inspector->broker, other.queue))
             continue;
-        const fsck_queue *known = is_key ? find_queue(f, other.queue) : NULL;
+        const fsck_queue *known = is_key ? fsck_find_queue(f, other.queue) : NULL;
         if (!is_key || (known && known->is_registered))
             *parsed = other;
         is_key = true;
@@ -315,12 +119,12 @@ static int take_name(fsck *f, scan_pass pass, bytes name, met_key *met, size_t *
     }
     if ((pass == PASS_TASKS) != (parsed.key == QUEUE_KEY_TASK))
         return ASYNQ_OK;
-    fsck_queue *queue = find_queue(f, parsed.queue);
+    fsck_queue *queue = fsck_find_queue(f, parsed.queue);
     int status = ASYNQ_OK;
     if (!queue) {
-        status = add_queue(f, parsed.queue, false, &queue);
+        status = fsck_add_queue(f, parsed.queue, false, &queue);
         if (!status)
-            status = look_at_queue(f, queue);
+            status = fsck_look_at_queue(f, queue);
     }
     if (!status)
         met[(*count)++] = (met_key){name, parsed, queue};
@@ -362,12 +166,12 @@ static void append_pattern(const fsck *f, scan_pass pass, buf *pattern)
 }
 
 /* One command of the scan; then `cursor` is where to go on. */
-static int scan_page(fsck *f, scan_pass pass, bytes pattern, buf *cursor)
+static int scan_page(fsck *f, scan_pass pass, size_t node, bytes pattern, buf *cursor)
 {
     arena page;
     inspect_call call = inspect_begin(f->inspector, INSPECT_READ, f->error);
     while (inspect_again(&call))
-        call.sent = broker_scan(&f->inspector->broker, (bytes){cursor->data, cursor->length}, pattern, SCAN_KEYS,
+        call.sent = broker_scan(&f->inspector->broker, node, (bytes){cursor->data, cursor->length}, pattern, SCAN_KEYS,
                                 inspect_replied, f->inspector);
     if (call.status)
         return call.status;
@@ -388,21 +192,39 @@ static int scan_page(fsck *f, scan_pass pass, bytes pattern, buf *cursor)
     return status;
 }
 
-static int scan(fsck *f, scan_pass pass)
+static int scan_node(fsck *f, scan_pass pass, size_t node, bytes pattern)
 {
-    buf pattern, cursor;
-    buf_init(&pattern, 0);
+    const redis_nodes *nodes = f->inspector->broker.nodes;
+    uint64_t version = redis_nodes_version(nodes);
+    buf cursor;
     buf_init(&cursor, 0);
-    append_pattern(f, pass, &pattern);
     buf_append_text(&cursor, "0");
-    int status = buf_failed(&pattern) || buf_failed(&cursor) ? error_set_code(f->error, ASYNQ_E_NO_MEMORY) : ASYNQ_OK;
+    int status = buf_failed(&cursor) ? error_set_code(f->error, ASYNQ_E_NO_MEMORY) : ASYNQ_OK;
     bool goes_on = !status;
     while (goes_on) {
-        status = scan_page(f, pass, (bytes){pattern.data, pattern.length}, &cursor);
+        status = scan_page(f, pass, node, pattern, &cursor);
+        if (!status && version != redis_nodes_version(nodes))
+            status = error_set(f->error, ASYNQ_E_UNAVAILABLE,
+                               "slots of the cluster have moved while its keys were looked at; begin again");
         f->scanned += SCAN_KEYS;
         goes_on = !status && fsck_go_on(f) && strcmp(cursor.data, "0") != 0;
     }
     buf_clear(&cursor);
+    return status;
+}
+
+/* All nodes that can have such keys. */
+static int scan(fsck *f, scan_pass pass)
+{
+    const redis_nodes *nodes = f->inspector->broker.nodes;
+    const fsck_queue *only = f->options.queue ? fsck_find_queue(f, bytes_of(f->options.queue)) : NULL;
+    buf pattern;
+    buf_init(&pattern, 0);
+    append_pattern(f, pass, &pattern);
+    int status = buf_failed(&pattern) ? error_set_code(f->error, ASYNQ_E_NO_MEMORY) : ASYNQ_OK;
+    for (size_t i = 0; !status && !f->stopped && i < redis_nodes_count(nodes); i++)
+        if (!only || redis_nodes_at(nodes, only->keys.slot) == redis_nodes_get(nodes, i))
+            status = scan_node(f, pass, i, (bytes){pattern.data, pattern.length});
     buf_clear(&pattern);
     return status;
 }
@@ -413,23 +235,9 @@ static int scan(fsck *f, scan_pass pass)
 static int check_existence(fsck *f)
 {
     const char *name = f->options.queue;
-    if (!name || f->result->keys || find_queue(f, bytes_of(name)))
+    if (!name || f->result->keys || fsck_find_queue(f, bytes_of(name)))
         return ASYNQ_OK;
-    return error_set(f->error, ASYNQ_E_NOT_FOUND, "queue \"%.200s\" not found", name);
-}
-
-static void clear(fsck *f)
-{
-    fsck_queue *queue, *next_queue;
-    HASH_ITER(hh, f->queues, queue, next_queue) {
-        HASH_DEL(f->queues, queue);
-        queue_keys_clear(&queue->keys);
-        mem_free(queue->seen);
-    }
-    fsck_told *told, *next_told;
-    HASH_ITER(hh, f->told, told, next_told)
-        HASH_DEL(f->told, told);
-    arena_clear(&f->names);
+    return error_set(f->error, ASYNQ_E_QUEUE_NOT_FOUND, "queue \"%.200s\" not found", name);
 }
 
 static int check_queue_name(fsck *f)
@@ -450,18 +258,17 @@ int asynq_inspector_fsck(asynq_inspector *inspector, const asynq_fsck_options *o
     f.result = result ? result : &ignored;
     f.error = error ? error : &ignored_error;
     *f.result = (asynq_fsck_result){0};
-    int status =
-        option_struct_import(&f.options, sizeof f.options, options, sizeof f.options, "asynq_fsck_options", f.error);
-    if (!status)
-        status = check_queue_name(&f);
+    if (options)
+        f.options = *options;
+    int status = check_queue_name(&f);
     if (status)
         return status;
     arena_init(&f.names, 0);
     const bytes size[] = {bytes_of("DBSIZE")};
-    status = ask_number(&f, size, 1, &f.total);
+    status = fsck_ask_number(&f, size, 1, &f.total);
     if (!status)
-        status = add_registered_queues(&f);
-    f.total *= 2; /* scans */
+        status = fsck_look_at_registered_queues(&f);
+    f.total *= 2 * (int64_t)redis_nodes_count(inspector->broker.nodes); /* scans, of nodes that have about the same */
     if (!status && !f.stopped)
         status = scan(&f, PASS_QUEUE_KEYS);
     if (!status && !f.stopped)
@@ -469,9 +276,11 @@ int asynq_inspector_fsck(asynq_inspector *inspector, const asynq_fsck_options *o
     if (!status && !f.stopped)
         status = check_existence(&f);
     if (!status && !f.stopped)
-        status = check_registrations(&f);
+        status = fsck_check_registrations(&f);
     if (!status && !f.stopped && !f.options.queue)
         status = fsck_look_at_records(&f);
-    clear(&f);
+    fsck_clear_queues(&f);
+    fsck_clear_findings(&f);
+    arena_clear(&f.names);
     return status;
 }

@@ -21,6 +21,7 @@
 
 struct asynq_inspector {
     asynq_inspector_options options;
+    int64_t timeout_ms; /* of the calls that follow */
     redis_uri uri;
     key_space space;
     log_sink log;
@@ -43,6 +44,8 @@ struct asynq_memory {
 };
 
 asynq_memory *inspect_memory_new(void);
+/* Accepts NULL. */
+void inspect_memory_free(asynq_memory *memory);
 
 typedef enum inspect_kind {
     INSPECT_READ, /* may be repeated */

@@ -4,12 +4,11 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/option_struct.h"
 #include "base/text.h"
 
 #include <inttypes.h>
 
-enum { INSPECT_DEFAULT_TIMEOUT_MS = 10000 };
+enum { INSPECT_DEFAULT_TIMEOUT_MS = 10000, INSPECT_AGAIN_MS = 20 };
 
 #define INSPECT_DEFAULT_URI "redis://127.0.0.1:6379"
 
@@ -23,7 +22,7 @@ asynq_memory *inspect_memory_new(void)
     return memory;
 }
 
-void asynq_memory_free(asynq_memory *memory)
+void inspect_memory_free(asynq_memory *memory)
 {
     if (!memory)
         return;
@@ -40,9 +39,16 @@ static void became_ready(void *arg)
     loop_stop(inspector->engine.loop);
 }
 
-static void went_down(void *arg, const asynq_error *error)
+static void node_ready(void *arg, redis_node *node)
+{
+    (void)node;
+    became_ready(arg);
+}
+
+static void went_down(void *arg, redis_node *node, const asynq_error *error)
 {
     asynq_inspector *inspector = arg;
+    (void)node;
     inspector->connection_error = *error;
     if (redis_error_is_final(error->code))
         loop_stop(inspector->engine.loop);
@@ -61,12 +67,12 @@ static int inspector_open(asynq_inspector *inspector, asynq_error *error)
         .log = &inspector->log,
         .name = "asynq-inspector",
         .key_prefix = inspector->space.prefix.data,
-        .events = {.ready = became_ready, .resumed = became_ready, .down = went_down, .arg = inspector},
+        .events = {.ready = node_ready, .resumed = became_ready, .down = went_down, .arg = inspector},
     };
     int status = engine_open(&inspector->engine, &options, error);
     if (status)
         return status;
-    inspector->broker = (broker){inspector->engine.conn, &inspector->space};
+    inspector->broker = (broker){inspector->engine.nodes, &inspector->space};
     loop_timer_init(inspector->engine.loop, &inspector->limit, limit_reached, inspector);
     return ASYNQ_OK;
 }
@@ -91,19 +97,19 @@ asynq_inspector *asynq_inspector_new(const asynq_inspector_options *options, asy
         return NULL;
     }
     arena_init(&inspector->reply_memory, 0);
-    int status = option_struct_import(&inspector->options, sizeof inspector->options, options,
-                                      sizeof inspector->options, "asynq_inspector_options", error);
-    if (!status)
-        status = inspector_check_options(&inspector->options, error);
+    if (options)
+        inspector->options = *options;
+    int status = inspector_check_options(&inspector->options, error);
     if (!status)
         status = redis_uri_parse(&inspector->uri, inspector->options.redis, error);
     if (!status)
-        status = key_space_init(&inspector->space, NULL, error);
+        status = key_space_init(&inspector->space, inspector->options.prefix, error);
     if (status) {
         redis_uri_clear(&inspector->uri);
         mem_free(inspector);
         return NULL;
     }
+    inspector->timeout_ms = inspector->options.timeout_ms;
     log_init(&inspector->log, inspector->options.log, inspector->options.log_arg, inspector->options.log_level);
     if (inspector_open(inspector, error)) {
         asynq_inspector_free(inspector);
@@ -136,6 +142,11 @@ void asynq_inspector_free(asynq_inspector *inspector)
 
 /* ---- calls ---- */
 
+void asynq_inspector_set_timeout(asynq_inspector *inspector, int64_t timeout_ms)
+{
+    inspector->timeout_ms = timeout_ms > 0 ? timeout_ms : inspector->options.timeout_ms;
+}
+
 inspect_call inspect_begin(asynq_inspector *inspector, inspect_kind kind, asynq_error *error)
 {
     error_clear(error);
@@ -145,7 +156,7 @@ inspect_call inspect_begin(asynq_inspector *inspector, inspect_kind kind, asynq_
         .status = refusal,
         .is_refused = refusal != ASYNQ_OK,
         .kind = kind,
-        .give_up_at_ms = clock_steady_ms() + inspector->options.timeout_ms,
+        .give_up_at_ms = clock_steady_ms() + inspector->timeout_ms,
         .user_error = error,
     };
 }
@@ -167,7 +178,9 @@ static int fail_unreachable(const asynq_inspector *inspector, asynq_error *error
 static int wait_until_ready(inspect_call *call)
 {
     asynq_inspector *inspector = call->inspector;
-    run_loop(inspector, 0); /* notices a connection that died since the last call */
+    /* Notices a connection that died since the last call. Of a cluster other nodes may be ready than the one that was
+     * wanted. */
+    run_loop(inspector, call->has_sent ? INSPECT_AGAIN_MS : 0);
     while (!broker_is_ready(&inspector->broker)) {
         if (time_left_ms(call) <= 0 || redis_error_is_final(inspector->connection_error.code))
             return fail_unreachable(inspector, call->user_error);
@@ -201,11 +214,11 @@ static void wait_for_answer(inspect_call *call)
         run_loop(inspector, time_left_ms(call));
     if (inspector->answered)
         return;
-    redis_conn_reset(inspector->broker.conn, "no answer in time");
+    redis_nodes_reset(inspector->broker.nodes, "no answer in time");
     while (!inspector->answered)
-        run_loop(inspector, inspector->options.timeout_ms);
+        run_loop(inspector, inspector->timeout_ms);
     error_set(&inspector->error, inspector->status, "Redis did not answer within %" PRId64 " ms",
-              inspector->options.timeout_ms);
+              inspector->timeout_ms);
 }
 
 /* What came of sending; ASYNQ_E_UNAVAILABLE: it certainly did not run. */
@@ -262,6 +275,8 @@ int inspect_keys(const asynq_inspector *inspector, queue_keys *keys, const char 
 {
     if (!queue || text_is_blank(queue, strlen(queue)))
         return error_set(error, ASYNQ_E_INVALID, "queue name must contain one or more characters");
+    if (!broker_can_keep(&inspector->broker, bytes_of(queue)))
+        return error_set(error, ASYNQ_E_INVALID, BROKER_CANNOT_KEEP);
     if (queue_keys_init(keys, &inspector->space, bytes_of(queue)))
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     return ASYNQ_OK;
@@ -276,7 +291,7 @@ int inspect_queue_keys(asynq_inspector *inspector, queue_keys *keys, const char 
     const redis_value *reply;
     status = inspect_command(inspector, INSPECT_READ, words, 3, &reply, error);
     if (!status && redis_value_integer(reply) == 0)
-        status = error_set(error, ASYNQ_E_NOT_FOUND, "queue \"%.200s\" not found", queue);
+        status = error_set(error, ASYNQ_E_QUEUE_NOT_FOUND, "queue \"%.200s\" not found", queue);
     if (status)
         queue_keys_clear(keys);
     return status;

@@ -89,7 +89,7 @@ static int measure(asynq_inspector *inspector, const asynq_name_list *queues, ar
     for (size_t i = 0; i < queues->count; i++) {
         measured_queue *row = &measured[*count];
         int status = asynq_inspector_queue(inspector, queues->names[i], &row->info, error);
-        if (status == ASYNQ_E_NOT_FOUND)
+        if (status == ASYNQ_E_QUEUE_NOT_FOUND)
             continue;
         if (status)
             return status;
@@ -136,10 +136,10 @@ int asynq_inspector_metrics(asynq_inspector *inspector, asynq_text *metrics, asy
             status = error_set_code(error, ASYNQ_E_NO_MEMORY);
     }
     if (status) {
-        asynq_memory_free(memory);
+        inspect_memory_free(memory);
         *metrics = (asynq_text){0};
     }
     buf_clear(&text);
-    asynq_memory_free(queues.memory);
+    inspect_memory_free(queues.memory);
     return status;
 }

@@ -22,18 +22,21 @@ int asynq_inspector_queues(asynq_inspector *inspector, asynq_name_list *queues, 
         return status;
     asynq_memory *memory = inspect_memory_new();
     const char **names = memory ? arena_alloc(&memory->arena, (reply->count + 1) * sizeof *names) : NULL;
+    size_t count = 0;
     bool has_all = names != NULL;
     for (size_t i = 0; has_all && i < reply->count; i++) {
         bytes name = reply->elements[i].text;
-        names[i] = arena_dup(&memory->arena, name.data, name.length);
-        has_all = names[i] != NULL;
+        if (!broker_can_keep(&inspector->broker, name))
+            continue; /* Go's client has entered it, and could not enqueue then */
+        names[count] = arena_dup(&memory->arena, name.data, name.length);
+        has_all = names[count++] != NULL;
     }
     if (!has_all) {
-        asynq_memory_free(memory);
+        inspect_memory_free(memory);
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     }
-    qsort(names, reply->count, sizeof *names, compare_names);
-    *queues = (asynq_name_list){names, reply->count, memory};
+    qsort(names, count, sizeof *names, compare_names);
+    *queues = (asynq_name_list){names, count, memory};
     return ASYNQ_OK;
 }
 
@@ -103,7 +106,7 @@ static int list_groups(asynq_inspector *inspector, const queue_keys *keys, asynq
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     int status = each_group(inspector, keys, collect_group, &collector, error);
     if (status) {
-        asynq_memory_free(collector.memory);
+        inspect_memory_free(collector.memory);
         return status;
     }
     if (collector.count)
@@ -134,7 +137,7 @@ static int count_aggregating(asynq_inspector *inspector, const queue_keys *keys,
         return status;
     for (size_t i = 0; i < groups.count; i++)
         *count += groups.groups[i].size;
-    asynq_memory_free(groups.memory);
+    inspect_memory_free(groups.memory);
     return ASYNQ_OK;
 }
 
@@ -265,7 +268,7 @@ int asynq_inspector_pause(asynq_inspector *inspector, const char *queue, asynq_e
     status = inspect_command(inspector, INSPECT_CHANGE, words, 4, &reply, error);
     queue_keys_clear(&keys);
     if (!status && reply->type == REDIS_NIL)
-        return error_set(error, ASYNQ_E_STATE, "queue \"%.200s\" is already paused", queue);
+        return error_set(error, ASYNQ_E_ALREADY, "queue \"%.200s\" is already paused", queue);
     return status;
 }
 
@@ -280,6 +283,6 @@ int asynq_inspector_unpause(asynq_inspector *inspector, const char *queue, asynq
     status = inspect_command(inspector, INSPECT_CHANGE, words, 2, &reply, error);
     queue_keys_clear(&keys);
     if (!status && redis_value_integer(reply) == 0)
-        return error_set(error, ASYNQ_E_STATE, "queue \"%.200s\" is not paused", queue);
+        return error_set(error, ASYNQ_E_ALREADY, "queue \"%.200s\" is not paused", queue);
     return status;
 }

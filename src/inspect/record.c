@@ -5,8 +5,6 @@
 #include "base/error.h"
 #include "base/saturate.h"
 
-enum { RECORD_COMMAND_WORDS = 6 };
-
 int64_t inspect_ms_of(record_time at)
 {
     return at.seconds <= 0 ? 0 : saturating_add(ms_of_seconds(at.seconds), at.nanos / NS_PER_MS);
@@ -45,8 +43,10 @@ int inspect_each_record(asynq_inspector *inspector, global_key index, const char
     const redis_value *names;
     arena_init(&memory, 0);
     int status = list_alive(inspector, index, &memory, &names, error);
+    bytes *words = arena_alloc(&memory, command_words * sizeof *words);
+    if (!status && !words)
+        status = error_set_code(error, ASYNQ_E_NO_MEMORY);
     for (size_t i = 0; !status && i < names->count; i++) {
-        bytes words[RECORD_COMMAND_WORDS];
         for (size_t k = 0; k < command_words; k++) /* NULL stands for the record's name */
             words[k] = command[k] ? bytes_of(command[k]) : names->elements[i].text;
         const redis_value *reply;

@@ -80,7 +80,7 @@ int asynq_inspector_schedules(asynq_inspector *inspector, asynq_schedule_list *s
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     int status = inspect_each_record(inspector, GLOBAL_KEY_SCHEDULERS, range, 4, take_entries, &reader, error);
     if (status) {
-        asynq_memory_free(reader.memory);
+        inspect_memory_free(reader.memory);
         return status;
     }
     if (reader.count)
@@ -121,7 +121,7 @@ static int read_events(asynq_inspector *inspector, bytes key, int64_t first, int
         arena_clear(&scratch);
     }
     if (failed) {
-        asynq_memory_free(memory);
+        inspect_memory_free(memory);
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     }
     *list = (asynq_schedule_event_list){events, count, memory};

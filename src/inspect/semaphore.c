@@ -4,7 +4,6 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/option_struct.h"
 #include "base/text.h"
 #include "inspect/inspect.h"
 
@@ -23,8 +22,8 @@ static int check_options(const asynq_semaphore_options *options, asynq_error *er
 {
     if (!options->scope || text_is_blank(options->scope, strlen(options->scope)))
         return error_set(error, ASYNQ_E_INVALID, "scope should not be empty");
-    if (strlen(options->scope) > ASYNQ_NAME_MOST)
-        return error_set(error, ASYNQ_E_INVALID, "the scope of a semaphore is longer than %d bytes", ASYNQ_NAME_MOST);
+    if (strlen(options->scope) > ASYNQ_NAME_MAX)
+        return error_set(error, ASYNQ_E_INVALID, "the scope of a semaphore is longer than %d bytes", ASYNQ_NAME_MAX);
     if (options->tokens < 1)
         return error_set(error, ASYNQ_E_INVALID, "tokens cannot be less than 1");
     return ASYNQ_OK;
@@ -33,9 +32,8 @@ static int check_options(const asynq_semaphore_options *options, asynq_error *er
 asynq_semaphore *asynq_semaphore_new(const asynq_semaphore_options *given, asynq_error *error)
 {
     error_clear(error);
-    asynq_semaphore_options options;
-    if (option_struct_import(&options, sizeof options, given, sizeof options, "asynq_semaphore_options", error) ||
-        check_options(&options, error))
+    asynq_semaphore_options options = given ? *given : (asynq_semaphore_options){0};
+    if (check_options(&options, error))
         return NULL;
     asynq_semaphore *semaphore = mem_calloc(1, sizeof *semaphore);
     if (!semaphore) {
@@ -46,8 +44,10 @@ asynq_semaphore *asynq_semaphore_new(const asynq_semaphore_options *given, asynq
     semaphore->tokens = options.tokens;
     semaphore->scope = mem_strdup(options.scope);
     if (semaphore->scope)
-        semaphore->inspector = asynq_inspector_new(
-            &(asynq_inspector_options){.redis = options.redis, .timeout_ms = options.timeout_ms}, error);
+        semaphore->inspector = asynq_inspector_new(&(asynq_inspector_options){.redis = options.redis,
+                                                                              .timeout_ms = options.timeout_ms,
+                                                                              .prefix = options.prefix},
+                                                   error);
     else
         error_set_code(error, ASYNQ_E_NO_MEMORY);
     if (semaphore->inspector)

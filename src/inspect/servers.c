@@ -2,7 +2,7 @@
 #include "inspect/record.h"
 
 #include "base/error.h"
-#include "wire/server_info.h"
+#include "inspect/progress.h"
 
 #include <stdlib.h>
 
@@ -91,6 +91,8 @@ static int take_worker(server_reader *reader, bytes encoded, asynq_error *error)
         .info.payload_length = record.task_payload.length,
         .info.started_at_ms = inspect_ms_of(record.start_time),
         .info.deadline_ms = inspect_ms_of(record.deadline),
+        .info.progress = progress_fraction(&record),
+        .info.progress_text = inspect_copy(into, record.progress_text, &failed),
         .server_id = inspect_copy(into, record.server_id, &failed),
     };
     arena_clear(&scratch);
@@ -170,7 +172,7 @@ int inspect_servers(asynq_inspector *inspector, bool with_workers, asynq_server_
     if (!status)
         status = join_workers(&reader, error);
     if (status)
-        asynq_memory_free(reader.memory);
+        inspect_memory_free(reader.memory);
     else
         *servers = (asynq_server_list){reader.servers, reader.count, reader.memory};
     return status;
@@ -205,9 +207,9 @@ int asynq_inspector_tell(asynq_inspector *inspector, const char *text, int *hear
     asynq_server_list list;
     buf message;
     *heard = 0;
-    if (strlen(text) > ASYNQ_MAX_MESSAGE)
+    if (strlen(text) > ASYNQ_MESSAGE_MAX)
         return error_set(error, ASYNQ_E_INVALID, "the message has %zu bytes; the most are %d", strlen(text),
-                         ASYNQ_MAX_MESSAGE);
+                         ASYNQ_MESSAGE_MAX);
     int status = asynq_inspector_servers(inspector, &list, error);
     if (status)
         return status;
@@ -219,6 +221,6 @@ int asynq_inspector_tell(asynq_inspector *inspector, const char *text, int *hear
     for (size_t i = 0; i < list.count && !status; i++)
         status = tell_server(inspector, list.servers[i].id, (bytes){message.data, message.length}, heard, error);
     buf_clear(&message);
-    asynq_memory_free(list.memory);
+    inspect_memory_free(list.memory);
     return status;
 }

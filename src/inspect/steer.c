@@ -9,7 +9,7 @@
 
 static int check_action(asynq_action action, asynq_error *error)
 {
-    if ((int)action < 0 || action > ASYNQ_DELETE)
+    if ((int)action < 0 || action > ASYNQ_ACTION_DELETE)
         return error_set(error, ASYNQ_E_INVALID, "%d is not an action", (int)action);
     return ASYNQ_OK;
 }
@@ -75,13 +75,13 @@ static int explain(int result, const char *id, asynq_error *error)
     case STEER_OK:
         return ASYNQ_OK;
     case STEER_NO_TASK:
-        return error_set(error, ASYNQ_E_NOT_FOUND, "task \"%.150s\" not found", id);
+        return error_set(error, ASYNQ_E_TASK_NOT_FOUND, "task \"%.150s\" not found", id);
     case STEER_ACTIVE:
-        return error_set(error, ASYNQ_E_STATE, "task \"%.150s\" is active; cancel it instead", id);
+        return error_set(error, ASYNQ_E_TASK_ACTIVE, "task \"%.150s\" is active; cancel it instead", id);
     case STEER_PENDING_ALREADY:
-        return error_set(error, ASYNQ_E_STATE, "task \"%.150s\" is already in pending state", id);
+        return error_set(error, ASYNQ_E_ALREADY, "task \"%.150s\" is already in pending state", id);
     case STEER_ARCHIVED_ALREADY:
-        return error_set(error, ASYNQ_E_STATE, "task \"%.150s\" is already archived", id);
+        return error_set(error, ASYNQ_E_ALREADY, "task \"%.150s\" is already archived", id);
     case STEER_MISPLACED:
     case STEER_TO_BE_SOUGHT:
         return error_set(error, ASYNQ_E_STATE,
@@ -227,10 +227,10 @@ static walk_answer act_on_chunk(void *arg, const asynq_task_info *tasks, size_t 
 static int check_state(asynq_action action, asynq_state state, asynq_error *error)
 {
     if (state == ASYNQ_STATE_ACTIVE)
-        return error_set(error, ASYNQ_E_STATE, "active tasks cannot be moved by hand; cancel them instead");
-    if ((action == ASYNQ_RUN && state == ASYNQ_STATE_PENDING) ||
-        (action == ASYNQ_ARCHIVE && state == ASYNQ_STATE_ARCHIVED))
-        return error_set(error, ASYNQ_E_STATE, "these tasks are %s already", asynq_state_name(state));
+        return error_set(error, ASYNQ_E_TASK_ACTIVE, "active tasks cannot be moved by hand; cancel them instead");
+    if ((action == ASYNQ_ACTION_RUN && state == ASYNQ_STATE_PENDING) ||
+        (action == ASYNQ_ACTION_ARCHIVE && state == ASYNQ_STATE_ARCHIVED))
+        return error_set(error, ASYNQ_E_ALREADY, "these tasks are %s already", asynq_state_name(state));
     return ASYNQ_OK;
 }
 
@@ -278,7 +278,7 @@ static int delete_set(queue_deletion *deletion, asynq_state state, const char *g
 {
     asynq_act_result result;
     int status = asynq_inspector_act_all(
-        deletion->inspector, ASYNQ_DELETE, &(asynq_task_set){deletion->queue, state, group},
+        deletion->inspector, ASYNQ_ACTION_DELETE, &(asynq_task_set){deletion->queue, state, group},
         &(asynq_walk_options){.progress = tell_progress, .progress_arg = deletion}, &result, error);
     deletion->done += result.done;
     return status;
@@ -290,7 +290,7 @@ static int delete_groups(queue_deletion *deletion, asynq_error *error)
     int status = asynq_inspector_groups(deletion->inspector, deletion->queue, &groups, error);
     for (size_t i = 0; i < groups.count && !status && !deletion->stopped; i++)
         status = delete_set(deletion, ASYNQ_STATE_AGGREGATING, groups.groups[i].name, error);
-    asynq_memory_free(groups.memory);
+    inspect_memory_free(groups.memory);
     return status;
 }
 
@@ -333,7 +333,8 @@ static int delete_quarantine(asynq_inspector *inspector, const char *queue, bool
     if (!status && list.failed)
         status = error_set_code(error, ASYNQ_E_NO_MEMORY);
     if (!status && list.count && !force)
-        status = error_set(error, ASYNQ_E_STATE, "queue \"%.150s\" has %zu entries in quarantine", queue, list.count);
+        status = error_set(error, ASYNQ_E_QUEUE_NOT_EMPTY, "queue \"%.150s\" has %zu entries in quarantine", queue,
+                           list.count);
     for (size_t i = 0; i < list.count && !status; i++)
         status = asynq_inspector_quarantine_delete(inspector, queue, list.names[i], error);
     arena_clear(&list.memory);
@@ -343,9 +344,9 @@ static int delete_quarantine(asynq_inspector *inspector, const char *queue, bool
 static int check_deletable(const char *queue, const asynq_queue_info *info, bool force, asynq_error *error)
 {
     if (info->active)
-        return error_set(error, ASYNQ_E_STATE, "cannot delete queue \"%.150s\" with active tasks", queue);
+        return error_set(error, ASYNQ_E_TASK_ACTIVE, "cannot delete queue \"%.150s\" with active tasks", queue);
     if (!force && info->size > info->completed)
-        return error_set(error, ASYNQ_E_STATE, "queue \"%.150s\" is not empty", queue);
+        return error_set(error, ASYNQ_E_QUEUE_NOT_EMPTY, "queue \"%.150s\" is not empty", queue);
     return ASYNQ_OK;
 }
 
@@ -361,7 +362,7 @@ static int drop_queue(asynq_inspector *inspector, const char *queue, asynq_error
     while (inspect_again(&call))
         call.sent = broker_drop_queue(&inspector->broker, &keys, now_ns, inspect_replied, inspector);
     if (!call.status && redis_value_integer(call.reply) == 0)
-        call.status = error_set(error, ASYNQ_E_STATE,
+        call.status = error_set(error, ASYNQ_E_QUEUE_NOT_EMPTY,
                                 "queue \"%.100s\" still has tasks: some came meanwhile, are being aggregated, or are "
                                 "broken",
                                 queue);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/saturate.h"
+#include "inspect/progress.h"
 #include "wire/task_message.h"
 
 #include <time.h>
@@ -135,6 +136,10 @@ bool inspect_task(const queue_keys *keys, asynq_state state, const listed_task *
         .is_readable = !status,
         .result = inspect_copy(into, listed->result, &failed),
         .result_length = listed->result.length,
+        .progress = -1,
+        .progress_text = "",
+        .id_length = listed->id.length,
+        .type_length = message.type.length,
     };
     fill_times(info, listed, now_ns);
     arena_clear(&scratch);
@@ -153,7 +158,7 @@ static int read_task(asynq_inspector *inspector, const queue_keys *keys, const c
         return call.status;
     found_task found;
     if (!broker_found_task(call.reply, &found))
-        return error_set(error, ASYNQ_E_NOT_FOUND, "task \"%.150s\" not found", id);
+        return error_set(error, ASYNQ_E_TASK_NOT_FOUND, "task \"%.150s\" not found", id);
     asynq_state state;
     if (!found.state.data || !asynq_state_from_name(found.state.data, &state))
         return error_set(error, ASYNQ_E_MALFORMED, "task \"%.100s\" has no state that is known: \"%.60s\"", id,
@@ -172,7 +177,7 @@ static int task_of_queue(asynq_inspector *inspector, const queue_keys *keys, con
     int status =
         info ? read_task(inspector, keys, id, info, &memory->arena, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
     if (status)
-        asynq_memory_free(memory);
+        inspect_memory_free(memory);
     else
         *list = (asynq_task_list){info, 1, memory};
     return status;
@@ -187,6 +192,8 @@ int asynq_inspector_task(asynq_inspector *inspector, const char *queue, const ch
     if (status)
         return status;
     status = task_of_queue(inspector, &keys, id, list, error);
+    if (!status)
+        status = progress_fill_in(inspector, list, error);
     queue_keys_clear(&keys);
     return status;
 }
@@ -214,7 +221,7 @@ static int wait_for_end(asynq_inspector *inspector, const queue_keys *keys, cons
     int status = task_of_queue(inspector, keys, id, list, error);
     while (!status && !has_ended(&list->tasks[0])) {
         asynq_state state = list->tasks[0].state;
-        asynq_memory_free(list->memory);
+        inspect_memory_free(list->memory);
         *list = (asynq_task_list){0};
         int64_t left = give_up_at_ms - clock_steady_ms();
         if (left <= 0)
@@ -222,7 +229,7 @@ static int wait_for_end(asynq_inspector *inspector, const queue_keys *keys, cons
         pause_ms(pause < left ? pause : left);
         pause = 2 * pause < WAIT_LONGEST_PAUSE_MS ? 2 * pause : WAIT_LONGEST_PAUSE_MS;
         status = task_of_queue(inspector, keys, id, list, error);
-        if (status == ASYNQ_E_NOT_FOUND) { /* it was there: done, and not kept */
+        if (status == ASYNQ_E_TASK_NOT_FOUND) { /* it was there: done, and not kept */
             error_clear(error);
             return ASYNQ_OK;
         }
@@ -269,7 +276,7 @@ static int replace_payload(asynq_inspector *inspector, const queue_keys *keys, c
         return call.status;
     found_task found;
     if (!broker_found_task(call.reply, &found))
-        return error_set(error, ASYNQ_E_NOT_FOUND, "task \"%.150s\" not found", id);
+        return error_set(error, ASYNQ_E_TASK_NOT_FOUND, "task \"%.150s\" not found", id);
     if (!bytes_equal(found.state, bytes_of("scheduled")))
         return error_set(error, ASYNQ_E_STATE, "cannot update task \"%.100s\", which is not in scheduled state", id);
     buf before, after;
@@ -288,7 +295,7 @@ static int replace_payload(asynq_inspector *inspector, const queue_keys *keys, c
         status = call.status;
         int64_t result = status ? UPDATE_OK : redis_value_integer(call.reply);
         if (result == UPDATE_NO_TASK)
-            status = error_set(error, ASYNQ_E_NOT_FOUND, "task \"%.150s\" not found", id);
+            status = error_set(error, ASYNQ_E_TASK_NOT_FOUND, "task \"%.150s\" not found", id);
         else if (result != UPDATE_OK)
             status =
                 error_set(error, ASYNQ_E_STATE, "task \"%.100s\" has changed at the same moment; nothing is done", id);

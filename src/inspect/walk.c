@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/option_struct.h"
+#include "inspect/progress.h"
 
 #include <fnmatch.h>
 
@@ -15,24 +15,17 @@ enum {
     PAGE_MOST_TASKS = 1000000 /* whoever wants everything visits it */
 };
 
-static int walk_import(walk *w, const asynq_walk_options *options, asynq_error *error)
-{
-    int status =
-        option_struct_import(&w->options, sizeof w->options, options, sizeof w->options, "asynq_walk_options", error);
-    return status ? status
-                  : option_struct_import(&w->filter, sizeof w->filter, w->options.filter, sizeof w->filter,
-                                         "asynq_task_filter", error);
-}
-
 int walk_begin(walk *w, asynq_inspector *inspector, const asynq_task_set *set, const asynq_walk_options *options,
                asynq_error *error)
 {
     *w = (walk){.inspector = inspector, .state = set->state, .most = WALK_FIRST_TASKS};
-    int status = walk_import(w, options, error);
-    if (!status && w->options.passed_over)
+    if (options)
+        w->options = *options;
+    if (w->options.filter)
+        w->filter = *w->options.filter;
+    if (w->options.passed_over)
         *w->options.passed_over = 0;
-    if (!status)
-        status = inspect_queue_keys(inspector, &w->keys, set->queue, error);
+    int status = inspect_queue_keys(inspector, &w->keys, set->queue, error);
     if (status)
         return status;
     status = inspect_place(&w->keys, set, &w->group_key, &w->place, error);
@@ -188,10 +181,12 @@ int asynq_inspector_list(asynq_inspector *inspector, const asynq_task_set *set, 
     page_reader reader = {.walk = &w, .into = memory ? &memory->arena : NULL};
     status = memory ? page_read(&reader, size * (number - 1), size, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
     if (status)
-        asynq_memory_free(memory);
+        inspect_memory_free(memory);
     else
         *list = (asynq_task_list){reader.tasks, reader.count, memory};
     walk_end(&w);
+    if (!status && set->state == ASYNQ_STATE_ACTIVE)
+        status = progress_fill_in(inspector, list, error);
     return status;
 }
 

@@ -7,13 +7,13 @@
 #include "base/alloc.h"
 #include "base/backoff.h"
 #include "base/clock.h"
+#include "base/open_files.h"
 
 #include <errno.h>
 #include <event2/bufferevent.h>
 #include <event2/listener.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <utlist.h>
@@ -23,6 +23,7 @@ enum {
     CONNECTIONS_FULL_MS = 10,
     CONNECTIONS_MIN_PAUSE_MS = 50,
     CONNECTIONS_MAX_PAUSE_MS = 1000,
+    CONNECTIONS_FILES_SHARE = 8,
     CONNECTIONS_LEAST = 16,
     CONNECTIONS_MOST = 1024
 };
@@ -233,10 +234,7 @@ void connections_end(connections *c, int fd)
 
 size_t connections_default_max(void)
 {
-    struct rlimit files;
-    size_t max = !getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur / 8 < CONNECTIONS_MOST ? files.rlim_cur / 8
-                                                                                            : CONNECTIONS_MOST;
-    return max < CONNECTIONS_LEAST ? CONNECTIONS_LEAST : max;
+    return (size_t)open_files_share(CONNECTIONS_FILES_SHARE, CONNECTIONS_LEAST, CONNECTIONS_MOST);
 }
 
 connections *connections_new(const connections_options *options)

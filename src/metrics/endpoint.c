@@ -8,20 +8,20 @@
 #include "metrics/connections.h"
 #include "metrics/endpoint_tls.h"
 #include "metrics/error_page.h"
+#include "metrics/http_request.h"
+#include "metrics/tls_renewal.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/http.h>
-#include <event2/keyvalq_struct.h>
 #include <jansson.h>
 #include <openssl/crypto.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <utlist.h>
 
 enum {
@@ -42,7 +42,8 @@ struct endpoint {
     struct evhttp *http;
     struct evhttp_bound_socket *socket;
     SSL_CTX *tls;
-    bool is_local; /* listens on a loopback address only */
+    tls_renewal *renewal; /* NULL: there is no TLS */
+    bool is_local;        /* listens on a loopback address only */
     connections *connections;
     error_pages errors;
     endpoint_request *requests;
@@ -65,11 +66,13 @@ static void client_gone(struct evhttp_connection *connection, void *arg)
     request->http = NULL;
 }
 
-bytes endpoint_body(const endpoint_request *request)
+endpoint_body *endpoint_take_body(endpoint_request *request)
 {
-    struct evbuffer *buffer = request->http ? evhttp_request_get_input_buffer(request->http) : NULL;
-    size_t length = buffer ? evbuffer_get_length(buffer) : 0;
-    return (bytes){length ? (const char *)evbuffer_pullup(buffer, -1) : "", length};
+    struct evbuffer *taken = request->http ? evbuffer_new() : NULL;
+    if (taken && !evbuffer_add_buffer(taken, evhttp_request_get_input_buffer(request->http)))
+        return taken;
+    endpoint_body_free(taken);
+    return NULL;
 }
 
 const char *endpoint_header(const endpoint_request *request, const char *name)
@@ -82,7 +85,7 @@ static int connection_fd(struct evhttp_connection *connection)
     return bufferevent_getfd(evhttp_connection_get_bufferevent(connection));
 }
 
-static void reply(struct evhttp_request *http, int status, const char *content_type, bytes body)
+static void send_reply(struct evhttp_request *http, int status, const char *content_type, struct evbuffer *body)
 {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(http);
     struct evbuffer *buffer = evhttp_request_get_output_buffer(http);
@@ -91,9 +94,7 @@ static void reply(struct evhttp_request *http, int status, const char *content_t
     evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
     if (status == 401)
         evhttp_add_header(headers, "WWW-Authenticate", "Bearer");
-    evbuffer_add(buffer, body.data, body.length);
-    if (body.length && body.data[body.length - 1] != '\n')
-        evbuffer_add(buffer, "\n", 1);
+    evbuffer_add_buffer(buffer, body);
     if (evhttp_request_get_command(http) == EVHTTP_REQ_HEAD) {
         char length[32];
         snprintf(length, sizeof length, "%zu", evbuffer_get_length(buffer));
@@ -103,7 +104,8 @@ static void reply(struct evhttp_request *http, int status, const char *content_t
     evhttp_send_reply(http, status, NULL, NULL);
 }
 
-void endpoint_reply(endpoint_request *request, int status, const char *content_type, bytes body)
+/* `body` NULL: out of memory. */
+static void reply(endpoint_request *request, int status, const char *content_type, struct evbuffer *body)
 {
     if (request->http) {
         endpoint *e = request->owner;
@@ -113,10 +115,43 @@ void endpoint_reply(endpoint_request *request, int status, const char *content_t
             connections_end(e->connections, connection_fd(connection));
         }
         e->errors.is_ours = true;
-        reply(request->http, status, content_type, body);
+        if (body)
+            send_reply(request->http, status, content_type, body);
+        else
+            evhttp_send_error(request->http, 503, NULL);
         e->errors.is_ours = false;
     }
+    endpoint_body_free(body);
     request_free(request);
+}
+
+void endpoint_reply(endpoint_request *request, int status, const char *content_type, bytes body)
+{
+    struct evbuffer *copy = evbuffer_new();
+    if (copy)
+        evbuffer_add(copy, body.data, body.length);
+    if (copy && body.length && body.data[body.length - 1] != '\n')
+        evbuffer_add(copy, "\n", 1);
+    reply(request, status, content_type, copy);
+}
+
+static void free_reply(const void *data, size_t length, void *arg)
+{
+    (void)data, (void)length;
+    mem_free(arg);
+}
+
+void endpoint_reply_buf(endpoint_request *request, int status, const char *content_type, buf *body)
+{
+    size_t length = body->length;
+    char *data = buf_take(body);
+    struct evbuffer *own = evbuffer_new();
+    if (!own || (data && evbuffer_add_reference(own, data, length, free_reply, data))) {
+        mem_free(data);
+        endpoint_body_free(own);
+        own = NULL;
+    }
+    reply(request, status, content_type, own);
 }
 
 static void append_error(buf *out, const char *format, va_list args)
@@ -205,47 +240,6 @@ static bool is_admitted(endpoint_request *request, endpoint_access access)
 
 /* ---- routing ---- */
 
-static const struct {
-    enum evhttp_cmd_type type;
-    const char *name; /* of routes */
-} methods[] = {
-    {EVHTTP_REQ_GET, "GET"},         {EVHTTP_REQ_HEAD, "GET"}, {EVHTTP_REQ_POST, "POST"},
-    {EVHTTP_REQ_DELETE, "DELETE"},   {EVHTTP_REQ_PUT, "PUT"},  {EVHTTP_REQ_PATCH, "PATCH"},
-    {EVHTTP_REQ_OPTIONS, "OPTIONS"},
-};
-
-static const char *method_name(const struct evhttp_request *http)
-{
-    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
-        if (methods[i].type == evhttp_request_get_command(http))
-            return methods[i].name;
-    return "?";
-}
-
-/* Another server in front may have taken the request for another one: nothing of the kind goes further. */
-static const char *why_ambiguous(struct evhttp_request *http)
-{
-    const struct evkeyval *header;
-    const char *length = NULL, *coding = NULL;
-    TAILQ_FOREACH(header, evhttp_request_get_input_headers(http), next)
-    {
-        bool is_length = strcasecmp(header->key, "Content-Length") == 0;
-        if (!*header->key || strpbrk(header->key, " \t"))
-            return "there is a space in the name of a header";
-        if (strcasecmp(header->key, "Transfer-Encoding") == 0)
-            coding = coding ? "twice" : header->value;
-        if (is_length && (!*header->value || header->value[strspn(header->value, "0123456789")]))
-            return "Content-Length is no number";
-        if (is_length && length && strcmp(length, header->value) != 0)
-            return "there are two different Content-Length";
-        if (is_length)
-            length = header->value;
-    }
-    if (coding && length)
-        return "there are both Transfer-Encoding and Content-Length";
-    return coding && strcasecmp(coding, "chunked") != 0 ? "this Transfer-Encoding is not known" : NULL;
-}
-
 static void refuse_method(endpoint_request *request, const char *path)
 {
     buf allowed;
@@ -264,7 +258,7 @@ static void route_request(endpoint_request *request)
 {
     const endpoint *e = request->owner;
     const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request->http));
-    const char *method = method_name(request->http), *problem = why_ambiguous(request->http);
+    const char *method = http_request_method(request->http), *problem = http_request_why_ambiguous(request->http);
     bool is_known = false;
     if (problem) {
         evhttp_add_header(evhttp_request_get_output_headers(request->http), "Connection", "close");
@@ -304,21 +298,6 @@ static void on_request(struct evhttp_request *http, void *arg)
 }
 
 /* ---- listening ---- */
-
-bool endpoint_read_address(const char *listen, char *host, int *port)
-{
-    const char *colon = strrchr(listen, ':');
-    int64_t number;
-    if (!colon || !text_read_number(colon + 1, &number) || number > 65535)
-        return false;
-    size_t length = (size_t)(colon - listen);
-    bool is_v6 = length > 2 && listen[0] == '[' && listen[length - 1] == ']';
-    if (!length || length > 250 || (!is_v6 && memchr(listen, ':', length)))
-        return false;
-    snprintf(host, 256, "%.*s", (int)(is_v6 ? length - 2 : length), is_v6 ? listen + 1 : listen);
-    *port = (int)number;
-    return true;
-}
 
 /* Of a socket that somebody else has bound. */
 static bool is_local_socket(int fd)
@@ -376,16 +355,32 @@ int endpoint_port(const endpoint *e)
                                                : ((struct sockaddr_in *)(void *)&address)->sin_port);
 }
 
-int endpoint_renew_tls(endpoint *e, asynq_error *error)
+static void tls_renewed(void *arg, SSL_CTX *fresh, const asynq_error *error)
 {
-    if (!e->options.cert_file)
-        return ASYNQ_OK;
-    SSL_CTX *fresh = endpoint_tls_new(e->options.cert_file, e->options.key_file, error);
-    if (!fresh)
-        return error->code;
+    endpoint *e = arg;
+    if (!fresh) {
+        log_error(e->options.log, "endpoints: the certificate stays the one that was read before: %s", error->text);
+        return;
+    }
     SSL_CTX_free(e->tls); /* connections hold what they need of it */
     e->tls = fresh;
-    return ASYNQ_OK;
+}
+
+void endpoint_renew_tls(endpoint *e)
+{
+    if (e->renewal)
+        tls_renewal_begin(e->renewal);
+}
+
+static int start_tls(endpoint *e, asynq_error *error)
+{
+    const endpoint_options *o = &e->options;
+    if (!o->cert_file)
+        return ASYNQ_OK;
+    e->tls = endpoint_tls_new(o->cert_file, o->key_file, error);
+    if (e->tls)
+        e->renewal = tls_renewal_new(&(tls_renewal_options){o->loop, o->cert_file, o->key_file, tls_renewed, e}, error);
+    return e->renewal ? ASYNQ_OK : error->code;
 }
 
 /* False: out of memory. */
@@ -413,7 +408,7 @@ endpoint *endpoint_start(const endpoint_options *options, asynq_error *error)
         return error_set_code(error, ASYNQ_E_NO_MEMORY), NULL;
     e->options = *options;
     error_pages_init(&e->errors, options->loop, options->most_body);
-    int status = make_server(e) ? endpoint_renew_tls(e, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
+    int status = make_server(e) ? start_tls(e, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
     if (!status)
         status = listen_at(e, error);
     if (!status) {
@@ -439,6 +434,7 @@ void endpoint_free(endpoint *e)
         evhttp_free(e->http);
     connections_free(e->connections);
     error_pages_clear(&e->errors);
+    tls_renewal_free(e->renewal);
     SSL_CTX_free(e->tls);
     mem_free(e);
 }

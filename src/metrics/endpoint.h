@@ -5,9 +5,11 @@
 #ifndef METRICS_ENDPOINT_H
 #define METRICS_ENDPOINT_H
 
+#include "base/buf.h"
 #include "base/bytes.h"
 #include "base/log.h"
 #include "event/loop.h"
+#include "metrics/endpoint_body.h"
 
 #include <asynq/error.h>
 
@@ -46,21 +48,24 @@ typedef struct endpoint_options {
 endpoint *endpoint_start(const endpoint_options *options, asynq_error *error);
 /* Requests that were not answered yet are dropped; endpoint_reply() for them does nothing. Accepts NULL. */
 void endpoint_free(endpoint *e);
-/* Reads certificate and key again, for connections from now on; in vain, the old ones stay. */
-ASYNQ_MUST_CHECK int endpoint_renew_tls(endpoint *e, asynq_error *error);
+/* Reads certificate and key again, for connections that come later; in vain, the old ones stay, and the log says why.
+ */
+void endpoint_renew_tls(endpoint *e);
 /* Where it listens. */
 int endpoint_port(const endpoint *e);
 
 /* Reads "host:port" or "[host]:port". `host` holds 256 bytes. False: it is neither. */
 bool endpoint_read_address(const char *listen, char *host, int *port);
 
-/* Lives until endpoint_reply(). */
-bytes endpoint_body(const endpoint_request *request);
+/* Takes the body away from the request, which it outlives. NULL: out of memory, or the client is gone. */
+endpoint_body *endpoint_take_body(endpoint_request *request);
 /* NULL: there is none. */
 const char *endpoint_header(const endpoint_request *request, const char *name);
 
 /* Answers, and ends the request. The body gets a line end, if it has none. */
 void endpoint_reply(endpoint_request *request, int status, const char *content_type, bytes body);
+/* The same with a body that is not copied: it is taken over, and empty afterwards. */
+void endpoint_reply_buf(endpoint_request *request, int status, const char *content_type, buf *body);
 /* With {"error": text}. */
 void endpoint_reply_error(endpoint_request *request, int status, const char *format, ...) ASYNQ_PRINTF(3, 4);
 

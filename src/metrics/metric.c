@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_SERIES = 10000, MOST_KEY = 2048 };
+enum { MOST_KEY = 2048 };
 
 typedef struct series {
     UT_hash_handle hh; /* in the order of their making */
@@ -119,7 +119,7 @@ static series *find_series(metrics *m, size_t family, const char *const *values)
     const char *text = key.data ? key.data : "";
     if (!buf_failed(&key))
         HASH_FIND(hh, m->series[family], text, strlen(text), one);
-    if (!one && !buf_failed(&key) && HASH_COUNT(m->series[family]) < MOST_SERIES &&
+    if (!one && !buf_failed(&key) && HASH_COUNT(m->series[family]) < METRIC_MOST_SERIES &&
         (one = series_new(&m->families[family], text, values))) {
         HASH_ADD_KEYPTR(hh, m->series[family], one->key, strlen(one->key), one);
         if (!HASH_HAS(one)) {
@@ -181,6 +181,39 @@ void metrics_observe(metrics *m, size_t family, const char *const *values, doubl
 
 /* ---- writing ---- */
 
+/* Series as they were at a moment, so that they can be written without the lock. */
+typedef struct snapshot {
+    series *items; /* their keys are places in `keys` */
+    size_t count;
+    buf keys;
+} snapshot;
+
+static void snapshot_add(snapshot *taken, const series *one)
+{
+    series *copy = &taken->items[taken->count++];
+    *copy = *one;
+    copy->key = (char *)(uintptr_t)taken->keys.length; /* the buffer moves while it grows */
+    buf_append(&taken->keys, one->key, strlen(one->key) + 1);
+}
+
+/* False: out of memory. Under the lock. */
+static bool snapshot_take(snapshot *taken, const series *list)
+{
+    *taken = (snapshot){.items = mem_calloc(HASH_COUNT(list) + 1, sizeof *taken->items)};
+    buf_init(&taken->keys, 0);
+    for (const series *one = taken->items ? list : NULL; one; one = one->hh.next)
+        snapshot_add(taken, one);
+    for (size_t i = 0; i < taken->count && taken->keys.data; i++)
+        taken->items[i].key = taken->keys.data + (uintptr_t)taken->items[i].key;
+    return taken->items && !buf_failed(&taken->keys);
+}
+
+static void snapshot_clear(snapshot *taken)
+{
+    mem_free(taken->items);
+    buf_clear(&taken->keys);
+}
+
 static void append_histogram(buf *out, const metric_family *family, const series *one)
 {
     uint64_t sum = 0;
@@ -197,20 +230,31 @@ static void append_histogram(buf *out, const metric_family *family, const series
     buf_append_format(out, "%s_count%s%s%s %llu\n", family->name, open, one->key, shut, (unsigned long long)one->count);
 }
 
-void metrics_append(metrics *m, buf *out)
+static void append_family(buf *out, const metric_family *family, const snapshot *taken)
 {
     static const char *const types[] = {"counter", "gauge", "histogram"};
-    pthread_mutex_lock(&m->lock);
-    for (size_t i = 0; i < m->count; i++) {
-        const metric_family *family = &m->families[i];
-        if (m->series[i])
-            exposition_append_family(out, family->name, types[family->type], family->help);
-        for (const series *one = m->series[i]; one; one = one->hh.next)
-            if (family->type == METRIC_HISTOGRAM)
-                append_histogram(out, family, one);
-            else
-                buf_append_format(out, *one->key ? "%s{%s} %.15g\n" : "%s%s %.15g\n", family->name, one->key,
-                                  one->value);
+    if (taken->count)
+        exposition_append_family(out, family->name, types[family->type], family->help);
+    for (size_t i = 0; i < taken->count; i++) {
+        const series *one = &taken->items[i];
+        if (family->type == METRIC_HISTOGRAM)
+            append_histogram(out, family, one);
+        else
+            buf_append_format(out, *one->key ? "%s{%s} %.15g\n" : "%s%s %.15g\n", family->name, one->key, one->value);
     }
-    pthread_mutex_unlock(&m->lock);
+}
+
+void metrics_append(metrics *m, buf *out)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        snapshot taken;
+        pthread_mutex_lock(&m->lock);
+        bool is_taken = snapshot_take(&taken, m->series[i]);
+        pthread_mutex_unlock(&m->lock);
+        if (is_taken)
+            append_family(out, &m->families[i], &taken);
+        else
+            buf_fail(out);
+        snapshot_clear(&taken);
+    }
 }

@@ -10,7 +10,7 @@
 
 typedef enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM } metric_type;
 
-enum { METRIC_MOST_LABELS = 4, METRIC_MOST_BUCKETS = 16 };
+enum { METRIC_MOST_LABELS = 4, METRIC_MOST_BUCKETS = 16, METRIC_MOST_SERIES = 10000 /* of a family */ };
 
 typedef struct metric_family {
     const char *name, *help;
@@ -35,7 +35,10 @@ void metrics_clear(metrics *m, size_t family);
 /* Forgets the series that are gone by the values of their labels; `is_gone` must not call back. */
 void metrics_forget(metrics *m, size_t family, bool (*is_gone)(const char *const *values, void *arg), void *arg);
 
-/* Appends all of it in Prometheus's text format. */
+/*
+ * Appends all of it in Prometheus's text format. Of 10,000 histograms that takes a second, in which others go on
+ * counting.
+ */
 void metrics_append(metrics *m, buf *out);
 
 #endif

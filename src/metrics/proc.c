@@ -1,11 +1,12 @@
 /* See proc.h. */
 #include "metrics/proc.h"
 
+#include "base/open_files.h"
+
 #include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 /* The name of the program may have blanks and parentheses, so numbers begin behind the last one. */
@@ -66,11 +67,7 @@ static int64_t count_open(void)
 
 proc_files proc_read_files(void)
 {
-    struct rlimit allowed;
-    proc_files files = {count_open(), -1};
-    if (!getrlimit(RLIMIT_NOFILE, &allowed))
-        files.max = allowed.rlim_cur > INT64_MAX ? INT64_MAX : (int64_t)allowed.rlim_cur;
-    return files;
+    return (proc_files){count_open(), open_files_limit()};
 }
 
 double proc_started_at_s(const proc_usage *usage)

@@ -18,7 +18,7 @@ bool proc_read(pid_t pid, proc_usage *usage);
 /* The same as Unix time. 0: not known. */
 double proc_started_at_s(const proc_usage *usage);
 
-/* Of this process: descriptors that are open, and how many may be. Below 0: not known. */
+/* Of this process: descriptors that are open, below 0 if that is not known, and how many may be. */
 typedef struct proc_files {
     int64_t open, max;
 } proc_files;

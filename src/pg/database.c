@@ -7,6 +7,8 @@
 #include "event/timer.h"
 #include "event/waker.h"
 #include "pg/schema.h"
+#include "pg/unknown_sql.h"
+#include "pg/untold.h"
 #include "wire/task_id.h"
 
 #include <stdatomic.h>
@@ -41,6 +43,7 @@ struct database {
     pg_conn *conn, *jobs_conn; /* a lock on the history must not hold up the jobs */
     bool has_tables;           /* of our version */
     history *history;
+    untold *untold; /* with a history */
     jobs *jobs;
     _Atomic database_phase phase;
     loop_timer look, seen, limit;
@@ -52,18 +55,34 @@ struct database {
     bool is_running;
 };
 
-/* A worker that nobody has seen for a minute is dead; how its attempts went is not known. */
+/*
+ * A worker that nobody has seen for a minute is dead; how its attempts went is not known. Only who was there for that
+ * minute can say so: when PostgreSQL was away, nobody was. Those that two give up at the same time are left to one.
+ */
 static const char seen_sql[] =
-    "WITH seen AS (INSERT INTO asynqd.workers (id, host, pid) VALUES ($1, $2, $3::integer) "
-    "ON CONFLICT (id) DO UPDATE SET seen_at = now()), "
-    "gone AS (DELETE FROM asynqd.workers WHERE seen_at < now() - interval '1 minute' AND id <> $1 RETURNING id) "
-    "UPDATE asynqd.executions AS e SET outcome = 'unknown', finished_at = now(), error_class = 'worker', "
-    "error = 'the asynqd that ran it has not been seen for a minute, and did not tell how it went' "
-    "FROM gone WHERE e.worker = gone.id AND e.finished_at IS NULL";
+    "WITH seen AS (INSERT INTO asynqd.workers AS w (id, host, pid) VALUES ($1, $2, $3::integer) "
+    "ON CONFLICT (id) DO UPDATE SET seen_at = now(), present_since = "
+    "CASE WHEN w.seen_at < now() - interval '30 seconds' THEN now() ELSE w.present_since END "
+    "RETURNING xmax = 0 AS is_new), "
+    "gone AS (DELETE FROM asynqd.workers WHERE id IN (SELECT id FROM asynqd.workers "
+    "WHERE seen_at < now() - interval '1 minute' AND id <> $1 AND EXISTS (SELECT FROM asynqd.workers WHERE id = $1 "
+    "AND seen_at > now() - interval '30 seconds' AND present_since < now() - interval '1 minute') "
+    "FOR UPDATE SKIP LOCKED) RETURNING id), "
+    "open AS (SELECT e.id, e.started_at FROM asynqd.executions AS e JOIN gone ON e.worker = gone.id "
+    "WHERE e.finished_at IS NULL ORDER BY e.id FOR UPDATE OF e), "
+    "ended AS (" UNKNOWN_SET_SQL("has not been seen for a minute") ") SELECT is_new FROM seen";
+
+/* It was given up, but lives. What has ended meanwhile is on its way. */
+static const char back_sql[] =
+    "WITH mine AS (SELECT id, started_at FROM asynqd.executions WHERE worker = $1 AND outcome = 'unknown' "
+    "AND error_class = 'worker' ORDER BY id FOR UPDATE) UPDATE asynqd.executions AS e SET outcome = 'running', "
+    "finished_at = NULL, error_class = NULL, error = NULL FROM mine "
+    "WHERE e.id = mine.id AND e.started_at = mine.started_at";
 
 static const char version_sql[] = "SELECT coalesce(max(version), 0) FROM asynqd.migrations";
 
-static const char leave_sql[] = "DELETE FROM asynqd.workers WHERE id = $1";
+/* All lines are written: attempts without an end will get none. */
+static const char leave_sql[] = UNKNOWN_ENDED_SQL;
 
 /* ---- tables ---- */
 
@@ -83,13 +102,20 @@ static void connect_jobs(void *arg)
         jobs_set_conns(d->jobs, own, pg_conn_is_ready(d->conn) ? d->conn : NULL);
 }
 
+static void connect_history(database *d, pg_conn *conn)
+{
+    if (!d->history)
+        return;
+    history_set_conn(d->history, conn);
+    untold_set_conn(d->untold, conn);
+}
+
 static void begin_work(database *d)
 {
     atomic_store(&d->phase, PHASE_READY);
     log_info(d->options.log, "PostgreSQL is ready, as %s", d->worker);
     loop_timer_set(&d->seen, 0);
-    if (d->history)
-        history_set_conn(d->history, d->conn);
+    connect_history(d, d->conn);
     d->has_tables = true;
     connect_jobs(d);
 }
@@ -143,8 +169,7 @@ static void link_down(void *arg)
     atomic_store(&d->phase, PHASE_AWAY);
     loop_timer_cancel(&d->look);
     loop_timer_cancel(&d->seen);
-    if (d->history)
-        history_set_conn(d->history, NULL);
+    connect_history(d, NULL);
     connect_jobs(d);
 }
 
@@ -155,12 +180,23 @@ static void link_notified(void *arg, const char *channel)
         jobs_notified(d->jobs, channel);
 }
 
-static void seen_done(void *arg, const PGresult *result, const asynq_error *error)
+static void back_done(void *arg, const PGresult *result, const asynq_error *error)
 {
     (void)result;
     database *d = arg;
     if (error && pg_conn_is_ready(d->conn))
         complain(d, error->text);
+}
+
+static void seen_done(void *arg, const PGresult *result, const asynq_error *error)
+{
+    database *d = arg;
+    const char *const worker = d->worker;
+    bool is_new = !error && PQntuples(result) == 1 && *PQgetvalue(result, 0, 0) == 't';
+    if (error && pg_conn_is_ready(d->conn))
+        complain(d, error->text);
+    if (is_new && pg_conn_query(d->conn, back_sql, 1, &worker, back_done, d))
+        complain(d, "out of memory");
 }
 
 static void be_seen(void *arg)
@@ -189,12 +225,18 @@ static void left(void *arg, const PGresult *result, const asynq_error *error)
     end_loop(arg);
 }
 
+/* Who has still lines in its spool is no more seen, but does not say that there are no more. */
 static void history_finished(void *arg)
 {
     database *d = arg;
     const char *const worker = d->worker;
+    history_stats stats = {0};
     loop_timer_cancel(&d->seen);
-    if (!d->history || pg_conn_query(d->conn, leave_sql, 1, &worker, left, d))
+    if (d->untold)
+        untold_set_conn(d->untold, NULL);
+    if (d->history)
+        history_get_stats(d->history, &stats);
+    if (!d->history || stats.spool.lines || pg_conn_query(d->conn, leave_sql, 1, &worker, left, d))
         end_loop(d);
 }
 
@@ -237,8 +279,11 @@ static int make_parts(database *d, asynq_error *error)
                                                     .spool_most = o->spool_most,
                                                     .retention_ms = o->retention_ms},
                                  error);
+        d->untold = d->history ? untold_new(&(untold_options){d->loop, o->log, d->worker, o->redis, o->prefix}) : NULL;
         if (!d->history)
             return error->code;
+        if (!d->untold)
+            return error_set_code(error, ASYNQ_E_NO_MEMORY);
     }
     d->jobs = o->has_jobs ? jobs_new(d->loop, o->log, o->jobs_retention_ms) : NULL;
     if (d->jobs) {
@@ -318,6 +363,7 @@ void database_free(database *d)
     pg_conn_free(d->conn);
     pg_conn_free(d->jobs_conn);
     jobs_free(d->jobs);
+    untold_free(d->untold);
     history_free(d->history);
     loop_waker_clear(&d->stop);
     loop_free(d->loop);

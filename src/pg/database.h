@@ -18,6 +18,7 @@ typedef struct database_options {
     log_sink *log;
     const char *conninfo, *password, *schema; /* see pg_conn_options */
     const char *spool;                        /* folder of the spools */
+    const char *redis, *prefix;               /* as for asynq_inspector_options */
     int64_t spool_most, retention_ms, jobs_retention_ms;
     bool has_history, has_jobs;
 } database_options;

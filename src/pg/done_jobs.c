@@ -2,6 +2,7 @@
 #include "pg/done_jobs.h"
 
 #include "base/alloc.h"
+#include "base/backoff.h"
 #include "event/timer.h"
 #include "event/waker.h"
 #include "pg/job_sql.h"
@@ -15,7 +16,8 @@
 
 enum {
     LOOK_MS = 600000,
-    AGAIN_MS = 1000,
+    MIN_AGAIN_MS = 1000,
+    MAX_AGAIN_MS = 10000,
     MAX_ROWS = 5000 /* that one statement deletes */,
     COMPLAIN_PERIOD_MS = 60000
 };
@@ -30,7 +32,10 @@ struct done_jobs {
     pg_conn *conn; /* NULL: not now */
     loop_waker added;
     loop_timer look, again; /* again: some could not be marked */
+    int64_t pause_ms;       /* the last one of `again`; 0: nothing has failed since all went well */
+    bool has_failed;        /* nothing is sent before `again` */
     done_job *sent;         /* under way to PostgreSQL */
+    done_job *held_back;    /* until `again` */
     char retention[PG_INTERVAL_SIZE];
     bool is_deleting;
     log_limit complaint;
@@ -104,7 +109,7 @@ static bool is_among(const char *id, const PGresult *result)
     return false;
 }
 
-/* Those that were sent together are told; those in `locked` wait again, or all of them, if it is NULL. */
+/* Those that were sent together are told; those in `locked` are held back, or all of them, if it is NULL. */
 static void done_jobs_forget_sent(done_jobs *d, const PGresult *locked)
 {
     done_job *sent = d->sent;
@@ -116,10 +121,18 @@ static void done_jobs_forget_sent(done_jobs *d, const PGresult *locked)
             done_job_free(one);
             continue;
         }
-        pthread_mutex_lock(&d->lock);
-        LL_PREPEND(d->waiting, one);
-        pthread_mutex_unlock(&d->lock);
+        LL_PREPEND(d->held_back, one);
     }
+}
+
+/* Those that are held back come again later, and later each time. */
+static void done_jobs_hold_back(done_jobs *d, bool has_failed)
+{
+    d->has_failed = has_failed;
+    if (loop_timer_is_set(&d->again))
+        return; /* what was held back before has its time */
+    d->pause_ms = backoff_next_ms(d->pause_ms, MIN_AGAIN_MS, MAX_AGAIN_MS);
+    loop_timer_set(&d->again, d->pause_ms);
 }
 
 static void done_jobs_mark(void *done_jobs);
@@ -127,14 +140,14 @@ static void done_jobs_mark(void *done_jobs);
 static void done_jobs_marked(void *arg, const PGresult *result, const asynq_error *error)
 {
     done_jobs *d = arg;
-    bool is_whole = !error && PQntuples(result) == 0;
     done_jobs_forget_sent(d, error ? NULL : result);
     if (error)
         done_jobs_report(d, "tasks are enqueued, but their jobs are not marked yet", error);
-    if (is_whole)
-        done_jobs_mark(d); /* those that came meanwhile */
+    if (error || d->held_back)
+        done_jobs_hold_back(d, error);
     else
-        loop_timer_set(&d->again, AGAIN_MS);
+        d->pause_ms = 0;
+    done_jobs_mark(d); /* those that came meanwhile */
 }
 
 static char *sent_as_json(const done_jobs *d)
@@ -152,7 +165,7 @@ static char *sent_as_json(const done_jobs *d)
 static void done_jobs_mark(void *arg)
 {
     done_jobs *d = arg;
-    if (!d->conn || d->sent)
+    if (!d->conn || d->sent || d->has_failed)
         return;
     pthread_mutex_lock(&d->lock);
     d->sent = d->waiting;
@@ -162,9 +175,22 @@ static void done_jobs_mark(void *arg)
         return;
     char *text = sent_as_json(d);
     const char *const value = text;
-    if (!text || pg_conn_query(d->conn, mark_sql, 1, &value, done_jobs_marked, d))
-        done_jobs_forget_sent(d, NULL); /* the next connection, the next task or the next look tries again */
+    if (!text || pg_conn_query(d->conn, mark_sql, 1, &value, done_jobs_marked, d)) {
+        done_jobs_forget_sent(d, NULL);
+        done_jobs_hold_back(d, true);
+    }
     free(text);
+}
+
+static void done_jobs_mark_again(void *arg)
+{
+    done_jobs *d = arg;
+    d->has_failed = false;
+    pthread_mutex_lock(&d->lock);
+    LL_CONCAT(d->waiting, d->held_back);
+    pthread_mutex_unlock(&d->lock);
+    d->held_back = NULL;
+    done_jobs_mark(d);
 }
 
 /* ---- retention ---- */
@@ -196,7 +222,6 @@ static void done_jobs_look(void *arg)
     if (!d->conn)
         return;
     loop_timer_set(&d->look, LOOK_MS);
-    done_jobs_mark(d);
     done_jobs_delete(d);
 }
 
@@ -205,6 +230,8 @@ static void done_jobs_look(void *arg)
 void done_jobs_set_conn(done_jobs *d, pg_conn *conn)
 {
     d->conn = conn;
+    loop_timer_cancel(&d->again);
+    done_jobs_mark_again(d);
     done_jobs_look(d);
 }
 
@@ -220,7 +247,7 @@ done_jobs *done_jobs_new(loop *l, log_sink *log, int64_t retention_ms)
         pg_interval(retention_ms, d->retention);
     pthread_mutex_init(&d->lock, NULL);
     loop_timer_init(l, &d->look, done_jobs_look, d);
-    loop_timer_init(l, &d->again, done_jobs_mark, d);
+    loop_timer_init(l, &d->again, done_jobs_mark_again, d);
     if (!loop_waker_init(l, &d->added, done_jobs_mark, d))
         return d;
     done_jobs_free(d);
@@ -235,6 +262,7 @@ void done_jobs_free(done_jobs *d)
     loop_timer_cancel(&d->again);
     loop_waker_clear(&d->added);
     done_job_free_all(d->sent);
+    done_job_free_all(d->held_back);
     done_job_free_all(d->waiting);
     pthread_mutex_destroy(&d->lock);
     mem_free(d);

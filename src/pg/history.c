@@ -2,10 +2,12 @@
 #include "pg/history.h"
 
 #include "base/alloc.h"
+#include "base/backoff.h"
 #include "base/error.h"
 #include "event/timer.h"
 #include "event/waker.h"
 #include "pg/months.h"
+#include "pg/unknown_sql.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -17,8 +19,11 @@
 enum {
     BATCH_MOST = 1000,
     BATCH_LEAST = 100,
-    GATHER_MS = 100, /* how long the first line of a batch waits for others */
-    AGAIN_MS = 1000, /* after PostgreSQL refused for a reason that may pass */
+    GATHER_MS = 100,      /* how long the first line of a batch waits for others */
+    READ_AGAIN_MS = 1000, /* a spool that could not be read */
+    MIN_AGAIN_MS = 1000,  /* after PostgreSQL refused for a reason that may pass */
+    MAX_AGAIN_MS = 10000,
+    MAX_WITHOUT_MONTH = 8, /* how often rows are tried that have no partition: for a minute */
     COMPLAIN_PERIOD_MS = 60000
 };
 
@@ -42,8 +47,10 @@ struct history {
     spool *sent; /* whose lines are under way; NULL: none are */
     size_t sent_lines;
     size_t batch_most;
-    bool was_own;    /* the last batch; the next one is of a leftover */
-    bool is_waiting; /* after a failure */
+    int without_month; /* so often in a row there was no partition */
+    bool was_own;      /* the last batch; the next one is of a leftover */
+    bool is_waiting;   /* after a failure */
+    int64_t pause_ms;  /* after the last one; 0: all went well */
 
     void (*finished)(void *arg);
     void *finished_arg;
@@ -81,7 +88,10 @@ static void lines_written(void *arg, const char *problem)
 
 /* ---- from the spool to the table ---- */
 
-/* The last line about an attempt tells most; a row that has an end keeps it, unless nobody knew it. */
+/*
+ * The last line about an attempt tells most; a row that has an end keeps it, unless nobody knew it, or it was completed
+ * from what Redis said (untold.h), and has no duration.
+ */
 static const char insert_sql[] =
     "INSERT INTO asynqd.executions AS e (id, task_id, job_id, queue, type, attempt, queued_at, started_at, "
     "finished_at, "
@@ -97,13 +107,10 @@ static const char insert_sql[] =
     "finished_at = excluded.finished_at, outcome = excluded.outcome, "
     "error_class = excluded.error_class, error = excluded.error, http_status = excluded.http_status, "
     "duration_ms = excluded.duration_ms, output = excluded.output "
-    "WHERE excluded.finished_at IS NOT NULL AND (e.finished_at IS NULL OR e.outcome = 'unknown')";
+    "WHERE excluded.finished_at IS NOT NULL AND (e.finished_at IS NULL OR e.outcome = 'unknown' "
+    "OR e.duration_ms IS NULL)";
 
-static const char end_unknown_sql[] =
-    "WITH gone AS (DELETE FROM asynqd.workers WHERE id = $1) "
-    "UPDATE asynqd.executions SET outcome = 'unknown', finished_at = now(), error_class = 'worker', "
-    "error = 'the asynqd that ran it has ended, and did not tell how it went' WHERE worker = $1 AND finished_at IS "
-    "NULL";
+static const char end_unknown_sql[] = UNKNOWN_ENDED_SQL;
 
 static void finish_if_asked(history *h)
 {
@@ -117,7 +124,8 @@ static void try_again_later(history *h)
 {
     h->sent = NULL;
     h->is_waiting = true;
-    loop_timer_set(&h->gather, AGAIN_MS);
+    h->pause_ms = backoff_next_ms(h->pause_ms, MIN_AGAIN_MS, MAX_AGAIN_MS);
+    loop_timer_set(&h->gather, h->pause_ms);
 }
 
 static void wait_a_while(history *h, const char *what, const asynq_error *error)
@@ -151,10 +159,14 @@ static bool is_worth_sending(history *h)
 static void batch_done(void *arg, const PGresult *result, const asynq_error *error)
 {
     history *h = arg;
+    bool has_no_month = error && pg_result_lacks_partition(result);
     if (!error) {
+        h->pause_ms = h->without_month = 0;
         spool_advance(h->sent);
         atomic_fetch_add(&h->written, (int64_t)h->sent_lines);
         h->batch_most = h->batch_most * 2 < BATCH_MOST ? h->batch_most * 2 : BATCH_MOST;
+    } else if (has_no_month && h->without_month++ < MAX_WITHOUT_MONTH) {
+        wait_a_while(h, "and waits for its month", error);
     } else if (pg_result_is_refused(result)) {
         narrow(h, error);
     } else {
@@ -175,7 +187,7 @@ static sending cannot_read(history *h, const spool *from, const char *problem)
 {
     log_repeated(h->options.log, &h->failure_complaint, ASYNQ_LOG_ERROR,
                  "the history in the spool %s cannot be read, and waits there: %s", spool_name(from), problem);
-    loop_timer_set(&h->gather, AGAIN_MS);
+    loop_timer_set(&h->gather, READ_AGAIN_MS);
     return SENDING_FAILED;
 }
 
@@ -226,6 +238,7 @@ static void leftover_ended(void *arg, const PGresult *result, const asynq_error 
         finish_if_asked(h);
         return;
     }
+    h->pause_ms = 0;
     log_info(h->options.log, "the history of %s, which has ended, is written", spool_name(own->lines));
     h->leftovers = own->next;
     spool_close(own->lines);

@@ -8,7 +8,7 @@
  * A line tells all that is known of an attempt, so a row is the same in whatever order and however often its lines
  * arrive. An attempt whose process died has a row without an end, to which the next asynqd in the same folder gives the
  * outcome "unknown"; if the folder is gone too, any other asynqd does so a minute later. It may have ended, and Redis
- * may know how: only the line about it was not written any more.
+ * may know how: only the line about it was not written any more. Then untold.h completes the row.
  */
 #ifndef PG_HISTORY_H
 #define PG_HISTORY_H

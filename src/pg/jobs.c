@@ -2,6 +2,7 @@
 #include "pg/jobs.h"
 
 #include "base/alloc.h"
+#include "base/backoff.h"
 #include "base/error.h"
 #include "event/timer.h"
 #include "pg/change_feed.h"
@@ -18,7 +19,12 @@
 
 #define ENTRY_PREFIX "job:"
 
-enum { GATHER_MS = 30 /* for changes that come together */, AGAIN_MS = 1000, COMPLAIN_PERIOD_MS = 60000 };
+enum {
+    GATHER_MS = 30, /* for changes that come together */
+    MIN_AGAIN_MS = 1000,
+    MAX_AGAIN_MS = 30000,
+    COMPLAIN_PERIOD_MS = 60000
+};
 
 typedef struct job {
     char *id, *name;
@@ -38,6 +44,7 @@ struct jobs {
     log_sink *log;
     pg_conn *conn; /* NULL: not now */
     loop_timer gather;
+    int64_t pause_ms;          /* after the last failure; 0: reading went well */
     bool is_reading, is_stale; /* stale: something changed while it was being read */
     change_feed *feed;
     done_jobs *done;
@@ -248,6 +255,12 @@ static void take_list(jobs *j, job_list *list)
     tell_problems(j);
 }
 
+static void read_jobs_later(jobs *j)
+{
+    j->pause_ms = backoff_next_ms(j->pause_ms, MIN_AGAIN_MS, MAX_AGAIN_MS);
+    loop_timer_set(&j->gather, j->pause_ms);
+}
+
 static void jobs_read(void *arg, const PGresult *result, const asynq_error *error)
 {
     jobs *j = arg;
@@ -256,9 +269,10 @@ static void jobs_read(void *arg, const PGresult *result, const asynq_error *erro
     if (error) {
         report(j, "cannot be read, and stay as they are", error);
         if (j->conn)
-            loop_timer_set(&j->gather, AGAIN_MS);
+            read_jobs_later(j);
         return;
     }
+    j->pause_ms = 0;
     if (list_fill(&list, result)) {
         take_list(j, &list);
     } else {
@@ -277,7 +291,7 @@ static void read_jobs(void *arg)
     j->is_stale = false;
     j->is_reading = !pg_conn_query(j->conn, list_sql, 0, NULL, jobs_read, j);
     if (!j->is_reading)
-        loop_timer_set(&j->gather, AGAIN_MS);
+        read_jobs_later(j);
 }
 
 static void table_changed(void *arg)

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "event/timer.h"
+#include "pg/unknown_sql.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@ enum {
 struct months {
     log_sink *log;
     pg_conn *conn;                    /* NULL: not now */
-    loop_timer look;                  /* makes, then drops, then deletes */
+    loop_timer look;                  /* makes, ends, drops, deletes */
     char retention[PG_INTERVAL_SIZE]; /* "": for ever */
     int odd;                          /* rows that were told of last */
     log_limit complaint, late_note;
@@ -102,15 +103,30 @@ static void months_dropped(void *arg, const PGresult *result, const asynq_error 
     months_delete(m);
 }
 
+/* Behind a day there are no lines that are on their way, nor one that has just begun and is not seen yet. */
+static const char months_forgotten_sql[] =
+    "WITH open AS (SELECT id, started_at FROM asynqd.executions AS e WHERE finished_at IS NULL "
+    "AND started_at < now() - interval '1 day' AND NOT EXISTS (SELECT FROM asynqd.workers AS w WHERE w.id = e.worker) "
+    "ORDER BY id LIMIT 5000 FOR UPDATE SKIP LOCKED) " UNKNOWN_SET_SQL("is not known any more");
+
+/* Otherwise they would keep their month for ever. */
+static void months_forgotten(void *arg, const PGresult *result, const asynq_error *error)
+{
+    (void)result;
+    months *m = arg;
+    const char *const retention = months_interval(m);
+    if (months_went_well(m, "attempts of nobody cannot be ended", error))
+        months_send(m, "SELECT asynqd.drop_months($1::interval)", 1, &retention, months_dropped);
+}
+
 static void months_made(void *arg, const PGresult *result, const asynq_error *error)
 {
     months *m = arg;
-    const char *const retention = months_interval(m);
     if (!months_went_well(m, "the coming months cannot be made; rows go to executions_other", error))
         return;
     if (months_number(result, 0))
         log_info(m->log, "history: %d months are made", months_number(result, 0));
-    months_send(m, "SELECT asynqd.drop_months($1::interval)", 1, &retention, months_dropped);
+    months_send(m, months_forgotten_sql, 0, NULL, months_forgotten);
 }
 
 static void months_look(void *arg)

@@ -7,13 +7,13 @@
 #include "event/timer.h"
 #include "event/watch.h"
 #include "pg/pg_hosts.h"
+#include "pg/pg_link.h"
 #include "pg/schema_name.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,9 +25,13 @@ enum {
     LASTING_MS = 10000 /* a session that has lasted so long was a success */
 };
 
-/* Below the time limit of an answer, so that no backend goes on waiting for a lock when we have given up. */
+/*
+ * Limits below that of an answer, so that no backend goes on waiting for a lock when we have given up. The others are
+ * PostgreSQL's own defaults, whatever the role or the database would have instead: texts and times are read as ours.
+ */
 static const char session_sql[] =
-    "SELECT set_config('statement_timeout', '50s', false), set_config('lock_timeout', '20s', false)";
+    "SELECT set_config('statement_timeout', '50s', false), set_config('lock_timeout', '20s', false), "
+    "set_config('default_transaction_isolation', 'read committed', false), " PG_NEUTRAL_SQL("false");
 
 typedef enum pg_state {
     PG_RESTING,    /* between attempts to connect */
@@ -57,81 +61,6 @@ struct pg_conn {
     log_limit complaint, return_note;
     bool was_lost;
 };
-
-/* ---- libpq ---- */
-
-int pg_error(asynq_error *error, int code, const char *text)
-{
-    error_set(error, code, "%.*s", (int)strcspn(text, "\n"), text);
-    return code;
-}
-
-/*
- * The session's name, how long a silent peer is waited for, and a server that can be written to: what the text says is
- * stronger. The encoding is ours, whatever the environment or the database would have it.
- */
-static PGconn *start_link(const char *conninfo, const char *password, const pg_addresses *at,
-                          PGconn *start(const char *const *keywords, const char *const *values, int expand_dbname))
-{
-    const char *const options[][2] = {
-        {"fallback_application_name", "asynqd"},
-        {"keepalives_idle", "15"},
-        {"tcp_user_timeout", "20000"},
-        {"target_session_attrs", "read-write"},
-        {"dbname", conninfo},
-        {"client_encoding", "UTF8"},
-        {"password", password},
-        {"host", at->hosts},
-        {"hostaddr", at->addresses},
-        {"port", at->ports},
-    };
-    enum { COUNT = sizeof options / sizeof *options };
-    const char *keywords[COUNT + 1], *values[COUNT + 1];
-    size_t count = 0;
-    for (size_t i = 0; i < COUNT; i++) {
-        keywords[count] = options[i][0];
-        values[count] = options[i][1];
-        count += options[i][1] != NULL;
-    }
-    keywords[count] = values[count] = NULL;
-    return start(keywords, values, 1);
-}
-
-/* libpq quotes what it cannot read, which may be or have a password. Names of options and single characters stay. */
-static void cut_quoted(char *text)
-{
-    if (strncmp(text, "invalid connection option", 25) == 0)
-        return;
-    for (char *at = text; (at = strstr(at, " \"")); at++) {
-        bool is_character = at[2] && at[3] == '"';
-        if (!is_character) {
-            strcpy(at, at[2] ? " ..." : "");
-            return;
-        }
-    }
-}
-
-int pg_conninfo_check(const char *conninfo, asynq_error *error)
-{
-    char *text = NULL;
-    PQconninfoOption *read = PQconninfoParse(conninfo, &text);
-    if (text)
-        cut_quoted(text);
-    int status = read ? ASYNQ_OK : pg_error(error, ASYNQ_E_INVALID, text ? text : "out of memory");
-    PQconninfoFree(read);
-    PQfreemem(text);
-    return status;
-}
-
-PGconn *pg_connect(const char *conninfo, const char *password, asynq_error *error)
-{
-    PGconn *link = start_link(conninfo, password, &(pg_addresses){0}, PQconnectdbParams);
-    if (link && PQstatus(link) == CONNECTION_OK)
-        return link;
-    pg_error(error, ASYNQ_E_UNAVAILABLE, link ? PQerrorMessage(link) : "out of memory");
-    PQfinish(link);
-    return NULL;
-}
 
 /* ---- the end of a connection ---- */
 
@@ -221,8 +150,9 @@ int pg_conn_query(pg_conn *conn, const char *sql, int count, const char *const *
 
 void pg_interval(int64_t ms, char text[PG_INTERVAL_SIZE])
 {
-    const int64_t max_ms = 1000 * 365 * INT64_C(86400000);
-    snprintf(text, PG_INTERVAL_SIZE, "%" PRId64 " milliseconds", ms < max_ms ? ms : max_ms);
+    const int64_t hour_ms = 3600000, max_ms = 1000 * 365 * 24 * hour_ms;
+    ms = ms < max_ms ? ms : max_ms;
+    snprintf(text, PG_INTERVAL_SIZE, "%" PRId64 " hours %" PRId64 " milliseconds", ms / hour_ms, ms % hour_ms);
 }
 
 static bool is_good(const PGresult *result)
@@ -239,6 +169,11 @@ bool pg_result_has_state(const PGresult *result, const char *state)
 bool pg_result_is_refused(const PGresult *result)
 {
     return pg_result_has_state(result, "22") || pg_result_has_state(result, "23");
+}
+
+bool pg_result_lacks_partition(const PGresult *result)
+{
+    return pg_result_has_state(result, "23514") && !PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
 }
 
 /*
@@ -391,7 +326,7 @@ static void begin_link(void *arg, const pg_addresses *at, const asynq_error *err
         lose(conn, error->text);
         return;
     }
-    conn->link = start_link(conn->options.conninfo, conn->options.password, at, PQconnectStartParams);
+    conn->link = pg_link_begin(conn->options.conninfo, conn->options.password, at);
     if (!conn->link || PQstatus(conn->link) == CONNECTION_BAD)
         lose(conn, conn->link ? PQerrorMessage(conn->link) : "out of memory");
     else if (watch_link(conn))

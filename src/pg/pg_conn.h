@@ -37,6 +37,17 @@ typedef struct pg_conn_options {
  */
 typedef void (*pg_result_cb)(void *arg, const PGresult *result, const asynq_error *error);
 
+/*
+ * Calls of set_config() that make texts, times and comparisons mean what they mean by default, whatever the role or the
+ * database has set. `is_local`: "true" for this transaction only, "false".
+ */
+#define PG_NEUTRAL_SQL(is_local)                                                                                       \
+    "set_config('timezone', 'UTC', " is_local "), set_config('datestyle', 'ISO, MDY', " is_local "), "                 \
+    "set_config('intervalstyle', 'postgres', " is_local "), set_config('quote_all_identifiers', 'off', " is_local      \
+    "), "                                                                                                              \
+    "set_config('standard_conforming_strings', 'on', " is_local "), "                                                  \
+    "set_config('transform_null_equals', 'off', " is_local ")"
+
 /* Begins to connect. NULL: out of memory. */
 pg_conn *pg_conn_new(const pg_conn_options *options);
 /* Statements under way get their callback with a lost connection. Accepts NULL. */
@@ -52,22 +63,20 @@ ASYNQ_MUST_CHECK int pg_conn_query(pg_conn *conn, const char *sql, int count, co
                                    pg_result_cb cb, void *arg);
 
 enum { PG_INTERVAL_SIZE = 48 };
-/* A duration above 0 as text for PostgreSQL, at most 1,000 years: its times do not go further back than 6,700. */
+/*
+ * A duration above 0 as text for PostgreSQL, at most 1,000 years: its times do not go further back than 6,700. No
+ * number in it has more than 31 bits, which is all that PostgreSQL takes before version 15.
+ */
 void pg_interval(int64_t ms, char text[PG_INTERVAL_SIZE]);
 
 /* True if the statement failed with this SQLSTATE, or one that begins so. */
 bool pg_result_has_state(const PGresult *result, const char *state);
 /* True if PostgreSQL refused a value of the statement (SQLSTATE 22 or 23), as it would do again. */
 bool pg_result_is_refused(const PGresult *result);
-
-/* Whether libpq can read it. Returns 0 or ASYNQ_E_INVALID. */
-ASYNQ_MUST_CHECK int pg_conninfo_check(const char *conninfo, asynq_error *error);
-
-/* ---- without a loop, for commands ---- */
-
-/* Connects and waits. Returns NULL and fills `error`, without the password. End with PQfinish(). */
-PGconn *pg_connect(const char *conninfo, const char *password, asynq_error *error);
-/* What libpq says, as one line. */
-int pg_error(asynq_error *error, int code, const char *text);
+/*
+ * True if a row had no partition, or that of another one while its own was being made: the SQLSTATE of a check, but no
+ * check has a name. It has one soon.
+ */
+bool pg_result_lacks_partition(const PGresult *result);
 
 #endif

@@ -3,7 +3,9 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/terminal.h"
 #include "pg/pg_conn.h"
+#include "pg/pg_link.h"
 #include "pg/schema_name.h"
 
 #include <stdlib.h>
@@ -19,18 +21,20 @@ enum { NAME_SIZE = 64 }; /* of PostgreSQL's names, as it is built everywhere */
 static const char begin_sql[] =
     "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
     "SELECT set_config('client_min_messages', 'warning', true), set_config('statement_timeout', '0', true), "
-    "set_config('lock_timeout', '0', true); "
-    "SELECT pg_advisory_xact_lock(7094612300); SELECT set_config('lock_timeout', '60s', true)";
+    "set_config('lock_timeout', '0', true), " PG_NEUTRAL_SQL(
+        "true") "; "
+                "SELECT pg_advisory_xact_lock(7094612300); SELECT set_config('lock_timeout', '60s', true)";
 
-/* The schema of tables that an older asynqd made wherever search_path led. */
+/* The schema of tables that an older asynqd, which knew of no postgres.schema, made wherever search_path led: ours, or
+ * another. */
 static const char adopted_sql[] =
     "SELECT n.nspname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
-    "WHERE c.oid = coalesce(to_regclass('asynqd_schema'), to_regclass('asynqd.asynqd_schema'))";
+    "WHERE c.oid = coalesce(to_regclass('asynqd.asynqd_schema'), to_regclass('asynqd_schema'))";
 
 static const char adopt_sql[] =
     "DO $$ DECLARE old CONSTANT text := (SELECT n.nspname FROM pg_class AS c JOIN pg_namespace AS n "
-    "ON n.oid = c.relnamespace WHERE c.oid = coalesce(to_regclass('asynqd_schema'), "
-    "to_regclass('asynqd.asynqd_schema'))); one text; BEGIN "
+    "ON n.oid = c.relnamespace WHERE c.oid = coalesce(to_regclass('asynqd.asynqd_schema'), "
+    "to_regclass('asynqd_schema'))); one text; BEGIN "
     "IF to_regclass('asynqd.asynqd_schema') IS NULL THEN "
     "FOREACH one IN ARRAY ARRAY['TABLE %I.jobs', 'TABLE %I.executions', 'TABLE %I.asynqd_workers', "
     "'TABLE %I.asynqd_schema', 'FUNCTION %I.asynqd_job_changes()', 'FUNCTION %I.asynqd_jobs_changed()'] LOOP "
@@ -97,7 +101,7 @@ static int make_schema(migration *m, asynq_error *error)
     char sql[128];
     snprintf(sql, sizeof sql, "CREATE SCHEMA \"%s\"", m->schema);
     if (!run(m, sql, error)) {
-        fprintf(m->out, "made the schema %s\n", m->schema);
+        (void)terminal_line(m->out, "", "made the schema %s", m->schema);
         return ASYNQ_OK;
     }
     snprintf(text, sizeof text, "%s", error->text);
@@ -113,8 +117,17 @@ static int adopt_tables(migration *m, const char *from, asynq_error *error)
     if (!status)
         status = run(m, adopt_sql, error);
     if (!status)
-        fprintf(m->out, "the tables of an older asynqd in the schema %s are those of asynqd now\n", from);
+        (void)terminal_line(m->out, "", "the tables of an older asynqd in the schema %s are those of asynqd now", from);
     return status;
+}
+
+/*
+ * Whether old tables there are those of the fleet that wants this schema. A schema of one's own is for those who share
+ * the database with others, so what is elsewhere may be theirs.
+ */
+static bool is_ours(const migration *m, const char *old_schema)
+{
+    return strcmp(m->schema, SCHEMA_NAME_DEFAULT) == 0 || strcmp(m->schema, old_schema) == 0;
 }
 
 /* The schema with the list of steps that have been carried out. */
@@ -133,7 +146,15 @@ static int prepare(migration *m, asynq_error *error)
     status = ask(m, adopted_sql, found, sizeof found, error);
     if (status)
         return status;
-    return *found ? adopt_tables(m, found, error) : run(m, make_sql, error);
+    if (*found && is_ours(m, found))
+        return adopt_tables(m, found, error);
+    if (*found)
+        (void)terminal_line(
+            m->out, "",
+            "the tables of an older asynqd in the schema %s stay there, as they may be another fleet's; those of "
+            "the schema " SCHEMA_NAME_DEFAULT " would be made of them",
+            found);
+    return run(m, make_sql, error);
 }
 
 /* ---- steps ---- */
@@ -181,7 +202,7 @@ static int carry_out_next(migration *m, bool *is_more, asynq_error *error)
     if (!status)
         status = note_version(m, step, error);
     if (!status)
-        fprintf(m->out, "%04d %s\n", step->version, step->name);
+        (void)terminal_line(m->out, "", "%04d %s", step->version, step->name);
     return status;
 }
 

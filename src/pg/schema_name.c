@@ -10,10 +10,14 @@
 
 enum { MAX_NAME = 48 };
 
-bool schema_name_is_good(const char *name)
+const char *schema_name_problem(const char *name)
 {
     size_t length = strlen(name);
-    return length > 0 && length <= MAX_NAME && strchr(LETTERS, *name) && strspn(name, LETTERS "0123456789") == length;
+    if (!length || length > MAX_NAME || !strchr(LETTERS, *name) || strspn(name, LETTERS "0123456789") != length)
+        return "is no name of a schema; it has small letters, digits and underscores, 48 at most";
+    if (strncmp(name, "pg_", 3) == 0 || strcmp(name, "information_schema") == 0)
+        return "is a schema of PostgreSQL's own, as all are that begin with \"pg_\", and \"information_schema\"";
+    return NULL;
 }
 
 char *schema_name_put(const char *schema, const char *sql)

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { MAX_QUEUE = 32 << 20 }; /* bytes in memory, when the disk stands still */
@@ -205,12 +206,21 @@ void spool_flush(spool *s)
 
 /* ---- writing ---- */
 
+/* Somebody may have taken the folder away, or the segment: what is written there is seen by nobody. */
+static bool segment_is_there(const spool *s)
+{
+    struct stat state;
+    return !fstat(s->write_fd, &state) && state.st_nlink > 0;
+}
+
 /* Into which segment the next chunk goes. False: none can be made. */
 static bool have_segment(spool *s)
 {
-    if (s->write_fd >= 0 && (!s->last_bytes || s->last_bytes + (int64_t)s->chunk.length <= SPOOL_SEGMENT_BYTES))
+    bool has_folder = s->folder.fd >= 0 && spool_folder_is_there(&s->folder);
+    bool has_room = !s->last_bytes || s->last_bytes + (int64_t)s->chunk.length <= SPOOL_SEGMENT_BYTES;
+    if (has_folder && s->write_fd >= 0 && has_room && segment_is_there(s))
         return true;
-    if (s->folder.fd < 0 && spool_folder_make(&s->folder, &s->trouble))
+    if (!has_folder && spool_folder_make(&s->folder, &s->trouble))
         return false;
     s->trouble.code = ASYNQ_OK;
     pthread_mutex_lock(&s->lock);

@@ -199,15 +199,39 @@ static int make_folders(const char *path, asynq_error *error)
     return status;
 }
 
+/* False: errno. */
+static bool replace_fd(int *fd, int *by)
+{
+    bool is_done = *fd < 0 || dup3(*by, *fd, O_CLOEXEC) >= 0;
+    if (*fd < 0)
+        *fd = *by;
+    else
+        close(*by);
+    *by = -1;
+    return is_done;
+}
+
 int spool_folder_make(spool_folder *folder, asynq_error *error)
 {
+    spool_folder fresh = {folder->path, -1, -1};
     /* Somebody who looks for folders without an owner may come between. */
     for (int i = 0; i < LOCK_TRIES; i++) {
         int status = make_folders(folder->path, error);
-        if (status || lock_folder(folder, O_CREAT))
+        if (status)
             return status;
+        if (lock_folder(&fresh, O_CREAT) && replace_fd(&folder->fd, &fresh.fd) &&
+            replace_fd(&folder->lock_fd, &fresh.lock_fd))
+            return ASYNQ_OK;
+        close_fd(&fresh.lock_fd);
     }
     return error_set(error, ASYNQ_E_SYSTEM, "%s: cannot be locked: %s", folder->path, strerror(errno));
+}
+
+bool spool_folder_is_there(const spool_folder *folder)
+{
+    struct stat there, ours, lock;
+    return !lstat(folder->path, &there) && !fstat(folder->fd, &ours) && !fstat(folder->lock_fd, &lock) &&
+           there.st_dev == ours.st_dev && there.st_ino == ours.st_ino && lock.st_nlink > 0;
 }
 
 bool spool_folder_init(spool_folder *folder, const char *parent, const char *name)

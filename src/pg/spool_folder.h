@@ -24,8 +24,13 @@ bool spool_folder_init(spool_folder *folder, const char *parent, const char *nam
 /* Gives the lock up. */
 void spool_folder_clear(spool_folder *folder);
 
-/* Makes the folder, with what is needed above it, and locks it. Returns 0, or ASYNQ_E_SYSTEM or _NO_MEMORY. */
+/*
+ * Makes the folder, with what is needed above it, and locks it. Returns 0, or ASYNQ_E_SYSTEM or _NO_MEMORY. If one is
+ * open, the new one takes its place: the descriptors keep their numbers, as another thread may be using them.
+ */
 ASYNQ_MUST_CHECK int spool_folder_make(spool_folder *folder, asynq_error *error);
+/* Whether the path still leads to the folder that is open, and the lock is in it. */
+bool spool_folder_is_there(const spool_folder *folder);
 /* Locks one that is there, and that nobody has locked. False: it is in use, or is no spool. */
 bool spool_folder_adopt(spool_folder *folder);
 

@@ -18,9 +18,10 @@ typedef enum redis_outcome {
 
 typedef struct redis_result {
     redis_outcome outcome;
-    const redis_value *reply; /* valid during the callback; NULL unless REDIS_REPLIED */
-    const char *reason;       /* why there is no reply */
-    const char *key_prefix;   /* of the connection */
+    const redis_value *reply;    /* valid during the callback; NULL unless REDIS_REPLIED */
+    const char *reason;          /* why there is no reply */
+    const char *key_prefix;      /* of the connection */
+    const redis_value *redirect; /* of NOT_RUN: what was answered; NULL: nothing. See redirect.h */
 } redis_result;
 
 /* Called exactly once for each accepted command, also when the connection dies or is freed. */

@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Redis's proto-max-bulk-len, unless somebody raised it: it closes the connection when an argument is longer. */
 #define ARGS_MAX_LENGTH ((size_t)512 << 20)
@@ -29,7 +30,37 @@ void redis_args_reset(redis_args *args)
     args->failed = false;
     args->script = NULL;
     args->key_count = 0;
+    args->node = NULL;
     arena_reset(&args->scratch);
+}
+
+void redis_args_append_key(redis_args *args, bytes key)
+{
+    int place = REDIS_SCRIPT_KEYS + args->key_count;
+    redis_args_add_integer(args, args->key_count + 1);
+    redis_args_add_copy(args, key);
+    if (args->failed)
+        return;
+    int last = args->count - 1;
+    const char *count_text = args->argv[last - 1], *name = args->argv[last];
+    args->argv[REDIS_SCRIPT_KEYS - 1] = count_text;
+    args->lengths[REDIS_SCRIPT_KEYS - 1] = args->lengths[last - 1];
+    memmove(&args->argv[place + 1], &args->argv[place], (size_t)(last - 1 - place) * sizeof *args->argv);
+    memmove(&args->lengths[place + 1], &args->lengths[place], (size_t)(last - 1 - place) * sizeof *args->lengths);
+    args->argv[place] = name;
+    args->lengths[place] = key.length;
+    args->count = last;
+    args->key_count++;
+}
+
+void redis_args_begin_script(redis_args *args, script_id script, int key_count)
+{
+    redis_args_reset(args);
+    redis_args_add_text(args, "EVALSHA");
+    redis_args_add_text(args, redis_scripts[script].sha1);
+    redis_args_add_integer(args, key_count);
+    args->script = &redis_scripts[script];
+    args->key_count = key_count;
 }
 
 static bool redis_args_grow(redis_args *args)

@@ -16,6 +16,7 @@
 #include "redis/dial.h"
 #include "redis/handshake.h"
 #include "redis/pipeline.h"
+#include "redis/redirect.h"
 #include "redis/reload.h"
 
 #include <stdarg.h>
@@ -29,6 +30,7 @@ enum {
     CONN_USEFUL_REPLIES = 20,     /* after so many, what the network takes away is tried again at once */
     CONN_CONNECT_LIMIT_MS = 5000, /* from the pause's end to READY */
     CONN_REPLY_LIMIT_MS = 15000,  /* silence with a command under way; half of a lease, so that there is time to act */
+    CONN_MASTER_LIMIT_MS = 2000,  /* the same of a master: when it wakes up it may be one no more, and not know it */
     CONN_CHECK_PERIOD_MS = 1000
 };
 
@@ -82,6 +84,13 @@ static int conn_enqueue(redis_conn *conn, int count, const char *const *argv, co
     return redis_pipeline_add(&conn->pipeline, &conn->stream, count, argv, lengths, cb, arg);
 }
 
+void redis_conn_expect_silence(redis_conn *conn, int64_t ms)
+{
+    int64_t until_ms = clock_steady_ms() + ms;
+    if (conn->waits_since_ms < until_ms)
+        conn->waits_since_ms = until_ms;
+}
+
 int64_t redis_conn_commands_sent(const redis_conn *conn)
 {
     return conn->commands_sent;
@@ -118,17 +127,6 @@ redis_args *redis_conn_args(redis_conn *conn)
     return &conn->args;
 }
 
-redis_args *redis_conn_script_args(redis_conn *conn, script_id script, int key_count)
-{
-    redis_args *args = redis_conn_args(conn);
-    redis_args_add_text(args, "EVALSHA");
-    redis_args_add_text(args, redis_scripts[script].sha1);
-    redis_args_add_integer(args, key_count);
-    args->script = &redis_scripts[script];
-    args->key_count = key_count;
-    return args;
-}
-
 static void conn_write(void *arg)
 {
     redis_conn *conn = arg;
@@ -137,7 +135,7 @@ static void conn_write(void *arg)
 
 void redis_conn_flush(redis_conn *conn)
 {
-    conn_write(conn);
+    redis_stream_flush(&conn->stream);
 }
 
 /* ---- replies ---- */
@@ -175,6 +173,8 @@ static const char *conn_reason_not_run(redis_conn *conn, const redis_value *valu
         return NULL;
     redis_answer_describe(value, conn->options.key_prefix, words, sizeof words);
     snprintf(reason, size, "%s: %s", redis_answer_meaning(value), words);
+    if (conn->options.in_cluster && redis_redirect_of(value).kind != REDIRECT_NONE)
+        return reason; /* of one slot, and for the caller to deal with */
     if (answer == REDIS_ANSWER_NO_SCRIPT)
         redis_reload_start(&conn->reload);
     if (answer == REDIS_ANSWER_NOT_HERE)
@@ -203,7 +203,7 @@ static void conn_replied(void *arg, const redis_value *value)
     conn->replies++;
     const char *reason = conn->state == CONN_READY ? conn_reason_not_run(conn, value, text, sizeof text) : NULL;
     if (reason)
-        redis_pipeline_finish(command, &(redis_result){.outcome = REDIS_NOT_RUN, .reason = reason});
+        redis_pipeline_finish(command, &(redis_result){.outcome = REDIS_NOT_RUN, .reason = reason, .redirect = value});
     else
         redis_pipeline_finish(command, &(redis_result){.reply = value, .key_prefix = conn->options.key_prefix});
 }
@@ -226,8 +226,9 @@ static void conn_handshake_done(void *arg)
     redis_conn *conn = arg;
     const asynq_error *error = &conn->handshake.error;
     conn_note_kill(conn);
-    if (error->code) {
-        conn_down(conn, error->code, "%s", error->text);
+    if (error->code || redis_dial_is_doubtful(&conn->dial)) {
+        conn_down(conn, error->code ? error->code : ASYNQ_E_UNAVAILABLE, "%s",
+                  error->code ? error->text : "the master took long to let us in");
         return;
     }
     conn->replies = 0;
@@ -249,7 +250,7 @@ static void conn_connected(void *arg, int fd)
     redis_conn *conn = arg;
     asynq_error error;
     conn_set_state(conn, CONN_HANDSHAKE);
-    int status = redis_stream_open(&conn->stream, fd, conn->options.uri, &error);
+    int status = redis_stream_open(&conn->stream, fd, &conn->dial.uri, &error);
     if (!status && redis_handshake_start(&conn->handshake))
         status = error_set_code(&error, ASYNQ_E_NO_MEMORY);
     if (status)
@@ -266,10 +267,15 @@ static void conn_pause_over(void *arg)
     redis_dial_start(&conn->dial, CONN_CONNECT_LIMIT_MS);
 }
 
-static bool conn_is_deaf(const redis_conn *conn, int64_t now_ms)
+static bool conn_is_silent(const redis_conn *conn, int64_t now_ms, int64_t limit_ms)
 {
-    return !redis_pipeline_is_empty(&conn->pipeline) && now_ms - conn->waits_since_ms > CONN_REPLY_LIMIT_MS &&
-           now_ms - conn->stream.heard_at_ms > CONN_REPLY_LIMIT_MS;
+    return !redis_pipeline_is_empty(&conn->pipeline) && now_ms - conn->waits_since_ms > limit_ms &&
+           now_ms - conn->stream.heard_at_ms > limit_ms;
+}
+
+static void conn_moved(void *arg, const char *text)
+{
+    redis_conn_reset(arg, text);
 }
 
 /* Finds connections that hang: in the handshake, or in waiting for replies. */
@@ -277,11 +283,15 @@ static void conn_check(void *arg)
 {
     redis_conn *conn = arg;
     int64_t now_ms = loop_steady_ms(conn->options.loop);
+    bool is_master = conn->dial.sentinel || conn->options.in_cluster;
     loop_timer_set(&conn->check, CONN_CHECK_PERIOD_MS);
     if (conn->state == CONN_HANDSHAKE && now_ms - conn->attempt_at_ms > CONN_CONNECT_LIMIT_MS)
         conn_down(conn, ASYNQ_E_UNAVAILABLE, "no connection after %d s", CONN_CONNECT_LIMIT_MS / 1000);
-    else if (conn->state == CONN_READY && conn_is_deaf(conn, now_ms))
-        redis_conn_reset(conn, "no answer for 15 s");
+    else if (conn->state == CONN_READY &&
+             conn_is_silent(conn, now_ms, is_master ? CONN_MASTER_LIMIT_MS : CONN_REPLY_LIMIT_MS))
+        redis_conn_reset(conn, is_master ? "no answer for 2 s" : "no answer for 15 s");
+    else if (conn->state >= CONN_HANDSHAKE)
+        redis_dial_verify(&conn->dial, conn_is_silent(conn, now_ms, CONN_CHECK_PERIOD_MS));
 }
 
 /* ---- ending ---- */
@@ -301,7 +311,7 @@ static void conn_close_socket(redis_conn *conn)
 static void conn_report_down(redis_conn *conn, const asynq_error *error)
 {
     char where[300];
-    redis_uri_describe(conn->options.uri, where, sizeof where);
+    redis_uri_describe(&conn->dial.uri, where, sizeof where);
     log_repeated(conn->options.log, &conn->complaint, ASYNQ_LOG_WARN, "redis %s (%s): %s", conn->options.name, where,
                  error->text);
     if (conn->options.events.down)
@@ -369,22 +379,25 @@ void redis_conn_reset(redis_conn *conn, const char *reason)
 redis_conn *redis_conn_new(const redis_conn_options *options)
 {
     redis_conn *conn = mem_calloc(1, sizeof *conn);
-    if (!conn)
-        return NULL;
     loop *l = options->loop;
+    const redis_dial_events events = {
+        .connected = conn_connected, .failed = conn_failed, .moved = conn_moved, .arg = conn};
+    if (!conn || redis_dial_init(&conn->dial, l, options->uri, options->log, &events)) {
+        mem_free(conn);
+        return NULL;
+    }
     conn->options = *options;
     redis_pipeline_init(&conn->pipeline);
     conn->trouble = (backoff){CONN_MIN_PAUSE_MS, CONN_MAX_PAUSE_MS, CONN_LASTING_MS, 0, 0};
     conn->handshake = (redis_handshake){.uri = options->uri,
                                         .name = options->name,
                                         .key_prefix = options->key_prefix,
+                                        .node_id = options->node_id,
                                         .with_scripts = !options->without_scripts,
                                         .send = conn_send_words,
                                         .done = conn_handshake_done,
                                         .arg = conn};
     conn->reload = (redis_reload){.send = conn_send_words, .failed = conn_failed, .arg = conn};
-    redis_dial_init(&conn->dial, l, options->uri,
-                    &(redis_dial_events){.connected = conn_connected, .failed = conn_failed, .arg = conn});
     redis_stream_init(&conn->stream, l,
                       &(redis_stream_events){.reply = conn_replied, .lost = conn_failed, .arg = conn});
     redis_args_init(&conn->args);

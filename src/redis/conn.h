@@ -35,6 +35,8 @@ typedef struct redis_conn_options {
     const char *name;       /* for CLIENT SETNAME and the log */
     const char *key_prefix; /* borrowed: what its keys and channels begin with, for texts about missing rights */
     bool without_scripts;   /* this connection calls none */
+    bool in_cluster;        /* what is refused because of its slot does not concern the connection */
+    const char *node_id;    /* borrowed, and may change: see redis_handshake; NULL: none */
     redis_conn_events events;
 } redis_conn_options;
 
@@ -65,15 +67,15 @@ ASYNQ_MUST_CHECK int redis_conn_command(redis_conn *conn, const redis_args *args
 /* The same for a few words. */
 ASYNQ_MUST_CHECK int redis_conn_commandf(redis_conn *conn, redis_result_cb cb, void *arg, int count, ...);
 
+/* The command that was sent last may be answered so much later than others: that is no sign of a dead connection. */
+void redis_conn_expect_silence(redis_conn *conn, int64_t ms);
+
 /* Sends what was queued now instead of at the end of the turn, so that Redis works while the rest of the turn goes on.
  */
 void redis_conn_flush(redis_conn *conn);
 
 /* An empty argument list that lives as long as the connection, for building one command at a time. */
 redis_args *redis_conn_args(redis_conn *conn);
-
-/* Starts EVALSHA: the script's SHA-1 and the number of keys. The caller adds keys, then arguments. */
-redis_args *redis_conn_script_args(redis_conn *conn, script_id script, int key_count);
 
 /* What the handshake learned; empty or 0 when Redis would not say. */
 const char *redis_conn_run_id(const redis_conn *conn);

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 /* A name server may send thousands; each gets its share of the time, and one that gets none is not worth trying. */
-enum { DIAL_MAX_ADDRESSES = 32 };
+enum { DIAL_MAX_ADDRESSES = 32, DIAL_VERIFY_PERIOD_MS = 10000, DIAL_DOUBT_MS = 1000 };
 
 static void dial_next_address(redis_dial *dial);
 
@@ -36,7 +36,9 @@ static void dial_close(redis_dial *dial)
 
 void redis_dial_cancel(redis_dial *dial)
 {
-    dial->is_active = false;
+    dial->is_active = dial->is_finding = false;
+    if (dial->sentinel)
+        redis_sentinel_cancel(dial->sentinel);
     dial_close(dial);
     dial_release(dial);
 }
@@ -44,6 +46,8 @@ void redis_dial_cancel(redis_dial *dial)
 static void dial_fail(redis_dial *dial)
 {
     asynq_error error = dial->error;
+    if (dial->sentinel)
+        redis_sentinel_distrust(dial->sentinel);
     redis_dial_cancel(dial);
     dial->events.failed(dial->events.arg, &error);
 }
@@ -156,14 +160,14 @@ static void dial_looked_up(void *arg, int problem, struct addrinfo *addresses)
         dial_try_all(dial, addresses);
         return;
     }
-    error_set(&dial->error, ASYNQ_E_UNAVAILABLE, "cannot find the host \"%.200s\": %s", dial->uri->host,
+    error_set(&dial->error, ASYNQ_E_UNAVAILABLE, "cannot find the host \"%.200s\": %s", dial->uri.host,
               problem ? gai_strerror(problem) : "no address");
     dial_fail(dial);
 }
 
 static void dial_look_up(redis_dial *dial)
 {
-    const redis_uri *uri = dial->uri;
+    const redis_uri *uri = &dial->uri;
     struct addrinfo *number = redis_lookup_number(uri->host, uri->port);
     if (number) {
         dial_try_all(dial, number);
@@ -182,7 +186,7 @@ static void dial_path(redis_dial *dial)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     loop_timer_set(&dial->share, dial->give_up_at_ms - loop_steady_ms(dial->loop));
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", dial->uri->path);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", dial->uri.path);
     if (dial_open(dial, (struct sockaddr *)&address, sizeof address))
         return;
     dial_note(dial, strerror(errno));
@@ -197,19 +201,83 @@ static void dial_time_over(void *arg)
         dial_address_failed(dial, "no answer in its share of the time");
         return;
     }
-    if (dial->uri->path)
+    if (dial->uri.path)
         error_set(&dial->error, ASYNQ_E_UNAVAILABLE, "cannot connect: no answer");
     else
-        error_set(&dial->error, ASYNQ_E_UNAVAILABLE, "cannot find the host \"%.200s\": no answer yet", dial->uri->host);
+        error_set(&dial->error, ASYNQ_E_UNAVAILABLE, "cannot find the host \"%.200s\": no answer yet", dial->uri.host);
     dial_fail(dial);
 }
 
+/* ---- by way of sentinels ---- */
+
+/* What is known of one host is of no use for another. */
+static void dial_set_master(redis_dial *dial, const char *host, int port)
+{
+    if (strcmp(dial->master_host, host) != 0) {
+        redis_lookup_abandon(dial->lookup);
+        dial->lookup = NULL;
+        dial->first = 0;
+    }
+    snprintf(dial->master_host, sizeof dial->master_host, "%s", host);
+    dial->uri.host = dial->master_host;
+    dial->uri.port = port;
+}
+
+static void dial_master_found(void *arg, const char *host, int port)
+{
+    redis_dial *dial = arg;
+    char text[NI_MAXHOST + 80];
+    dial->verified_at_ms = loop_steady_ms(dial->loop);
+    bool is_same = dial->uri.host && strcmp(dial->uri.host, host) == 0 && dial->uri.port == port;
+    if (dial->is_finding || (dial->is_active && !is_same)) { /* it may change while the old one is tried */
+        dial->is_finding = false;
+        dial_close(dial);
+        dial_release(dial);
+        dial_set_master(dial, host, port);
+        dial_look_up(dial);
+    } else if (!is_same) {
+        snprintf(text, sizeof text, "the sentinels name %s:%d as the master now", host, port);
+        dial->events.moved(dial->events.arg, text);
+    }
+}
+
+/* As long as the connection works, it goes on without sentinels. */
+static void dial_master_not_found(void *arg, const asynq_error *error)
+{
+    redis_dial *dial = arg;
+    if (!dial->is_finding)
+        return;
+    dial->error = *error;
+    dial_fail(dial);
+}
+
+/* A master that was cut off may be one no more, and nobody on this side of the network would say so. */
+void redis_dial_verify(redis_dial *dial, bool is_silent)
+{
+    if (!dial->sentinel || dial->is_active)
+        return;
+    bool is_due = loop_steady_ms(dial->loop) - dial->verified_at_ms >= DIAL_VERIFY_PERIOD_MS;
+    if (is_due || is_silent || !redis_sentinel_is_subscribed(dial->sentinel))
+        redis_sentinel_ask(dial->sentinel);
+}
+
+bool redis_dial_is_doubtful(const redis_dial *dial)
+{
+    return dial->sentinel && loop_steady_ms(dial->loop) - dial->verified_at_ms > DIAL_DOUBT_MS;
+}
+
+/* ---- from outside ---- */
+
 void redis_dial_start(redis_dial *dial, int64_t limit_ms)
 {
+    redis_dial_cancel(dial); /* a question of redis_dial_verify() */
     dial->is_active = true;
     dial->give_up_at_ms = loop_steady_ms(dial->loop) + limit_ms;
     error_clear(&dial->error);
-    if (dial->uri->path)
+    dial->is_finding = dial->sentinel != NULL;
+    if (dial->sentinel)
+        redis_sentinel_ask(dial->sentinel);
+    else if (dial->uri.path)
         dial_path(dial);
     else
         dial_look_up(dial);
@@ -218,12 +286,20 @@ void redis_dial_start(redis_dial *dial, int64_t limit_ms)
 void redis_dial_distrust(redis_dial *dial)
 {
     dial->first++;
+    if (dial->sentinel)
+        redis_sentinel_distrust(dial->sentinel);
 }
 
-void redis_dial_init(redis_dial *dial, loop *l, const redis_uri *uri, const redis_dial_events *events)
+int redis_dial_init(redis_dial *dial, loop *l, const redis_uri *uri, log_sink *log, const redis_dial_events *events)
 {
-    *dial = (redis_dial){.loop = l, .uri = uri, .events = *events, .fd = -1};
+    *dial = (redis_dial){.loop = l, .uri = *uri, .events = *events, .fd = -1};
     loop_timer_init(l, &dial->share, dial_time_over, dial);
+    if (!uri->sentinels.places.count)
+        return ASYNQ_OK;
+    dial->sentinel = redis_sentinel_new(
+        l, uri, log,
+        &(redis_sentinel_events){.found = dial_master_found, .failed = dial_master_not_found, .arg = dial});
+    return dial->sentinel ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
 }
 
 void redis_dial_clear(redis_dial *dial)
@@ -231,4 +307,6 @@ void redis_dial_clear(redis_dial *dial)
     redis_dial_cancel(dial);
     redis_lookup_abandon(dial->lookup);
     dial->lookup = NULL;
+    redis_sentinel_free(dial->sentinel);
+    dial->sentinel = NULL;
 }

@@ -1,6 +1,6 @@
 /*
  * From where Redis is said to be to a connected socket: each address of the host is tried in turn, with its share of
- * the time. Today the place comes from a URI.
+ * the time. The host comes from a URI, or from the sentinels in it, which are asked at each attempt.
  *
  * Thread: loop.
  */
@@ -10,20 +10,24 @@
 #include "event/timer.h"
 #include "event/watch.h"
 #include "redis/lookup.h"
-#include "redis/uri.h"
+#include "redis/sentinel.h"
 
 typedef struct redis_dial_events {
     void (*connected)(void *arg, int fd); /* the socket, non-blocking, now belongs to the called */
     void (*failed)(void *arg, const asynq_error *error);
+    void (*moved)(void *arg, const char *text); /* the sentinels name another host than the last one connected to */
     void *arg;
 } redis_dial_events;
 
 typedef struct redis_dial {
     loop *loop;
-    const redis_uri *uri; /* borrowed */
+    redis_uri uri; /* the borrowed texts of another one; of a master, with the host that the sentinels have named */
     redis_dial_events events;
-    bool is_active;
-    redis_lookup *lookup; /* may outlast an attempt: the next one waits for the same answer */
+    redis_sentinel *sentinel; /* NULL: the host is known */
+    char master_host[NI_MAXHOST];
+    int64_t verified_at_ms;
+    bool is_active, is_finding; /* the sentinels are asked for this attempt */
+    redis_lookup *lookup;       /* may outlast an attempt: the next one waits for the same answer */
     struct addrinfo *addresses;
     size_t count, tried; /* addresses, and how many of them have been tried */
     size_t first;        /* where the next attempt begins, counted over all attempts */
@@ -34,7 +38,9 @@ typedef struct redis_dial {
     asynq_error error; /* what went wrong with each address so far */
 } redis_dial;
 
-void redis_dial_init(redis_dial *dial, loop *l, const redis_uri *uri, const redis_dial_events *events);
+/* `uri` and `log` are borrowed. Returns 0 or ASYNQ_E_NO_MEMORY. */
+ASYNQ_MUST_CHECK int redis_dial_init(redis_dial *dial, loop *l, const redis_uri *uri, log_sink *log,
+                                     const redis_dial_events *events);
 void redis_dial_clear(redis_dial *dial);
 
 /* Starts an attempt of at most `limit_ms`. One of the events follows, perhaps before this returns. */
@@ -44,5 +50,11 @@ void redis_dial_cancel(redis_dial *dial);
 
 /* What answered at the last address was no good: the next attempt begins with the address behind it. */
 void redis_dial_distrust(redis_dial *dial);
+
+/* Asks the sentinels whether the host is still the one: now and then, and each time when it is silent or none of them
+ * would tell us. No attempt may be under way. Without sentinels: nothing. */
+void redis_dial_verify(redis_dial *dial, bool is_silent);
+/* The sentinels have not named the host for more than a second: it may be the master no more. */
+bool redis_dial_is_doubtful(const redis_dial *dial);
 
 #endif

@@ -21,15 +21,20 @@ static engine_order *engine_take_orders(engine *e)
     return first;
 }
 
-static void engine_woken(void *arg)
+static void engine_run_orders(engine *e)
 {
-    engine *e = arg;
     engine_order *orders = engine_take_orders(e);
     while (orders) {
         engine_order *order = orders;
         orders = order->next; /* before the call, which may free it */
         order->run(order->arg);
     }
+}
+
+static void engine_woken(void *arg)
+{
+    engine *e = arg;
+    engine_run_orders(e);
     if (e->options.ordered)
         e->options.ordered(e->options.arg);
 }
@@ -42,13 +47,13 @@ int engine_open(engine *e, const engine_options *options, asynq_error *error)
     e->loop = loop_new();
     int status = e->loop ? loop_waker_init(e->loop, &e->waker, engine_woken, e) : ASYNQ_E_NO_MEMORY;
     if (!status) {
-        e->conn = redis_conn_new(&(redis_conn_options){.loop = e->loop,
-                                                       .uri = options->uri,
-                                                       .log = options->log,
-                                                       .name = options->name,
-                                                       .key_prefix = options->key_prefix,
-                                                       .events = options->events});
-        status = e->conn ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
+        e->nodes = redis_nodes_new(&(redis_nodes_options){.loop = e->loop,
+                                                          .uri = options->uri,
+                                                          .log = options->log,
+                                                          .name = options->name,
+                                                          .key_prefix = options->key_prefix,
+                                                          .events = options->events});
+        status = e->nodes ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
     }
     if (!status)
         return ASYNQ_OK;
@@ -87,8 +92,8 @@ void engine_wake(engine *e)
 
 void engine_stop(engine *e)
 {
-    redis_conn_free(e->conn);
-    e->conn = NULL;
+    redis_nodes_free(e->nodes);
+    e->nodes = NULL;
     loop_stop(e->loop);
 }
 
@@ -99,15 +104,20 @@ void engine_join(engine *e)
     e->has_thread = false;
 }
 
+void engine_run_left(engine *e)
+{
+    engine_run_orders(e);
+}
+
 void engine_close(engine *e)
 {
     engine_join(e);
     if (e->loop) {
-        redis_conn_free(e->conn); /* if the loop never ran; it goes with the loop */
+        redis_nodes_free(e->nodes); /* if the loop never ran; they go with the loop */
         loop_waker_clear(&e->waker);
         loop_free(e->loop);
     }
-    e->conn = NULL;
+    e->nodes = NULL;
     e->loop = NULL;
     e->pid = 0;
 }

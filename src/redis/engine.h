@@ -1,5 +1,5 @@
 /*
- * An engine room: a loop, the connection that it runs, a thread for both, and the way into it for other threads.
+ * An engine room: a loop, the connections that it runs, a thread for both, and the way into it for other threads.
  * Client, server, scheduler and inspector each have one.
  *
  *   any thread --> engine_submit(order) --+
@@ -13,7 +13,7 @@
 #define REDIS_ENGINE_H
 
 #include "event/waker.h"
-#include "redis/conn.h"
+#include "redis/nodes.h"
 
 #include <pthread.h>
 #include <sys/types.h>
@@ -28,9 +28,9 @@ typedef struct engine_order {
 typedef struct engine_options {
     const redis_uri *uri; /* borrowed */
     log_sink *log;
-    const char *name;       /* of the connection */
+    const char *name;       /* of the connections */
     const char *key_prefix; /* borrowed: see redis_conn_options */
-    redis_conn_events events;
+    redis_nodes_events events;
     void (*ordered)(void *arg); /* after orders were run, and after engine_wake(); may be NULL */
     void *arg;                  /* of `ordered` */
 } engine_options;
@@ -38,7 +38,7 @@ typedef struct engine_options {
 typedef struct engine {
     engine_options options;
     loop *loop; /* NULL: not open */
-    redis_conn *conn;
+    redis_nodes *nodes;
     loop_waker waker;
     _Atomic(engine_order *) submitted; /* the last one first */
     _Atomic pid_t pid;                 /* of the process that opened it; 0: none did */
@@ -46,7 +46,7 @@ typedef struct engine {
     bool has_thread;
 } engine;
 
-/* Makes loop and connection. `e` is zeroed before its first use. On failure nothing is left to be closed. Returns 0 or
+/* Makes loop and connections. `e` is zeroed before its first use. On failure nothing is left to be closed. Returns 0 or
  * a status with a text. */
 ASYNQ_MUST_CHECK int engine_open(engine *e, const engine_options *options, asynq_error *error);
 
@@ -57,11 +57,14 @@ ASYNQ_MUST_CHECK int engine_start(engine *e, asynq_error *error);
 void engine_submit(engine *e, engine_order *order);
 void engine_wake(engine *e);
 
-/* Ends the connection and, with this turn, the loop. Thread: loop. */
+/* Ends the connections and, with this turn, the loop. Thread: loop. */
 void engine_stop(engine *e);
 
 /* Waits for the thread. Thread: any but the engine's own. */
 void engine_join(engine *e);
+/* Runs the orders that came too late for the thread, with `nodes` NULL. After engine_join(), and before engine_close().
+ * Thread: any. */
+void engine_run_left(engine *e);
 /* Waits for the thread, then frees all. Accepts one that was never opened. Thread: any but the engine's own. */
 void engine_close(engine *e);
 

@@ -85,6 +85,18 @@ static void handshake_on_required(void *arg, const redis_result *result)
     handshake_count_down(handshake);
 }
 
+/* Some services have no SELECT, and database 0 only. */
+static void handshake_on_select(void *arg, const redis_result *result)
+{
+    redis_handshake *handshake = arg;
+    const redis_value *reply = handshake_reply(handshake, result);
+    bool is_needless = reply && !handshake->uri->database && reply->type == REDIS_ERROR &&
+                       redis_answer_of(reply) == REDIS_ANSWER_WRONG;
+    if (reply && reply->type == REDIS_ERROR && !is_needless)
+        handshake_fail_by(handshake, reply);
+    handshake_count_down(handshake);
+}
+
 /* Redis may refuse this without harm. */
 static void handshake_on_optional(void *arg, const redis_result *result)
 {
@@ -93,6 +105,31 @@ static void handshake_on_optional(void *arg, const redis_result *result)
     if (reply && handshake_has_passing_trouble(reply))
         handshake_fail_by(handshake, reply);
     handshake_count_down(handshake);
+}
+
+/* Where ROLE is refused, the first write tells. */
+static void handshake_on_role(void *arg, const redis_result *result)
+{
+    redis_handshake *handshake = arg;
+    const redis_value *reply = handshake_reply(handshake, result);
+    const redis_value *role = reply ? redis_value_at(reply, 0) : NULL;
+    if (role && role->type == REDIS_STRING && !redis_value_is_text(role, "master"))
+        handshake_fail(handshake, ASYNQ_E_UNAVAILABLE, "the sentinels named a Redis that is no master; its role is",
+                       role->text.data);
+    handshake_on_optional(handshake, result);
+}
+
+/* Who does not tell, for lack of rights or because it is a proxy, is taken for the right one. */
+static void handshake_on_node_id(void *arg, const redis_result *result)
+{
+    redis_handshake *handshake = arg;
+    const redis_value *reply = handshake_reply(handshake, result);
+    if (reply && reply->type == REDIS_ERROR && strstr(reply->text.data, "cluster support disabled"))
+        handshake_fail(handshake, ASYNQ_E_UNAVAILABLE, "another Redis has the address of this node", reply->text.data);
+    else if (reply && reply->type == REDIS_STRING && handshake->node_id[0] &&
+             !redis_value_is_text(reply, handshake->node_id))
+        handshake_fail(handshake, ASYNQ_E_UNAVAILABLE, "another node has the address of this one", reply->text.data);
+    handshake_on_optional(handshake, result);
 }
 
 static void handshake_on_client_id(void *arg, const redis_result *result)
@@ -163,12 +200,12 @@ static int handshake_ask_for_scripts(redis_handshake *handshake)
 
 static int handshake_authenticate(redis_handshake *handshake)
 {
-    const redis_uri *uri = handshake->uri;
-    if (!uri->password)
+    const char *words[REDIS_AUTH_WORDS];
+    int count = redis_uri_auth(handshake->uri, words);
+    if (!count)
         return ASYNQ_OK;
-    if (uri->user)
-        return handshake_ask(handshake, handshake_on_required, 3, "AUTH", uri->user, uri->password);
-    return handshake_ask(handshake, handshake_on_required, 2, "AUTH", uri->password);
+    handshake->answers_left++;
+    return handshake->send(handshake->arg, count, words, handshake_on_required, handshake);
 }
 
 int redis_handshake_start(redis_handshake *handshake)
@@ -182,9 +219,13 @@ int redis_handshake_start(redis_handshake *handshake)
     handshake->is_second_part = false;
     handshake->answers_left = 0;
     int status = handshake_authenticate(handshake);
+    if (!status && handshake->uri->sentinels.places.count)
+        status = handshake_ask(handshake, handshake_on_role, 1, "ROLE");
+    if (!status && handshake->node_id && handshake->node_id[0])
+        status = handshake_ask(handshake, handshake_on_node_id, 2, "CLUSTER", "MYID");
     /* SELECT also when it is database 0: it is the cheapest command that tells a missing password. */
     if (!status)
-        status = handshake_ask(handshake, handshake_on_required, 2, "SELECT", database);
+        status = handshake_ask(handshake, handshake_on_select, 2, "SELECT", database);
     if (!status)
         status = handshake_ask(handshake, handshake_on_optional, 3, "CLIENT", "SETNAME", handshake->name);
     if (!status)

@@ -2,7 +2,11 @@
  * What is said on a new connection before any command: credentials, database and name; that Redis shall not execute
  * what may still be on its way from the connection before; and the scripts that it does not have.
  *
- *   AUTH, SELECT, CLIENT SETNAME, CLIENT ID, SCRIPT EXISTS, INFO    --> answers -->    CLIENT KILL, SCRIPT LOAD
+ *   AUTH, ROLE, CLUSTER MYID, SELECT, CLIENT SETNAME, CLIENT ID, SCRIPT EXISTS, INFO    --> answers -->    CLIENT KILL,
+ * SCRIPT LOAD
+ *
+ * ROLE only where sentinels have named the server: they may not know yet that it is a master no more. CLUSTER MYID only
+ * where the node is known: its address may have been given to another one meanwhile.
  *
  * It asks and reads answers; the connection sends. Thread: loop.
  */
@@ -27,6 +31,7 @@ typedef struct redis_handshake {
     const redis_uri *uri;   /* borrowed */
     const char *name;       /* for CLIENT SETNAME */
     const char *key_prefix; /* for texts about missing rights */
+    const char *node_id;    /* of a cluster: "CLUSTER MYID" has to tell this id. NULL, or "": any */
     bool with_scripts;
     redis_send send;
     void (*done)(void *arg); /* called once: all is said, and `error` tells how it went. Not after an abandonment */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 enum {
+    REPLY_MAX_DEPTH = 8, /* of arrays in arrays; libhiredis from 1.0 on has no limit of its own */
     REPLY_MOST_ELEMENTS = 1 << 20,
     REPLY_KEPT_BUFFER = 1 << 20 /* an idle reader keeps at most this */
 };
@@ -28,11 +29,13 @@ static const redis_type type_of_hiredis[] = {
     [REDIS_REPLY_NIL] = REDIS_NIL,       [REDIS_REPLY_STATUS] = REDIS_STATUS, [REDIS_REPLY_ERROR] = REDIS_ERROR,
 };
 
-/* The place of a value: in its array, or a new one for the outermost. */
+/* The place of a value: in its array, or a new one for the outermost. Nobody has asked for the types of RESP3. */
 static redis_value *place_value(const redisReadTask *task)
 {
     redis_reader *reader = task->privdata;
     redis_value *value = NULL;
+    if ((size_t)task->type >= sizeof type_of_hiredis / sizeof *type_of_hiredis)
+        return NULL;
     if (task->parent)
         value = &((redis_value *)task->parent->obj)->elements[task->idx];
     else
@@ -53,10 +56,25 @@ static void *create_string(const redisReadTask *task, char *text, size_t length)
     return value;
 }
 
-static void *create_array(const redisReadTask *task, int count)
+static bool is_too_deep(const redisReadTask *task)
+{
+    int depth = 0;
+    for (const redisReadTask *at = task; at && depth <= REPLY_MAX_DEPTH; at = at->parent)
+        depth++;
+    return depth > REPLY_MAX_DEPTH;
+}
+
+/* As libhiredis says it: since 1.0 without a sign. */
+#if HIREDIS_MAJOR >= 1
+typedef size_t hiredis_count;
+#else
+typedef int hiredis_count;
+#endif
+
+static void *create_array(const redisReadTask *task, hiredis_count count)
 {
     redis_reader *reader = task->privdata;
-    if (count < 0 || count > REPLY_MOST_ELEMENTS)
+    if ((size_t)count > REPLY_MOST_ELEMENTS || is_too_deep(task))
         return NULL;
     redis_value *value = place_value(task);
     if (!value)
@@ -64,7 +82,7 @@ static void *create_array(const redisReadTask *task, int count)
     value->elements = arena_alloc(&reader->values, (size_t)count * sizeof *value->elements);
     if (!value->elements)
         return NULL;
-    for (int i = 0; i < count; i++)
+    for (size_t i = 0; i < (size_t)count; i++)
         value->elements[i] = (redis_value){.type = REDIS_NIL};
     value->count = (size_t)count;
     return value;
@@ -91,8 +109,31 @@ static void free_object(void *value)
     (void)value; /* the arena is given back as a whole */
 }
 
-static redisReplyObjectFunctions object_functions = {create_string, create_array, create_integer, create_nil,
-                                                     free_object};
+#if HIREDIS_MAJOR >= 1
+static void *refuse_double(const redisReadTask *task, double value, char *text, size_t length)
+{
+    (void)task, (void)value, (void)text, (void)length;
+    return NULL;
+}
+
+static void *refuse_bool(const redisReadTask *task, int value)
+{
+    (void)task, (void)value;
+    return NULL;
+}
+#endif
+
+static redisReplyObjectFunctions object_functions = {
+    .createString = create_string,
+    .createArray = create_array,
+    .createInteger = create_integer,
+    .createNil = create_nil,
+    .freeObject = free_object,
+#if HIREDIS_MAJOR >= 1 /* without them hiredis makes pointers of numbers */
+    .createDouble = refuse_double,
+    .createBool = refuse_bool,
+#endif
+};
 
 redis_reader *redis_reader_new(void)
 {
@@ -204,5 +245,7 @@ bool redis_value_is_text(const redis_value *value, const char *text)
 
 bool redis_value_is_message(const redis_value *value)
 {
-    return value->type == REDIS_ARRAY && value->count == 3 && redis_value_is_text(&value->elements[0], "message");
+    return value->type == REDIS_ARRAY && value->count == 3 &&
+           (redis_value_is_text(&value->elements[0], "message") ||
+            redis_value_is_text(&value->elements[0], "sunsubscribe"));
 }

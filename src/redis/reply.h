@@ -44,7 +44,8 @@ double redis_value_double(const redis_value *value);   /* strings that are numbe
 const redis_value *redis_value_at(const redis_value *array, size_t index);
 bool redis_value_is_text(const redis_value *value, const char *text);
 
-/* What a subscriber is sent: "message", channel, text. A task of id "message" may stand first in another reply. */
+/* What a subscriber is sent: "message", channel, text; or "sunsubscribe", channel, count, when the channel's slot
+ * leaves the node. A task of id "message" may stand first in another reply. */
 bool redis_value_is_message(const redis_value *value);
 
 #endif

@@ -56,20 +56,31 @@ static int stream_encrypt(redis_stream *stream, asynq_error *error)
 
 static ssize_t stream_read_some(redis_stream *stream);
 
-void redis_stream_write(redis_stream *stream)
+/* False, with errno: the socket takes nothing any more. */
+static bool stream_send(redis_stream *stream)
 {
     asynq_error error;
-    if (stream->fd < 0)
-        return;
     if (stream->tls && stream_encrypt(stream, &error)) {
         stream_fail(stream, &error);
-        return;
+        return true;
     }
     redis_outq *queue = stream->tls ? &stream->encrypted : &stream->out;
-    if (redis_outq_send(queue, stream->fd)) {
-        loop_watch_set(&stream->watch, true, queue->length > 0);
+    if (!redis_outq_send(queue, stream->fd))
+        return false;
+    loop_watch_set(&stream->watch, true, queue->length > 0);
+    return true;
+}
+
+void redis_stream_flush(redis_stream *stream)
+{
+    if (stream->fd >= 0)
+        (void)stream_send(stream);
+}
+
+void redis_stream_write(redis_stream *stream)
+{
+    if (stream->fd < 0 || stream_send(stream))
         return;
-    }
     int problem = errno;
     /* Before it closed, Redis may have said why, as it does when it has too many clients. */
     while (stream->fd >= 0 && stream_read_some(stream) > 0)

@@ -58,7 +58,10 @@ static inline size_t redis_stream_waiting(const redis_stream *stream)
     return stream->out.length;
 }
 
-/* Gives the socket what it takes now. */
+/* Gives the socket what it takes now. If it takes nothing any more, this reads what has come, then reports the loss: so
+ * not within a reply, which the next one would overwrite. */
 void redis_stream_write(redis_stream *stream);
+/* The same within a reply: that the socket takes nothing is left to the next write. */
+void redis_stream_flush(redis_stream *stream);
 
 #endif

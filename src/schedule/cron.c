@@ -322,7 +322,7 @@ void asynq_cron_free(asynq_cron *cron)
 {
     if (!cron)
         return;
-    zone_unref(cron->zone);
+    zone_free(cron->zone);
     mem_free(cron);
 }
 

@@ -4,7 +4,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/option_struct.h"
+#include "base/structs.h"
 #include "client/task_option.h"
 #include "schedule/option_text.h"
 #include "wire/scheduler_entry.h"
@@ -122,9 +122,9 @@ static int make_content(schedule_entry *entry, asynq_error *error)
 
 static int check_periodic(const asynq_periodic *given, asynq_error *error)
 {
-    if (given->name && (!*given->name || strlen(given->name) > ASYNQ_NAME_MOST))
+    if (given->name && (!*given->name || strlen(given->name) > ASYNQ_NAME_MAX))
         return error_set(error, ASYNQ_E_INVALID, "the name of a periodic entry is empty or longer than %d bytes",
-                         ASYNQ_NAME_MOST);
+                         ASYNQ_NAME_MAX);
     if ((unsigned)given->catch_up > ASYNQ_CATCH_UP_SKIP)
         return error_set(error, ASYNQ_E_INVALID, "catch_up is %d, which is none of the policies", (int)given->catch_up);
     if (given->jitter_ms < 0 || (given->catch_up_limit_ms < 0 && given->catch_up_limit_ms != ASYNQ_NONE))
@@ -159,37 +159,52 @@ static int try_task(schedule_entry *entry, asynq_error *error)
     return entry->queue_name ? ASYNQ_OK : error_set_code(error, ASYNQ_E_NO_MEMORY);
 }
 
-/* What the entry says counts more. */
-static void add_defaults(asynq_periodic *own, const entry_context *context)
+/* The program fills its own struct. */
+static int ask_defaults(asynq_task_options *defaults, const char *type, const entry_context *context,
+                        asynq_error *error)
 {
-    asynq_task_options defaults = {0};
+    structs_call call;
+    *defaults = (asynq_task_options){0};
+    structs_begin(&call, context->sizes);
+    asynq_task_options *given = (asynq_task_options *)(uintptr_t)structs_shown(&call, STRUCT_TASK_OPTIONS, defaults);
+    if (given)
+        context->defaults(type, given, context->defaults_arg);
+    const asynq_task_options *own = structs_argument(&call, STRUCT_TASK_OPTIONS, given, 1);
+    int status = structs_status(&call, error);
+    if (!status)
+        *defaults = *own;
+    return structs_end(&call, status, error);
+}
+
+/* What the entry says counts more. */
+static int add_defaults(asynq_periodic *own, const entry_context *context, asynq_error *error)
+{
+    asynq_task_options defaults;
     const asynq_task_options *said = &own->task.options;
     if (!context->defaults || !own->task.type)
-        return;
-    context->defaults(own->task.type, &defaults, context->defaults_arg);
+        return ASYNQ_OK;
+    int status = ask_defaults(&defaults, own->task.type, context, error);
+    if (status)
+        return status;
     asynq_task_options merged = task_options_merge(&defaults, said);
     merged.headers = said->headers;
     merged.header_count = said->header_count;
-    merged.size = said->size;
     own->task.options = merged;
+    return ASYNQ_OK;
 }
 
 static int fill(schedule_entry *entry, const asynq_periodic *given, const entry_context *context, asynq_error *error)
 {
-    asynq_task_options shown = {0};
+    static const asynq_periodic none;
     asynq_error own_error;
     error = error ? error : &own_error;
-    int status = option_struct_import(&entry->periodic, sizeof entry->periodic, given, sizeof entry->periodic,
-                                      "asynq_periodic", error);
-    if (!status && entry->periodic.options)
-        status = option_struct_import(&shown, sizeof shown, entry->periodic.options, sizeof shown, "asynq_task_options",
-                                      error);
+    given = given ? given : &none;
+    entry->periodic = *given;
+    int status = check_periodic(&entry->periodic, error);
     if (!status)
-        status = check_periodic(&entry->periodic, error);
+        status = add_defaults(&entry->periodic, context, error);
     if (!status)
-        add_defaults(&entry->periodic, context);
-    if (!status)
-        status = copy_periodic(entry, entry->periodic.options ? &shown : NULL, error);
+        status = copy_periodic(entry, given->options, error);
     if (!status)
         status = read_cron(entry, context->zone, error);
     if (!status)

@@ -17,6 +17,7 @@ typedef struct entry_context {
     bool is_independent;
     void (*defaults)(const char *type, asynq_task_options *options, void *arg); /* of tasks; NULL: none */
     void *defaults_arg;
+    const asynq_sizes *sizes; /* of the program that has `defaults` */
 } entry_context;
 
 typedef struct schedule_entry {

@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/structs.h"
+#include "schedule/registry.h"
 #include "wire/scheduler_entry.h"
 
 #include <inttypes.h>
@@ -22,13 +24,24 @@ void firing_set_clock(asynq_scheduler *scheduler, const redis_value *reply)
     scheduler->clock_offset_ms = broker_schedule_clock_ms(reply) - clock_steady_ms();
 }
 
+/* An entry as the program has it, until the end of the call. */
+static const asynq_periodic *entry_show(const asynq_scheduler *scheduler, const schedule_entry *entry,
+                                        structs_call *call)
+{
+    structs_begin(call, scheduler->sizes);
+    return structs_shown_or_own(call, STRUCT_PERIODIC, &entry->periodic);
+}
+
 static void entry_report_missed(asynq_scheduler *scheduler, schedule_entry *entry, const tick_choice *choice)
 {
     int64_t first_ms = choice->missed_first_s * MS_PER_SECOND, last_ms = choice->missed_last_s * MS_PER_SECOND;
     log_warn(&scheduler->log, "entry %s (%s, \"%s\"): ticks of %" PRId64 " s were missed and are given up", entry->id,
              entry->periodic.task.type, entry->periodic.spec, choice->missed_last_s - choice->missed_first_s + 1);
+    structs_call call;
+    const asynq_periodic *shown = entry_show(scheduler, entry, &call);
     if (scheduler->options.on_missed)
-        scheduler->options.on_missed(entry->id, &entry->periodic, first_ms, last_ms, scheduler->options.arg);
+        scheduler->options.on_missed(entry->id, shown, first_ms, last_ms, scheduler->options.arg);
+    (void)structs_end(&call, ASYNQ_OK, NULL);
 }
 
 /* Finds the next tick. Returns how long it is until it must be enqueued; below 0: never. */
@@ -83,8 +96,12 @@ void firing_finished(asynq_scheduler *scheduler, schedule_entry *entry, int stat
     if (status)
         log_repeated(&scheduler->log, &scheduler->complaint, ASYNQ_LOG_WARN, "entry %s (%s): not enqueued: %s",
                      entry->id, entry->periodic.task.type, text);
+    structs_call call;
+    const asynq_periodic *shown = entry_show(scheduler, entry, &call);
+    const asynq_enqueued *enqueued = structs_shown_or_own(&call, STRUCT_ENQUEUED, &entry->plan.enqueued);
     if (scheduler->options.post_enqueue)
-        scheduler->options.post_enqueue(entry->id, &entry->periodic, &entry->plan.enqueued, scheduler->options.arg);
+        scheduler->options.post_enqueue(entry->id, shown, enqueued, scheduler->options.arg);
+    (void)structs_end(&call, ASYNQ_OK, NULL);
 }
 
 static void entry_catch_up_with(schedule_entry *entry, int64_t last_s)
@@ -130,7 +147,7 @@ static void tick_replied(void *arg, int status, const asynq_error *error, const 
         entry->unsure = status == ASYNQ_E_OUTCOME_UNKNOWN;
         scheduler_complain(scheduler, "enqueue a periodic task", error);
     }
-    scheduler_release(scheduler, entry);
+    registry_release(scheduler, entry);
     loop_timer_set(&scheduler->due, status && !is_independent ? SCHEDULER_TRY_AGAIN_MS : 0);
     if (scheduler->stopping)
         scheduler_advance_stop(scheduler);
@@ -157,8 +174,10 @@ static int publish_queue(asynq_scheduler *scheduler, scheduler_queue *queue, asy
     int status = queue->publish_error.code;
     *error = queue->publish_error;
     queue->publish_error = (asynq_error){0};
-    if (status || !broker_is_ready(&scheduler->broker))
+    if (status || !broker_has_queue(&scheduler->broker, &queue->keys))
         return status;
+    if (!broker_can_keep(&scheduler->broker, queue->keys.queue))
+        return error_set(error, ASYNQ_E_INVALID, BROKER_CANNOT_KEEP);
     status = queue_publish(&queue->publication, &scheduler->broker, queue->keys.queue, loop_steady_ms(scheduler->loop));
     return status < 0 ? error_set_code(error, status) : status;
 }
@@ -166,7 +185,7 @@ static int publish_queue(asynq_scheduler *scheduler, scheduler_queue *queue, asy
 static int send_tick(asynq_scheduler *scheduler, schedule_entry *entry, int64_t now_ns)
 {
     scheduler_queue *queue = entry->queue;
-    if (!broker_is_ready(&scheduler->broker))
+    if (!broker_has_queue(&scheduler->broker, &queue->keys))
         return ASYNQ_E_UNAVAILABLE;
     const enqueue_item *item = &entry->plan.item;
     if (scheduler->options.independent)
@@ -181,6 +200,15 @@ static int send_tick(asynq_scheduler *scheduler, schedule_entry *entry, int64_t 
                             tick_replied, entry);
 }
 
+static void entry_tell_next(asynq_scheduler *scheduler, schedule_entry *entry)
+{
+    structs_call call;
+    const asynq_periodic *shown = entry_show(scheduler, entry, &call);
+    if (scheduler->options.pre_enqueue)
+        scheduler->options.pre_enqueue(entry->id, shown, entry->next_s * MS_PER_SECOND, scheduler->options.arg);
+    (void)structs_end(&call, ASYNQ_OK, NULL);
+}
+
 /* Returns when to look at the entry again, in ms; below 0: when the answer has come. */
 static int64_t entry_fire(asynq_scheduler *scheduler, schedule_entry *entry)
 {
@@ -190,9 +218,7 @@ static int64_t entry_fire(asynq_scheduler *scheduler, schedule_entry *entry)
     int status = publish_queue(scheduler, entry->queue, &error);
     if (status == QUEUE_PUBLISHING)
         return -1;
-    if (scheduler->options.pre_enqueue)
-        scheduler->options.pre_enqueue(entry->id, &entry->periodic, entry->next_s * MS_PER_SECOND,
-                                       scheduler->options.arg);
+    entry_tell_next(scheduler, entry);
     entry->firing_tick_s = entry->next_s;
     if (!status)
         status = schedule_entry_plan(entry, entry->next_s, !is_independent, now_ns, &error);
@@ -219,7 +245,7 @@ void firing_pump(void *arg)
 {
     asynq_scheduler *scheduler = arg;
     int64_t wait_ms = LOOK_AGAIN_MS;
-    scheduler_settle_in(scheduler);
+    registry_settle_in(scheduler);
     if (scheduler->stopping || (!scheduler->options.independent && !broker_is_ready(&scheduler->broker)))
         return;
     FOR_EACH_ENTRY(scheduler, queue, entry) {

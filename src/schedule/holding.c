@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "schedule/registry.h"
 
 enum { HOLD_PERIOD_MS = 2000 /* so a dead scheduler's entries go on after at most this and BROKER_HOLD_MS */ };
 
@@ -54,7 +55,7 @@ static void hold_replied(void *arg, int status, const asynq_error *error, const 
         held_entry held = status ? (held_entry){0} : broker_held_at(reply, i);
         if (held.tick_s && !call->entries[i]->gone)
             entry_held(scheduler, call->entries[i], &held);
-        scheduler_release(scheduler, call->entries[i]);
+        registry_release(scheduler, call->entries[i]);
     }
     mem_free(call);
     if (!status)
@@ -137,7 +138,7 @@ static void given_up(void *arg, int status, const asynq_error *error, const redi
     (void)status, (void)error, (void)reply; /* else the holds end by themselves */
     hold_call *call = arg;
     for (size_t i = 0; i < call->count; i++)
-        scheduler_release(call->scheduler, call->entries[i]);
+        registry_release(call->scheduler, call->entries[i]);
     call->done(call->scheduler);
     mem_free(call);
 }

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/thread.h"
+#include "schedule/registry.h"
 #include "schedule/scheduler.h"
 
 #include <string.h>
@@ -102,7 +103,7 @@ static int admit(asynq_scheduler *scheduler, schedule_entry *entry, asynq_error 
         HASH_ADD_STR(scheduler->provided.entries, content, known);
     }
     bool is_known = known && HASH_HAS(known);
-    int status = is_known ? scheduler_admit(scheduler, entry, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
+    int status = is_known ? registry_admit(scheduler, entry, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
     if (!is_known)
         schedule_entry_free(entry);
     if (status && is_known)
@@ -141,7 +142,7 @@ int asynq_scheduler_sync(asynq_scheduler *scheduler, asynq_error *error)
     if (!options->provide)
         return error_set(error, ASYNQ_E_INVALID, "the scheduler has no provider and no file");
     error = error ? error : &own_error;
-    asynq_periodic_list list = {.context = scheduler_entry_context(scheduler), .log = &scheduler->log};
+    asynq_periodic_list list = {.context = registry_entry_context(scheduler), .log = &scheduler->log};
     pthread_mutex_lock(&scheduler->provided.lock);
     int status = options->provide(&list, options->provide_arg, error);
     if (!status && list.is_broken)

@@ -185,7 +185,7 @@ int schedule_file_provide(asynq_periodic_list *list, void *arg, asynq_error *err
         memset(&state, 0, sizeof state);
     if (own->is_settled && is_same(&state, &own->state)) {
         if (own->status && error)
-            *error = own->error;
+            error_set(error, own->error.code, "%s", own->error.text);
         return own->status ? own->status : ASYNQ_PROVIDER_UNCHANGED;
     }
     memset(&own->state, 0, sizeof own->state);
@@ -195,7 +195,7 @@ int schedule_file_provide(asynq_periodic_list *list, void *arg, asynq_error *err
         own->status = read_entries(file, list, &own->error);
     settings_free(file);
     if (own->status && error)
-        *error = own->error;
+        error_set(error, own->error.code, "%s", own->error.text);
     return own->status;
 }
 

@@ -1,14 +1,11 @@
-/* Making, starting and ending a scheduler, and its entries' coming and going. */
+/* Making, starting and ending a scheduler. */
 #include "schedule/scheduler.h"
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/error.h"
-#include "base/option_struct.h"
 #include "base/signals.h"
+#include "schedule/registry.h"
 #include "schedule/zone.h"
-
-#include <utlist.h>
 
 enum {
     DEFAULT_SHUTDOWN_MS = 5000,
@@ -26,80 +23,27 @@ void scheduler_complain(asynq_scheduler *scheduler, const char *what, const asyn
                      error->text);
 }
 
-/* ---- entries come and go ---- */
+/* ---- a turn of the thread ---- */
 
-static void entry_drop_if_gone(asynq_scheduler *scheduler, schedule_entry *entry)
+static void scheduler_begin_stop(asynq_scheduler *scheduler)
 {
-    if (!entry->gone || entry->uses)
-        return;
-    DL_DELETE(*(entry->queue ? &entry->queue->entries : &scheduler->stranded), entry);
-    schedule_entry_free(entry);
+    scheduler->stopping = true;
+    loop_timer_cancel(&scheduler->due);
+    loop_timer_cancel(&scheduler->hold);
+    loop_timer_cancel(&scheduler->show);
+    loop_timer_set(&scheduler->stop_limit, scheduler->options.shutdown_timeout_ms);
 }
 
-void scheduler_release(asynq_scheduler *scheduler, schedule_entry *entry)
-{
-    entry->uses--;
-    entry_drop_if_gone(scheduler, entry);
-}
-
-static scheduler_queue *scheduler_find_queue(asynq_scheduler *scheduler, bytes name)
-{
-    for (scheduler_queue *queue = scheduler->queues; queue; queue = queue->next)
-        if (bytes_equal(queue->keys.queue, name))
-            return queue;
-    scheduler_queue *queue = mem_calloc(1, sizeof *queue);
-    if (!queue || queue_keys_init(&queue->keys, &scheduler->space, name)) {
-        mem_free(queue);
-        return NULL;
-    }
-    firing_init_queue(scheduler, queue);
-    LL_PREPEND(scheduler->queues, queue);
-    return queue;
-}
-
-/* Entries that have no queue yet are given one. */
-void scheduler_settle_in(asynq_scheduler *scheduler)
-{
-    schedule_entry *entry, *next;
-    DL_FOREACH_SAFE(scheduler->stranded, entry, next) {
-        scheduler_queue *queue = scheduler_find_queue(scheduler, bytes_of(entry->queue_name));
-        if (!queue || !schedule_entry_name_record(entry, &queue->keys)) {
-            loop_timer_set(&scheduler->due, SCHEDULER_TRY_AGAIN_MS);
-            return;
-        }
-        DL_DELETE(scheduler->stranded, entry);
-        DL_APPEND(queue->entries, entry);
-        entry->queue = queue;
-        entry->held = scheduler->options.independent;
-        if (entry->held)
-            entry->last_s = floor_div(clock_now_ns(), NS_PER_SECOND);
-    }
-}
-
-static void scheduler_take_changes(void *arg)
+static void scheduler_turn(void *arg)
 {
     asynq_scheduler *scheduler = arg;
     pthread_mutex_lock(&scheduler->lock);
-    schedule_entry *departures = scheduler->departures;
-    DL_CONCAT(scheduler->stranded, scheduler->arrivals);
-    scheduler->arrivals = scheduler->departures = NULL;
-    bool stop = scheduler->stop_asked;
+    bool stop = scheduler->stop_asked; /* after this no entry comes */
     pthread_mutex_unlock(&scheduler->lock);
 
-    scheduler_settle_in(scheduler);
-    while (departures) {
-        schedule_entry *entry = departures;
-        departures = entry->next_departure;
-        entry->gone = true;
-        entry_drop_if_gone(scheduler, entry);
-    }
-    if (stop && !scheduler->stopping) {
-        scheduler->stopping = true;
-        loop_timer_cancel(&scheduler->due);
-        loop_timer_cancel(&scheduler->hold);
-        loop_timer_cancel(&scheduler->show);
-        loop_timer_set(&scheduler->stop_limit, scheduler->options.shutdown_timeout_ms);
-    }
+    registry_take_changes(scheduler);
+    if (stop && !scheduler->stopping)
+        scheduler_begin_stop(scheduler);
     if (scheduler->stopping) {
         scheduler_advance_stop(scheduler);
         return;
@@ -111,7 +55,7 @@ static void scheduler_take_changes(void *arg)
 
 /* ---- the connection ---- */
 
-static void scheduler_ready(void *arg)
+static void scheduler_resumed(void *arg)
 {
     asynq_scheduler *scheduler = arg;
     if (scheduler->stopping)
@@ -122,8 +66,15 @@ static void scheduler_ready(void *arg)
     showing_soon(scheduler);
 }
 
-static void scheduler_down(void *arg, const asynq_error *error)
+static void scheduler_ready(void *arg, redis_node *node)
 {
+    (void)node;
+    scheduler_resumed(arg);
+}
+
+static void scheduler_down(void *arg, redis_node *node, const asynq_error *error)
+{
+    (void)node;
     (void)error; /* logged by the connection */
     asynq_scheduler *scheduler = arg;
     holding_lost(scheduler);
@@ -135,13 +86,13 @@ static void scheduler_end(void *arg)
 {
     asynq_scheduler *scheduler = arg;
     loop_timer_cancel(&scheduler->stop_limit);
-    scheduler->broker.conn = NULL;
+    scheduler->broker.nodes = NULL;
     engine_stop(&scheduler->engine);
 }
 
 static void cleared_one(asynq_scheduler *scheduler)
 {
-    if (--scheduler->clearing == 0 && scheduler->broker.conn)
+    if (--scheduler->clearing == 0 && scheduler->broker.nodes)
         scheduler_end(scheduler);
 }
 
@@ -163,7 +114,7 @@ static void drop_histories(asynq_scheduler *scheduler)
 /* Waits for ticks under way; then takes back what we have in Redis; then ends. */
 void scheduler_advance_stop(asynq_scheduler *scheduler)
 {
-    if (scheduler->firing || scheduler->cleared || !scheduler->broker.conn)
+    if (scheduler->firing || scheduler->cleared || !scheduler->broker.nodes)
         return;
     scheduler->cleared = true;
     scheduler->clearing = 1; /* for this function */
@@ -214,7 +165,7 @@ static int scheduler_check_options(asynq_scheduler *scheduler, asynq_error *erro
     int status = zone_load(&loaded, options->zone ? options->zone : "", error);
     if (status)
         return status;
-    zone_unref(loaded);
+    zone_free(loaded);
     scheduler->zone = options->zone ? mem_strdup(options->zone) : NULL;
     if (options->zone && !scheduler->zone)
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
@@ -223,18 +174,7 @@ static int scheduler_check_options(asynq_scheduler *scheduler, asynq_error *erro
 
 static void scheduler_destroy(asynq_scheduler *scheduler)
 {
-    schedule_entry *entry, *next;
-    HASH_CLEAR(hh, scheduler->by_id);
-    DL_CONCAT(scheduler->stranded, scheduler->arrivals);
-    while (scheduler->queues) {
-        scheduler_queue *queue = scheduler->queues;
-        scheduler->queues = queue->next;
-        DL_CONCAT(scheduler->stranded, queue->entries);
-        queue_keys_clear(&queue->keys);
-        mem_free(queue);
-    }
-    DL_FOREACH_SAFE(scheduler->stranded, entry, next)
-        schedule_entry_free(entry);
+    registry_clear(scheduler);
     provided_clear(&scheduler->provided);
     schedule_file_free(scheduler->file);
     mem_free(scheduler->zone);
@@ -256,15 +196,14 @@ asynq_scheduler *asynq_scheduler_new(const asynq_scheduler_options *options, asy
     }
     pthread_mutex_init(&scheduler->lock, NULL);
     provided_init(&scheduler->provided);
-    int status = option_struct_import(&scheduler->options, sizeof scheduler->options, options,
-                                      sizeof scheduler->options, "asynq_scheduler_options", error);
+    if (options)
+        scheduler->options = *options;
     log_init(&scheduler->log, scheduler->options.log, scheduler->options.log_arg, scheduler->options.log_level);
-    if (!status)
-        status = scheduler_check_options(scheduler, error);
+    int status = scheduler_check_options(scheduler, error);
     if (!status)
         status = redis_uri_parse(&scheduler->uri, scheduler->options.redis, error);
     if (!status)
-        status = key_space_init(&scheduler->space, NULL, error);
+        status = key_space_init(&scheduler->space, scheduler->options.prefix, error);
     if (!status)
         return scheduler;
     scheduler_destroy(scheduler);
@@ -278,8 +217,8 @@ static int scheduler_build(asynq_scheduler *scheduler, asynq_error *error)
         .log = &scheduler->log,
         .name = "asynq-scheduler",
         .key_prefix = scheduler->space.prefix.data,
-        .events = {.ready = scheduler_ready, .resumed = scheduler_ready, .down = scheduler_down, .arg = scheduler},
-        .ordered = scheduler_take_changes,
+        .events = {.ready = scheduler_ready, .resumed = scheduler_resumed, .down = scheduler_down, .arg = scheduler},
+        .ordered = scheduler_turn,
         .arg = scheduler,
     };
     int status = identity_make(&scheduler->process) ? error_set_code(error, ASYNQ_E_NO_MEMORY)
@@ -287,7 +226,7 @@ static int scheduler_build(asynq_scheduler *scheduler, asynq_error *error)
     if (status)
         return status;
     scheduler->loop = scheduler->engine.loop;
-    scheduler->broker = (broker){scheduler->engine.conn, &scheduler->space};
+    scheduler->broker = (broker){scheduler->engine.nodes, &scheduler->space};
     loop_timer_init(scheduler->loop, &scheduler->due, firing_pump, scheduler);
     loop_timer_init(scheduler->loop, &scheduler->hold, holding_fired, scheduler);
     loop_timer_init(scheduler->loop, &scheduler->show, showing_fired, scheduler);
@@ -298,7 +237,7 @@ static int scheduler_build(asynq_scheduler *scheduler, asynq_error *error)
 /* When the loop has ended, or has never run. */
 static void scheduler_take_down(asynq_scheduler *scheduler)
 {
-    scheduler->broker.conn = NULL;
+    scheduler->broker.nodes = NULL;
     scheduler->loop = NULL;
     engine_close(&scheduler->engine);
 }
@@ -396,82 +335,4 @@ int asynq_scheduler_run(asynq_scheduler *scheduler, asynq_error *error)
     }
     signals_give_back(&taken);
     return status;
-}
-
-/* ---- registration ---- */
-
-entry_context scheduler_entry_context(const asynq_scheduler *scheduler)
-{
-    const asynq_scheduler_options *options = &scheduler->options;
-    return (entry_context){&scheduler->space, scheduler->zone, options->independent, options->defaults,
-                           options->defaults_arg};
-}
-
-int scheduler_admit(asynq_scheduler *scheduler, schedule_entry *entry, asynq_error *error)
-{
-    schedule_entry *other;
-    int status = ASYNQ_OK;
-    entry->owner = scheduler;
-    if (engine_check_process(&scheduler->engine, "scheduler", error)) {
-        schedule_entry_free(entry);
-        return ASYNQ_E_STATE;
-    }
-    pthread_mutex_lock(&scheduler->lock);
-    HASH_FIND_STR(scheduler->by_id, entry->id, other);
-    if (scheduler->status == SCHEDULER_CLOSED)
-        status = error_set(error, ASYNQ_E_CLOSED, "asynq: the scheduler has already been stopped");
-    else if (other)
-        status = error_set(error, ASYNQ_E_CONFLICT, "an equal entry is registered already; give both names");
-    if (!status) {
-        HASH_ADD_STR(scheduler->by_id, id, entry);
-        if (!HASH_HAS(entry))
-            status = error_set_code(error, ASYNQ_E_NO_MEMORY);
-    }
-    if (!status) {
-        DL_APPEND(scheduler->arrivals, entry);
-        if (scheduler->loop)
-            engine_wake(&scheduler->engine);
-    }
-    pthread_mutex_unlock(&scheduler->lock);
-    if (status)
-        schedule_entry_free(entry);
-    return status;
-}
-
-int asynq_scheduler_register(asynq_scheduler *scheduler, const asynq_periodic *given, char id[ASYNQ_ENTRY_ID_SIZE],
-                             asynq_error *error)
-{
-    error_clear(error);
-    schedule_entry *entry;
-    char own_id[ASYNQ_ENTRY_ID_SIZE];
-    if (engine_check_process(&scheduler->engine, "scheduler", error)) /* first: OpenSSL, too, has locks */
-        return ASYNQ_E_STATE;
-    const entry_context context = scheduler_entry_context(scheduler);
-    int status = schedule_entry_new(&entry, given, &context, error);
-    if (status)
-        return status;
-    memcpy(own_id, entry->id, sizeof own_id); /* another thread may unregister it as soon as it is registered */
-    status = scheduler_admit(scheduler, entry, error);
-    if (!status && id)
-        memcpy(id, own_id, sizeof own_id);
-    return status;
-}
-
-int asynq_scheduler_unregister(asynq_scheduler *scheduler, const char *id, asynq_error *error)
-{
-    error_clear(error);
-    schedule_entry *entry;
-    if (engine_check_process(&scheduler->engine, "scheduler", error))
-        return ASYNQ_E_STATE;
-    pthread_mutex_lock(&scheduler->lock);
-    HASH_FIND_STR(scheduler->by_id, id, entry);
-    if (entry) {
-        HASH_DEL(scheduler->by_id, entry);
-        entry->next_departure = scheduler->departures;
-        scheduler->departures = entry;
-        if (scheduler->loop)
-            engine_wake(&scheduler->engine);
-    }
-    pthread_mutex_unlock(&scheduler->lock);
-    return entry ? ASYNQ_OK : error_set(error, ASYNQ_E_NOT_FOUND, "asynq: no scheduler entry found: %.64s", id);
 }

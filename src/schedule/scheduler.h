@@ -1,6 +1,6 @@
 /*
  * The scheduler from inside: a thread with a loop and a connection, which owns everything here but what is under the
- * lock. Callers only put entries into two lists and wake the thread.
+ * lock. Callers only put entries into two lists and wake the thread: registry.h.
  *
  *   arrivals --> entries of a queue --holding.c--> held ones --firing.c: a tick is due--> last tick, next tick
  *                                        ^                         |
@@ -36,6 +36,7 @@ typedef struct scheduler_queue {
 
 struct asynq_scheduler {
     asynq_scheduler_options options;
+    const asynq_sizes *sizes; /* of the program's structs, for its functions; NULL: as ours */
     char *zone;
     redis_uri uri;
     key_space space;
@@ -72,13 +73,6 @@ struct asynq_scheduler {
 /* ---- scheduler.c ---- */
 /* Logs "scheduler: cannot <what>", not too often; a lost connection has a line of its own. */
 void scheduler_complain(asynq_scheduler *scheduler, const char *what, const asynq_error *error);
-entry_context scheduler_entry_context(const asynq_scheduler *scheduler);
-/* Registers an entry. It is the scheduler's afterwards or, with a status as in asynq_scheduler_register(), freed. */
-ASYNQ_MUST_CHECK int scheduler_admit(asynq_scheduler *scheduler, schedule_entry *entry, asynq_error *error);
-/* Entries that have no queue yet are given one. */
-void scheduler_settle_in(asynq_scheduler *scheduler);
-/* A call that used the entry has come back. */
-void scheduler_release(asynq_scheduler *scheduler, schedule_entry *entry);
 void scheduler_advance_stop(asynq_scheduler *scheduler);
 
 /* ---- firing.c ---- */

@@ -58,6 +58,7 @@ asynq_aggregation *aggregation_new(served_queue *queue, const char *group)
     arena_init(&aggregation->memory, 0);
     buf_init(&aggregation->set, 0);
     group_append_set_name(&aggregation->set, &queue->keys, bytes_of(group), bytes_of(set_id));
+    queue_hold(queue);
     aggregation->queue = queue;
     aggregation->ends_at_ms = loop_steady_ms(queue->server->loop) + BROKER_AGGREGATION_S * MS_PER_SECOND;
     aggregation->queue_name = arena_dup(&aggregation->memory, queue->name, strlen(queue->name));
@@ -74,6 +75,7 @@ void aggregation_free(asynq_aggregation *aggregation)
         task_plan_clear(&aggregation->plan);
     buf_clear(&aggregation->set);
     arena_clear(&aggregation->memory);
+    queue_let_go(aggregation->queue);
     mem_free(aggregation);
 }
 
@@ -250,10 +252,10 @@ static void aggregation_finish(asynq_aggregation *aggregation)
 {
     served_queue *queue = aggregation->queue;
     aggregation->step = AGGREGATION_FINISHING;
-    bool is_dropped = aggregation->outcome == ASYNQ_REVOKED;
-    if (!is_dropped && (aggregation->outcome != ASYNQ_DONE || !aggregation->has_task)) {
+    bool is_dropped = aggregation->outcome == ASYNQ_OUTCOME_REVOKED;
+    if (!is_dropped && (aggregation->outcome != ASYNQ_OUTCOME_DONE || !aggregation->has_task)) {
         give_up(aggregation,
-                aggregation->outcome == ASYNQ_DONE ? "the aggregator made no task" : "the aggregator failed");
+                aggregation->outcome == ASYNQ_OUTCOME_DONE ? "the aggregator made no task" : "the aggregator failed");
         return;
     }
     const enqueue_item *item = is_dropped ? NULL : &aggregation->plan.item;

@@ -33,20 +33,25 @@ static bool is_known(const ahead_place *place)
     return place->passed >= 0;
 }
 
+static void exhausted_set(served_queue *queue, bool is_exhausted)
+{
+    queue->ahead.is_exhausted = queue_list_set(queue, QUEUES_EXHAUSTED, is_exhausted);
+}
+
 void ahead_forget(served_queue *queue)
 {
     queue_ahead *own = &queue->ahead;
     place_set(&own->looked_at, (pending_place){0});
     for (size_t i = 0; i < queue->server->capacities.count; i++)
         place_set(&own->first[i], (pending_place){.passed = -1});
-    own->is_exhausted = false;
+    exhausted_set(queue, false);
     own->fruitless = 0;
     own->began_at_ms = loop_steady_ms(queue->server->loop);
 }
 
 void ahead_wake(served_queue *queue)
 {
-    queue->ahead.is_exhausted = false;
+    exhausted_set(queue, false);
 }
 
 /* ---- before a lease ---- */
@@ -122,7 +127,8 @@ ahead_way ahead_prepare(served_queue *queue, size_t *count, lease_choice *choice
     }
     const ahead_place *from = first_with_room(queue);
     own->is_from_looked = !from || from->passed >= own->looked_at.passed;
-    own->is_exhausted |= own->looked_at.passed >= AHEAD_MAX;
+    if (own->looked_at.passed >= AHEAD_MAX)
+        exhausted_set(queue, true);
     if (own->is_from_looked && own->is_exhausted)
         return AHEAD_NONE;
     if (own->is_from_looked)
@@ -184,7 +190,7 @@ bool ahead_learn(served_queue *queue, const redis_value *reply, size_t asked)
     own->fruitless = taken ? 0 : own->fruitless + 1;
     if (taken == asked || first_with_room(queue))
         return true;
-    own->is_exhausted = own->looked_at.passed >= waiting || own->looked_at.passed >= AHEAD_MAX;
+    exhausted_set(queue, own->looked_at.passed >= waiting || own->looked_at.passed >= AHEAD_MAX);
     return !own->is_exhausted;
 }
 
@@ -193,38 +199,37 @@ void ahead_wake_for_room(asynq_server *server)
     if (!server->capacities.has_more_room)
         return;
     server->capacities.has_more_room = false;
-    for (size_t i = 0; i < server->queue_count; i++)
-        if (server->queues[i]->ahead.is_exhausted && first_with_room(server->queues[i]))
-            server->queues[i]->fetch.may_have_tasks = true;
+    served_queue *queue, *next;
+    QUEUES_FOREACH_SAFE(server, QUEUES_EXHAUSTED, queue, next)
+    if (first_with_room(queue))
+        fetch_may(queue, true);
 }
 
 /* ---- all of them ---- */
 
-int ahead_start(asynq_server *server)
+int ahead_queue_start(served_queue *queue)
 {
-    size_t count = server->capacities.count;
-    for (size_t i = 0; i < server->queue_count; i++) {
-        queue_ahead *own = &server->queues[i]->ahead;
-        own->first = mem_calloc(count + 1, sizeof *own->first);
-        own->reserved = mem_calloc(count + 1, sizeof *own->reserved);
-        own->is_wanted = mem_calloc(count + 1, sizeof *own->is_wanted);
-        if (!own->first || !own->reserved || !own->is_wanted)
-            return ASYNQ_E_NO_MEMORY;
-        ahead_forget(server->queues[i]);
-    }
+    size_t count = queue->server->capacities.count;
+    queue_ahead *own = &queue->ahead;
+    if (!count)
+        return ASYNQ_OK;
+    own->first = mem_calloc(count, sizeof *own->first);
+    own->reserved = mem_calloc(count, sizeof *own->reserved);
+    own->is_wanted = mem_calloc(count, sizeof *own->is_wanted);
+    if (!own->first || !own->reserved || !own->is_wanted)
+        return ASYNQ_E_NO_MEMORY;
+    ahead_forget(queue);
     return ASYNQ_OK;
 }
 
-void ahead_stop(asynq_server *server)
+void ahead_queue_stop(served_queue *queue)
 {
-    for (size_t i = 0; i < server->queue_count; i++) {
-        queue_ahead *own = &server->queues[i]->ahead;
-        for (size_t j = 0; own->first && j < server->capacities.count; j++)
-            mem_free(own->first[j].last_id);
-        mem_free(own->looked_at.last_id);
-        mem_free(own->first);
-        mem_free(own->reserved);
-        mem_free(own->is_wanted);
-        *own = (queue_ahead){0};
-    }
+    queue_ahead *own = &queue->ahead;
+    for (size_t i = 0; own->first && i < queue->server->capacities.count; i++)
+        mem_free(own->first[i].last_id);
+    mem_free(own->looked_at.last_id);
+    mem_free(own->first);
+    mem_free(own->reserved);
+    mem_free(own->is_wanted);
+    *own = (queue_ahead){0};
 }

@@ -58,7 +58,7 @@ void ahead_forget(struct served_queue *queue);
 /* Queues that wait for room that there is now may have tasks again. */
 void ahead_wake_for_room(struct asynq_server *server);
 
-int ahead_start(struct asynq_server *server);
-void ahead_stop(struct asynq_server *server);
+int ahead_queue_start(struct served_queue *queue);
+void ahead_queue_stop(struct served_queue *queue);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/saturate.h"
+#include "server/hooks.h"
 #include "server/job_port.h"
 #include "server/limit.h"
 #include "server/outcome.h"
@@ -28,15 +29,16 @@ void attempt_tell_end(asynq_job *job, asynq_attempt_end end, const char *error, 
     asynq_server *server = job->queue->server;
     if (!job_untell(job))
         return;
-    if (server->options.on_end)
-        server->options.on_end(&(asynq_attempt){.job = job,
-                                                .end = end,
-                                                .error = error,
-                                                .pending_since_ms = job->pending_since_ns / NS_PER_MS,
-                                                .started_at_ms = job->started_at_ns / NS_PER_MS,
-                                                .ended_at_ms = ceil_div(clock_now_ns(), NS_PER_MS),
-                                                .next_at_ms = next_at_ms},
-                               server->options.arg);
+    const asynq_attempt attempt = {.job = job,
+                                   .end = end,
+                                   .error = error,
+                                   .pending_since_ms = job->pending_since_ns / NS_PER_MS,
+                                   .started_at_ms = job->started_at_ns / NS_PER_MS,
+                                   .ended_at_ms = ceil_div(clock_now_ns(), NS_PER_MS),
+                                   .next_at_ms = next_at_ms,
+                                   .code = job->result_is_ours ? job->code : 0,
+                                   .cancel_reason = asynq_job_cancel_reason(job)};
+    hook_end(server, &attempt);
 }
 
 static const char *const end_names[] = {
@@ -71,7 +73,7 @@ static void deadline_reached(void *arg)
     else if (job->holds_thread && job_withdraw(job))
         attempt_requeue(job); /* its thread did not come in time, which is no failure of the task */
     else
-        attempt_give_up(job, "context deadline exceeded");
+        attempt_give_up(job, ASYNQ_CANCEL_DEADLINE, "context deadline exceeded");
 }
 
 static bool attempt_register(served_queue *queue, asynq_job *job, const held_lease *lease)
@@ -91,7 +93,7 @@ static void attempt_run_on_loop(asynq_job *job)
     if (!job->route->starts_later)
         (void)job_begin(job);
     int outcome = mux_run(job->queue->server->mux, job->route, job);
-    if (outcome != ASYNQ_LATER && job_claim(job, outcome))
+    if (outcome != ASYNQ_OUTCOME_LATER && job_claim(job, outcome))
         attempt_returned(job);
 }
 
@@ -118,7 +120,7 @@ void attempt_start(asynq_job *job)
     job->deadline_ns = job_effective_deadline_ns(&job->message, now_ns);
     if (job->deadline_ns <= now_ns) {
         limit_give_back(job);
-        attempt_give_up(job, "context deadline exceeded");
+        attempt_give_up(job, ASYNQ_CANCEL_DEADLINE, "context deadline exceeded");
         return;
     }
     bool is_async = job->route->kind == ASYNQ_HANDLER_ASYNC;
@@ -238,10 +240,10 @@ void attempt_forget(asynq_job *job)
     job_move(job, JOB_GONE);
 }
 
-void attempt_give_up(asynq_job *job, const char *reason)
+void attempt_give_up(asynq_job *job, asynq_cancel_reason reason, const char *text)
 {
-    job_cancel(job);
-    outcome_decide(job, ASYNQ_FAILED, reason);
+    job_cancel(job, reason);
+    outcome_decide(job, ASYNQ_OUTCOME_FAILED, text);
 }
 
 void attempt_lease_lost(asynq_job *job, const char *reason)
@@ -251,9 +253,9 @@ void attempt_lease_lost(asynq_job *job, const char *reason)
              reason);
     server->stats.leases_lost++;
     if (job->state == JOB_RUNNING) {
-        job_cancel(job);
-        if (server->options.on_error)
-            server->options.on_error(job, "asynq: task lease expired", server->options.arg);
+        job_cancel(job, ASYNQ_CANCEL_LEASE_LOST);
+        const asynq_failure failure = hook_failure(job, ASYNQ_OUTCOME_FAILED, "asynq: task lease expired");
+        hook_error(server, &failure);
         attempt_tell_end(job, ASYNQ_ATTEMPT_LOST, reason, 0);
     }
     if (job->state != JOB_SETTLING)
@@ -279,7 +281,7 @@ void attempt_lease_ended(asynq_job *job, const char *reason)
 
 void attempt_requeue(asynq_job *job)
 {
-    job_cancel(job);
+    job_cancel(job, ASYNQ_CANCEL_SHUTDOWN);
     attempt_tell_end(job, ASYNQ_ATTEMPT_GIVEN_BACK, "given back unfinished", 0);
     job->way = SETTLE_REQUEUE;
     job_move(job, JOB_UNSETTLED);
@@ -291,7 +293,7 @@ static void attempt_returned(asynq_job *job)
     job->holds_thread = false;
     if (job->state == JOB_RUNNING) {
         job->result_is_ours = true;
-        if (job->outcome == ASYNQ_REQUEUED)
+        if (job->outcome == ASYNQ_OUTCOME_REQUEUED)
             attempt_requeue(job);
         else
             outcome_decide(job, job->outcome, job->error_text.data ? job->error_text.data : "");
@@ -328,9 +330,8 @@ int jobs_start(asynq_server *server)
 
 void jobs_stop(asynq_server *server)
 {
-    for (size_t i = 0; i < server->queue_count; i++)
-        while (server->queues[i]->books.jobs)
-            attempt_forget(server->queues[i]->books.jobs);
+    while (server->lists[QUEUES_WITH_JOBS])
+        attempt_forget(server->lists[QUEUES_WITH_JOBS]->books.jobs);
     if (server->port)
         job_port_close(server->port);
     job_port_unref(server->port);

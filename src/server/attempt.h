@@ -11,7 +11,7 @@ bool held_lease_has_ended(const held_lease *lease);
 /* Runs a task that was leased. One whose lease has ended meanwhile goes back, if it is still ours: no failure. */
 void attempt_begin(struct served_queue *queue, leased_task task, const held_lease *lease);
 /* Ends a running job whose handler has not returned, with a text. Its handler may run on. */
-void attempt_give_up(asynq_job *job, const char *reason);
+void attempt_give_up(asynq_job *job, asynq_cancel_reason reason, const char *text);
 /* The lease is lost: nothing may be written any more. */
 void attempt_lease_lost(asynq_job *job, const char *reason);
 /* It was not renewed in time, but nobody may have taken the task yet: what has not begun goes back, if the fence lets

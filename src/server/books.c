@@ -29,12 +29,15 @@ void slot_free(asynq_job *job)
 bool books_enter(served_queue *queue, asynq_job *job, const held_lease *lease)
 {
     job_books *books = &queue->books;
+    queue_hold(queue);
     job->queue = queue;
     job->tag = lease->score.tag;
     job->lease_ends_at_ms = lease->ends_at_ms;
     HASH_ADD_KEYPTR(hh, books->jobs, job->id, job->id_length, job);
     if (!HASH_HAS(job))
         return false;
+    queue->server->job_count++;
+    queue_list_add(queue, QUEUES_WITH_JOBS);
     if (!job->settle_score[0]) {
         job->number = ++books->last_number;
         DL_APPEND2(books->by_age, job, age_prev, age_next);
@@ -87,29 +90,34 @@ static void enter_unsettled(asynq_job *job)
         DL_PREPEND(job->queue->books.unsettled, job);
     else
         DL_APPEND(job->queue->books.unsettled, job);
+    job->queue->books.unsettled_count++;
+    queue_list_add(job->queue, QUEUES_UNSETTLED);
 }
 
 static void leave_unsettled(asynq_job *job)
 {
     DL_DELETE(job->queue->books.unsettled, job);
+    if (!--job->queue->books.unsettled_count)
+        queue_list_remove(job->queue, QUEUES_UNSETTLED);
 }
 
 static void enter_settling(asynq_job *job)
 {
     DL_APPEND(job->queue->books.settling, job);
-    job->queue->books.settling_count++;
 }
 
 static void leave_settling(asynq_job *job)
 {
     DL_DELETE(job->queue->books.settling, job);
-    job->queue->books.settling_count--;
 }
 
 static void enter_gone(asynq_job *job)
 {
     job_books *books = &job->queue->books;
     HASH_DEL(books->jobs, job);
+    job->queue->server->job_count--;
+    if (!books->jobs)
+        queue_list_remove(job->queue, QUEUES_WITH_JOBS);
     if (!job->settle_score[0]) {
         DL_DELETE2(books->by_age, job, age_prev, age_next);
         DL_DELETE2(books->to_renew, job, renew_prev, renew_next);

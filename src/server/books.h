@@ -19,8 +19,8 @@ typedef struct job_books {
     asynq_job *jobs;      /* uthash by id */
     asynq_job *running;   /* JOB_RUNNING */
     asynq_job *unsettled; /* JOB_UNSETTLED */
-    asynq_job *settling;  /* JOB_SETTLING */
-    size_t settling_count;
+    asynq_job *settling;  /* JOB_SETTLING, chunk by chunk */
+    size_t unsettled_count;
     asynq_job *by_age;   /* all whose lease is ours, oldest first */
     asynq_job *to_renew; /* the same; the next to be renewed first */
     uint64_t last_number;

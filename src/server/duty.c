@@ -26,7 +26,8 @@ static bool duty_may_begin(const served_queue *queue, duty_id id)
 {
     const asynq_server *server = queue->server;
     shutdown_phase until = duties[id]->while_jobs_end ? SHUTDOWN_CLEARING : SHUTDOWN_JOBS_RUN;
-    return !queue->duties[id].queue && server->phase < until && broker_is_ready(&server->broker);
+    return !queue->duties[id].queue && !queue_is_leaving(queue) && server->phase < until &&
+           broker_has_queue(queue->broker, &queue->keys);
 }
 
 void duty_run(served_queue *queue, duty_id id)
@@ -37,11 +38,4 @@ void duty_run(served_queue *queue, duty_id id)
     *own = (queue_duty){queue, id};
     if (duties[id]->send(queue, duty_replied, own))
         own->queue = NULL;
-}
-
-void duty_run_all(asynq_server *server, duty_id id)
-{
-    for (size_t i = 0; i < server->queue_count; i++)
-        if (!parking_skips_upkeep(server->queues[i]))
-            duty_run(server->queues[i], id);
 }

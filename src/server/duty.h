@@ -30,7 +30,5 @@ typedef struct queue_duty {
 } queue_duty;
 
 void duty_run(struct served_queue *queue, duty_id id);
-/* In all queues whose upkeep is this server's. */
-void duty_run_all(struct asynq_server *server, duty_id id);
 
 #endif

@@ -1,8 +1,10 @@
 /*
  * Deciding how many tasks to take from which queue, and taking them.
  *
- * Never more than there are free slots: prefetching breaks priority, pause and fairness. One round of leases is under
- * way at a time, one script per queue, all in one write; slots that become free meanwhile make the next round.
+ * Never more than there are free slots: prefetching breaks priority, pause and fairness. A round of leases has one
+ * script per queue, all in one write; slots that become free meanwhile make the next round. A second round is under way
+ * beside the first only where there are slots and tasks for a whole chunk, so that Redis has something to do while we
+ * begin what the other brought; everywhere else a round waits for the one before, and is larger for it.
  */
 #include "server/server.h"
 
@@ -10,7 +12,10 @@
 #include "base/error.h"
 #include "server/attempt.h"
 #include "server/message_read.h"
+#include "server/read_back.h"
 #include "server/settle.h"
+
+#include <utlist.h>
 
 enum {
     FETCH_MAX_MESSAGE = 4096,          /* larger ones are read apart */
@@ -19,7 +24,7 @@ enum {
     FETCH_LOOK_REST_MS = 5,
     FETCH_DRAWS = 6,                                /* in one round, about */
     FETCH_AHEAD_SLOTS = BROKER_CHUNK_TASKS / 2,     /* a smaller lease costs Redis more per task */
-    FETCH_AHEAD_BACKLOG = 2 * BROKER_CHUNK_TASKS,   /* outcomes come first */
+    FETCH_AHEAD_BACKLOG = 4 * BROKER_CHUNK_TASKS,   /* outcomes come first */
     FETCH_LARGEST_BACKLOG = 16 * BROKER_CHUNK_TASKS /* beyond the slots: what a crash now would make run again */
 };
 
@@ -50,39 +55,145 @@ static size_t chunk_limit(const served_queue *queue)
     return by_size < 1 ? 1 : by_size < BROKER_CHUNK_TASKS ? by_size : BROKER_CHUNK_TASKS;
 }
 
+bool fetch_has_leases_in_flight(const asynq_server *server)
+{
+    for (size_t i = 0; i < FETCH_ROUNDS; i++)
+        if (server->fetch.in_flight[i])
+            return true;
+    return false;
+}
+
+static bool has_call_but(const served_queue *queue, const lease_call *known)
+{
+    for (size_t i = 0; i < FETCH_ROUNDS; i++)
+        if (queue->fetch.calls[i].is_in_flight && &queue->fetch.calls[i] != known)
+            return true;
+    return false;
+}
+
+bool fetch_is_under_way(const served_queue *queue)
+{
+    return has_call_but(queue, NULL);
+}
+
+bool fetch_is_unknown(const served_queue *queue)
+{
+    for (size_t i = 0; i < FETCH_ROUNDS; i++)
+        if (queue->fetch.calls[i].is_unknown)
+            return true;
+    return false;
+}
+
+/* A second call, beside the one that is under way, never comes in vain. */
+static bool has_whole_chunk(const served_queue *queue)
+{
+    return queue->fetch.backlog >= BROKER_CHUNK_TASKS && !has_large_messages(queue);
+}
+
 static bool can_take(const served_queue *queue)
 {
-    return queue->fetch.may_have_tasks && !queue->fetch.lease_unknown && queue->fetch.planned < chunk_limit(queue);
+    return queue->fetch.may_have_tasks && !fetch_is_unknown(queue) && broker_has_queue(queue->broker, &queue->keys) &&
+           queue->fetch.planned < chunk_limit(queue) && (!fetch_is_under_way(queue) || has_whole_chunk(queue));
 }
 
-/* A draw in which each queue that can take has a chance in proportion to its priority. NULL: none can. */
+/* ---- who is in the draw ---- */
+
+static fetch_place place_of(const served_queue *queue)
+{
+    if (queue_is_leaving(queue) || !queue->broker->nodes || (!queue->fetch.may_have_tasks && !fetch_is_unknown(queue)))
+        return FETCH_NOTHING;
+    if (!broker_has_queue(queue->broker, &queue->keys))
+        return FETCH_AWAY;
+    return can_take(queue) ? FETCH_READY : FETCH_HELD;
+}
+
+static void place_set(served_queue *queue, fetch_place place)
+{
+    fetch_place before = queue->fetch.place;
+    if (place == before)
+        return;
+    queue->band->ready_count += (size_t)(place == FETCH_READY) - (size_t)(before == FETCH_READY);
+    queue->band->held_count += (size_t)(place == FETCH_HELD) - (size_t)(before == FETCH_HELD);
+    queue_list_set(queue, QUEUES_READY, place == FETCH_READY);
+    queue_list_set(queue, QUEUES_AWAY, place == FETCH_AWAY);
+    queue->fetch.place = place;
+}
+
+void fetch_reconsider(served_queue *queue)
+{
+    queue_list_set(queue, QUEUES_UNKNOWN, fetch_is_unknown(queue));
+    place_set(queue, place_of(queue));
+}
+
+void fetch_withdraw(served_queue *queue)
+{
+    place_set(queue, FETCH_NOTHING);
+}
+
+void fetch_may(served_queue *queue, bool may_have_tasks)
+{
+    queue->fetch.may_have_tasks = may_have_tasks;
+    fetch_reconsider(queue);
+}
+
+/* Its node may have gone without a word. */
+static bool band_has_ready(queue_band *band)
+{
+    while (band->ready && !can_take(band->ready))
+        fetch_reconsider(band->ready);
+    return band->ready;
+}
+
+static queue_band *draw_band_by_share(asynq_server *server)
+{
+    queue_band *band;
+    int64_t sum = 0;
+    DL_FOREACH(server->bands, band)
+        sum += band_has_ready(band) ? band_share(band) : 0;
+    int64_t left = server_random_below(server, sum);
+    DL_FOREACH(server->bands, band)
+        if ((left -= band_share(band)) < 0)
+            return band;
+    return NULL;
+}
+
+/* One whose node of the cluster is away stops no other. */
+static queue_band *first_band(asynq_server *server)
+{
+    queue_band *band;
+    DL_FOREACH(server->bands, band) {
+        if (band_has_ready(band))
+            return band;
+        if (band->held_count)
+            return NULL;
+    }
+    return NULL;
+}
+
+/* NULL: none can take tasks now. */
 static served_queue *draw_queue(asynq_server *server)
 {
-    int64_t sum = 0;
-    for (size_t i = 0; i < server->queue_count; i++)
-        if (can_take(server->queues[i]))
-            sum += server->queues[i]->priority;
-    int64_t left = server_random_below(server, sum);
-    for (size_t i = 0; i < server->queue_count; i++)
-        if (can_take(server->queues[i]) && (left -= server->queues[i]->priority) < 0)
-            return server->queues[i];
-    return NULL;
+    queue_band *band = server->options.strict_priority ? first_band(server) : draw_band_by_share(server);
+    served_queue *queue = band ? band->ready : NULL;
+    if (queue)
+        band_rotate(band);
+    return queue;
 }
 
-/* The queues stand in the order of their priority. */
-static served_queue *first_queue(asynq_server *server)
+static void plan(served_queue *queue, size_t count)
 {
-    for (size_t i = 0; i < server->queue_count; i++)
-        if (server->queues[i]->fetch.may_have_tasks || server->queues[i]->fetch.lease_unknown)
-            return server->queues[i]->fetch.lease_unknown ? NULL : server->queues[i];
-    return NULL;
+    server_fetch *fetch = &queue->server->fetch;
+    if (!queue->fetch.planned)
+        LL_APPEND2(fetch->planned, queue, fetch.planned_next);
+    queue->fetch.planned += count;
+    fetch_reconsider(queue);
 }
 
 /*
  * Each draw gives a queue several slots, so that with many queues there are fewer leases, and each of them costs Redis
  * less per task. Over the rounds a queue gets its share all the same.
  */
-static void plan_weighted(asynq_server *server)
+static void plan_round(asynq_server *server)
 {
     size_t per_draw = (size_t)server->slots_free / FETCH_DRAWS + 1, given;
     for (size_t slots = (size_t)server->slots_free; slots > 0; slots -= given) {
@@ -92,55 +203,58 @@ static void plan_weighted(asynq_server *server)
         size_t room = chunk_limit(queue) - queue->fetch.planned; /* above 0, or it were not drawn */
         given = per_draw < slots ? per_draw : slots;
         given = given < room ? given : room;
-        queue->fetch.planned += given;
+        plan(queue, given);
     }
-}
-
-static void plan_strict(asynq_server *server)
-{
-    served_queue *queue = first_queue(server);
-    size_t slots = (size_t)server->slots_free;
-    if (queue)
-        queue->fetch.planned = slots < chunk_limit(queue) ? slots : chunk_limit(queue);
 }
 
 /* Before the tasks begin: their handlers may take a while, and Redis can work meanwhile. */
 static void fetch_ahead(asynq_server *server)
 {
-    if (server->fetch.leases_in_flight || server->slots_free < FETCH_AHEAD_SLOTS ||
-        settle_backlog(server) > FETCH_AHEAD_BACKLOG)
+    if (server->slots_free < FETCH_AHEAD_SLOTS || settle_backlog(server) > FETCH_AHEAD_BACKLOG)
         return;
     fetch_turn(server);
-    redis_conn_flush(server->broker.conn);
+    redis_nodes_flush(server->broker.nodes);
 }
 
-static void fetch_lease_ends(served_queue *queue)
+static void fetch_count(lease_call *call, int change)
 {
-    queue->fetch.lease_in_flight = false;
-    queue->server->fetch.leases_in_flight--;
+    server_fetch *fetch = &call->queue->server->fetch;
+    call->is_in_flight = change > 0;
+    fetch->in_flight[call - call->queue->fetch.calls] += (size_t)change;
+    fetch_reconsider(call->queue);
 }
 
-/* This queue rests a moment; the others go on. */
-static void fetch_rest(served_queue *queue)
+void fetch_rest(served_queue *queue)
 {
-    queue->fetch.may_have_tasks = false;
+    fetch_may(queue, false);
     loop_timer_set(&queue->watch.rest, error_pause_next_ms(queue->server, &queue->fetch.pause));
 }
 
-void fetch_lease_over(served_queue *queue)
+void fetch_lease_over(lease_call *call)
 {
-    fetch_lease_ends(queue);
-    if (queue->fetch.lease_unknown)
-        fetch_rest(queue);
+    fetch_count(call, -1);
+    if (call->is_unknown)
+        fetch_rest(call->queue);
     else
-        error_pause_end(&queue->fetch.pause);
+        error_pause_end(&call->queue->fetch.pause);
 }
 
-static void fetch_take_tasks(served_queue *queue, const redis_value *reply)
+/* What Redis has told us, without what a later call is about to take. */
+static void fetch_note_backlog(served_queue *queue, int64_t waiting)
 {
+    queue->fetch.backlog = waiting;
+    for (size_t i = 0; i < FETCH_ROUNDS; i++)
+        if (queue->fetch.calls[i].is_in_flight)
+            queue->fetch.backlog -= (int64_t)queue->fetch.calls[i].asked;
+    fetch_reconsider(queue);
+}
+
+static void fetch_take_tasks(lease_call *call, const redis_value *reply)
+{
+    served_queue *queue = call->queue;
     int count = (int)broker_lease_count(reply);
     int64_t waiting = broker_lease_waiting(reply);
-    held_lease lease = queue->fetch.lease;
+    held_lease lease = call->lease;
     if (count && held_lease_has_ended(&lease))
         log_repeated(&queue->server->log, &queue->complaint, ASYNQ_LOG_WARN,
                      "queue \"%s\": a lease was answered after its end; its %d tasks go back", queue->name, count);
@@ -148,11 +262,12 @@ static void fetch_take_tasks(served_queue *queue, const redis_value *reply)
         size_t size = broker_lease_message_size(reply, (size_t)i);
         queue->fetch.mean_message_size = (7 * queue->fetch.mean_message_size + size) / 8;
     }
-    if (message_read_begin(queue, reply))
-        redis_conn_flush(queue->broker->conn);
+    if (message_read_begin(call, reply))
+        redis_nodes_flush(queue->broker->nodes);
     else
-        fetch_lease_over(queue);
-    int here = count - (int)queue->fetch.messages_awaited;
+        fetch_lease_over(call);
+    fetch_note_backlog(queue, waiting);
+    int here = count - (int)call->messages_awaited;
     queue->server->slots_free -= here; /* attempt_begin takes them one by one */
     queue->server->capacities.unbegun += here;
     if (waiting > 0 && !queue->ahead.is_some) /* else what this one tells comes first */
@@ -167,23 +282,24 @@ static void fetch_take_tasks(served_queue *queue, const redis_value *reply)
     }
     if (waiting == BROKER_QUEUE_PAUSED)
         watch_queue_paused(queue);
-    else if (waiting == 0)
+    else if (waiting == 0 && !has_call_but(queue, call)) /* else the later one tells more */
         watch_queue_empty(queue, count > 0);
-    else if (!queue->ahead.is_some)
+    else if (waiting > 0 && !queue->ahead.is_some)
         queue->watch.fruitless_wakes = 0;
 }
 
 /* Some of the tasks were passed over: is there more to look at? */
-static void fetch_look_on(served_queue *queue, const redis_value *reply)
+static void fetch_look_on(const lease_call *call, const redis_value *reply)
 {
+    served_queue *queue = call->queue;
     bool found_any = broker_lease_count(broker_some_tasks(reply)) > 0;
-    bool has_more = ahead_learn(queue, reply, queue->fetch.lease_asked);
+    bool has_more = ahead_learn(queue, reply, call->asked);
     if (broker_lease_waiting(broker_some_tasks(reply)) <= 0)
         return;
     if (!has_more) {
         watch_queue_exhausted(queue, found_any);
     } else if (queue->ahead.fruitless > FETCH_LOOK_CALLS) {
-        queue->fetch.may_have_tasks = false;
+        fetch_may(queue, false);
         loop_timer_set(&queue->watch.rest, FETCH_LOOK_REST_MS);
     }
 }
@@ -196,8 +312,8 @@ static bool fetch_is_sound(const served_queue *queue, const redis_value *reply)
 
 static void fetch_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
-    served_queue *queue = arg;
-    asynq_server *server = queue->server;
+    lease_call *call = arg;
+    served_queue *queue = call->queue;
     asynq_error odd;
     bool is_some = queue->ahead.is_some;
     ahead_release(queue);
@@ -205,21 +321,33 @@ static void fetch_replied(void *arg, int status, const asynq_error *error, const
         status = error_set(&odd, ASYNQ_E_MALFORMED, "Redis answered with something else than tasks");
         error = &odd;
     }
-    server->slots_free += (int)queue->fetch.lease_asked;
-    queue->fetch.lease_unknown = redis_error_is_unsure(status);
+    queue->server->slots_free += (int)call->asked;
+    call->is_unknown = redis_error_is_unsure(status);
     if (status) {
         queue_complain(queue, "take tasks", error);
-        fetch_lease_ends(queue);
+        fetch_count(call, -1);
         fetch_rest(queue);
         return;
     }
-    fetch_take_tasks(queue, is_some ? broker_some_tasks(reply) : reply);
+    fetch_take_tasks(call, is_some ? broker_some_tasks(reply) : reply);
     if (is_some)
-        fetch_look_on(queue, reply);
+        fetch_look_on(call, reply);
 }
 
-static void fetch_send(served_queue *queue, size_t count)
+/* From the clocks themselves: in a socket's callback the turn's time is that of before the wait, which may have been a
+ * suspension of the process, and the lease would end before it begins. */
+static held_lease fetch_new_lease(server_fetch *fetch)
 {
+    return (held_lease){
+        .score.second = floor_div(clock_now_ns(), NS_PER_SECOND) + BROKER_LEASE_S,
+        .score.tag = lease_tag(fetch->number, ++fetch->lease_calls),
+        .ends_at_ms = clock_steady_ms() + BROKER_LEASE_S * MS_PER_SECOND,
+    };
+}
+
+static void fetch_send(lease_call *call, size_t count)
+{
+    served_queue *queue = call->queue;
     asynq_server *server = queue->server;
     lease_choice choice;
     ahead_way way = server->capacities.count ? ahead_prepare(queue, &count, &choice) : AHEAD_ALL;
@@ -227,64 +355,79 @@ static void fetch_send(served_queue *queue, size_t count)
         watch_pending(queue);
         return;
     }
-    /* From the clocks themselves: in a socket's callback the turn's time is that of before the wait, which may have
-     * been a suspension of the process, and the lease would end before it begins. */
-    queue->fetch.lease = (held_lease){
-        .score.second = floor_div(clock_now_ns(), NS_PER_SECOND) + BROKER_LEASE_S,
-        .score.tag = lease_tag(server->fetch.number, ++server->fetch.lease_calls),
-        .ends_at_ms = clock_steady_ms() + BROKER_LEASE_S * MS_PER_SECOND,
-    };
-    queue->fetch.lease_asked = count;
+    call->lease = fetch_new_lease(&server->fetch);
+    call->asked = count;
     const lease_order order = {
         .max_tasks = count,
-        .score = queue->fetch.lease.score,
+        .score = call->lease.score,
         .wake_others = server->parking.is_on,
         .max_message = has_large_messages(queue) ? FETCH_MAX_MESSAGE : 0,
     };
     int status = way == AHEAD_SOME
-                     ? broker_lease_some(queue->broker, &queue->keys, &order, &choice, fetch_replied, queue)
-                     : broker_lease(queue->broker, &queue->keys, &order, fetch_replied, queue);
+                     ? broker_lease_some(queue->broker, &queue->keys, &order, &choice, fetch_replied, call)
+                     : broker_lease(queue->broker, &queue->keys, &order, fetch_replied, call);
     if (status) { /* out of memory or not connected: the next turn or the next connection tries again */
         ahead_release(queue);
         return;
     }
-    queue->fetch.lease_in_flight = true;
-    server->fetch.leases_in_flight++;
+    fetch_count(call, 1);
+    queue->fetch.backlog -= (int64_t)count;
     server->slots_free -= (int)count;
 }
 
 /* Who has the first choice where a capacity has only a few places left: by priority, as with slots. */
-static size_t fetch_first(asynq_server *server)
+static served_queue *fetch_first(asynq_server *server)
 {
     int64_t sum = 0;
+    served_queue *first = server->fetch.planned, *queue;
     if (server->options.strict_priority || !server->capacities.count)
-        return 0;
-    for (size_t i = 0; i < server->queue_count; i++)
-        sum += server->queues[i]->fetch.planned ? server->queues[i]->priority : 0;
+        return first;
+    LL_FOREACH2(first, queue, fetch.planned_next)
+    sum += queue->band->priority;
     int64_t left = server_random_below(server, sum);
-    for (size_t i = 0; i < server->queue_count; i++)
-        if (server->queues[i]->fetch.planned && (left -= server->queues[i]->priority) < 0)
-            return i;
-    return 0;
+    LL_FOREACH2(first, queue, fetch.planned_next)
+    if ((left -= queue->band->priority) < 0)
+        return queue;
+    return first;
+}
+
+/* FETCH_ROUNDS: none may begin now. What has capacities looks ahead, and learns from each answer for the next call. */
+static size_t fetch_next_round(const asynq_server *server)
+{
+    bool may_overlap = !server->capacities.count && server->slots_free >= BROKER_CHUNK_TASKS;
+    size_t round = 0;
+    if (fetch_has_leases_in_flight(server) && !may_overlap)
+        return FETCH_ROUNDS;
+    while (round < FETCH_ROUNDS && server->fetch.in_flight[round])
+        round++;
+    return round;
+}
+
+static void fetch_send_planned(served_queue *queue, size_t round)
+{
+    size_t count = queue->fetch.planned;
+    LL_DELETE2(queue->server->fetch.planned, queue, fetch.planned_next);
+    queue->fetch.planned = 0;
+    fetch_send(&queue->fetch.calls[round], count);
+    fetch_reconsider(queue);
+}
+
+static void fetch_round(asynq_server *server, size_t round)
+{
+    plan_round(server);
+    served_queue *queue = fetch_first(server);
+    for (; queue; queue = server->fetch.planned)
+        fetch_send_planned(queue, round);
 }
 
 void fetch_turn(asynq_server *server)
 {
     ahead_wake_for_room(server);
-    if (!server->fetching || !server->fetch.number || server->fetch.leases_in_flight || server->slots_free <= 0 ||
+    size_t round = fetch_next_round(server);
+    if (round == FETCH_ROUNDS || !server->fetching || !server->fetch.number || server->slots_free <= 0 ||
         !broker_is_ready(&server->broker) || settle_backlog(server) > FETCH_LARGEST_BACKLOG)
         return;
-    for (size_t i = 0; i < server->queue_count; i++)
-        server->queues[i]->fetch.planned = 0;
-    if (server->options.strict_priority)
-        plan_strict(server);
-    else
-        plan_weighted(server);
-    for (size_t i = 0, first = fetch_first(server); i < server->queue_count; i++) {
-        served_queue *queue = server->queues[(first + i) % server->queue_count];
-        if (queue->fetch.planned)
-            fetch_send(queue, queue->fetch.planned);
-    }
+    fetch_round(server, round);
 }
 
 /* ---- the number of the server ---- */
@@ -300,57 +443,28 @@ static void number_taken(void *arg, int status, const asynq_error *error, const 
     server->fetch.number = (uint32_t)(number % LEASE_SERVER_MOST) + LEASE_SERVER_MOST; /* never 0; the tag cuts it */
 }
 
-/* ---- a lease whose reply was lost ---- */
+/* ---- from outside ---- */
 
-static void read_back(served_queue *queue);
-
-/* A lease may be lost for good only when Redis has said what it took; every error is tried again until it is too late.
- */
-static void read_back_failed(served_queue *queue, const asynq_error *error)
+int fetch_queue_start(served_queue *queue)
 {
-    asynq_server *server = queue->server;
-    queue_complain(queue, "read a lease back whose reply was lost", error);
-    loop_timer_set(&queue->watch.rest, error_pause_next_ms(server, &queue->fetch.pause));
-}
-
-static void read_back_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
-{
-    served_queue *queue = arg;
-    queue->fetch.lease_in_flight = false;
-    if (status) {
-        read_back_failed(queue, error);
-        return;
-    }
-    error_pause_end(&queue->fetch.pause);
-    queue->fetch.lease_unknown = false;
-    size_t count = broker_read_back_count(reply);
-    for (size_t i = 0; i < count; i++)
-        attempt_begin(queue, broker_read_back_task(reply, i), &queue->fetch.lease);
-    log_repeated(&queue->server->log, &queue->complaint, ASYNQ_LOG_INFO,
-                 "queue \"%s\": a lease whose reply was lost had taken %zu tasks; they run now", queue->name, count);
-}
-
-static void read_back(served_queue *queue)
-{
-    asynq_server *server = queue->server;
-    if (!queue->fetch.lease_unknown || queue->fetch.lease_in_flight || !broker_is_ready(&server->broker))
-        return; /* the next connection, or the end of the pause, tries again */
-    queue->fetch.lease_in_flight =
-        broker_read_back(queue->broker, &queue->keys, queue->fetch.lease.score, read_back_replied, queue) == 0;
-    if (!queue->fetch.lease_in_flight)
-        loop_timer_set(&queue->watch.rest, error_pause_next_ms(server, &queue->fetch.pause));
+    for (size_t i = 0; i < FETCH_ROUNDS; i++)
+        queue->fetch.calls[i].queue = queue;
+    return ASYNQ_OK;
 }
 
 void fetch_ready(asynq_server *server)
 {
-    if (!server->fetch.number && broker_take_server_number(&server->broker, number_taken, server))
-        redis_conn_reset(server->broker.conn, "out of memory");
-    for (size_t i = 0; i < server->queue_count; i++)
-        read_back(server->queues[i]);
+    if (!server->fetch.number && broker_take_server_number(&server->broker, number_taken, server) == ASYNQ_E_NO_MEMORY)
+        redis_nodes_reset(server->broker.nodes, "out of memory");
+    served_queue *queue, *next;
+    QUEUES_FOREACH_SAFE(server, QUEUES_UNKNOWN, queue, next)
+    read_back(queue);
+    QUEUES_FOREACH_SAFE(server, QUEUES_AWAY, queue, next)
+    fetch_reconsider(queue);
 }
 
 void fetch_rested(served_queue *queue)
 {
-    queue->fetch.may_have_tasks = true;
+    fetch_may(queue, true);
     read_back(queue);
 }

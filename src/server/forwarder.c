@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "base/error.h"
 
+static const char *const due_read[] = {"ZRANGE", "KEY", "0", "0", "WITHSCORES", NULL};
+
 enum {
     FORWARD_FAR_MS = 3600 * 1000,
     NOTHING_DUE = -1 /* as due time */
@@ -24,14 +26,24 @@ static void due_set_timer(due_source *due, int64_t most_ms)
     loop_timer_set(&due->timer, wait_ms < most_ms ? wait_ms : most_ms);
 }
 
+static bool is_on_duty(const served_queue *queue)
+{
+    return !queue->parking.off_duty && !queue_is_leaving(queue);
+}
+
 static void due_expect(due_source *due, double next_due)
 {
     asynq_server *server = due->queue->server;
     due->fruitless_wakes = next_due == due->next_due ? due->fruitless_wakes : 0;
     due->next_due = next_due;
-    if (due->queue->parking.off_duty)
+    if (!is_on_duty(due->queue))
         return;
-    due_set_timer(due, server->tracking ? FORWARD_FAR_MS : server->options.delayed_task_check_interval_ms);
+    if (next_due == NOTHING_DUE && due->watch.state == WATCH_ARMED) {
+        loop_timer_cancel(&due->timer);
+        return;
+    }
+    due_set_timer(due,
+                  subscriber_is_tracking(due->queue) ? FORWARD_FAR_MS : server->options.delayed_task_check_interval_ms);
 }
 
 static void due_report_dropped(due_source *due, const redis_value *dropped)
@@ -51,15 +63,14 @@ static void due_value(void *arg, const redis_value *value)
 static void due_changed(void *arg)
 {
     due_source *due = arg;
-    asynq_server *server = due->queue->server;
     due->fruitless_wakes++;
-    if (due->in_flight || !server->tracking || due->queue->parking.off_duty)
+    if (due->in_flight || !is_on_duty(due->queue) || !subscriber_is_tracking(due->queue))
         return; /* a script under way arms when it is done */
     int64_t rest_ms = watch_rest_ms(due->fruitless_wakes);
     if (rest_ms)
         due_set_timer(due, rest_ms); /* then the script looks and arms */
     else
-        key_watch_arm(&due->watch, server->broker.conn);
+        watch_arm(due->queue, &due->watch);
 }
 
 static void due_forwarded(void *arg, int status, const asynq_error *error, const redis_value *reply)
@@ -74,24 +85,25 @@ static void due_forwarded(void *arg, int status, const asynq_error *error, const
     }
     if (status) {
         queue_complain(due->queue, "move tasks that are due", error);
-        loop_timer_set(&due->timer, error_pause_next_ms(server, &due->pause));
+        if (is_on_duty(due->queue))
+            loop_timer_set(&due->timer, error_pause_next_ms(server, &due->pause));
         return;
     }
     error_pause_end(&due->pause);
     due_report_dropped(due, broker_forward_dropped(reply));
     double next_due;
     due_expect(due, broker_upkeep_next(reply, &next_due) ? next_due : NOTHING_DUE);
-    if (server->tracking && !due->queue->parking.off_duty) /* its reply tells of what came in between */
-        key_watch_arm(&due->watch, server->broker.conn);
+    if (subscriber_is_tracking(due->queue) && is_on_duty(due->queue)) /* its reply tells of what came in between */
+        watch_arm(due->queue, &due->watch);
 }
 
 static void due_look(due_source *due)
 {
     asynq_server *server = due->queue->server;
-    if (due->in_flight || server->phase || due->queue->parking.off_duty)
+    if (due->in_flight || server->phase || !is_on_duty(due->queue))
         return;
-    if (broker_is_ready(&server->broker) && broker_forward(due->queue->broker, &due->queue->keys, due->key,
-                                                           loop_now_ns(server->loop), due_forwarded, due) == 0)
+    if (broker_forward(due->queue->broker, &due->queue->keys, due->key, loop_now_ns(server->loop), due_forwarded,
+                       due) == 0)
         due->in_flight = true;
     else
         loop_timer_set(&due->timer, error_pause_next_ms(server, &due->pause));
@@ -113,7 +125,7 @@ static void forwarder_init(served_queue *queue)
         loop_timer_init(queue->server->loop, &due->timer, due_timer_fired, due);
         due->watch = (key_watch){
             .key = queue->keys.key[sources[i]],
-            .read = {"ZRANGE", "KEY", "0", "0", "WITHSCORES"},
+            .read = due_read,
             .value = due_value,
             .changed = due_changed,
             .arg = due,
@@ -127,27 +139,34 @@ void forwarder_look_at(served_queue *queue)
         due_look(&queue->due[i]);
 }
 
+void forwarder_ask_at(served_queue *queue)
+{
+    for (int i = 0; i < DUE_SOURCES; i++)
+        if (!is_on_duty(queue) || !watch_arm(queue, &queue->due[i].watch))
+            due_look(&queue->due[i]);
+}
+
 void forwarder_rest(served_queue *queue)
 {
     for (int i = 0; i < DUE_SOURCES; i++)
         loop_timer_cancel(&queue->due[i].timer);
 }
 
-void forwarder_look(asynq_server *server)
+bool forwarder_is_busy(const served_queue *queue)
 {
-    for (size_t i = 0; i < server->queue_count; i++)
-        forwarder_look_at(server->queues[i]);
+    for (int i = 0; i < DUE_SOURCES; i++)
+        if (queue->due[i].in_flight)
+            return true;
+    return false;
 }
 
-int forwarder_start(asynq_server *server)
+int forwarder_queue_start(served_queue *queue)
 {
-    for (size_t i = 0; i < server->queue_count; i++)
-        forwarder_init(server->queues[i]);
+    forwarder_init(queue);
     return ASYNQ_OK;
 }
 
-void forwarder_stop(asynq_server *server)
+void forwarder_queue_stop(served_queue *queue)
 {
-    for (size_t i = 0; i < server->queue_count; i++)
-        forwarder_rest(server->queues[i]);
+    forwarder_rest(queue);
 }

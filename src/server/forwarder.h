@@ -23,10 +23,12 @@ typedef struct due_source {
 
 enum { DUE_SOURCES = 2 };
 
-int forwarder_start(struct asynq_server *server);
-void forwarder_stop(struct asynq_server *server);
-void forwarder_look(struct asynq_server *server);   /* at all queues, now */
-void forwarder_look_at(struct served_queue *queue); /* at one */
-void forwarder_rest(struct served_queue *queue);    /* no timers any more, until the next look */
+int forwarder_queue_start(struct served_queue *queue);
+void forwarder_queue_stop(struct served_queue *queue);
+void forwarder_look_at(struct served_queue *queue); /* now */
+/* Likewise, but cheaper where nothing is due: Redis tells of them. */
+void forwarder_ask_at(struct served_queue *queue);
+bool forwarder_is_busy(const struct served_queue *queue);
+void forwarder_rest(struct served_queue *queue); /* no timers any more, until the next look */
 
 #endif

@@ -22,6 +22,8 @@
 
 #include <utlist.h>
 
+static const char *const list_read_size[] = {"SCARD", "KEY", NULL};
+
 enum {
     GROUPS_PERIOD_MS = 7000,       /* at most, between two looks at the list, but for its rest */
     GROUPS_REST_MS = 100,          /* before the list is read again, */
@@ -48,9 +50,11 @@ static int64_t now_ms(const served_queue *queue)
     return loop_now_ns(queue->server->loop) / NS_PER_MS;
 }
 
-static bool is_at_work(const asynq_server *server)
+static bool is_at_work(const served_queue *queue)
 {
-    return server->options.aggregate && !server->phase && broker_is_ready(&server->broker);
+    const asynq_server *server = queue->server;
+    return server->options.aggregate && !server->phase && !queue_is_leaving(queue) &&
+           broker_has_queue(queue->broker, &queue->keys);
 }
 
 static group_limits limits_of(const asynq_server_options *options)
@@ -65,8 +69,8 @@ static group_limits limits_of(const asynq_server_options *options)
 static void group_forget(served_queue *queue, known_group *group)
 {
     if (group->is_due)
-        DL_DELETE(queue->groups.due, group);
-    HASH_DEL(queue->groups.known, group);
+        DL_DELETE(queue->groups->due, group);
+    HASH_DEL(queue->groups->known, group);
     mem_free(group);
 }
 
@@ -75,24 +79,24 @@ static void group_forget(served_queue *queue, known_group *group)
 static void group_set_due(served_queue *queue, known_group *group, int64_t due_ms)
 {
     group->due_ms = due_ms;
-    if (due_ms < queue->groups.next_ms)
-        queue->groups.next_ms = due_ms;
+    if (due_ms < queue->groups->next_ms)
+        queue->groups->next_ms = due_ms;
 }
 
 /* Looks at what is due, in so many ms. */
 static void groups_look_in(served_queue *queue, int64_t wait_ms)
 {
-    if (!queue->groups.is_resting)
-        loop_timer_set(&queue->groups.timer, wait_ms);
+    if (!queue->groups->is_resting)
+        loop_timer_set(&queue->groups->timer, wait_ms);
 }
 
 /* Redis would not do it for the next group either. */
 static void groups_rest(served_queue *queue)
 {
-    if (queue->groups.is_resting)
+    if (queue->groups->is_resting)
         return;
-    groups_look_in(queue, error_pause_next_ms(queue->server, &queue->groups.pause));
-    queue->groups.is_resting = true;
+    groups_look_in(queue, error_pause_next_ms(queue->server, &queue->groups->pause));
+    queue->groups->is_resting = true;
 }
 
 /* A set that has not all of its tasks yet gets more of them. False: nothing was sent. */
@@ -103,7 +107,7 @@ static void group_after_look(const asynq_aggregation *aggregation, int status, t
 {
     served_queue *queue = aggregation->queue;
     known_group *group;
-    HASH_FIND_STR(queue->groups.known, aggregation->group, group);
+    HASH_FIND_STR(queue->groups->known, aggregation->group, group);
     if (!group)
         return;
     group->asked = false;
@@ -122,7 +126,7 @@ static void group_looked_at(void *arg, int status, const asynq_error *error, con
         queue_complain(queue, "look at a group", error);
         groups_rest(queue);
     } else {
-        error_pause_end(&queue->groups.pause);
+        error_pause_end(&queue->groups->pause);
     }
     if (taken.wants_more && group_take_more(aggregation))
         return;
@@ -165,8 +169,8 @@ static bool group_look(served_queue *queue, known_group *group)
 static void groups_collect(served_queue *queue)
 {
     int64_t late_ms = parking_skips_upkeep(queue) ? GROUPS_OFF_DUTY_MS : 0, now = now_ms(queue);
-    queue->groups.next_ms = now + GROUPS_PERIOD_MS;
-    for (known_group *group = queue->groups.known; group; group = group->hh.next) {
+    queue->groups->next_ms = now + GROUPS_PERIOD_MS;
+    for (known_group *group = queue->groups->known; group; group = group->hh.next) {
         if (group->asked || group->is_due)
             continue;
         if (group->due_ms + late_ms > now) {
@@ -174,7 +178,7 @@ static void groups_collect(served_queue *queue)
             continue;
         }
         group->is_due = true;
-        DL_APPEND(queue->groups.due, group);
+        DL_APPEND(queue->groups->due, group);
     }
 }
 
@@ -182,18 +186,18 @@ static void groups_collect(served_queue *queue)
 static void groups_pump(served_queue *queue)
 {
     asynq_server *server = queue->server;
-    if (!is_at_work(server) || queue->groups.is_resting)
+    if (!is_at_work(queue) || queue->groups->is_resting)
         return;
-    if (now_ms(queue) >= queue->groups.next_ms)
+    if (now_ms(queue) >= queue->groups->next_ms)
         groups_collect(queue);
-    while (queue->groups.due && server->aggregations < AGGREGATIONS_MAX) {
-        known_group *group = queue->groups.due;
-        DL_DELETE(queue->groups.due, group);
+    while (queue->groups->due && server->aggregations < AGGREGATIONS_MAX) {
+        known_group *group = queue->groups->due;
+        DL_DELETE(queue->groups->due, group);
         group->is_due = false;
         if (!group_look(queue, group))
             group_set_due(queue, group, now_ms(queue) + GROUPS_AGAIN_MS);
     }
-    int64_t wait_ms = queue->groups.next_ms - now_ms(queue);
+    int64_t wait_ms = queue->groups->next_ms - now_ms(queue);
     if (parking_skips_upkeep(queue) && wait_ms < GROUPS_OFF_DUTY_MS)
         wait_ms = GROUPS_OFF_DUTY_MS;
     groups_look_in(queue, wait_ms > 0 ? wait_ms : 0);
@@ -202,7 +206,7 @@ static void groups_pump(served_queue *queue)
 static void group_timer_fired(void *arg)
 {
     served_queue *queue = arg;
-    queue->groups.is_resting = false;
+    queue->groups->is_resting = false;
     groups_pump(queue);
 }
 
@@ -211,7 +215,7 @@ void groups_ended(served_queue *queue)
     asynq_server *server = queue->server;
     server->aggregations--;
     for (size_t i = 0; i < server->queue_count; i++)
-        if (server->queues[i]->groups.due)
+        if (server->queues[i]->groups->due)
             groups_look_in(server->queues[i], 0);
 }
 
@@ -220,13 +224,13 @@ void groups_ended(served_queue *queue)
 static known_group *group_add(served_queue *queue, bytes name, int64_t due_ms)
 {
     bool is_due = due_ms <= now_ms(queue);
-    if (HASH_COUNT(queue->groups.known) >= (is_due ? 2 * GROUPS_KNOWN_MAX : GROUPS_KNOWN_MAX))
+    if (HASH_COUNT(queue->groups->known) >= (is_due ? 2 * GROUPS_KNOWN_MAX : GROUPS_KNOWN_MAX))
         return NULL;
     known_group *group = mem_calloc(1, sizeof *group + name.length + 1);
     if (!group)
         return NULL; /* it is found again */
     memcpy(group->name, name.data, name.length);
-    HASH_ADD_KEYPTR(hh, queue->groups.known, group->name, name.length, group);
+    HASH_ADD_KEYPTR(hh, queue->groups->known, group->name, name.length, group);
     if (HASH_HAS(group))
         return group;
     mem_free(group);
@@ -238,12 +242,12 @@ static void group_found(served_queue *queue, bytes name, int64_t due_ms)
     known_group *group;
     if (memchr(name.data, '\0', name.length))
         return;
-    HASH_FIND(hh, queue->groups.known, name.data, name.length, group);
+    HASH_FIND(hh, queue->groups->known, name.data, name.length, group);
     if (!group)
         group = group_add(queue, name, due_ms);
     if (!group)
         return;
-    group->seen = queue->groups.reading;
+    group->seen = queue->groups->reading;
     if (!group->asked && !group->is_due)
         group_set_due(queue, group, due_ms);
 }
@@ -254,7 +258,7 @@ static void list_read_page(served_queue *queue, bytes cursor)
 {
     asynq_server *server = queue->server;
     group_limits limits = limits_of(&server->options);
-    queue->groups.listing = is_at_work(server) && broker_look_groups(queue->broker, &queue->keys, cursor, &limits,
+    queue->groups->listing = is_at_work(queue) && broker_look_groups(queue->broker, &queue->keys, cursor, &limits,
                                                                      list_page_read, queue) == 0;
 }
 
@@ -262,8 +266,8 @@ static void list_read_page(served_queue *queue, bytes cursor)
 static void list_read_whole(served_queue *queue)
 {
     known_group *group, *next;
-    HASH_ITER(hh, queue->groups.known, group, next) {
-        if (group->seen != queue->groups.reading && !group->asked)
+    HASH_ITER(hh, queue->groups->known, group, next) {
+        if (group->seen != queue->groups->reading && !group->asked)
             group_forget(queue, group);
     }
 }
@@ -272,15 +276,15 @@ static void list_page_read(void *arg, int status, const asynq_error *error, cons
 {
     served_queue *queue = arg;
     asynq_error odd;
-    queue->groups.listing = false;
+    queue->groups->listing = false;
     if (!status && !broker_look_is_sound(reply)) {
         status = error_set(&odd, ASYNQ_E_MALFORMED, "Redis answered with something else than groups");
         error = &odd;
     }
     if (status) {
         queue_complain(queue, "read the list of groups", error);
-        key_watch_lost(&queue->groups.watch); /* or nothing would read it again before it changes */
-        loop_timer_set(&queue->groups.list_timer, error_pause_next_ms(queue->server, &queue->groups.list_pause));
+        key_watch_lost(&queue->groups->watch); /* or nothing would read it again before it changes */
+        loop_timer_set(&queue->groups->list_timer, error_pause_next_ms(queue->server, &queue->groups->list_pause));
         return;
     }
     size_t count = broker_looked_groups(reply);
@@ -288,8 +292,8 @@ static void list_page_read(void *arg, int status, const asynq_error *error, cons
         due_group found = broker_looked_group(reply, i);
         group_found(queue, found.name, ms_of_seconds(found.due_s));
     }
-    queue->groups.listed += (int64_t)count;
-    error_pause_end(&queue->groups.list_pause);
+    queue->groups->listed += (int64_t)count;
+    error_pause_end(&queue->groups->list_pause);
     groups_look_in(queue, 0);
     if (broker_group_cursor_ends(reply))
         list_read_whole(queue);
@@ -299,17 +303,17 @@ static void list_page_read(void *arg, int status, const asynq_error *error, cons
 
 static void list_read(served_queue *queue)
 {
-    if (queue->groups.listing)
+    if (queue->groups->listing)
         return;
-    queue->groups.reading++;
-    queue->groups.listed = 0;
+    queue->groups->reading++;
+    queue->groups->listed = 0;
     list_read_page(queue, bytes_of("0"));
 }
 
 /* The longer the list, the longer its rest; those who leave the upkeep to others share one reading. */
 static int64_t list_rest_ms(const served_queue *queue, int64_t least_ms)
 {
-    int64_t rest_ms = least_ms + queue->groups.listed * GROUPS_REST_PER_THOUSAND / 1000;
+    int64_t rest_ms = least_ms + queue->groups->listed * GROUPS_REST_PER_THOUSAND / 1000;
     if (parking_skips_upkeep(queue) && queue->server->parking.servers_alive > 1)
         rest_ms *= queue->server->parking.servers_alive;
     return rest_ms < GROUPS_REST_MAX_MS ? rest_ms : GROUPS_REST_MAX_MS;
@@ -324,8 +328,8 @@ static void list_size(void *arg, const redis_value *value)
 static void list_changed(void *arg)
 {
     served_queue *queue = arg;
-    if (is_at_work(queue->server))
-        loop_timer_set(&queue->groups.list_timer, list_rest_ms(queue, GROUPS_REST_MS));
+    if (is_at_work(queue))
+        loop_timer_set(&queue->groups->list_timer, list_rest_ms(queue, GROUPS_REST_MS));
 }
 
 static int64_t period_ms(const asynq_server *server)
@@ -339,23 +343,25 @@ static void group_list_fired(void *arg)
 {
     served_queue *queue = arg;
     asynq_server *server = queue->server;
-    loop_timer_set(&queue->groups.list_timer, list_rest_ms(queue, period_ms(server)));
-    if (!is_at_work(server))
+    bool is_watched = queue->groups->watch.state == WATCH_ARMED;
+    if (is_watched && !queue->groups->known && !parking_skips_upkeep(queue) && subscriber_is_tracking(queue))
+        return; /* it is told when there is one */
+    loop_timer_set(&queue->groups->list_timer, list_rest_ms(queue, period_ms(server)));
+    if (!is_at_work(queue))
         return;
-    bool is_watched = queue->groups.watch.state == WATCH_ARMED;
-    if (!server->tracking || parking_skips_upkeep(queue) || (is_watched && queue->groups.listed))
+    if (!subscriber_is_tracking(queue) || parking_skips_upkeep(queue) || (is_watched && queue->groups->listed))
         list_read(queue);
     else
-        key_watch_arm(&queue->groups.watch, server->broker.conn);
+        watch_arm(queue, &queue->groups->watch);
 }
 
 static void groups_init(served_queue *queue)
 {
-    loop_timer_init(queue->server->loop, &queue->groups.timer, group_timer_fired, queue);
-    loop_timer_init(queue->server->loop, &queue->groups.list_timer, group_list_fired, queue);
-    queue->groups.watch = (key_watch){
+    loop_timer_init(queue->server->loop, &queue->groups->timer, group_timer_fired, queue);
+    loop_timer_init(queue->server->loop, &queue->groups->list_timer, group_list_fired, queue);
+    queue->groups->watch = (key_watch){
         .key = queue->keys.key[QUEUE_KEY_GROUPS],
-        .read = {"SCARD", "KEY"},
+        .read = list_read_size,
         .value = list_size,
         .changed = list_changed,
         .arg = queue,
@@ -364,28 +370,49 @@ static void groups_init(served_queue *queue)
 
 void groups_look(served_queue *queue)
 {
-    key_watch_lost(&queue->groups.watch);
-    if (queue->server->options.aggregate)
-        loop_timer_set(&queue->groups.list_timer, 0);
+    if (!queue->groups)
+        return;
+    key_watch_lost(&queue->groups->watch);
+    loop_timer_set(&queue->groups->list_timer, 0);
+}
+
+bool groups_are_busy(const served_queue *queue)
+{
+    return queue->groups && queue->groups->listing;
 }
 
 static void groups_clear(served_queue *queue)
 {
     known_group *group, *next;
-    HASH_ITER(hh, queue->groups.known, group, next) {
+    HASH_ITER(hh, queue->groups->known, group, next) {
         group_forget(queue, group);
     }
 }
 
-int groups_start(asynq_server *server)
+void groups_leave(served_queue *queue)
 {
-    for (size_t i = 0; i < server->queue_count; i++)
-        groups_init(server->queues[i]);
+    if (!queue->groups)
+        return;
+    loop_timer_cancel(&queue->groups->timer);
+    loop_timer_cancel(&queue->groups->list_timer);
+}
+
+int groups_queue_start(served_queue *queue)
+{
+    if (!queue->server->options.aggregate)
+        return ASYNQ_OK;
+    queue->groups = mem_calloc(1, sizeof *queue->groups);
+    if (!queue->groups)
+        return ASYNQ_E_NO_MEMORY;
+    groups_init(queue);
     return ASYNQ_OK;
 }
 
-void groups_stop(asynq_server *server)
+void groups_queue_stop(served_queue *queue)
 {
-    for (size_t i = 0; i < server->queue_count; i++)
-        groups_clear(server->queues[i]);
+    groups_leave(queue);
+    if (queue->groups)
+        groups_clear(queue);
+    mem_free(queue->groups);
+    queue->groups = NULL;
 }

@@ -24,9 +24,12 @@ typedef struct queue_groups {
     error_pause pause, list_pause;
 } queue_groups;
 
-int groups_start(struct asynq_server *server);
-void groups_stop(struct asynq_server *server);
-void groups_look(struct served_queue *queue);  /* at the list, now */
+int groups_queue_start(struct served_queue *queue);
+void groups_queue_stop(struct served_queue *queue);
+void groups_look(struct served_queue *queue); /* at the list, now */
+/* The queue is not served any more; aggregations that are under way go on. */
+void groups_leave(struct served_queue *queue);
+bool groups_are_busy(const struct served_queue *queue);
 void groups_ended(struct served_queue *queue); /* an aggregation has ended, well or not */
 
 int aggregation_start(struct asynq_server *server);

@@ -11,10 +11,18 @@ static void health_replied(void *arg, const redis_result *result)
     server->options.on_health(status, error.text, server->options.arg);
 }
 
+static bool health_has_all(const redis_nodes *nodes)
+{
+    for (size_t i = 0; i < redis_nodes_count(nodes); i++)
+        if (!redis_conn_is_ready(redis_nodes_get(nodes, i)->conn))
+            return false;
+    return redis_nodes_count(nodes) > 0;
+}
+
 static void health_fired(void *arg)
 {
     asynq_server *server = arg;
-    if (redis_conn_commandf(server->broker.conn, health_replied, server, 1, "PING"))
+    if (!health_has_all(server->broker.nodes) || redis_nodes_ping(server->broker.nodes, health_replied, server))
         server->options.on_health(ASYNQ_E_UNAVAILABLE, asynq_status_text(ASYNQ_E_UNAVAILABLE), server->options.arg);
     loop_timer_set(&server->health, server->options.health_interval_ms);
 }

@@ -1,12 +1,17 @@
 /*
  * Every five seconds: the server's record, its workers' record (by difference), and the leases of what runs. Every
  * second: leases that ended because they could not be renewed.
+ *
+ * The workers' record has the payloads, and goes by the connection that takes tasks: more than about a megabyte of it
+ * goes in several calls, one when the last is answered, so that other commands have their turn in between.
  */
 #include "server/server.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "server/attempt.h"
+#include "server/progress.h"
+#include "server/read_back.h"
 #include "wire/server_info.h"
 
 #include <stdio.h>
@@ -16,6 +21,9 @@ enum {
     BEAT_PERIOD_MS = 5000,
     BEAT_LIFE_S = 10,
     LEASE_CHECK_PERIOD_MS = 1000,
+    RECORD_MAX_QUEUES = 1000,      /* others of the server are left out: it is written with each beat */
+    RECORD_MAX_BYTES = 1 << 20,    /* of the workers' record in one call, and one more */
+    NEWS_BYTES = 65536,            /* of a payload, which goes along, for each period between news of its task */
     UNKNOWN_LEASE_MORE_MS = 30000, /* so long after its end nobody else recovers what a lease took */
     CLOCK_DIFFERENCE_MOST_MS = 2000
 };
@@ -24,11 +32,20 @@ enum {
 
 static void renew_replied(void *arg, int status, const asynq_error *error, const redis_value *reply);
 
+/* An idle queue needs it not. */
+static void renewal_clear(served_queue *queue)
+{
+    mem_free(queue->renewal.jobs);
+    queue->renewal.jobs = NULL;
+}
+
 /* Takes the next jobs of this sweep from the head of the list and moves them to its tail. */
 static void renew_form_chunk(served_queue *queue)
 {
     uint64_t sweep = queue->server->heartbeat.renew_sweep;
-    while (queue->renewal.count < BROKER_CHUNK_TASKS && queue->books.to_renew &&
+    if (!queue->renewal.jobs)
+        queue->renewal.jobs = mem_calloc(BROKER_CHUNK_TASKS, sizeof(asynq_job *));
+    while (queue->renewal.jobs && queue->renewal.count < BROKER_CHUNK_TASKS && queue->books.to_renew &&
            queue->books.to_renew->renewed_in != sweep) {
         asynq_job *job = books_rotate_renewals(queue);
         job->renewed_in = sweep;
@@ -42,7 +59,7 @@ static void renew_form_chunk(served_queue *queue)
 static void renew_pump(served_queue *queue)
 {
     asynq_server *server = queue->server;
-    if (queue->renewal.count || !broker_is_ready(&server->broker))
+    if (queue->renewal.count || !broker_has_queue(queue->broker, &queue->keys))
         return;
     renew_form_chunk(queue);
     if (!queue->renewal.count)
@@ -82,26 +99,30 @@ static void renew_replied(void *arg, int status, const asynq_error *error, const
     }
     if (!status)
         renew_pump(queue);
-    else
+    if (!queue->renewal.count)
+        renewal_clear(queue);
+    if (status)
         queue_complain(queue, "renew leases", error);
+}
+
+static void check_leases(served_queue *queue, int64_t now_ms)
+{
+    asynq_job *lists[] = {queue->books.running, queue->books.unsettled}, *job, *next;
+    for (int i = 0; i < 2; i++)
+        DL_FOREACH_SAFE(lists[i], job, next)
+            if (job->lease_ends_at_ms < now_ms)
+                attempt_lease_ended(job, "its lease could not be renewed in time");
 }
 
 static void lease_check_fired(void *arg)
 {
     asynq_server *server = arg;
     int64_t now_ms = loop_steady_ms(server->loop);
-    for (size_t i = 0; i < server->queue_count; i++) {
-        served_queue *queue = server->queues[i];
-        asynq_job *lists[] = {queue->books.running, queue->books.unsettled};
-        for (int j = 0; j < 2; j++) {
-            asynq_job *job, *next;
-            DL_FOREACH_SAFE(lists[j], job, next)
-                if (job->lease_ends_at_ms < now_ms)
-                    attempt_lease_ended(job, "its lease could not be renewed in time");
-        }
-        if (queue->fetch.lease_unknown && queue->fetch.lease.ends_at_ms + UNKNOWN_LEASE_MORE_MS < now_ms)
-            queue->fetch.lease_unknown = false; /* whatever it took belongs to the recoverers now */
-    }
+    served_queue *queue, *next;
+    QUEUES_FOREACH_SAFE(server, QUEUES_WITH_JOBS, queue, next)
+    check_leases(queue, now_ms);
+    QUEUES_FOREACH_SAFE(server, QUEUES_UNKNOWN, queue, next)
+    read_back_no_more(queue, now_ms - UNKNOWN_LEASE_MORE_MS);
     loop_timer_set(&server->heartbeat.lease_check, LEASE_CHECK_PERIOD_MS);
 }
 
@@ -133,20 +154,35 @@ void heartbeat_ended(asynq_server *server, asynq_job *job)
         server->heartbeat.record_is_unsure = true;
 }
 
+/* Patterns, not the queues that they have now: the record is written with each beat, and must not grow with them. */
+static server_queue *list_served(asynq_server *server, arena *into, size_t *count)
+{
+    const queue_pattern *pattern;
+    served_queue *queue, *next;
+    server_queue *list = arena_alloc(into, RECORD_MAX_QUEUES * sizeof *list);
+    *count = 0;
+    DL_FOREACH(server->patterns.list, pattern)
+        if (list && *count < RECORD_MAX_QUEUES)
+            list[(*count)++] = (server_queue){bytes_of(pattern->text), pattern->band->priority};
+    QUEUES_FOREACH_SAFE(server, QUEUES_NAMED, queue, next)
+    if (list && *count < RECORD_MAX_QUEUES && !queue_is_leaving(queue))
+        list[(*count)++] = (server_queue){queue->keys.queue, queue->band->priority};
+    return list;
+}
+
 static void encode_server(asynq_server *server, server_status status, buf *out)
 {
     arena scratch;
     arena_init(&scratch, 0);
-    server_queue *queues = arena_alloc(&scratch, server->queue_count * sizeof *queues);
-    for (size_t i = 0; queues && i < server->queue_count; i++)
-        queues[i] = (server_queue){server->queues[i]->keys.queue, server->queues[i]->priority};
+    size_t queue_count;
+    server_queue *queues = list_served(server, &scratch, &queue_count);
     server_info info = {
         .host = bytes_of(server->process.host),
         .pid = server->process.pid,
         .server_id = bytes_of(server->process.id),
         .concurrency = server->slots,
         .queues = queues,
-        .queue_count = server->queue_count,
+        .queue_count = queue_count,
         .strict_priority = server->options.strict_priority,
         .status = bytes_of(server_status_name(status)),
         .start_time = record_time_of_ns(server->heartbeat.started_at_ns),
@@ -157,8 +193,10 @@ static void encode_server(asynq_server *server, server_status status, buf *out)
     arena_clear(&scratch);
 }
 
-static void encode_worker(const asynq_job *job, buf *out)
+static void encode_worker(asynq_job *job, buf *out)
 {
+    job_progress said = {.fraction = -1};
+    bool has_said = progress_read(job, &said);
     const asynq_server *server = job->queue->server;
     worker_info info = {
         .host = bytes_of(server->process.host),
@@ -171,6 +209,11 @@ static void encode_worker(const asynq_job *job, buf *out)
         .start_time = record_time_of_ns(job->started_at_ns),
         .deadline = record_time_of_ns(job->deadline_ns),
     };
+    if (has_said) {
+        info.has_progress = said.fraction >= 0;
+        info.progress = said.fraction;
+        info.progress_text = bytes_of(said.text);
+    }
     if (worker_info_encode(&info, out, NULL))
         buf_fail(out); /* a worker that cannot be encoded is left out */
 }
@@ -179,9 +222,18 @@ static void encode_worker(const asynq_job *job, buf *out)
 typedef struct beat_parts {
     arena memory;
     bytes *started; /* field, value */
-    size_t started_count;
+    size_t started_count, news_count, size;
+    bool has_more; /* than RECORD_MAX_BYTES */
     bytes *ended;
 } beat_parts;
+
+/* It runs, and stands in the record, with less than it has said since. */
+static bool has_news(const asynq_job *job, int64_t now_ms)
+{
+    int64_t periods = 1 + (int64_t)(job->message.payload.length / NEWS_BYTES);
+    int64_t waited_ms = now_ms - job->told_at_ms + BEAT_PERIOD_MS / 2; /* timers are not that exact */
+    return progress_is_new(job) && waited_ms >= periods * BEAT_PERIOD_MS;
+}
 
 static bool beat_add_worker(beat_parts *parts, asynq_job *job)
 {
@@ -193,9 +245,26 @@ static bool beat_add_worker(beat_parts *parts, asynq_job *job)
         parts->started[2 * parts->started_count] = job_id(job);
         parts->started[2 * parts->started_count + 1] = (bytes){copy, record.length};
         parts->started_count++;
+        parts->size += record.length;
     }
     buf_clear(&record);
     return copy != NULL;
+}
+
+static void beat_look_at(beat_parts *parts, asynq_job *job, bool rewrite, int64_t now_ms)
+{
+    bool is_there = job->recorded && !rewrite;
+    if (is_there && !has_news(job, now_ms))
+        return;
+    if (parts->size > RECORD_MAX_BYTES) {
+        parts->has_more = true;
+        job->recorded = is_there;
+        return;
+    }
+    bool is_added = beat_add_worker(parts, job);
+    job->recorded = is_there || is_added;
+    job->told_at_ms = now_ms;
+    parts->news_count += is_there && is_added;
 }
 
 static bool beat_collect(asynq_server *server, beat_parts *parts, bool rewrite)
@@ -208,12 +277,11 @@ static bool beat_collect(asynq_server *server, beat_parts *parts, bool rewrite)
         return false;
     for (size_t i = 0; i < server->heartbeat.ended_count; i++)
         parts->ended[i] = bytes_of(server->heartbeat.ended_ids[i]);
-    for (size_t i = 0; i < server->queue_count; i++) {
-        asynq_job *job;
-        DL_FOREACH(server->queues[i]->books.running, job)
-            if (rewrite || !job->recorded)
-                job->recorded = beat_add_worker(parts, job);
-    }
+    served_queue *queue, *next;
+    asynq_job *job;
+    QUEUES_FOREACH_SAFE(server, QUEUES_WITH_JOBS, queue, next)
+    DL_FOREACH(queue->books.running, job)
+        beat_look_at(parts, job, rewrite, loop_steady_ms(server->loop));
     return true;
 }
 
@@ -251,8 +319,10 @@ static void beat_replied(void *arg, int status, const asynq_error *error, const 
     /* The record may have run out meanwhile, for example because the process was suspended. */
     if (reply->workers_recorded != (int64_t)server->heartbeat.recorded_count)
         server->heartbeat.record_is_unsure = true;
+    if (server->heartbeat.has_more)
+        loop_timer_set(&server->heartbeat.rest, 0);
     compare_clocks(server, reply->redis_ms);
-    parking_fleet_counted(server, reply->servers_alive);
+    parking_fleet_counted(server, reply->can_wake ? reply->servers_alive : 0);
 }
 
 static void heartbeat_records(asynq_server *server)
@@ -266,9 +336,9 @@ static void heartbeat_records(asynq_server *server)
     encode_server(server, status, &info);
     bool rewrite = server->heartbeat.record_is_unsure;
     if (beat_collect(server, &parts, rewrite) && !buf_failed(&info)) {
-        server->heartbeat.recorded_count =
-            rewrite ? parts.started_count
-                    : server->heartbeat.recorded_count + parts.started_count - server->heartbeat.ended_count;
+        server->heartbeat.recorded_count = rewrite ? parts.started_count
+                                                   : server->heartbeat.recorded_count + parts.started_count -
+                                                         parts.news_count - server->heartbeat.ended_count;
         server_beat beat = {
             .identity = identity_text(&server->process),
             .server_info = {info.data, info.length},
@@ -284,6 +354,7 @@ static void heartbeat_records(asynq_server *server)
         server->heartbeat.sent_at_ms = clock_now_ns() / NS_PER_MS;
         server->heartbeat.in_flight = broker_beat(&server->broker, &beat, beat_replied, server) == 0;
         server->heartbeat.record_is_unsure = !server->heartbeat.in_flight;
+        server->heartbeat.has_more = parts.has_more;
         parking_beat(server);
         ended_clear(server);
     }
@@ -291,14 +362,27 @@ static void heartbeat_records(asynq_server *server)
     buf_clear(&info);
 }
 
+static bool may_beat(const asynq_server *server)
+{
+    return broker_is_ready(&server->broker) && server->phase < SHUTDOWN_CLEARING;
+}
+
+static void rest_fired(void *arg)
+{
+    asynq_server *server = arg;
+    if (may_beat(server) && !server->heartbeat.in_flight)
+        heartbeat_records(server);
+}
+
 static void beat(asynq_server *server, int64_t next_ms)
 {
     loop_timer_set(&server->heartbeat.beat, next_ms);
-    if (!broker_is_ready(&server->broker) || server->phase >= SHUTDOWN_CLEARING)
+    if (!may_beat(server))
         return;
     server->heartbeat.renew_sweep++;
-    for (size_t i = 0; i < server->queue_count; i++)
-        renew_pump(server->queues[i]);
+    served_queue *queue, *next;
+    QUEUES_FOREACH_SAFE(server, QUEUES_WITH_JOBS, queue, next)
+    renew_pump(queue);
     if (!server->heartbeat.in_flight) /* else Redis is slow, and the record is about to be written */
         heartbeat_records(server);
 }
@@ -320,6 +404,7 @@ int heartbeat_start(asynq_server *server)
     server->heartbeat.record_is_unsure = true;
     loop_timer_init(server->loop, &server->heartbeat.beat, beat_fired, server);
     loop_timer_init(server->loop, &server->heartbeat.lease_check, lease_check_fired, server);
+    loop_timer_init(server->loop, &server->heartbeat.rest, rest_fired, server);
     loop_timer_set(&server->heartbeat.lease_check, LEASE_CHECK_PERIOD_MS);
     server->heartbeat.started_at_ns = clock_now_ns();
     return ASYNQ_OK;
@@ -330,13 +415,18 @@ void heartbeat_lost(asynq_server *server)
     server->heartbeat.record_is_unsure = true;
 }
 
+void heartbeat_queue_stop(served_queue *queue)
+{
+    while (queue->renewal.count)
+        job_unref(queue->renewal.jobs[--queue->renewal.count]);
+    renewal_clear(queue);
+}
+
 void heartbeat_stop(asynq_server *server)
 {
-    for (size_t i = 0; i < server->queue_count; i++)
-        while (server->queues[i]->renewal.count)
-            job_unref(server->queues[i]->renewal.jobs[--server->queues[i]->renewal.count]);
     loop_timer_cancel(&server->heartbeat.beat);
     loop_timer_cancel(&server->heartbeat.lease_check);
+    loop_timer_cancel(&server->heartbeat.rest);
     ended_clear(server);
     mem_free(server->heartbeat.ended_ids);
     server->heartbeat.ended_ids = NULL;

@@ -10,7 +10,7 @@ struct served_queue;
 
 /* Of a queue: the renewal under way. */
 typedef struct queue_renewal {
-    asynq_job *jobs[BROKER_CHUNK_TASKS];
+    asynq_job **jobs; /* BROKER_CHUNK_TASKS; NULL: none yet */
     size_t count;
     int64_t until_ms; /* steady clock */
 } queue_renewal;
@@ -18,11 +18,12 @@ typedef struct queue_renewal {
 /* Of the server. */
 typedef struct server_heartbeat {
     loop_timer beat, lease_check;
+    loop_timer rest; /* of the record of what runs, which is too large for one call */
     int64_t started_at_ns;
     uint64_t renew_sweep;
     size_t recorded_count; /* workers in the record as far as we know */
     bool record_is_unsure; /* rewrite it */
-    bool in_flight;
+    bool in_flight, has_more;
     int64_t sent_at_ms; /* Unix time */
     char **ended_ids;   /* recorded workers that ended since the last beat */
     size_t ended_count, ended_capacity;
@@ -33,6 +34,7 @@ int heartbeat_start(struct asynq_server *server);
 void heartbeat_ready(struct asynq_server *server);
 void heartbeat_lost(struct asynq_server *server);
 void heartbeat_stop(struct asynq_server *server);
+void heartbeat_queue_stop(struct served_queue *queue);
 /* A recorded worker has ended. */
 void heartbeat_ended(struct asynq_server *server, asynq_job *job);
 

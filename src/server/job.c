@@ -116,11 +116,14 @@ void job_unref(asynq_job *job)
 {
     if (--job->refs)
         return;
+    if (job->queue)
+        queue_let_go(job->queue);
     job_port_unref(job->port);
     buf_clear(&job->error_text);
     buf_clear(&job->result);
     buf_clear(&job->settled_message);
     arena_clear(&job->memory);
+    mem_free(job->progress);
     mem_free(job);
 }
 
@@ -192,9 +195,11 @@ bool asynq_job_start(asynq_job *job)
     return may_begin;
 }
 
-void job_cancel(asynq_job *job)
+void job_cancel(asynq_job *job, asynq_cancel_reason reason)
 {
+    int none = ASYNQ_CANCEL_NONE;
     (void)job_withdraw(job);
+    atomic_compare_exchange_strong(&job->cancel_reason, &none, (int)reason);
     pthread_mutex_lock(&job->port->lock);
     bool is_first = !atomic_exchange(&job->cancelled, true);
     if (is_first && job->on_cancel)
@@ -248,19 +253,44 @@ size_t asynq_job_header_count(const asynq_job *job)
     return job->message.header_count;
 }
 
-asynq_header asynq_job_header_at(const asynq_job *job, size_t index)
+const char *asynq_job_header_key(const asynq_job *job, size_t index)
 {
-    if (index >= job->message.header_count)
-        return (asynq_header){0};
-    return (asynq_header){job->message.headers[index].key.data, job->message.headers[index].value.data};
+    return index < job->message.header_count ? job->message.headers[index].key.data : NULL;
+}
+
+const char *asynq_job_header_value(const asynq_job *job, size_t index)
+{
+    return index < job->message.header_count ? job->message.headers[index].value.data : NULL;
+}
+
+static const char *job_bytes(bytes text, size_t *length)
+{
+    if (length)
+        *length = text.length;
+    return text.data;
+}
+
+const char *asynq_job_id_bytes(const asynq_job *job, size_t *length)
+{
+    return job_bytes(job_id(job), length);
+}
+
+const char *asynq_job_type_bytes(const asynq_job *job, size_t *length)
+{
+    return job_bytes((bytes){job->type, job->message.type.length}, length);
+}
+
+const char *asynq_job_header_bytes(const asynq_job *job, const char *key, size_t *length)
+{
+    for (size_t i = 0; i < job->message.header_count; i++)
+        if (bytes_equal(job->message.headers[i].key, bytes_of(key)))
+            return job_bytes(job->message.headers[i].value, length);
+    return job_bytes((bytes){NULL, 0}, length);
 }
 
 const char *asynq_job_header(const asynq_job *job, const char *key)
 {
-    for (size_t i = 0; i < job->message.header_count; i++)
-        if (strcmp(job->message.headers[i].key.data, key) == 0)
-            return job->message.headers[i].value.data;
-    return NULL;
+    return asynq_job_header_bytes(job, key, NULL);
 }
 
 bool asynq_job_is_cancelled(const asynq_job *job)
@@ -284,6 +314,11 @@ static void job_wait(asynq_job *job, const struct timespec *until)
     pthread_cond_destroy(&own.cancelled);
 }
 
+asynq_cancel_reason asynq_job_cancel_reason(const asynq_job *job)
+{
+    return job->cancelled ? (asynq_cancel_reason)job->cancel_reason : ASYNQ_CANCEL_NONE;
+}
+
 bool asynq_job_wait_cancelled(asynq_job *job, int64_t timeout_ms)
 {
     struct timespec until = thread_wait_end(timeout_ms);
@@ -300,6 +335,21 @@ void asynq_job_on_cancel(asynq_job *job, void (*cb)(asynq_job *job, void *arg), 
     if (cb && job->cancelled)
         cb(job, arg);
     pthread_mutex_unlock(&job->port->lock);
+}
+
+void asynq_job_set_code(asynq_job *job, int code)
+{
+    job->code = code;
+}
+
+int asynq_job_code(const asynq_job *job)
+{
+    return job->code;
+}
+
+const char *asynq_job_error(const asynq_job *job)
+{
+    return job->error_text.data ? job->error_text.data : "";
 }
 
 void asynq_job_set_data(asynq_job *job, void *data)
@@ -336,35 +386,35 @@ static void fail_with(asynq_job *job, const char *format, va_list args)
 
 int asynq_fail(asynq_job *job, const char *format, ...)
 {
-    END_WITH(job, ASYNQ_FAILED, format);
+    END_WITH(job, ASYNQ_OUTCOME_FAILED, format);
 }
 
 int asynq_skip_retry(asynq_job *job, const char *format, ...)
 {
-    END_WITH(job, ASYNQ_SKIP_RETRY, format);
+    END_WITH(job, ASYNQ_OUTCOME_SKIP_RETRY, format);
 }
 
 int asynq_revoke(asynq_job *job, const char *format, ...)
 {
-    END_WITH(job, ASYNQ_REVOKED, format);
+    END_WITH(job, ASYNQ_OUTCOME_REVOKED, format);
 }
 
 int asynq_retry_in(asynq_job *job, int64_t pause_ms, const char *format, ...)
 {
     job->retry_in_ms = pause_ms > 0 ? pause_ms : 0;
-    END_WITH(job, ASYNQ_FAILED, format);
+    END_WITH(job, ASYNQ_OUTCOME_FAILED, format);
 }
 
 int asynq_retry_after(asynq_job *job, int64_t min_pause_ms, const char *format, ...)
 {
     job->min_retry_in_ms = min_pause_ms;
-    END_WITH(job, ASYNQ_FAILED, format);
+    END_WITH(job, ASYNQ_OUTCOME_FAILED, format);
 }
 
 int asynq_snooze(asynq_job *job, int64_t pause_ms, const char *format, ...)
 {
     job->retry_in_ms = pause_ms > 0 ? pause_ms : 0;
-    END_WITH(job, ASYNQ_SNOOZED, format);
+    END_WITH(job, ASYNQ_OUTCOME_SNOOZED, format);
 }
 
 int asynq_write_result(asynq_job *job, const void *data, size_t length)
@@ -376,5 +426,5 @@ int asynq_write_result(asynq_job *job, const void *data, size_t length)
     buf_append(&job->result, data, length);
     if (buf_failed(&job->result))
         return asynq_fail(job, "failed to write task result: out of memory");
-    return ASYNQ_DONE;
+    return ASYNQ_OUTCOME_DONE;
 }

@@ -1,6 +1,7 @@
 /*
  * A job: one attempt at one task. The loop owns it while the task is leased; the handler borrows it. What each side
- * may touch is marked; only `refs`, `beginning`, `cancelled` and `handed_back` are touched by both.
+ * may touch is marked; only `refs`, `beginning`, `cancelled`, `handed_back`, `progress` and `has_news` are touched by
+ * both.
  */
 #ifndef SERVER_JOB_H
 #define SERVER_JOB_H
@@ -61,6 +62,7 @@ struct asynq_job {
     int outcome;
     int64_t retry_in_ms; /* ASYNQ_NONE: the handler did not say */
     int64_t min_retry_in_ms;
+    int code;
     buf error_text;
     buf result;
 
@@ -68,9 +70,12 @@ struct asynq_job {
     job_waiter *waiters;                          /* under the port's lock */
     void (*on_cancel)(asynq_job *job, void *arg); /* under the port's lock */
     void *on_cancel_arg;
-    _Atomic int beginning; /* a job_beginning */
+    _Atomic int beginning;     /* a job_beginning */
+    _Atomic int cancel_reason; /* an asynq_cancel_reason; set before the mark */
     _Atomic bool cancelled;
     _Atomic bool handed_back;
+    struct job_progress *progress; /* under the port's lock; NULL: nothing was said */
+    _Atomic bool has_news;         /* in `progress` */
     struct asynq_job *port_next;
 
     /* The loop's. */
@@ -84,6 +89,7 @@ struct asynq_job {
     bool holds_slot;
     bool is_told;        /* on_start was called, and on_end will be; under the port's lock if the route starts later */
     bool recorded;       /* stands in the workers' record in Redis */
+    int64_t told_at_ms;  /* steady clock: when it was written there */
     uint64_t renewed_in; /* the sweep that looked at it last */
     loop_timer deadline_timer;
     struct asynq_job *prev, *next;             /* list of its state */
@@ -150,7 +156,8 @@ void job_tell(asynq_job *job);
 bool job_untell(asynq_job *job);
 bool job_is_told(asynq_job *job);
 
-/* Withdraws the job, sets the cancel mark and wakes asynq_job_wait_cancelled(). Thread: loop. */
-void job_cancel(asynq_job *job);
+/* Withdraws the job, sets the cancel mark and wakes asynq_job_wait_cancelled(). The first reason counts. Thread: loop.
+ */
+void job_cancel(asynq_job *job, asynq_cancel_reason reason);
 
 #endif

@@ -59,6 +59,8 @@ bool key_watch_arm(key_watch *watch, redis_conn *work)
     redis_args *args = redis_conn_args(work);
     for (const char *const *word = watch->read; *word; word++)
         redis_args_add(args, strcmp(*word, "KEY") == 0 ? watch->key : bytes_of(*word));
+    if (watch->also)
+        redis_args_add(args, *watch->also);
     if (redis_conn_command(work, args, key_watch_replied, watch))
         return false;
     watch->replies_due++;

@@ -38,7 +38,8 @@ typedef struct key_watch {
     watch_state state;
     int replies_due; /* reads under way; after a loss in between, only the last one counts */
     bytes key;
-    const char *read[6]; /* the read command, NULL-terminated; "KEY" stands for the key */
+    const bytes *also;       /* another key that the command reads; NULL: none */
+    const char *const *read; /* the read command, NULL-terminated, static; "KEY" stands for the key */
     void (*value)(void *arg, const redis_value *value); /* the key as it is; it is watched from now on */
     void (*changed)(void *arg);                         /* it changed, or we cannot tell */
     void *arg;

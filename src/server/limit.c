@@ -171,7 +171,7 @@ static route_limit *limit_of(asynq_server *server, const asynq_limit *given)
         return NULL;
     limit->server = server;
     limit->scope = mem_strdup(given->scope);
-    limit->most = given->most;
+    limit->most = given->max;
     limit->pace_ms = FIRST_PACE_MS;
     if (limit->scope)
         HASH_ADD_KEYPTR(hh, server->limits, limit->scope, strlen(limit->scope), limit);
@@ -344,7 +344,7 @@ static size_t collect_wanted(route_limit *limit, semaphore_token *tokens, int64_
         asynq_job *job = limit->waiting;
         job->deadline_ns = job_effective_deadline_ns(&job->message, now_ns);
         if (job->deadline_ns <= now_ns) {
-            attempt_give_up(job, "context deadline exceeded");
+            attempt_give_up(job, ASYNQ_CANCEL_DEADLINE, "context deadline exceeded");
             continue;
         }
         token_move(job, TOKEN_ASKED);

@@ -10,10 +10,10 @@
 
 #include "broker/broker.h"
 
-struct served_queue;
+struct lease_call;
 
 /* Sends the commands for what the lease left out. Returns how many messages are awaited. The answer to the last one
  * calls fetch_lease_over(). */
-size_t message_read_begin(struct served_queue *queue, const redis_value *lease_reply);
+size_t message_read_begin(struct lease_call *call, const redis_value *lease_reply);
 
 #endif

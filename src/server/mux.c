@@ -110,9 +110,9 @@ static int check_retry(const asynq_route *route, asynq_error *error)
     if (has_delay ? policy->delay_ms <= 0 : policy->delay_ms != 0)
         return error_set(error, ASYNQ_E_INVALID, "pattern \"%s\": delay_ms of its retry policy %s", route->pattern,
                          has_delay ? "must be more than 0" : "is set, but its kind does not use it");
-    if (policy->most_ms < 0 || (policy->most_ms && policy->most_ms < policy->delay_ms))
-        return error_set(error, ASYNQ_E_INVALID, "pattern \"%s\": most_ms of its retry policy is less than delay_ms",
-                         route->pattern);
+    if (policy->max_delay_ms < 0 || (policy->max_delay_ms && policy->max_delay_ms < policy->delay_ms))
+        return error_set(error, ASYNQ_E_INVALID,
+                         "pattern \"%s\": max_delay_ms of its retry policy is less than delay_ms", route->pattern);
     if (policy->jitter_percent < 0 || policy->jitter_percent > 100)
         return error_set(error, ASYNQ_E_INVALID, "pattern \"%s\": jitter_percent of its retry policy is not 0 to 100",
                          route->pattern);
@@ -122,16 +122,16 @@ static int check_retry(const asynq_route *route, asynq_error *error)
 static int check_limit(const asynq_mux *mux, const asynq_route *route, asynq_error *error)
 {
     const asynq_limit *limit = &route->limit;
-    if (!limit->scope && !limit->most)
+    if (!limit->scope && !limit->max)
         return ASYNQ_OK;
-    if (!limit->scope || text_is_blank(limit->scope, strlen(limit->scope)) || strlen(limit->scope) > ASYNQ_NAME_MOST)
+    if (!limit->scope || text_is_blank(limit->scope, strlen(limit->scope)) || strlen(limit->scope) > ASYNQ_NAME_MAX)
         return error_set(error, ASYNQ_E_INVALID, "pattern \"%s\": the scope of its limit is blank or too long",
                          route->pattern);
-    if (limit->most < 1)
+    if (limit->max < 1)
         return error_set(error, ASYNQ_E_INVALID, "pattern \"%s\": its limit must be at least 1", route->pattern);
     for (size_t i = 0; i < mux->route_count; i++) {
         const asynq_limit *other = &mux->routes[i].limit;
-        if (other->scope && strcmp(other->scope, limit->scope) == 0 && other->most != limit->most)
+        if (other->scope && strcmp(other->scope, limit->scope) == 0 && other->max != limit->max)
             return error_set(error, ASYNQ_E_INVALID,
                              "patterns \"%s\" and \"%s\" have different limits for the scope \"%s\"", route->pattern,
                              mux->routes[i].pattern, limit->scope);
@@ -142,8 +142,10 @@ static int check_limit(const asynq_mux *mux, const asynq_route *route, asynq_err
 int asynq_mux_handle(asynq_mux *mux, const asynq_route *route, asynq_error *error)
 {
     bool taken;
-    if (!route->pattern || text_is_blank(route->pattern, strlen(route->pattern)))
-        return error_set(error, ASYNQ_E_INVALID, "asynq: invalid pattern: a route's pattern is blank");
+    if (!route->pattern || (*route->pattern && text_is_blank(route->pattern, strlen(route->pattern))))
+        return error_set(error, ASYNQ_E_INVALID,
+                         "asynq: invalid pattern: a route's pattern is %s; \"\" takes what no other takes",
+                         route->pattern ? "blank" : "NULL");
     if (!route->handler)
         return error_set(error, ASYNQ_E_INVALID, "asynq: nil handler for pattern \"%s\"", route->pattern);
     if (route->kind != ASYNQ_HANDLER_THREAD && route->kind != ASYNQ_HANDLER_ASYNC)
@@ -209,7 +211,8 @@ const asynq_route *mux_find(const asynq_mux *mux, const char *type)
         if (at == 0)
             break;
     }
-    return &mux->not_found;
+    bool takes_all = mux->route_count && !*mux->routes[0].pattern; /* the empty pattern comes first */
+    return takes_all ? &mux->routes[0] : &mux->not_found;
 }
 
 const asynq_route *mux_innermost(const asynq_route *route, const char *type)
@@ -217,6 +220,16 @@ const asynq_route *mux_innermost(const asynq_route *route, const char *type)
     for (int depth = 0; route->handler == asynq_mux_dispatch && depth < MOST_NESTED; depth++)
         route = mux_find(route->arg, type);
     return route;
+}
+
+const char *asynq_mux_find(const asynq_mux *mux, const char *type, asynq_handler *handler, void **arg)
+{
+    const asynq_route *route = mux_find(mux, type);
+    if (handler)
+        *handler = route->handler;
+    if (arg)
+        *arg = route->arg;
+    return route->pattern;
 }
 
 const char *asynq_mux_match(const asynq_mux *mux, const char *type)

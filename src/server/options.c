@@ -1,16 +1,19 @@
 /* See options.h. */
 #include "server/options.h"
 
-#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/text.h"
 #include "server/server.h"
 
 #include <limits.h>
 #include <unistd.h>
 
-enum { SERVER_DEFAULT_PARK_FROM = 5, SERVER_DEFAULT_GROUP_SIZE = 10000, SERVER_JANITOR_MAX = 1000 };
+enum {
+    SERVER_DEFAULT_PARK_FROM = 5,
+    SERVER_DEFAULT_GROUP_SIZE = 10000,
+    SERVER_JANITOR_MAX = 1000,
+    SERVER_DEFAULT_REPORTS = 1000
+};
 
 #define SERVER_DEFAULT_URI "redis://127.0.0.1:6379"
 
@@ -54,6 +57,10 @@ int server_fill_defaults(asynq_server_options *options, asynq_error *error)
         options->concurrency = (int)sysconf(_SC_NPROCESSORS_ONLN);
     if (options->concurrency < 1)
         options->concurrency = 1;
+    if (options->max_waiting_reports < 0)
+        return error_set(error, ASYNQ_E_INVALID, "max_waiting_reports is negative");
+    if (!options->max_waiting_reports)
+        options->max_waiting_reports = SERVER_DEFAULT_REPORTS;
     if (!options->park_from)
         options->park_from = SERVER_DEFAULT_PARK_FROM;
     if (options->janitor_batch_size < 1)
@@ -65,72 +72,7 @@ int server_fill_defaults(asynq_server_options *options, asynq_error *error)
     return ASYNQ_OK;
 }
 
-/* ---- queues ---- */
-
-void served_queue_free(served_queue *queue)
-{
-    if (!queue)
-        return;
-    queue_keys_clear(&queue->keys);
-    mem_free(queue->name);
-    mem_free(queue);
-}
-
-static served_queue *served_queue_new(asynq_server *server, const char *name, int priority)
-{
-    served_queue *queue = mem_calloc(1, sizeof *queue);
-    if (!queue)
-        return NULL;
-    queue->server = server;
-    queue->broker = &server->broker;
-    queue->priority = priority;
-    queue->name = mem_strdup(name);
-    if (!queue->name || queue_keys_init(&queue->keys, &server->space, bytes_of(name))) {
-        served_queue_free(queue);
-        return NULL;
-    }
-    return queue;
-}
-
-void queue_complain(served_queue *queue, const char *what, const asynq_error *error)
-{
-    if (!redis_error_is_passing(error->code))
-        log_repeated(&queue->server->log, &queue->complaint, ASYNQ_LOG_ERROR, "queue \"%s\": cannot %s: %s",
-                     queue->name, what, error->text);
-}
-
-void queue_tell_dropped(served_queue *queue, bytes id)
-{
-    log_repeated(&queue->server->log, &queue->odd_tasks, ASYNQ_LOG_WARN,
-                 "queue \"%s\": dropped id %.*s, which had no task behind it", queue->name, BYTES_ARGS(id));
-}
-
-int asynq_server_queue(asynq_server *server, const char *name, int priority, asynq_error *error)
-{
-    if (server->status != SERVER_NEW)
-        return error_set(error, ASYNQ_E_STATE, "queues cannot be added to a server that was started");
-    if (!name || text_is_blank(name, strlen(name)) || priority <= 0)
-        return ASYNQ_OK; /* left out, as in Asynq */
-    if (!text_is_utf8(name, strlen(name)))
-        return error_set(error, ASYNQ_E_INVALID, "a queue name is not valid UTF-8");
-    size_t at = server->queue_count;
-    for (size_t i = 0; i < server->queue_count; i++)
-        if (strcmp(server->queues[i]->name, name) == 0)
-            return error_set(error, ASYNQ_E_INVALID, "queue \"%s\" is given twice", name);
-    served_queue **queues = mem_realloc(server->queues, (at + 1) * sizeof(served_queue *));
-    if (!queues)
-        return error_set_code(error, ASYNQ_E_NO_MEMORY);
-    server->queues = queues;
-    served_queue *queue = served_queue_new(server, name, priority);
-    if (!queue)
-        return error_set_code(error, ASYNQ_E_NO_MEMORY);
-    /* In the order of priority; those of equal priority in the order given. */
-    for (; at && queues[at - 1]->priority < priority; at--)
-        queues[at] = queues[at - 1];
-    queues[at] = queue;
-    server->queue_count++;
-    return ASYNQ_OK;
-}
+/* ---- tables ---- */
 
 int asynq_server_handle(asynq_server *server, const asynq_route *route, asynq_error *error)
 {

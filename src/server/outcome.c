@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/saturate.h"
 #include "server/attempt.h"
+#include "server/hooks.h"
 #include "server/server.h"
 
 #include <stdio.h>
@@ -15,9 +16,9 @@ static int64_t after_pause(int64_t pause_ms, int64_t now_ns)
     return saturating_add(ceil_div(now_ns, NS_PER_MS), pause_ms);
 }
 
-static int64_t retry_at_ms(asynq_job *job, const char *error, int64_t now_ns)
+static int64_t retry_at_ms(asynq_job *job, const asynq_failure *failure, int64_t now_ns)
 {
-    return after_pause(retry_pause_ms(job, error), now_ns);
+    return after_pause(retry_pause_ms(job, failure), now_ns);
 }
 
 /* Encodes the message as it is after this attempt. False: it cannot be (out of memory). */
@@ -38,7 +39,7 @@ static bool write_message(asynq_job *job, const task_message *message)
  */
 static void settle_without_message(asynq_job *job, int outcome)
 {
-    job->way = outcome == ASYNQ_DONE ? SETTLE_DONE : SETTLE_REQUEUE;
+    job->way = outcome == ASYNQ_OUTCOME_DONE ? SETTLE_DONE : SETTLE_REQUEUE;
     if (job->way == SETTLE_DONE)
         attempt_tell_end(job, ASYNQ_ATTEMPT_COMPLETED, "", 0);
     else
@@ -58,21 +59,22 @@ static bool decide_success(asynq_job *job, int64_t now_ns)
     return write_message(job, &message);
 }
 
-static bool decide_failure(asynq_job *job, bool may_retry, const char *error, int64_t now_ns)
+static bool decide_failure(asynq_job *job, const asynq_failure *failure, int64_t now_ns)
 {
     asynq_server *server = job->queue->server;
+    const char *error = failure->error;
     task_message message = job->message;
     message.error_msg = bytes_of(error);
     message.last_failed_at = floor_div(now_ns, NS_PER_SECOND);
-    if (!may_retry || message.retried >= message.retry) {
+    if (failure->outcome == ASYNQ_OUTCOME_SKIP_RETRY || message.retried >= message.retry) {
         job->way = SETTLE_ARCHIVE;
         log_warn(&server->log, "task %s (%s) of queue \"%s\" is archived: %s", job->id, job->type, job->queue->name,
                  error);
         return write_message(job, &message);
     }
-    bool is_failure = !server->options.is_failure || server->options.is_failure(job, error, server->options.arg);
+    bool is_failure = hook_is_failure(server, failure);
     job->way = is_failure ? SETTLE_RETRY : SETTLE_AGAIN;
-    job->settle_at_ms = retry_at_ms(job, error, now_ns);
+    job->settle_at_ms = retry_at_ms(job, failure, now_ns);
     message.retried += is_failure;
     log_debug(&server->log, "task %s (%s) of queue \"%s\" failed and is retried: %s", job->id, job->type,
               job->queue->name, error);
@@ -95,13 +97,13 @@ static const char *error_text(int outcome, const char *given, char *room, size_t
 {
     if (*given)
         return given;
-    if (outcome == ASYNQ_SKIP_RETRY)
+    if (outcome == ASYNQ_OUTCOME_SKIP_RETRY)
         return "skip retry for the task";
-    if (outcome == ASYNQ_REVOKED)
+    if (outcome == ASYNQ_OUTCOME_REVOKED)
         return "revoke task";
-    if (outcome == ASYNQ_FAILED)
+    if (outcome == ASYNQ_OUTCOME_FAILED)
         return "the handler failed and gave no reason";
-    if (outcome == ASYNQ_SNOOZED)
+    if (outcome == ASYNQ_OUTCOME_SNOOZED)
         return "put off by the handler";
     snprintf(room, size, "the handler returned %d", outcome);
     return room;
@@ -117,7 +119,8 @@ static void tell_end(asynq_job *job, int outcome, const char *error)
     else if (job->way == SETTLE_ARCHIVE)
         attempt_tell_end(job, ASYNQ_ATTEMPT_ARCHIVED, error, 0);
     else
-        attempt_tell_end(job, outcome == ASYNQ_REVOKED ? ASYNQ_ATTEMPT_REVOKED : ASYNQ_ATTEMPT_COMPLETED, error, 0);
+        attempt_tell_end(job, outcome == ASYNQ_OUTCOME_REVOKED ? ASYNQ_ATTEMPT_REVOKED : ASYNQ_ATTEMPT_COMPLETED, error,
+                         0);
 }
 
 void outcome_decide(asynq_job *job, int outcome, const char *given)
@@ -125,18 +128,19 @@ void outcome_decide(asynq_job *job, int outcome, const char *given)
     asynq_server *server = job->queue->server;
     int64_t now_ns = clock_now_ns();
     char room[64];
-    const char *error = outcome == ASYNQ_DONE ? "" : error_text(outcome, given, room, sizeof room);
+    const char *error = outcome == ASYNQ_OUTCOME_DONE ? "" : error_text(outcome, given, room, sizeof room);
+    const asynq_failure failure = hook_failure(job, outcome, error);
     bool is_written;
-    if (outcome == ASYNQ_DONE) {
+    if (outcome == ASYNQ_OUTCOME_DONE) {
         is_written = decide_success(job, now_ns);
-    } else if (outcome == ASYNQ_SNOOZED) {
-        job->settle_at_ms = retry_at_ms(job, error, now_ns);
+    } else if (outcome == ASYNQ_OUTCOME_SNOOZED) {
+        job->settle_at_ms = retry_at_ms(job, &failure, now_ns);
         is_written = decide_again(job, error);
     } else {
-        if (server->options.on_error && !job->settle_score[0])
-            server->options.on_error(job, error, server->options.arg);
+        if (!job->settle_score[0])
+            hook_error(server, &failure);
         job->way = SETTLE_DONE;
-        is_written = outcome == ASYNQ_REVOKED || decide_failure(job, outcome != ASYNQ_SKIP_RETRY, error, now_ns);
+        is_written = outcome == ASYNQ_OUTCOME_REVOKED || decide_failure(job, &failure, now_ns);
     }
     if (is_written) {
         tell_end(job, outcome, error);
@@ -152,7 +156,7 @@ void outcome_put_off(asynq_job *job, int64_t pause_ms, const char *reason)
     if (decide_again(job, reason))
         job_move(job, JOB_UNSETTLED);
     else
-        settle_without_message(job, ASYNQ_SNOOZED);
+        settle_without_message(job, ASYNQ_OUTCOME_SNOOZED);
 }
 
 void outcome_archive_malformed(served_queue *queue, bytes id, bytes found, const char *reason, lease_score lease,
@@ -170,7 +174,8 @@ void outcome_archive_malformed(served_queue *queue, bytes id, bytes found, const
     }
     char text[300];
     snprintf(text, sizeof text, "cannot decode the task's message (it is the payload now): %s", reason);
-    if (decide_failure(job, false, text, clock_now_ns()))
+    const asynq_failure failure = hook_failure(job, ASYNQ_OUTCOME_SKIP_RETRY, text);
+    if (decide_failure(job, &failure, clock_now_ns()))
         job_move(job, JOB_UNSETTLED);
     else
         attempt_forget(job);

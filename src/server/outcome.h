@@ -14,7 +14,7 @@ void outcome_put_off(asynq_job *job, int64_t pause_ms, const char *reason);
 void outcome_archive_malformed(struct served_queue *queue, bytes id, bytes found, const char *reason, lease_score lease,
                                const char *exact_score);
 
-/* Between this attempt, which ended with `error`, and the next. */
-int64_t retry_pause_ms(asynq_job *job, const char *error);
+/* Between this attempt and the next. */
+int64_t retry_pause_ms(asynq_job *job, const asynq_failure *failure);
 
 #endif

@@ -16,9 +16,22 @@
  */
 #include "server/server.h"
 
+/* A server with more queues has no roles: it would have to keep each of them, with each beat. */
+enum { PARKING_MAX_QUEUES = 256 };
+
+/* There is something to keep, to ask for or to leave. */
+static void role_note(served_queue *queue)
+{
+    const queue_parking *own = &queue->parking;
+    queue_list_set(queue, QUEUES_WANT_ROLE, own->role_wanted);
+    queue_list_set(queue, QUEUES_WITH_ROLE,
+                   own->role != ROLE_NONE || own->role_asked || own->role_wanted || own->off_duty);
+}
+
 static void leave_duty(served_queue *queue)
 {
     queue->parking.off_duty = true;
+    role_note(queue);
     forwarder_rest(queue);
 }
 
@@ -27,6 +40,7 @@ static void take_duty(served_queue *queue)
     if (!queue->parking.off_duty)
         return;
     queue->parking.off_duty = false;
+    role_note(queue);
     forwarder_look_at(queue);
 }
 
@@ -46,23 +60,25 @@ static void role_take(served_queue *queue, queue_role role)
         role = ROLE_NONE;
     queue->parking.woken = false;
     queue->parking.role = role;
+    role_note(queue);
     if (role == ROLE_PARKED) {
         leave_duty(queue);
     } else if (is_watching(role)) {
         take_duty(queue);
         watch_pending(queue);
     } else {
-        queue->fetch.may_have_tasks = true;
+        fetch_may(queue, true);
     }
 }
 
 void parking_ask(served_queue *queue)
 {
-    queue->fetch.may_have_tasks = false;
+    fetch_may(queue, false);
     if (is_watching(queue->parking.role))
         watch_pending(queue);
     else
         queue->parking.role_wanted = true;
+    role_note(queue);
 }
 
 static void role_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
@@ -72,6 +88,7 @@ static void role_replied(void *arg, int status, const asynq_error *error, const 
     if (!queue->parking.role_asked)
         return; /* it has left meanwhile */
     queue->parking.role_asked = false;
+    role_note(queue);
     if (status) {
         queue_complain(queue, "take a role among idle servers", error);
         watch_pending(queue);
@@ -84,7 +101,8 @@ void parking_forget(served_queue *queue)
 {
     queue->parking.role = ROLE_NONE;
     queue->parking.role_wanted = queue->parking.role_asked = queue->parking.woken = false;
-    queue->fetch.may_have_tasks = true;
+    role_note(queue);
+    fetch_may(queue, true);
 }
 
 /* If it cannot be sent, the entry ages out. */
@@ -94,21 +112,25 @@ static void role_leave(served_queue *queue)
     (void)!broker_leave_role(queue->broker, bytes_of(server->process.id), &queue->keys);
 }
 
+void parking_leave(served_queue *queue)
+{
+    if (queue->parking.role == ROLE_NONE && !queue->parking.role_asked && !queue->parking.role_wanted)
+        return;
+    parking_forget(queue);
+    role_leave(queue);
+}
+
 static void leave_all(asynq_server *server)
 {
-    for (size_t i = 0; i < server->queue_count; i++) {
-        served_queue *queue = server->queues[i];
-        if (queue->parking.role == ROLE_NONE && !queue->parking.role_asked && !queue->parking.role_wanted)
-            continue;
-        parking_forget(queue);
-        role_leave(queue);
-    }
+    served_queue *queue, *next;
+    QUEUES_FOREACH_SAFE(server, QUEUES_WITH_ROLE, queue, next)
+    parking_leave(queue);
 }
 
 /* Slots that a lease under way may fill do not count as taken yet. */
 static bool can_take_tasks(const asynq_server *server)
 {
-    return server->fetching && (server->slots_free > 0 || server->fetch.leases_in_flight);
+    return server->fetching && (server->slots_free > 0 || fetch_has_leases_in_flight(server));
 }
 
 static void role_ask(served_queue *queue)
@@ -118,37 +140,41 @@ static void role_ask(served_queue *queue)
     /* If it cannot be sent, the next connection, or the safety poll, looks again. */
     queue->parking.role_asked = queue->parking.role_in_flight =
         broker_take_role(queue->broker, bytes_of(server->process.id), &queue->keys, role_replied, queue) == 0;
+    role_note(queue);
 }
 
 void parking_turn(asynq_server *server)
 {
     if (!can_take_tasks(server))
         leave_all(server);
-    if (!server->fetching || !broker_is_ready(&server->broker))
+    if (!server->fetching)
         return;
-    for (size_t i = 0; i < server->queue_count; i++)
-        if (server->queues[i]->parking.role_wanted && !server->queues[i]->parking.role_in_flight)
-            role_ask(server->queues[i]);
+    served_queue *queue, *next;
+    QUEUES_FOREACH_SAFE(server, QUEUES_WANT_ROLE, queue, next)
+    if (!queue->parking.role_in_flight && broker_has_queue(queue->broker, &queue->keys))
+        role_ask(queue);
 }
 
-bool parking_woken(asynq_server *server, bytes name)
+static void parked_woken(served_queue *queue)
 {
-    for (size_t i = 0; i < server->queue_count; i++) {
-        served_queue *queue = server->queues[i];
-        if (!bytes_equal(queue->keys.queue, name))
-            continue;
-        if (queue->parking.role_asked) {
-            queue->parking.woken = true;
-            return true;
-        }
-        if (queue->parking.role == ROLE_PARKED)
-            queue->parking.role = ROLE_NONE;
-        queue->fetch.may_have_tasks = true;
-        if (!can_take_tasks(server))
-            role_leave(queue); /* pass it on */
-        return true;
+    if (queue->parking.role_asked) {
+        queue->parking.woken = true;
+        return;
     }
-    return false;
+    if (queue->parking.role == ROLE_PARKED)
+        queue->parking.role = ROLE_NONE;
+    role_note(queue);
+    fetch_may(queue, true);
+    if (!can_take_tasks(queue->server) || queue_is_leaving(queue))
+        role_leave(queue); /* pass it on */
+}
+
+bool parking_woken(asynq_server *server, const redis_node *by, bytes name)
+{
+    served_queue *queue = queues_find(server, name);
+    if (queue && redis_nodes_at(queue->broker->nodes, queue->keys.slot) == by)
+        parked_woken(queue); /* else the same message comes from there */
+    return queue;
 }
 
 /* ---- with the heartbeat ---- */
@@ -156,6 +182,7 @@ bool parking_woken(asynq_server *server, bytes name)
 static void role_kept(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     served_queue *queue = arg;
+    queue->parking.renewals--;
     if (status)
         queue_complain(queue, "keep a role among idle servers", error);
     else if (queue->parking.role != ROLE_NONE && queue->parking.role != broker_role(reply))
@@ -164,12 +191,13 @@ static void role_kept(void *arg, int status, const asynq_error *error, const red
 
 void parking_beat(asynq_server *server)
 {
-    for (size_t i = 0; i < server->queue_count; i++) {
-        served_queue *queue = server->queues[i];
+    served_queue *queue, *next;
+    QUEUES_FOREACH_SAFE(server, QUEUES_WITH_ROLE, queue, next)
+    {
         if (queue->parking.role == ROLE_NONE)
             take_duty(queue); /* it has been busy for a while */
-        else                  /* if it cannot be sent, the next beat does it */
-            (void)!broker_take_role(queue->broker, bytes_of(server->process.id), &queue->keys, role_kept, queue);
+        else if (!broker_take_role(queue->broker, bytes_of(server->process.id), &queue->keys, role_kept, queue))
+            queue->parking.renewals++; /* else the next beat does it */
     }
 }
 
@@ -178,8 +206,10 @@ static void parking_switch(asynq_server *server, bool on)
     server->parking.is_on = on;
     for (size_t i = 0; i < server->queue_count; i++) {
         served_queue *queue = server->queues[i];
-        if (on && server->tracking && !queue->fetch.may_have_tasks && !loop_timer_is_set(&queue->watch.rest))
+        if (on && subscriber_is_tracking(queue) && !queue->fetch.may_have_tasks &&
+            !loop_timer_is_set(&queue->watch.rest))
             queue->parking.role_wanted = true;
+        role_note(queue);
     }
     if (on)
         return;
@@ -192,7 +222,7 @@ void parking_fleet_counted(asynq_server *server, int64_t servers_alive)
 {
     server->parking.servers_alive = servers_alive;
     int64_t from = server->options.park_from;
-    bool on = from > 0 && server->parking.can_be_woken &&
+    bool on = from > 0 && server->queue_count <= PARKING_MAX_QUEUES && subscriber_can_be_woken(server) &&
               servers_alive >= (server->parking.is_on ? from - 1 : from); /* not to and fro at the limit */
     if (on != server->parking.is_on)
         parking_switch(server, on);
@@ -200,10 +230,9 @@ void parking_fleet_counted(asynq_server *server, int64_t servers_alive)
 
 /* ---- life ---- */
 
-int parking_start(asynq_server *server)
+int parking_queue_start(served_queue *queue)
 {
-    for (size_t i = 0; i < server->queue_count; i++)
-        server->queues[i]->parking.role = ROLE_NONE;
+    queue->parking.role = ROLE_NONE;
     return ASYNQ_OK;
 }
 

@@ -15,26 +15,28 @@ typedef struct queue_parking {
     bool role_in_flight; /* an answer is due; if it is not asked any more, it has left meanwhile */
     bool woken;          /* while the role was asked for */
     bool off_duty;       /* parked: others keep the timers and do the upkeep */
+    int renewals;        /* under way */
 } queue_parking;
 
 /* Of the server. */
 typedef struct server_parking {
     bool is_on;            /* the fleet is large enough */
     int64_t servers_alive; /* as the last beat told */
-    bool can_be_woken;     /* subscribed to our own channel */
-    buf wake_channel;      /* its name */
+    buf wake_channel;      /* our own */
 } server_parking;
 
-int parking_start(struct asynq_server *server);
+int parking_queue_start(struct served_queue *queue);
 void parking_stop(struct asynq_server *server);
 /* An empty queue: be a watcher, or park. */
 void parking_ask(struct served_queue *queue);
+/* The queue is not served any more. */
+void parking_leave(struct served_queue *queue);
 /* In each turn: asks, or leaves when no task can be taken. */
 void parking_turn(struct asynq_server *server);
 /* What Redis has of us is gone or unknown: look into the queue. */
 void parking_forget(struct served_queue *queue);
-/* A message on our own channel, with the name of the queue. */
-bool parking_woken(struct asynq_server *server, bytes queue);
+/* A message on our own channel, with the name of the queue, told by a node. False: it is no queue of ours. */
+bool parking_woken(struct asynq_server *server, const redis_node *by, bytes queue);
 /* True if another server does the upkeep of the queue. */
 bool parking_skips_upkeep(const struct served_queue *queue);
 /* With each beat: keeps the roles that it has; and what the beat told of the fleet. */

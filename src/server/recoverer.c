@@ -14,10 +14,13 @@
 #include <stdio.h>
 #include <utlist.h>
 
+static const char *const upkeep_read[] = {"EXISTS", "KEY", NULL};
+
 enum {
     RECOVERY_PERIOD_MS = 5000,
     RECOVERY_MORE_MS = 20,
-    ORPHAN_SCAN_EVERY = 3 /* periods */
+    ORPHAN_SCAN_EVERY = 3, /* periods */
+    UPKEEP_MAX = 256       /* queues in a period */
 };
 
 static const char lease_expired[] = "asynq: task lease expired";
@@ -38,6 +41,7 @@ static void id_dropped(void *arg, int status, const asynq_error *error, const re
         queue_complain(dropped->queue, "drop an active id that has no task behind it", error);
     else
         queue_tell_dropped(dropped->queue, bytes_of(dropped->id));
+    queue_let_go(dropped->queue);
     mem_free(dropped->id);
     mem_free(dropped);
 }
@@ -47,8 +51,10 @@ static void drop_id(served_queue *queue, bytes id)
     dropped_id *dropped = mem_alloc(sizeof *dropped);
     if (dropped) {
         *dropped = (dropped_id){queue, mem_dup(id.data, id.length)};
-        if (dropped->id && broker_drop_active(queue->broker, &queue->keys, id, id_dropped, dropped) == 0)
+        if (dropped->id && broker_drop_active(queue->broker, &queue->keys, id, id_dropped, dropped) == 0) {
+            queue_hold(queue);
             return;
+        }
         mem_free(dropped->id);
     }
     mem_free(dropped);
@@ -88,7 +94,7 @@ static void recover_one(served_queue *queue, const expired_lease *expired)
     }
     log_info(&server->log, "task %s (%s) of queue \"%s\": its server is gone; %s", job->id, job->type, queue->name,
              job->message.retried >= job->message.retry ? "archived" : "retried");
-    outcome_decide(job, ASYNQ_FAILED, lease_expired);
+    outcome_decide(job, ASYNQ_OUTCOME_FAILED, lease_expired);
 }
 
 static bool expired_listed(served_queue *queue, const redis_value *reply)
@@ -131,8 +137,9 @@ static void recovery_goes_on(void *arg)
 {
     asynq_server *server = arg;
     bool goes_on = false;
-    for (size_t i = 0; i < server->queue_count; i++) {
-        served_queue *queue = server->queues[i];
+    served_queue *queue, *next;
+    QUEUES_FOREACH_SAFE(server, QUEUES_IN_UPKEEP, queue, next)
+    {
         bool is_busy = queue->recovery.expired_more && recovers_any(queue);
         if (queue->recovery.expired_more && !is_busy) {
             queue->recovery.expired_more = false;
@@ -150,6 +157,8 @@ static void orphans_clear(orphan_list *list)
 {
     while (list->count)
         mem_free(list->ids[--list->count]);
+    mem_free(list->ids);
+    list->ids = NULL;
 }
 
 static bool orphans_contain(const orphan_list *list, bytes id)
@@ -162,7 +171,9 @@ static bool orphans_contain(const orphan_list *list, bytes id)
 
 static void orphans_add(orphan_list *list, bytes id)
 {
-    char *copy = list->count < ORPHANS_MOST ? mem_dup(id.data, id.length) : NULL;
+    if (!list->ids)
+        list->ids = mem_calloc(ORPHANS_MOST, sizeof *list->ids);
+    char *copy = list->ids && list->count < ORPHANS_MOST ? mem_dup(id.data, id.length) : NULL;
     if (copy)
         list->ids[list->count++] = copy;
 }
@@ -198,14 +209,14 @@ static void orphans_listed(void *arg, int status, const asynq_error *error, cons
     queue->recovery.orphan_scan_at = -1;
     orphans_clear(&queue->recovery.orphans_before);
     queue->recovery.orphans_before = queue->recovery.orphans_now;
-    queue->recovery.orphans_now.count = 0;
+    queue->recovery.orphans_now = (orphan_list){0};
 }
 
 static void orphan_scan_go_on(served_queue *queue)
 {
     asynq_server *server = queue->server;
     int64_t first = queue->recovery.orphan_scan_at;
-    if (server->phase || !broker_is_ready(&server->broker) ||
+    if (server->phase || queue_is_leaving(queue) || !broker_has_queue(queue->broker, &queue->keys) ||
         broker_list_orphans(queue->broker, &queue->keys, first, first + BROKER_CHUNK_TASKS - 1, orphans_listed, queue))
         queue->recovery.orphan_scan_at = -1;
 }
@@ -255,31 +266,100 @@ const duty duty_clear_sets = {.what = "delete the tasks of a finished aggregatio
                               .send = sets_clear_some,
                               .replied = sets_cleared};
 
+/* ---- which queues there is something to do for ---- */
+
+static void upkeep_do(served_queue *queue)
+{
+    if (parking_skips_upkeep(queue))
+        return;
+    if (!queue->recovery.expired_more)
+        queue->recovery.expired_skipped = 0;
+    if (queue->recovery.rounds++ % ORPHAN_SCAN_EVERY == 0)
+        orphan_scan_start(queue);
+    duty_run(queue, DUTY_RECOVER);
+    duty_run(queue, DUTY_RECLAIM_SETS);
+    duty_run(queue, DUTY_CLEAR_SETS);
+}
+
+/* While nothing is active and no set is being aggregated, it is enough to be told when that changes. */
+static void upkeep_value(void *arg, const redis_value *value)
+{
+    served_queue *queue = arg;
+    if (queue_list_set(queue, QUEUES_IN_UPKEEP, redis_value_integer(value) > 0))
+        upkeep_do(queue);
+    else
+        queue->recovery.rounds = 0;
+}
+
+static void upkeep_changed(void *arg)
+{
+    served_queue *queue = arg;
+    if (!queue_is_leaving(queue))
+        queue_list_add(queue, QUEUES_IN_UPKEEP);
+}
+
+static void upkeep_ask_or_do(served_queue *queue)
+{
+    bool is_asked = !queue->books.jobs && queue->recovery.watch.state == WATCH_UNARMED &&
+                    subscriber_is_tracking(queue) && watch_arm(queue, &queue->recovery.watch);
+    if (!is_asked)
+        upkeep_do(queue);
+}
+
+void recoverer_look_at(served_queue *queue)
+{
+    bool is_asked = subscriber_is_tracking(queue) && watch_arm(queue, &queue->recovery.watch);
+    if (!is_asked)
+        queue_list_add(queue, QUEUES_IN_UPKEEP);
+}
+
 /* ---- the timer ---- */
 
+/* Where very many are busy, some of them in each period, in turn. */
 static void recovery_fired(void *arg)
 {
     asynq_server *server = arg;
-    server->recovery.rounds++;
-    for (size_t i = 0; i < server->queue_count; i++) {
-        served_queue *queue = server->queues[i];
-        if (parking_skips_upkeep(queue))
-            continue;
-        if (!queue->recovery.expired_more)
-            queue->recovery.expired_skipped = 0;
-        if (server->recovery.rounds % ORPHAN_SCAN_EVERY == 1)
-            orphan_scan_start(queue);
+    served_queue *last =
+        server->lists[QUEUES_IN_UPKEEP] ? server->lists[QUEUES_IN_UPKEEP]->links[QUEUES_IN_UPKEEP].prev : NULL;
+    bool is_last = !last;
+    for (int left = UPKEEP_MAX; left && !is_last; left--) {
+        served_queue *queue = server->lists[QUEUES_IN_UPKEEP];
+        is_last = queue == last;
+        queue_list_remove(queue, QUEUES_IN_UPKEEP);
+        queue_list_add(queue, QUEUES_IN_UPKEEP);
+        upkeep_ask_or_do(queue);
     }
-    duty_run_all(server, DUTY_RECOVER);
-    duty_run_all(server, DUTY_RECLAIM_SETS);
-    duty_run_all(server, DUTY_CLEAR_SETS);
     loop_timer_set(&server->recovery.timer, RECOVERY_PERIOD_MS / 2 + server_random_below(server, RECOVERY_PERIOD_MS));
+}
+
+bool recoverer_is_busy(const served_queue *queue)
+{
+    return queue->recovery.orphan_scan_at >= 0;
+}
+
+int recoverer_queue_start(served_queue *queue)
+{
+    queue->recovery.orphan_scan_at = -1;
+    queue->recovery.watch = (key_watch){
+        .key = queue->keys.key[QUEUE_KEY_ACTIVE],
+        .also = &queue->keys.key[QUEUE_KEY_AGGREGATION_SETS],
+        .read = upkeep_read,
+        .value = upkeep_value,
+        .changed = upkeep_changed,
+        .arg = queue,
+    };
+    queue_list_add(queue, QUEUES_IN_UPKEEP);
+    return ASYNQ_OK;
+}
+
+void recoverer_queue_stop(served_queue *queue)
+{
+    orphans_clear(&queue->recovery.orphans_before);
+    orphans_clear(&queue->recovery.orphans_now);
 }
 
 int recoverer_start(asynq_server *server)
 {
-    for (size_t i = 0; i < server->queue_count; i++)
-        server->queues[i]->recovery.orphan_scan_at = -1;
     loop_timer_init(server->loop, &server->recovery.timer, recovery_fired, server);
     loop_timer_init(server->loop, &server->recovery.more, recovery_goes_on, server);
     return ASYNQ_OK;
@@ -294,8 +374,4 @@ void recoverer_stop(asynq_server *server)
 {
     loop_timer_cancel(&server->recovery.timer);
     loop_timer_cancel(&server->recovery.more);
-    for (size_t i = 0; i < server->queue_count; i++) {
-        orphans_clear(&server->queues[i]->recovery.orphans_before);
-        orphans_clear(&server->queues[i]->recovery.orphans_now);
-    }
 }

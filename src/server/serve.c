@@ -1,10 +1,9 @@
 /* Running a server in the foreground. */
 #include "base/error.h"
-#include "base/option_struct.h"
 #include "base/signals.h"
 #include "base/thread.h"
+#include "server/server.h"
 
-#include <asynq/server.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -54,22 +53,23 @@ int asynq_server_run(asynq_server *server, asynq_error *error)
     return status;
 }
 
-int asynq_serve(const asynq_server_options *options)
+int server_serve(const asynq_server_options *options, const asynq_sizes *sizes)
 {
     asynq_error error;
-    asynq_server *server = NULL;
-    asynq_server_options with_log;
-    int status =
-        option_struct_import(&with_log, sizeof with_log, options, sizeof with_log, "asynq_server_options", &error);
-    with_log.size = sizeof with_log;
+    asynq_server_options with_log = options ? *options : (asynq_server_options){0};
     if (!with_log.log)
         with_log.log = asynq_log_to_stderr;
-    if (!status) {
-        server = asynq_server_new(&with_log, &error);
-        status = server ? asynq_server_run(server, &error) : error.code;
-    }
+    asynq_server *server = asynq_server_new(&with_log, &error);
+    if (server)
+        server->sizes = sizes;
+    int status = server ? asynq_server_run(server, &error) : error.code;
     if (status)
         with_log.log(ASYNQ_LOG_ERROR, error.text, with_log.log_arg);
     asynq_server_free(server);
     return status ? 1 : 0;
+}
+
+int asynq_serve(const asynq_server_options *options)
+{
+    return server_serve(options, NULL);
 }

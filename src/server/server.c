@@ -4,7 +4,6 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/option_struct.h"
 #include "base/thread.h"
 #include "server/component.h"
 #include "server/options.h"
@@ -12,8 +11,6 @@
 #include <uuid/uuid.h>
 
 enum { STOP_WAIT_MS = 1000 };
-
-#define STATS_VERSION_1_SIZE (offsetof(asynq_server_stats, last_beat_ms) + sizeof(int64_t))
 
 /* ---- making ---- */
 
@@ -29,9 +26,7 @@ static uint64_t random_seed(const identity *process)
 
 static void server_destroy(asynq_server *server)
 {
-    for (size_t i = 0; i < server->queue_count; i++)
-        served_queue_free(server->queues[i]);
-    mem_free(server->queues);
+    queues_clear(server);
     asynq_mux_free(server->own_mux);
     identity_clear(&server->process);
     redis_uri_clear(&server->uri);
@@ -52,16 +47,15 @@ asynq_server *asynq_server_new(const asynq_server_options *options, asynq_error 
     }
     pthread_mutex_init(&server->lock, NULL);
     thread_cond_init(&server->stopped);
-    int status = option_struct_import(&server->options, sizeof server->options, options, sizeof server->options,
-                                      "asynq_server_options", error);
+    if (options)
+        server->options = *options;
     log_init(&server->log, server->options.log, server->options.log_arg, server->options.log_level);
-    if (!status)
-        status = server_fill_defaults(&server->options, error);
+    int status = server_fill_defaults(&server->options, error);
     server->concurrency = server->options.concurrency;
     if (!status)
         status = redis_uri_parse(&server->uri, server->options.redis, error);
     if (!status)
-        status = key_space_init(&server->space, NULL, error);
+        status = key_space_init(&server->space, server->options.prefix, error);
     server->broker.space = &server->space;
     if (!status)
         status = server_add_tables(server, error);
@@ -87,29 +81,26 @@ static void server_note_stats(asynq_server *server)
     server->stats.is_fetching = server->fetching;
     server->stats.last_turn_ms = loop_now_ns(server->loop) / NS_PER_MS;
     server->stats.running = (int64_t)server->running_count;
-    server->stats.commands = redis_conn_commands_sent(server->broker.conn);
+    server->stats.commands = server->broker.nodes ? redis_nodes_commands_sent(server->broker.nodes) : 0;
 }
 
 void asynq_server_get_stats(const asynq_server *server, asynq_server_stats *stats)
 {
-    asynq_server_stats known = {.size = sizeof known,
-                                .is_connected = server->stats.is_connected,
-                                .is_fetching = server->stats.is_fetching,
-                                .running = server->stats.running,
-                                .commands = server->stats.commands,
-                                .leases_lost = server->stats.leases_lost,
-                                .last_turn_ms = server->stats.last_turn_ms,
-                                .last_beat_ms = server->stats.last_beat_ms};
-    size_t given = stats->size, size = option_struct_size(stats, STATS_VERSION_1_SIZE);
-    memcpy(stats, &known, size < sizeof known ? size : sizeof known);
-    stats->size = given;
+    *stats = (asynq_server_stats){.is_connected = server->stats.is_connected,
+                                  .is_fetching = server->stats.is_fetching,
+                                  .running = server->stats.running,
+                                  .commands = server->stats.commands,
+                                  .leases_lost = server->stats.leases_lost,
+                                  .last_turn_ms = server->stats.last_turn_ms,
+                                  .last_beat_ms = server->stats.last_beat_ms,
+                                  .reports_dropped = server->stats.reports_dropped};
 }
 
 static void server_decide(void *arg)
 {
     asynq_server *server = arg;
     server_note_stats(server);
-    if (!server->fetching && !server->fetch.leases_in_flight)
+    if (!server->fetching && !fetch_has_leases_in_flight(server))
         server_report_stopped(server);
     components_turn(server);
 }
@@ -120,17 +111,33 @@ static void work_resumed(void *arg)
     components_ready(arg);
 }
 
-static void work_ready(void *arg)
+/* For asynq_server_ping(); `error` is NULL when a connection is ready. */
+static void server_note_connection(asynq_server *server, const asynq_error *error)
+{
+    pthread_mutex_lock(&server->lock);
+    server->connection_error = error ? *error : (asynq_error){0};
+    pthread_mutex_unlock(&server->lock);
+}
+
+static void work_ready(void *arg, redis_node *node)
 {
     asynq_server *server = arg;
-    server->tracking = false;
+    server_note_connection(server, NULL);
+    subscriber_node_ready(server, node);
     work_resumed(server);
 }
 
-static void work_down(void *arg, const asynq_error *error)
+static void work_down(void *arg, redis_node *node, const asynq_error *error)
 {
-    (void)error; /* logged by the connection */
+    server_note_connection(arg, error);
+    subscriber_node_lost(node);
     components_lost(arg);
+}
+
+static void work_gone(void *arg, redis_node *node)
+{
+    (void)arg;
+    subscriber_node_gone(node);
 }
 
 static void orders_given(void *arg)
@@ -141,6 +148,7 @@ static void orders_given(void *arg)
     int slots = server->concurrency;
     pthread_mutex_unlock(&server->lock);
     slots_set(server, slots);
+    queues_follow(server);
     if (stop)
         server->fetching = false;
     if (shutdown)
@@ -157,7 +165,7 @@ static int server_build(asynq_server *server, asynq_error *error)
         .log = &server->log,
         .name = "asynq-server",
         .key_prefix = server->space.prefix.data,
-        .events = {.ready = work_ready, .resumed = work_resumed, .down = work_down, .arg = server},
+        .events = {.ready = work_ready, .resumed = work_resumed, .down = work_down, .gone = work_gone, .arg = server},
         .ordered = orders_given,
         .arg = server,
     };
@@ -165,7 +173,7 @@ static int server_build(asynq_server *server, asynq_error *error)
     if (status)
         return status;
     server->loop = server->engine.loop;
-    server->broker.conn = server->engine.conn;
+    server->broker.nodes = server->engine.nodes;
     if (identity_make(&server->process))
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     server->random = random_seed(&server->process);
@@ -178,9 +186,9 @@ static int server_build(asynq_server *server, asynq_error *error)
 /* When the loop has ended, or when it could not be built. */
 static void server_take_down(asynq_server *server)
 {
-    redis_conn_free(server->broker.conn); /* so that nothing is sent any more */
-    server->broker.conn = NULL;
+    server->broker.nodes = NULL; /* so that nothing is sent any more */
     components_stop(server);
+    engine_run_left(&server->engine);
     server->loop = NULL;
     engine_close(&server->engine);
 }
@@ -206,7 +214,7 @@ static int server_start_locked(asynq_server *server, asynq_error *error)
         return error_set(error, refusal->code, "%s", refusal->text);
     if (mux_is_empty(server->mux))
         return error_set(error, ASYNQ_E_INVALID, "asynq: server cannot run with nil handler: no route was given");
-    int status = server->queue_count ? ASYNQ_OK : asynq_server_queue(server, "default", 1, error);
+    int status = server->queue_count || server->patterns.list ? ASYNQ_OK : queues_add(server, "default", 1, error);
     if (status)
         return status;
     status = server_build(server, error);
@@ -252,9 +260,8 @@ int asynq_server_set_concurrency(asynq_server *server, int concurrency, asynq_er
     return ASYNQ_OK;
 }
 
-void asynq_server_stop(asynq_server *server)
+void server_stop_soon(asynq_server *server)
 {
-    struct timespec until = thread_wait_end(STOP_WAIT_MS);
     if (engine_check_process(&server->engine, "server", NULL))
         return;
     pthread_mutex_lock(&server->lock);
@@ -264,6 +271,16 @@ void asynq_server_stop(asynq_server *server)
         engine_wake(&server->engine);
         log_info(&server->log, "server stopped taking tasks");
     }
+    pthread_mutex_unlock(&server->lock);
+}
+
+void asynq_server_stop(asynq_server *server)
+{
+    struct timespec until = thread_wait_end(STOP_WAIT_MS);
+    if (engine_check_process(&server->engine, "server", NULL))
+        return;
+    server_stop_soon(server);
+    pthread_mutex_lock(&server->lock);
     bool is_own_thread = engine_is_own_thread(&server->engine);
     int problem = 0;
     while (server->status == SERVER_STOPPED && !server->has_stopped && !is_own_thread && !problem)

@@ -13,8 +13,10 @@
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
 
+#include "base/name_set.h"
 #include "redis/engine.h"
 #include "server/ahead.h"
+#include "server/band.h"
 #include "server/books.h"
 #include "server/capacity.h"
 #include "server/duty.h"
@@ -24,8 +26,11 @@
 #include "server/heartbeat.h"
 #include "server/mux.h"
 #include "server/parking.h"
+#include "server/patterns.h"
 #include "server/pool.h"
+#include "server/queues.h"
 #include "server/recoverer.h"
+#include "server/settle.h"
 #include "server/shutdown.h"
 #include "server/subscriber.h"
 #include "server/threads.h"
@@ -41,7 +46,14 @@ typedef struct served_queue {
     const broker *broker; /* where it is kept */
     queue_keys keys;
     char *name;
-    int priority;
+
+    /* queues.c */
+    UT_hash_handle hh; /* by name */
+    size_t at;         /* in the server's array */
+    _Atomic int refs;
+    queue_link links[QUEUE_LIST_COUNT];
+    queue_band *band;
+    unsigned seen; /* patterns.c: the reading that found it last */
 
     job_books books;
 
@@ -51,10 +63,11 @@ typedef struct served_queue {
     queue_parking parking;
     due_source due[DUE_SOURCES]; /* forwarder.c */
     queue_renewal renewal;
-    loop_timer settle_again;
+    queue_settle settle;
 
     queue_recovery recovery;
-    queue_groups groups;
+    queue_janitor janitor;
+    queue_groups *groups; /* NULL: the server has no aggregator */
     queue_duty duties[DUTY_COUNT];
     log_limit complaint; /* of Redis's answers */
     log_limit odd_tasks; /* what was found in the queue, and cannot be run as it is */
@@ -62,41 +75,50 @@ typedef struct served_queue {
 
 struct asynq_server {
     asynq_server_options options;
+    const asynq_sizes *sizes; /* of the program's structs, for on_end; NULL: as ours */
     redis_uri uri;
     key_space space;
     log_sink log;
     asynq_mux *mux;     /* the one in use */
     asynq_mux *own_mux; /* until the pool takes it over */
-    served_queue **queues;
-    size_t queue_count;
     identity process;
+
+    /* queues.c: the loop's once the server has started */
+    served_queue **queues; /* in no order; also those that leave */
+    size_t queue_count, queue_capacity;
+    served_queue *queues_by_name; /* uthash; the same */
+    served_queue *lists[QUEUE_LIST_COUNT];
+    queue_band *bands;
+    server_patterns patterns;
 
     /* Shared with callers, under the lock. */
     pthread_mutex_t lock;
     pthread_cond_t stopped; /* no task is taken any more */
     server_status status;
     bool stop_asked, shutdown_asked, is_hurried, has_stopped, has_ended;
-    int concurrency; /* as it shall be; what is in force is the loop's */
+    int concurrency;              /* as it shall be; what is in force is the loop's */
+    asynq_error connection_error; /* why there is no connection; code 0: there is one, or nobody knows yet */
+    name_set queue_names;         /* likewise: which shall be served */
+    queue_order *orders, *last_order;
 
     /* What asynq_server_get_stats() tells; written by the loop thread. */
     struct {
         _Atomic bool is_connected, is_fetching;
-        _Atomic int64_t running, commands, leases_lost, last_turn_ms, last_beat_ms;
+        _Atomic int64_t running, commands, leases_lost, last_turn_ms, last_beat_ms, reports_dropped;
     } stats;
 
     /* The loop thread's. */
     engine engine;
     loop *loop;         /* the engine's */
-    broker broker;      /* on the engine's connection; that of all queues */
+    broker broker;      /* on the engine's connections; that of all queues */
     loop_waker returns; /* jobs handed back */
     loop_hook decide;
     job_port *port;
     job_pool *pool;
-    bool fetching;  /* tasks are wanted */
-    bool tracking;  /* Redis tells us about keys */
-    int slots;      /* the concurrency in force */
-    int slots_free; /* below 0: there were more of them */
-    size_t running_count;
+    bool fetching;                   /* tasks are wanted */
+    int slots;                       /* the concurrency in force */
+    int slots_free;                  /* below 0: there were more of them */
+    size_t running_count, job_count; /* running; all that are not GONE */
     shutdown_phase phase;
     uint64_t random;
     log_limit complaint;
@@ -112,7 +134,9 @@ struct asynq_server {
     server_shutdown shutdown;
     struct route_limit *limits; /* limit.c: uthash by scope */
     server_recovery recovery;
-    loop_timer janitor, health;
+    loop_timer health;
+
+    struct reporter *reporter; /* reports.c; NULL: nobody wants any */
 
     /* aggregation.c */
     struct aggregator *aggregator; /* NULL: none was given */
@@ -123,8 +147,20 @@ struct asynq_server {
     error_pause aggregation_pause;
 };
 
+/* ---- serve.c ---- */
+/* As asynq_serve(), for a program with structs of these sizes; NULL: as ours. */
+int server_serve(const asynq_server_options *options, const asynq_sizes *sizes);
+
+/* It is not served any more, but something of it is under way. */
+static inline bool queue_is_leaving(const served_queue *queue)
+{
+    return queue->links[QUEUES_LEAVING].prev;
+}
+
 /* ---- server.c ---- */
 const char *server_status_name(server_status status);
+/* As asynq_server_stop(), without waiting until the tasks that are being taken are here. Thread: any. */
+void server_stop_soon(asynq_server *server);
 /* At random, from 0 to below the limit. */
 int64_t server_random_below(asynq_server *server, int64_t limit);
 

@@ -1,7 +1,7 @@
 /*
- * Writing outcomes to Redis. One chunk per queue is under way; outcomes that come meanwhile make the next one. An
- * outcome is written again until Redis has acknowledged it or the lease has ended: then the task belongs to whoever
- * recovers it.
+ * Writing outcomes to Redis. One chunk per queue is under way; outcomes that come meanwhile make the next one, which
+ * goes out beside it when it is full. An outcome is written again until Redis has acknowledged it or the lease has
+ * ended: then the task belongs to whoever recovers it.
  */
 #include "server/settle.h"
 
@@ -14,10 +14,7 @@
 
 size_t settle_backlog(const asynq_server *server)
 {
-    size_t jobs = 0;
-    for (size_t i = 0; i < server->queue_count; i++)
-        jobs += HASH_COUNT(server->queues[i]->books.jobs);
-    return jobs - server->running_count;
+    return server->job_count - server->running_count;
 }
 
 bool settle_is_idle(const served_queue *queue)
@@ -50,48 +47,54 @@ static settle_item item_of(asynq_job *job)
 }
 
 /* After an error, only with its like. */
-static bool settle_fits(const job_books *books, const asynq_job *job)
+static bool settle_fits(const asynq_job *first, const asynq_job *job)
 {
-    const asynq_job *first = books->settling;
     return !first || (first->settle_alone == job->settle_alone && (!job->settle_alone || first->way == job->way));
 }
 
 /* Takes the next chunk out of the unsettled list. */
-static void settle_form_chunk(served_queue *queue)
+static void settle_form_chunk(settle_call *call, settle_item items[BROKER_CHUNK_TASKS])
 {
-    job_books *books = &queue->books;
+    served_queue *queue = call->queue;
     int64_t now_ms = loop_steady_ms(queue->server->loop);
     size_t size = 0;
     asynq_job *job, *next;
-    DL_FOREACH_SAFE(books->unsettled, job, next) {
-        if (books->settling_count == BROKER_CHUNK_TASKS || (size && size > BROKER_CHUNK_BYTES))
+    DL_FOREACH_SAFE(queue->books.unsettled, job, next) {
+        if (call->count == BROKER_CHUNK_TASKS || (size && size > BROKER_CHUNK_BYTES))
             break;
         if (job->lease_ends_at_ms < now_ms) {
             attempt_lease_lost(job, "its lease ended before the outcome could be written");
             continue;
         }
-        if (job->settle_again_at_ms > now_ms || !settle_fits(books, job))
+        if (job->settle_again_at_ms > now_ms || !settle_fits(call->count ? call->first : NULL, job))
             continue;
         job_move(job, JOB_SETTLING);
+        call->first = call->count ? call->first : job;
+        items[call->count++] = item_of(job);
         size += job->settled_message.length + (job->result_is_ours ? job->result.length : 0);
     }
 }
 
 /* Back to the head of the unsettled list, in the same order. */
-static void settle_put_back(served_queue *queue)
+static void settle_put_back(settle_call *call)
 {
-    while (queue->books.settling)
-        job_move(queue->books.settling->prev, JOB_UNSETTLED); /* utlist: the head's prev is the tail */
+    asynq_job *job = call->first;
+    for (size_t i = 1; i < call->count; i++)
+        job = job->next;
+    for (asynq_job *before; call->count; job = before, call->count--) {
+        before = job->prev; /* utlist: that of the head is the tail, and is not looked at */
+        job_move(job, JOB_UNSETTLED);
+    }
 }
 
-/* The jobs under way are tried again after a pause that grows with each error. */
-static void settle_put_off(served_queue *queue)
+/* The jobs of a call are tried again after a pause that grows with each error. */
+static void settle_put_off(settle_call *call)
 {
-    asynq_server *server = queue->server;
-    int64_t pause_ms = error_pause_next_ms(server, &queue->books.settling->settle_pause);
-    asynq_job *job;
-    DL_FOREACH(queue->books.settling, job) {
-        job->settle_pause = queue->books.settling->settle_pause;
+    asynq_server *server = call->queue->server;
+    asynq_job *first = call->first, *job = first;
+    int64_t pause_ms = error_pause_next_ms(server, &first->settle_pause);
+    for (size_t i = 0; i < call->count; i++, job = job->next) {
+        job->settle_pause = first->settle_pause;
         job->settle_again_at_ms = loop_steady_ms(server->loop) + pause_ms;
     }
 }
@@ -109,45 +112,52 @@ static void settle_acknowledged(asynq_job *job, int result)
     attempt_forget(job);
 }
 
-static void settle_refused(served_queue *queue, const asynq_error *error)
+static void settle_refused(settle_call *call, const asynq_error *error)
 {
-    asynq_job *first = queue->books.settling, *job;
+    served_queue *queue = call->queue;
+    asynq_job *first = call->first, *job = first;
     log_repeated(&queue->server->log, &queue->complaint, ASYNQ_LOG_ERROR,
-                 "queue \"%s\": outcomes of %zu tasks cannot be written, first task %s: %s", queue->name,
-                 queue->books.settling_count, first->id, error->text);
+                 "queue \"%s\": outcomes of %zu tasks cannot be written, first task %s: %s", queue->name, call->count,
+                 first->id, error->text);
     /* The first time each kind goes separately at once, so that one bad key does not hold up the others. */
     if (first->settle_alone)
-        settle_put_off(queue);
-    DL_FOREACH(first, job)
+        settle_put_off(call);
+    for (size_t i = 0; i < call->count; i++, job = job->next)
         job->settle_alone = true;
 }
 
-static void settle_failed(served_queue *queue, int status, const asynq_error *error)
+static void settle_failed(settle_call *call, int status, const asynq_error *error)
 {
-    asynq_job *job;
+    served_queue *queue = call->queue;
+    asynq_job *job = call->first;
     bool may_have_run = redis_error_is_unsure(status);
-    DL_FOREACH(queue->books.settling, job)
+    for (size_t i = 0; i < call->count; i++, job = job->next)
         job->settle_unknown |= may_have_run;
     if (!redis_error_is_passing(status))
-        settle_refused(queue, error);
-    else if (broker_is_ready(queue->broker)) /* Redis cannot do it now; else the next connection does it */
-        settle_put_off(queue);
-    settle_put_back(queue);
+        settle_refused(call, error);
+    else if (broker_has_queue(queue->broker,
+                              &queue->keys)) /* Redis cannot do it now; else the next connection does it */
+        settle_put_off(call);
+    settle_put_back(call);
 }
 
 static void settle_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
-    served_queue *queue = arg;
-    job_books *books = &queue->books;
+    settle_call *call = arg;
     asynq_error odd;
-    if (!status && (status = broker_check_results(reply, books->settling_count, &odd)))
+    if (!status && (status = broker_check_results(reply, call->count, &odd)))
         error = &odd;
     if (status) {
-        settle_failed(queue, status, error);
+        settle_failed(call, status, error);
         return;
     }
-    for (size_t i = 0; books->settling; i++)
-        settle_acknowledged(books->settling, broker_result_at(reply, i));
+    asynq_job *job = call->first;
+    for (size_t i = 0; i < call->count; i++) {
+        asynq_job *next = job->next;
+        settle_acknowledged(job, broker_result_at(reply, i));
+        job = next;
+    }
+    call->count = 0;
 }
 
 /* When the first of those that wait after an error is to be tried again. */
@@ -159,35 +169,47 @@ static void settle_wait(served_queue *queue)
         if (job->settle_again_at_ms < again_at_ms)
             again_at_ms = job->settle_again_at_ms;
     if (queue->books.unsettled)
-        loop_timer_set(&queue->settle_again, again_at_ms - now_ms);
+        loop_timer_set(&queue->settle.again, again_at_ms - now_ms);
+}
+
+static void settle_send(settle_call *call)
+{
+    served_queue *queue = call->queue;
+    settle_item items[BROKER_CHUNK_TASKS];
+    settle_form_chunk(call, items);
+    if (!call->count) {
+        settle_wait(queue);
+        return;
+    }
+    int64_t now_ns = loop_now_ns(queue->server->loop);
+    if (broker_settle(queue->broker, &queue->keys, items, call->count, now_ns, settle_replied, call)) {
+        settle_put_off(call);
+        settle_put_back(call);
+    }
+}
+
+/* What was refused goes one chunk at a time. */
+static bool settle_may_send(const served_queue *queue)
+{
+    const job_books *books = &queue->books;
+    const asynq_job *next = books->unsettled;
+    if (!next || !broker_has_queue(queue->broker, &queue->keys))
+        return false;
+    return !books->settling || (books->unsettled_count >= BROKER_CHUNK_TASKS && !next->settle_again_at_ms);
 }
 
 static void settle_pump(served_queue *queue)
 {
-    asynq_server *server = queue->server;
-    job_books *books = &queue->books;
-    if (books->settling || !books->unsettled || !broker_is_ready(&server->broker))
-        return;
-    settle_form_chunk(queue);
-    if (!books->settling) {
-        settle_wait(queue);
-        return;
-    }
-    settle_item items[BROKER_CHUNK_TASKS];
-    size_t count = 0;
-    asynq_job *job;
-    DL_FOREACH(books->settling, job)
-        items[count++] = item_of(job);
-    if (broker_settle(queue->broker, &queue->keys, items, count, loop_now_ns(server->loop), settle_replied, queue)) {
-        settle_put_off(queue);
-        settle_put_back(queue);
-    }
+    for (size_t i = 0; i < SETTLE_CALLS; i++)
+        if (!queue->settle.calls[i].count && settle_may_send(queue))
+            settle_send(&queue->settle.calls[i]);
 }
 
 void settle_turn(asynq_server *server)
 {
-    for (size_t i = 0; i < server->queue_count; i++)
-        settle_pump(server->queues[i]);
+    served_queue *queue, *next;
+    QUEUES_FOREACH_SAFE(server, QUEUES_UNSETTLED, queue, next)
+    settle_pump(queue);
 }
 
 static void settle_again_fired(void *arg)
@@ -195,9 +217,15 @@ static void settle_again_fired(void *arg)
     (void)arg; /* the turn settles */
 }
 
-int settle_start(asynq_server *server)
+int settle_queue_start(served_queue *queue)
 {
-    for (size_t i = 0; i < server->queue_count; i++)
-        loop_timer_init(server->loop, &server->queues[i]->settle_again, settle_again_fired, NULL);
+    loop_timer_init(queue->server->loop, &queue->settle.again, settle_again_fired, NULL);
+    for (size_t i = 0; i < SETTLE_CALLS; i++)
+        queue->settle.calls[i].queue = queue;
     return ASYNQ_OK;
+}
+
+void settle_queue_stop(served_queue *queue)
+{
+    loop_timer_cancel(&queue->settle.again);
 }

@@ -25,8 +25,9 @@ enum {
 
 static void give_back_running(asynq_server *server)
 {
-    for (size_t i = 0; i < server->queue_count; i++) {
-        served_queue *queue = server->queues[i];
+    served_queue *queue, *next;
+    QUEUES_FOREACH_SAFE(server, QUEUES_WITH_JOBS, queue, next)
+    {
         while (queue->books.running) {
             asynq_job *newest = queue->books.running->prev; /* utlist: the head's prev is the tail */
             log_warn(&server->log, "task %s (%s) of queue \"%s\" did not end in time and goes back to its queue",
@@ -41,7 +42,7 @@ static void append_left(buf *text, const served_queue *queue)
     size_t tasks = HASH_COUNT(queue->books.jobs);
     if (tasks)
         buf_append_format(text, "%s%zu tasks of queue \"%s\"", text->length ? ", " : "", tasks, queue->name);
-    if (queue->fetch.lease_in_flight || queue->fetch.lease_unknown)
+    if (fetch_is_under_way(queue) || fetch_is_unknown(queue))
         buf_append_format(text, "%swhat a lease without an answer took from queue \"%s\"", text->length ? ", " : "",
                           queue->name);
 }
@@ -101,15 +102,16 @@ void shutdown_hurry(asynq_server *server)
 static bool jobs_run(const asynq_server *server)
 {
     bool aggregates = server->aggregations && !server->shutdown.time_is_up;
-    return server->running_count || server->fetch.leases_in_flight || aggregates;
+    return server->running_count || fetch_has_leases_in_flight(server) || aggregates;
 }
 
 static bool outcomes_wait(const asynq_server *server)
 {
-    for (size_t i = 0; i < server->queue_count; i++)
-        if (!settle_is_idle(server->queues[i]) || server->queues[i]->fetch.lease_unknown)
-            return true;
-    return limit_is_busy(server);
+    served_queue *queue, *next;
+    QUEUES_FOREACH_SAFE(server, QUEUES_WITH_JOBS, queue, next)
+    if (!settle_is_idle(queue))
+        return true;
+    return server->lists[QUEUES_UNKNOWN] || limit_is_busy(server);
 }
 
 static void records_cleared(void *arg, int status, const asynq_error *error, const redis_value *reply)
@@ -134,9 +136,8 @@ static void clear_records(asynq_server *server)
 
 static void finish(asynq_server *server)
 {
-    server->tracking = false; /* nothing is to be watched when pending commands end with the connections */
-    redis_conn_free(server->subscriber.conn);
-    server->subscriber.conn = server->broker.conn = NULL;
+    subscriber_stop(server); /* nothing is to be watched when pending commands end with the connections */
+    server->broker.nodes = NULL;
     engine_stop(&server->engine);
 }
 

@@ -6,12 +6,19 @@
 
 #include "server/groups.h"
 
+static const char *const paused_read[] = {"EXISTS", "KEY", NULL};
+
+static const char *const pending_read[] = {"LLEN", "KEY", NULL};
+
 enum {
     SAFETY_POLL_MS = 15000,
+    SAFETY_MAX = 10,    /* queues in a poll */
     FRUITLESS_MOST = 8, /* wake-ups without need to rest */
     FIRST_REST_MS = 10,
-    LONGEST_REST_MS = 100, /* so long a task may wait if it comes just then */
-    EXHAUSTED_REST_MS = 20 /* the same beside tasks that have no room */
+    LONGEST_REST_MS = 100,  /* so long a task may wait if it comes just then */
+    EXHAUSTED_REST_MS = 20, /* the same beside tasks that have no room */
+    LOOK_MAX = 64,          /* queues in a turn, when all are to be looked at */
+    LOOK_PAUSE_MS = 5       /* about what Redis takes to answer for them */
 };
 
 static void look_again(void *arg)
@@ -24,7 +31,7 @@ static void look_again(void *arg)
 static void wake_queue(served_queue *queue)
 {
     ahead_wake(queue);
-    queue->fetch.may_have_tasks = true;
+    fetch_may(queue, true);
 }
 
 static void queue_changed(void *arg)
@@ -52,32 +59,63 @@ static void paused_value(void *arg, const redis_value *value)
         look_again(arg);
 }
 
-static void watch_init(served_queue *queue)
+int watch_queue_start(served_queue *queue)
 {
     queue->fetch.may_have_tasks = true;
+    fetch_reconsider(queue);
     loop_timer_init(queue->server->loop, &queue->watch.rest, look_again, queue);
     queue->watch.pending = (key_watch){
         .key = queue->keys.key[QUEUE_KEY_PENDING],
-        .read = {"LLEN", "KEY"},
+        .read = pending_read,
         .value = pending_value,
         .changed = queue_changed,
         .arg = queue,
     };
     queue->watch.paused = (key_watch){
         .key = queue->keys.key[QUEUE_KEY_PAUSED],
-        .read = {"EXISTS", "KEY"},
+        .read = paused_read,
         .value = paused_value,
         .changed = queue_changed,
         .arg = queue,
     };
+    return ASYNQ_OK;
+}
+
+/* Those of the queue, by key; NULL where there is none. */
+static void queue_watches(served_queue *queue, key_watch *watches[QUEUE_KEY_COUNT])
+{
+    memset(watches, 0, QUEUE_KEY_COUNT * sizeof *watches);
+    watches[QUEUE_KEY_PENDING] = &queue->watch.pending;
+    watches[QUEUE_KEY_PAUSED] = &queue->watch.paused;
+    watches[QUEUE_KEY_SCHEDULED] = &queue->due[0].watch;
+    watches[QUEUE_KEY_RETRY] = &queue->due[1].watch;
+    watches[QUEUE_KEY_ACTIVE] = watches[QUEUE_KEY_AGGREGATION_SETS] = &queue->recovery.watch;
+    watches[QUEUE_KEY_COMPLETED] = &queue->janitor.watch;
+    watches[QUEUE_KEY_GROUPS] = queue->groups ? &queue->groups->watch : NULL;
+}
+
+bool watch_is_busy(served_queue *queue)
+{
+    key_watch *watches[QUEUE_KEY_COUNT];
+    queue_watches(queue, watches);
+    for (size_t i = 0; i < QUEUE_KEY_COUNT; i++)
+        if (watches[i] && watches[i]->replies_due)
+            return true;
+    return false;
+}
+
+bool watch_arm(served_queue *queue, key_watch *watch)
+{
+    const redis_node *node = redis_nodes_at(queue->broker->nodes, queue->keys.slot);
+    return node && key_watch_arm(watch, node->conn);
 }
 
 /* Without notification the queue waits for the poll timer. */
 static void watch_by(served_queue *queue, key_watch *watch)
 {
-    queue->fetch.may_have_tasks = false;
-    if (queue->server->tracking)
-        key_watch_arm(watch, queue->broker->conn);
+    fetch_may(queue, false);
+    if (subscriber_is_tracking(queue) && !queue_is_leaving(queue))
+        watch_arm(queue, watch);
 }
 
 void watch_pending(served_queue *queue)
@@ -100,9 +138,9 @@ static bool watch_rests(served_queue *queue, bool found_any, int64_t most_ms)
     if (found_any)
         queue->watch.fruitless_wakes = 0;
     int64_t rest_ms = watch_rest_ms(queue->watch.fruitless_wakes);
-    if (!queue->server->tracking || !rest_ms)
+    if (!subscriber_is_tracking(queue) || !rest_ms)
         return false;
-    queue->fetch.may_have_tasks = false;
+    fetch_may(queue, false);
     queue->watch.fruitless_wakes++;
     loop_timer_set(&queue->watch.rest, rest_ms < most_ms ? rest_ms : most_ms);
     return true;
@@ -119,9 +157,9 @@ void watch_queue_exhausted(served_queue *queue, bool found_any)
 
 void watch_queue_empty(served_queue *queue, bool found_any)
 {
-    if (watch_rests(queue, found_any, LONGEST_REST_MS))
+    if (watch_rests(queue, found_any, LONGEST_REST_MS) || queue_is_leaving(queue))
         return;
-    if (queue->server->tracking && queue->server->parking.is_on)
+    if (subscriber_is_tracking(queue) && queue->server->parking.is_on)
         parking_ask(queue);
     else
         watch_pending(queue);
@@ -132,42 +170,92 @@ void watch_queue_paused(served_queue *queue)
     watch_by(queue, &queue->watch.paused);
 }
 
+/* Most of very many queues are empty: to look costs more there than to be told that. */
+static bool asks_first(const served_queue *queue)
+{
+    const asynq_server *server = queue->server;
+    return server->queue_count > LOOK_MAX && !server->parking.is_on && subscriber_is_tracking(queue);
+}
+
+/* Whatever is known of it may not be so any more. */
+static void look_anew(served_queue *queue)
+{
+    key_watch *watches[QUEUE_KEY_COUNT];
+    queue_watches(queue, watches);
+    queue->watch.fruitless_wakes = 0;
+    queue->parking.off_duty = false;
+    parking_forget(queue);
+    for (size_t i = 0; i < QUEUE_KEY_COUNT; i++)
+        if (watches[i])
+            key_watch_lost(watches[i]);
+    if (queue_is_leaving(queue))
+        return;
+    groups_look(queue);
+    recoverer_look_at(queue);
+    janitor_look_at(queue);
+    if (!asks_first(queue)) {
+        forwarder_look_at(queue);
+        return;
+    }
+    watch_pending(queue);
+    forwarder_ask_at(queue);
+}
+
+/* Some of them in each turn: the others' commands and answers have their turn in between. */
+static void look_at_some(void *arg)
+{
+    asynq_server *server = arg;
+    served_queue *queue, *next;
+    int left = LOOK_MAX;
+    QUEUES_FOREACH_SAFE(server, QUEUES_TO_LOOK_AT, queue, next)
+    {
+        if (!left--)
+            break;
+        queue_list_remove(queue, QUEUES_TO_LOOK_AT);
+        look_anew(queue);
+    }
+    if (server->lists[QUEUES_TO_LOOK_AT])
+        loop_timer_set(&server->polling.look, LOOK_PAUSE_MS);
+}
+
+void watch_look_at(served_queue *queue)
+{
+    queue_list_add(queue, QUEUES_TO_LOOK_AT);
+    if (!loop_timer_is_set(&queue->server->polling.look))
+        loop_timer_set(&queue->server->polling.look, 0);
+}
+
 void watch_all_lost(asynq_server *server)
 {
-    for (size_t i = 0; i < server->queue_count; i++) {
-        served_queue *queue = server->queues[i];
-        key_watch_lost(&queue->watch.pending);
-        key_watch_lost(&queue->watch.paused);
-        queue->watch.fruitless_wakes = 0;
-        queue->parking.off_duty = false;
-        parking_forget(queue);
-    }
     for (size_t i = 0; i < server->queue_count; i++)
-        for (size_t j = 0; j < DUE_SOURCES; j++)
-            key_watch_lost(&server->queues[i]->due[j].watch);
-    for (size_t i = 0; i < server->queue_count; i++)
-        groups_look(server->queues[i]);
-    forwarder_look(server);
+        queue_list_add(server->queues[i], QUEUES_TO_LOOK_AT);
+    look_at_some(server);
+    patterns_lost(server);
 }
 
 void watch_message(asynq_server *server, bytes key)
 {
-    for (size_t i = 0; i < server->queue_count; i++) {
-        served_queue *queue = server->queues[i];
-        key_watch *watches[] = {&queue->watch.pending, &queue->watch.paused, &queue->due[0].watch, &queue->due[1].watch,
-                                &queue->groups.watch};
-        for (size_t j = 0; j < sizeof watches / sizeof *watches; j++)
-            if (bytes_equal(watches[j]->key, key)) {
-                key_watch_message(watches[j]);
-                return;
-            }
+    if (bytes_equal(key, server->patterns.watch.key)) {
+        key_watch_message(&server->patterns.watch);
+        return;
+    }
+    queue_key_name name;
+    key_watch *watches[QUEUE_KEY_COUNT];
+    for (size_t i = 0; i < queue_key_choices(key); i++) {
+        served_queue *queue = queue_key_parse(&server->space, key, i, &name) ? queues_find(server, name.queue) : NULL;
+        if (!queue)
+            continue;
+        queue_watches(queue, watches);
+        if (watches[name.key])
+            key_watch_message(watches[name.key]);
     }
 }
 
-static void wake_all(asynq_server *server)
+static void wake_untold(asynq_server *server)
 {
-    for (size_t i = 0; i < server->queue_count; i++)
-        wake_queue(server->queues[i]);
+    for (size_t i = 0; i < server->queue_count && !subscriber_is_tracking_all(server); i++)
+        if (!subscriber_is_tracking(server->queues[i]))
+            wake_queue(server->queues[i]);
 }
 
 static int64_t jittered_ms(asynq_server *server, int64_t ms)
@@ -178,31 +266,36 @@ static int64_t jittered_ms(asynq_server *server, int64_t ms)
 static void poll_fired(void *arg)
 {
     asynq_server *server = arg;
-    if (!server->tracking)
-        wake_all(server);
+    wake_untold(server);
     loop_timer_set(&server->polling.poll, jittered_ms(server, server->options.task_check_interval_ms));
 }
 
+static void look_for_safety(served_queue *queue)
+{
+    if (parking_skips_upkeep(queue))
+        return;
+    wake_queue(queue);
+    forwarder_look_at(queue);
+    if (!queue_is_leaving(queue))
+        queue_list_add(queue, QUEUES_IN_UPKEEP);
+}
+
+/* No message is known to get lost; so it is the same however many queues there are, and takes the longer. */
 static void safety_poll_fired(void *arg)
 {
     asynq_server *server = arg;
-    for (size_t i = 0; i < server->queue_count; i++) {
-        served_queue *queue = server->queues[i];
-        if (parking_skips_upkeep(queue))
-            continue;
-        wake_queue(queue);
-        forwarder_look_at(queue);
-    }
+    size_t count = server->queue_count < SAFETY_MAX ? server->queue_count : SAFETY_MAX;
+    for (size_t i = 0; i < count; i++)
+        look_for_safety(server->queues[server->polling.next++ % server->queue_count]);
     loop_timer_set(&server->polling.safety_poll, jittered_ms(server, SAFETY_POLL_MS));
 }
 
 int watch_start(asynq_server *server)
 {
-    for (size_t i = 0; i < server->queue_count; i++)
-        watch_init(server->queues[i]);
     loop_timer_init(server->loop, &server->polling.poll, poll_fired, server);
     loop_timer_init(server->loop, &server->polling.safety_poll, safety_poll_fired, server);
-    poll_fired(server);
+    loop_timer_init(server->loop, &server->polling.look, look_at_some, server);
+    loop_timer_set(&server->polling.poll, 0);
     loop_timer_set(&server->polling.safety_poll, jittered_ms(server, SAFETY_POLL_MS));
     return ASYNQ_OK;
 }
@@ -211,6 +304,10 @@ void watch_stop(asynq_server *server)
 {
     loop_timer_cancel(&server->polling.poll);
     loop_timer_cancel(&server->polling.safety_poll);
-    for (size_t i = 0; i < server->queue_count; i++)
-        loop_timer_cancel(&server->queues[i]->watch.rest);
+    loop_timer_cancel(&server->polling.look);
+}
+
+void watch_queue_stop(served_queue *queue)
+{
+    loop_timer_cancel(&queue->watch.rest);
 }

@@ -24,13 +24,22 @@ static const char *const global_key_text[] = {
 
 /* ---- key space ---- */
 
+enum { PREFIX_MAX_LENGTH = 128 };
+
 static const char *prefix_fault(const char *prefix)
 {
     if (!*prefix)
         return "is empty";
+    if (strlen(prefix) > PREFIX_MAX_LENGTH)
+        return "has more than 128 bytes";
+    if (strpbrk(prefix, "*?[]^\\"))
+        return "has one of *?[]^\\, which patterns of keys and channels would take for something else";
     if (strpbrk(prefix, "{}"))
         return "has a brace, which a Redis Cluster would take for that of a queue's name";
-    return strpbrk(prefix, " \t\r\n") ? "has a blank or a line break, which no ACL rule can have" : NULL;
+    for (const char *at = prefix; *at; at++)
+        if ((unsigned char)*at <= ' ' || *at == 127)
+            return "has a blank or a control character, which no ACL rule can have";
+    return NULL;
 }
 
 int key_space_init(key_space *space, const char *prefix, asynq_error *error)
@@ -39,7 +48,7 @@ int key_space_init(key_space *space, const char *prefix, asynq_error *error)
     const char *fault = prefix_fault(prefix);
     size_t length = strlen(prefix);
     if (fault)
-        return error_set(error, ASYNQ_E_INVALID, "the key prefix \"%.64s\" %s", prefix, fault);
+        return error_set(error, ASYNQ_E_INVALID, "the key prefix %s", fault);
     buf names;
     buf_init(&names, 0);
     buf_append(&names, prefix, length + 1);
@@ -93,10 +102,19 @@ static void append_queue_prefix(buf *out, const key_space *space, bytes queue)
     buf_append_text(out, "}:");
 }
 
+static size_t all_names_length(const key_space *space, bytes queue)
+{
+    size_t prefix = queue_start_length(space) + queue.length + strlen("}:"), all = prefix + 1;
+    for (int i = 0; i < QUEUE_KEY_COUNT; i++)
+        all += prefix + strlen(queue_key_suffix[i]);
+    return all;
+}
+
 int queue_keys_init(queue_keys *keys, const key_space *space, bytes queue)
 {
     buf names;
     buf_init(&names, 0);
+    (void)buf_reserve(&names, all_names_length(space, queue)); /* there may be a thousand queues */
     append_queue_prefix(&names, space, queue);
     size_t prefix_length = names.length;
     for (int i = 0; i < QUEUE_KEY_COUNT; i++) {
@@ -114,6 +132,7 @@ int queue_keys_init(queue_keys *keys, const key_space *space, bytes queue)
         keys->key[i] = (bytes){at, prefix_length + strlen(queue_key_suffix[i])};
         at += keys->key[i].length;
     }
+    keys->slot = key_slot(keys->prefix);
     return ASYNQ_OK;
 }
 
@@ -130,6 +149,24 @@ bytes key_slot_tag(bytes key)
     const char *end = key.data + key.length;
     const char *close = open ? memchr(open, '}', (size_t)(end - open)) : NULL;
     return close ? (bytes){open + 1, (size_t)(close - open - 1)} : key;
+}
+
+/* Redis's checksum: CRC-16 with the polynomial 0x1021, from the highest bit, beginning with 0. */
+static unsigned key_crc16(bytes text)
+{
+    unsigned crc = 0;
+    for (size_t i = 0; i < text.length; i++) {
+        crc ^= (unsigned)(unsigned char)text.data[i] << 8;
+        for (int bit = 0; bit < 8; bit++)
+            crc = (crc << 1) ^ (crc & 0x8000 ? 0x11021 : 0);
+    }
+    return crc;
+}
+
+int key_slot(bytes key)
+{
+    bytes tag = key_slot_tag(key);
+    return (int)(key_crc16(tag.length ? tag : key) % KEY_SLOTS);
 }
 
 /* The end of the queue's name. NULL: there are not so many choices. */

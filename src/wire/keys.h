@@ -38,7 +38,9 @@
     X(CLIENT, "libasynq:client:")        /* followed by a client id: its last batches and results */                   \
     X(ENTRY, "libasynq:entry:")          /* followed by the id of a periodic entry: see broker/schedule.h */           \
     X(QUARANTINE, "libasynq:quarantine") /* what fsck set aside: name it had behind the prefix, when and why */        \
-    X(QUARANTINED, "libasynq:quarantined:") /* followed by that name: what stood there */
+    X(QUARANTINED, "libasynq:quarantined:") /* followed by that name: what stood there */                              \
+    X(SLOT, "libasynq:slot") /* no key, but a channel of the slot: Redis ends its subscriptions when the slot leaves   \
+                              */
 
 /* name, text behind "asynq:" */
 /* What a message to the wake channel of a server begins with that is no name of a queue to be woken, but for its owner.
@@ -91,6 +93,7 @@ typedef struct queue_keys {
     bytes queue;  /* the queue's name */
     bytes prefix; /* "asynq:{<queue>}:" */
     bytes key[QUEUE_KEY_COUNT];
+    int slot; /* of all of them, in a Redis Cluster */
     char *storage;
 } queue_keys;
 
@@ -104,6 +107,11 @@ void queue_keys_clear(queue_keys *keys);
  * all of such a key (the queue's name then begins with "}", which only a Redis without Cluster can serve).
  */
 bytes key_slot_tag(bytes key);
+
+enum { KEY_SLOTS = 16384 };
+
+/* The slot of a key in a Redis Cluster, from 0 to below KEY_SLOTS. */
+int key_slot(bytes key);
 
 /* A name of a queue's key, taken apart. */
 typedef struct queue_key_name {

@@ -101,6 +101,8 @@ static int worker_check_texts(const worker_info *info, asynq_error *error)
         status = record_check_text("task_type", info->task_type, error);
     if (!status)
         status = record_check_text("queue", info->queue, error);
+    if (!status)
+        status = record_check_text("progress_text", info->progress_text, error);
     return status;
 }
 
@@ -120,6 +122,9 @@ int worker_info_encode(const worker_info *info, buf *out, asynq_error *error)
     RECORD_SET_BYTES(record, task_type, info->task_type);
     RECORD_SET_BYTES(record, task_payload, info->task_payload);
     RECORD_SET_BYTES(record, queue, info->queue);
+    RECORD_SET_BYTES(record, progress_text, info->progress_text);
+    record.has_progress = info->has_progress;
+    record.progress = info->progress;
     record.start_time = &start_time;
     record.deadline = &deadline;
     record.base.unknown_fields = info->unknown.fields;
@@ -143,6 +148,9 @@ int worker_info_decode(worker_info *info, bytes from, arena *into, asynq_error *
         .queue = record_bytes(record->queue),
         .start_time = record_time_unpack(record->start_time),
         .deadline = record_time_unpack(record->deadline),
+        .has_progress = record->has_progress,
+        .progress = record->progress,
+        .progress_text = record_bytes(record->progress_text),
         .unknown = {record->base.unknown_fields, record->base.n_unknown_fields},
     };
     return worker_check_texts(info, error);

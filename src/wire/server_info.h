@@ -35,6 +35,9 @@ typedef struct worker_info {
     bytes queue;
     record_time start_time;
     record_time deadline;
+    bool has_progress; /* ours; Go does not see it */
+    double progress;   /* 0 to 1 */
+    bytes progress_text;
     record_unknown unknown;
 } worker_info;
 

@@ -19,27 +19,44 @@ static log_sink broker_log;
 static json_t *broker_answer;
 static uint32_t lease_calls;
 
-static void ready(void *arg)
+/* Of a cluster, when all its nodes are. */
+static void ready(void *arg, redis_node *node)
 {
     (void)arg;
+    (void)node;
+    for (size_t i = 0; i < redis_nodes_count(broker_there.nodes); i++)
+        if (!redis_conn_is_ready(redis_nodes_get(broker_there.nodes, i)->conn))
+            return;
     loop_stop(broker_loop);
+}
+
+static void down(void *arg, redis_node *node, const asynq_error *error)
+{
+    (void)arg;
+    (void)node;
+    (void)error;
+}
+
+static void resumed(void *arg)
+{
+    (void)arg;
 }
 
 static void connect_broker(void)
 {
-    if (broker_there.conn)
+    if (broker_there.nodes)
         return;
     log_init(&broker_log, NULL, NULL, ASYNQ_LOG_NOTHING);
     broker_loop = loop_new();
     if (redis_uri_parse(&broker_uri, peer_redis, NULL) || key_space_init(&broker_space, NULL, NULL))
         abort();
-    broker_there.conn = redis_conn_new(&(redis_conn_options){
+    broker_there.nodes = redis_nodes_new(&(redis_nodes_options){
         .loop = broker_loop,
         .uri = &broker_uri,
         .log = &broker_log,
         .name = "asynq-peer",
         .key_prefix = broker_space.prefix.data,
-        .events = {.ready = ready},
+        .events = {.ready = ready, .down = down, .resumed = resumed},
     });
     loop_run(broker_loop);
 }
@@ -313,9 +330,9 @@ static json_t *reclaim_sets(json_t *arguments)
 static json_t *close_broker(json_t *arguments)
 {
     (void)arguments;
-    if (broker_there.conn) {
-        redis_conn_free(broker_there.conn);
-        broker_there.conn = NULL;
+    if (broker_there.nodes) {
+        redis_nodes_free(broker_there.nodes);
+        broker_there.nodes = NULL;
         key_space_clear(&broker_space);
         loop_free(broker_loop);
         redis_uri_clear(&broker_uri);

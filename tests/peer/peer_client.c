@@ -58,24 +58,26 @@ void peer_read_task(peer_task *in, json_t *from)
     }
 }
 
-static int64_t client_timeout_ms = 20000; /* more than the library's own: machines that test are busy */
+/* More time than the library's own: machines that test are busy. */
+static asynq_client_options client_options = {.timeout_ms = 20000};
 
 static int open_client(asynq_error *error)
 {
+    client_options.redis = peer_redis;
+    client_options.log = peer_log();
     if (!client)
-        client = asynq_client_new(
-            &(asynq_client_options){.redis = peer_redis, .timeout_ms = client_timeout_ms, .log = peer_log()}, error);
+        client = asynq_client_new(&client_options, error);
     return client ? 0 : error->code;
 }
 
 json_t *peer_enqueued(const asynq_enqueued *enqueued)
 {
-    return json_pack("{s:i,s:s,s:b,s:s,s:i,s:I,s:I,s:I,s:I,s:I}", "status", enqueued->error.code, "error",
+    return json_pack("{s:i,s:s,s:b,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:i}", "status", enqueued->error.code, "error",
                      enqueued->error.text, "retryable", asynq_status_is_retryable(enqueued->error.code), "id",
                      enqueued->id, "state", (int)enqueued->state, "next_process_at_ms",
                      (json_int_t)enqueued->next_process_at_ms, "max_retry", (json_int_t)enqueued->max_retry,
                      "timeout_ms", (json_int_t)enqueued->timeout_ms, "deadline_ms", (json_int_t)enqueued->deadline_ms,
-                     "retention_ms", (json_int_t)enqueued->retention_ms);
+                     "retention_ms", (json_int_t)enqueued->retention_ms, "replicas", enqueued->replicas);
 }
 
 static json_t *enqueue(json_t *arguments)
@@ -229,7 +231,8 @@ static void stream_finished(const asynq_enqueued *result, void *arg)
 {
     streamed *call = arg;
     int status = result->error.code;
-    stream_note(status == 0 ? "acked" : status == ASYNQ_E_OUTCOME_UNKNOWN ? "unknown" : "refused", call->id, status);
+    bool is_unsure = status == ASYNQ_E_OUTCOME_UNKNOWN || status == ASYNQ_E_NOT_DURABLE;
+    stream_note(status == 0 ? "acked" : is_unsure ? "unknown" : "refused", call->id, status);
     free(call);
 }
 
@@ -302,7 +305,11 @@ static json_t *ping(json_t *arguments)
 
 static json_t *configure(json_t *arguments)
 {
-    client_timeout_ms = number(arguments, "timeout_ms");
+    if (json_object_get(arguments, "timeout_ms"))
+        client_options.timeout_ms = number(arguments, "timeout_ms");
+    client_options.replicas = (int)number(arguments, "replicas");
+    client_options.replicas_timeout_ms = number(arguments, "replicas_timeout_ms");
+    client_options.fsync = json_is_true(json_object_get(arguments, "fsync"));
     return peer_status(0, NULL);
 }
 

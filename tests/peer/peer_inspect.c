@@ -69,7 +69,7 @@ static json_t *queues(json_t *arguments)
     for (size_t i = 0; i < list.count; i++)
         json_array_append_new(names, json_string(list.names[i]));
     json_object_set_new(answer, "queues", names);
-    asynq_memory_free(list.memory);
+    asynq_name_list_free(&list);
     return answer;
 }
 
@@ -116,7 +116,7 @@ static json_t *groups(json_t *arguments)
     for (size_t i = 0; i < list.count; i++)
         json_object_set_new(found, list.groups[i].name, json_integer(list.groups[i].size));
     json_object_set_new(answer, "groups", found);
-    asynq_memory_free(list.memory);
+    asynq_group_list_free(&list);
     return answer;
 }
 
@@ -165,7 +165,7 @@ static json_t *tasks_answer(int status, asynq_task_list *list, const asynq_error
     for (size_t i = 0; i < list->count; i++)
         json_array_append_new(tasks, task_to_json(&list->tasks[i]));
     json_object_set_new(answer, "tasks", tasks);
-    asynq_memory_free(list->memory);
+    asynq_task_list_free(list);
     return answer;
 }
 
@@ -231,7 +231,9 @@ static json_t *find(json_t *arguments)
 static asynq_action action_of(json_t *arguments)
 {
     const char *name = text_of(arguments, "action");
-    return strcmp(name, "run") == 0 ? ASYNQ_RUN : strcmp(name, "archive") == 0 ? ASYNQ_ARCHIVE : ASYNQ_DELETE;
+    return strcmp(name, "run") == 0       ? ASYNQ_ACTION_RUN
+           : strcmp(name, "archive") == 0 ? ASYNQ_ACTION_ARCHIVE
+                                          : ASYNQ_ACTION_DELETE;
 }
 
 static json_t *act(json_t *arguments)
@@ -305,7 +307,7 @@ static json_t *servers(json_t *arguments)
     for (size_t i = 0; i < list.count; i++)
         json_array_append_new(found, server_to_json(&list.servers[i]));
     json_object_set_new(answer, "servers", found);
-    asynq_memory_free(list.memory);
+    asynq_server_list_free(&list);
     return answer;
 }
 
@@ -328,7 +330,7 @@ static json_t *schedules(json_t *arguments)
                                                "previous_at_ms", (json_int_t)schedule->previous_at_ms));
     }
     json_object_set_new(answer, "schedules", found);
-    asynq_memory_free(list.memory);
+    asynq_schedule_list_free(&list);
     return answer;
 }
 
@@ -343,7 +345,7 @@ static json_t *schedule_events(json_t *arguments)
         json_array_append_new(
             found, json_pack("{ss sI}", "task_id", list.events[i].task_id, "at_ms", (json_int_t)list.events[i].at_ms));
     json_object_set_new(answer, "events", found);
-    asynq_memory_free(list.memory);
+    asynq_schedule_event_list_free(&list);
     return answer;
 }
 
@@ -383,7 +385,7 @@ static int use_everything(asynq_inspector *tired)
     const asynq_task_filter filter = {.type = "t"};
     int status = asynq_inspector_queues(tired, &names, &error);
     if (!status)
-        asynq_memory_free(names.memory);
+        asynq_name_list_free(&names);
     status = status ? status : asynq_inspector_queue(tired, "default", &info, &error);
     status = status ? status : asynq_inspector_history(tired, "default", days, 3, &error);
     status = status ? status : asynq_inspector_groups(tired, "default", &group_list, &error);
@@ -391,17 +393,17 @@ static int use_everything(asynq_inspector *tired)
     status = status ? status : asynq_inspector_task(tired, "default", "0", &one, &error);
     status = status ? status : asynq_inspector_each(tired, &set, NULL, look, NULL, &error);
     status = status ? status
-                    : asynq_inspector_act_all(tired, ASYNQ_ARCHIVE, &set, &(asynq_walk_options){.filter = &filter},
-                                              NULL, &error);
+                    : asynq_inspector_act_all(tired, ASYNQ_ACTION_ARCHIVE, &set,
+                                              &(asynq_walk_options){.filter = &filter}, NULL, &error);
     status = status ? status : asynq_inspector_servers(tired, &server_list, &error);
     status = status ? status : asynq_inspector_schedules(tired, &schedule_list, &error);
     status = status ? status : asynq_inspector_fsck(tired, NULL, NULL, NULL, NULL, &error);
     status = status ? status : asynq_inspector_quarantine(tired, "default", pass_quarantined, NULL, &error);
-    asynq_memory_free(group_list.memory);
-    asynq_memory_free(tasks.memory);
-    asynq_memory_free(one.memory);
-    asynq_memory_free(server_list.memory);
-    asynq_memory_free(schedule_list.memory);
+    asynq_group_list_free(&group_list);
+    asynq_task_list_free(&tasks);
+    asynq_task_list_free(&one);
+    asynq_server_list_free(&server_list);
+    asynq_schedule_list_free(&schedule_list);
     return status;
 }
 

@@ -1,11 +1,11 @@
 /*
  * Servers in the peer. What a handler does stands in the task's payload, a JSON object:
  *
- *   {"do": "done" | "fail" | "skip" | "revoke" | "retry_in" | "snooze" | "crash", "text": error, "result": text,
- *    "sleep_ms": n, "times": n, "pause_ms": n, "stubborn": true}
+ *   {"do": "done" | "fail" | "skip" | "revoke" | "retry_in" | "snooze" | "queue" | "crash", "text": error, "result":
+ *    text, "sleep_ms": n, "times": n, "pause_ms": n, "stubborn": true}
  *
  * sleep_ms ends early when the job is cancelled, unless stubborn; "times" limits a failure to the first n attempts, and
- * snoozing to n times in all; pause_ms is for retry_in and snooze.
+ * snoozing to n times in all; pause_ms is for retry_in and snooze; "queue" has the members of the command server.queue.
  * Types that begin with "async:" run on the loop and are completed from another thread; those that begin with "hang:"
  * when they are cancelled. Each start and end is a line
  * in the ledger file: "start|end <queue> <id> <retry> <time in us>".
@@ -73,6 +73,8 @@ static void pause_as_wished(asynq_job *job, json_t *wish)
 
 static _Atomic int snoozes;
 
+static int change_queue(const json_t *arguments, asynq_error *error);
+
 static int act(asynq_job *job, json_t *wish)
 {
     const char *what = json_string_value(json_object_get(wish, "do"));
@@ -80,11 +82,12 @@ static int act(asynq_job *job, json_t *wish)
     const char *result = json_string_value(json_object_get(wish, "result"));
     json_t *times = json_object_get(wish, "times");
     text = text ? text : "failed as told";
-    if (result && asynq_write_result(job, result, strlen(result)) != ASYNQ_DONE)
-        return ASYNQ_FAILED;
+    asynq_job_set_code(job, (int)wish_number(wish, "code"));
+    if (result && asynq_write_result(job, result, strlen(result)) != ASYNQ_OUTCOME_DONE)
+        return ASYNQ_OUTCOME_FAILED;
     bool is_snooze = what && strcmp(what, "snooze") == 0;
     if (!what || (times && !is_snooze && asynq_job_retry_count(job) >= json_integer_value(times)))
-        return ASYNQ_DONE;
+        return ASYNQ_OUTCOME_DONE;
     if (strcmp(what, "fail") == 0)
         return asynq_fail(job, "%s", text);
     if (strcmp(what, "skip") == 0)
@@ -95,15 +98,16 @@ static int act(asynq_job *job, json_t *wish)
         return asynq_retry_in(job, wish_number(wish, "pause_ms"), "%s", text);
     if (strcmp(what, "snooze") == 0)
         return times && snoozes++ >= json_integer_value(times)
-                   ? ASYNQ_DONE
+                   ? ASYNQ_OUTCOME_DONE
                    : asynq_snooze(job, wish_number(wish, "pause_ms"), "%s", text);
-    if (strcmp(what, "both") == 0) { /* wraps both: the last word counts */
-        asynq_skip_retry(job, "%s", text);
-        return asynq_revoke(job, "%s", text);
-    }
+    if (strcmp(what, "both") == 0) /* wraps both: the last word counts */
+        return asynq_skip_retry(job, "%s", text) == ASYNQ_OUTCOME_SKIP_RETRY ? asynq_revoke(job, "%s", text)
+                                                                             : ASYNQ_OUTCOME_DONE;
+    if (strcmp(what, "queue") == 0 && change_queue(wish, NULL))
+        return asynq_fail(job, "the queue cannot be changed");
     if (strcmp(what, "crash") == 0)
         raise(SIGKILL);
-    return ASYNQ_DONE;
+    return ASYNQ_OUTCOME_DONE;
 }
 
 static _Atomic int handlers_running;
@@ -138,7 +142,7 @@ static int handle_async(asynq_job *job, void *arg)
     if (pthread_create(&thread, NULL, complete_later, job))
         return asynq_fail(job, "no thread");
     pthread_detach(thread);
-    return ASYNQ_LATER;
+    return ASYNQ_OUTCOME_LATER;
 }
 
 /* Begins its work when it has waited for as long as a route says. */
@@ -147,7 +151,7 @@ static void *start_later(void *job)
     usleep(200 * 1000);
     if (asynq_job_start(job))
         return complete_later(job);
-    asynq_complete(job, ASYNQ_REQUEUED);
+    asynq_complete(job, ASYNQ_OUTCOME_REQUEUED);
     return NULL;
 }
 
@@ -158,7 +162,7 @@ static int handle_starting_later(asynq_job *job, void *arg)
     if (pthread_create(&thread, NULL, start_later, job))
         return asynq_fail(job, "no thread");
     pthread_detach(thread);
-    return ASYNQ_LATER;
+    return ASYNQ_OUTCOME_LATER;
 }
 
 typedef struct hanging {
@@ -180,7 +184,7 @@ static void *complete_when_cancelled(void *arg)
     close(own->ends[0]);
     close(own->ends[1]);
     note("cancelled %s", asynq_job_id(own->job));
-    asynq_complete(own->job, ASYNQ_DONE);
+    asynq_complete(own->job, ASYNQ_OUTCOME_DONE);
     free(own);
     return NULL;
 }
@@ -196,20 +200,20 @@ static int handle_hanging(asynq_job *job, void *arg)
     pthread_detach(thread);
     ledger_write("start", job);
     asynq_job_on_cancel(job, hang_cancelled, own);
-    return ASYNQ_LATER;
+    return ASYNQ_OUTCOME_LATER;
 }
 
 static int handle_deadline(asynq_job *job, void *arg)
 {
     (void)arg;
     note("deadline %" PRId64, asynq_job_deadline_ms(job) - clock_now_ns() / NS_PER_MS);
-    return ASYNQ_DONE;
+    return ASYNQ_OUTCOME_DONE;
 }
 
 static int name_pattern(asynq_job *job, void *arg)
 {
     note("%s %s", (const char *)arg, asynq_job_type(job));
-    return ASYNQ_DONE;
+    return ASYNQ_OUTCOME_DONE;
 }
 
 static int middleware(asynq_job *job, asynq_next *next, void *arg)
@@ -220,27 +224,27 @@ static int middleware(asynq_job *job, asynq_next *next, void *arg)
     return outcome;
 }
 
-static int64_t retry_delay(const asynq_job *job, int retry_count, const char *error, void *arg)
+static int64_t retry_delay(const asynq_failure *failure, void *arg)
 {
-    (void)job, (void)retry_count, (void)error, (void)arg;
+    (void)failure, (void)arg;
     return retry_delay_ms;
 }
 
-static bool is_failure(const asynq_job *job, const char *error, void *arg)
+static bool is_failure(const asynq_failure *failure, void *arg)
 {
-    (void)job, (void)arg;
+    (void)arg;
     size_t i;
     json_t *text;
     json_array_foreach(not_failures, i, text)
-        if (strcmp(json_string_value(text), error) == 0)
+        if (strcmp(json_string_value(text), failure->error) == 0)
             return false;
     return true;
 }
 
-static void on_error(const asynq_job *job, const char *error, void *arg)
+static void on_error(const asynq_failure *failure, void *arg)
 {
     (void)arg;
-    note("error %s %s", asynq_job_id(job), error);
+    note("error %s %s", asynq_job_id(failure->job), failure->error);
 }
 
 /* The id is kept as the job's data, to see that it stays with the job. */
@@ -256,11 +260,27 @@ static void on_end(const asynq_attempt *attempt, void *arg)
     (void)arg;
     char *id = asynq_job_data(attempt->job);
     int64_t next_ms = attempt->next_at_ms ? attempt->next_at_ms - attempt->ended_at_ms : 0;
-    note("attempt %d of %s is %s: \"%s\"; waited %" PRId64 ", ran %" PRId64 ", again in %" PRId64,
+    note("attempt %d of %s is %s: \"%s\"; waited %" PRId64 ", ran %" PRId64 ", again in %" PRId64
+         ", code %d, reason %d",
          asynq_job_retry_count(attempt->job), id ? id : "?", asynq_attempt_end_name(attempt->end), attempt->error,
          attempt->pending_since_ms ? attempt->started_at_ms - attempt->pending_since_ms : -1,
-         attempt->ended_at_ms - attempt->started_at_ms, next_ms);
+         attempt->ended_at_ms - attempt->started_at_ms, next_ms, attempt->code, (int)attempt->cancel_reason);
     free(id);
+}
+
+/* In a thread that may block. */
+static void report_error(const asynq_failure *failure, void *arg)
+{
+    (void)arg;
+    usleep(20000);
+    note("reported failure of %s: \"%s\", outcome %d, code %d, reason %d, retries %d", asynq_job_id(failure->job),
+         failure->error, failure->outcome, failure->code, (int)failure->cancel_reason, failure->retry_count);
+}
+
+static void report_end(const asynq_attempt *attempt, void *arg)
+{
+    (void)arg;
+    note("reported end of %s: %s", asynq_job_id(attempt->job), asynq_attempt_end_name(attempt->end));
 }
 
 static void on_log(asynq_log_level level, const char *text, void *arg)
@@ -382,9 +402,9 @@ static int aggregate(asynq_aggregation *aggregation, void *arg)
     note("aggregates %zu of %s", asynq_aggregation_count(aggregation), group);
     usleep((useconds_t)(1000 * aggregate_ms));
     if (strncmp(group, "broken", 6) == 0)
-        return ASYNQ_FAILED;
+        return ASYNQ_OUTCOME_FAILED;
     if (strncmp(group, "drop", 4) == 0)
-        return ASYNQ_REVOKED;
+        return ASYNQ_OUTCOME_REVOKED;
     if (strncmp(group, "slow", 4) == 0)
         usleep(1500000);
     json_t *list = json_array();
@@ -402,7 +422,7 @@ static int aggregate(asynq_aggregation *aggregation, void *arg)
                                                     .options = {.retention_ms = ASYNQ_HOURS(1), .queue = "elsewhere"}},
                                       &error);
     free(text);
-    return status ? ASYNQ_FAILED : ASYNQ_DONE;
+    return status ? ASYNQ_OUTCOME_FAILED : ASYNQ_OUTCOME_DONE;
 }
 
 static json_t *start(json_t *arguments)
@@ -421,7 +441,6 @@ static json_t *start(json_t *arguments)
     aggregate_ms = json_integer_value(json_object_get(arguments, "aggregate_ms"));
     bool tells = json_is_true(json_object_get(arguments, "attempts"));
     asynq_server_options options = {
-        ASYNQ_SERVER_OPTIONS_INIT,
         .redis = peer_redis,
         .concurrency = (int)json_integer_value(json_object_get(arguments, "concurrency")),
         .strict_priority = json_is_true(json_object_get(arguments, "strict")),
@@ -439,6 +458,8 @@ static json_t *start(json_t *arguments)
         .park_from = getenv("ASYNQ_PEER_PARK_FROM") ? atoi(getenv("ASYNQ_PEER_PARK_FROM")) : 0,
         .on_start = tells ? on_start : NULL,
         .on_end = tells ? on_end : NULL,
+        .report_error = tells ? report_error : NULL,
+        .report_end = tells ? report_end : NULL,
         .log = on_log,
         .log_level = getenv("ASYNQ_PEER_LOG") ? ASYNQ_LOG_DEBUG : ASYNQ_LOG_INFO,
     };
@@ -454,6 +475,13 @@ static json_t *start(json_t *arguments)
     if (!status)
         status = asynq_server_start(server, &error);
     return peer_status(status, &error);
+}
+
+static json_t *ping(json_t *arguments)
+{
+    asynq_error error;
+    return peer_status(asynq_server_ping(server, json_integer_value(json_object_get(arguments, "timeout_ms")), &error),
+                       &error);
 }
 
 static json_t *start_again(json_t *arguments)
@@ -474,6 +502,22 @@ static json_t *set_concurrency(json_t *arguments)
 {
     asynq_error error;
     int status = asynq_server_set_concurrency(server, (int)json_integer_value(json_object_get(arguments, "n")), &error);
+    return peer_status(status, &error);
+}
+
+/* {"name", "priority"}: 0 serves the queue no more */
+static int change_queue(const json_t *arguments, asynq_error *error)
+{
+    const char *name = json_string_value(json_object_get(arguments, "name"));
+    int64_t priority = json_integer_value(json_object_get(arguments, "priority"));
+    return priority ? asynq_server_queue(server, name, (int)priority, error)
+                    : asynq_server_remove_queue(server, name, error);
+}
+
+static json_t *set_queue(json_t *arguments)
+{
+    asynq_error error;
+    int status = change_queue(arguments, &error);
     return peer_status(status, &error);
 }
 
@@ -584,8 +628,10 @@ int peer_server_in_child(void)
 const peer_row peer_server_rows[] = {
     {"server.start", start},
     {"server.start_again", start_again},
+    {"server.ping", ping},
     {"server.stop", stop},
     {"server.set_concurrency", set_concurrency},
+    {"server.queue", set_queue},
     {"server.room", set_room},
     {"server.shutdown", shut_down},
     {"server.fork", fork_children},

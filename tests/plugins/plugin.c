@@ -57,7 +57,22 @@ static int wait_for_end(asynq_job *job, void *arg)
         fputs("cancelled", out);
     }
     fclose(out);
-    return ASYNQ_DONE;
+    return ASYNQ_OUTCOME_DONE;
+}
+
+/* Says how far it is, more when a file is there, and ends when it is not any more. */
+static int progress(asynq_job *job, void *arg)
+{
+    (void)arg;
+    const char *path = asynq_job_payload(job, NULL);
+    asynq_job_progress(job, 0.42, "the second file");
+    while (access(path, F_OK) && !asynq_job_wait_cancelled(job, 20))
+        asynq_job_progress(job, 0.42, NULL);
+    asynq_job_progress(job, -1, "\033[31malmost");
+    asynq_job_progress(job, 0.9, NULL);
+    while (!access(path, F_OK) && !asynq_job_wait_cancelled(job, 20))
+        continue;
+    return ASYNQ_OUTCOME_DONE;
 }
 
 static int crash(asynq_job *job, void *arg)
@@ -66,7 +81,7 @@ static int crash(asynq_job *job, void *arg)
     fputs("about to crash\n", stderr);
     signal(SIGSEGV, SIG_DFL); /* a sanitizer has one of its own */
     *(volatile int *)arg = 0;
-    return ASYNQ_DONE;
+    return ASYNQ_OUTCOME_DONE;
 }
 
 static void *complete(void *job)
@@ -83,7 +98,7 @@ static int later(asynq_job *job, void *arg)
     if (pthread_create(&thread, NULL, complete, job))
         return asynq_fail(job, "no thread");
     pthread_detach(thread);
-    return ASYNQ_LATER;
+    return ASYNQ_OUTCOME_LATER;
 }
 
 static char argument[] = "argument";
@@ -93,22 +108,42 @@ static const asynq_route routes[] = {
     {.pattern = "p:describe", .handler = describe, .arg = argument},
     {.pattern = "p:fail", .handler = fail},
     {.pattern = "p:wait", .handler = wait_for_end},
+    {.pattern = "p:progress", .handler = progress},
     {.pattern = "p:crash", .handler = crash},
     {.pattern = "p:later", .handler = later, .kind = ASYNQ_HANDLER_ASYNC},
     {0},
 };
 
+/* With a config "wait PATH" for a file that is called so. */
+static void wait_for(const char *suffix)
+{
+    char path[512];
+    if (strncmp(configured, "wait ", 5) != 0)
+        return;
+    fprintf(stderr, "waits for %s\n", suffix);
+    snprintf(path, sizeof path, "%s%s", configured + 5, suffix);
+    while (access(path, F_OK))
+        usleep(10000);
+}
+
 static int start(const char *config, asynq_error *error)
 {
+    int redis;
     snprintf(configured, sizeof configured, "%s", config);
-    if (strcmp(config, "refuse") != 0)
+    wait_for(".start");
+    if (sscanf(config, "refuse when %d is stopped", &redis) == 1) {
+        usleep(300000); /* others have begun to use it */
+        kill(redis, SIGSTOP);
+    } else if (strcmp(config, "refuse") != 0) {
         return ASYNQ_OK;
+    }
     snprintf(error->text, sizeof error->text, "it does not want to");
     return ASYNQ_E_INVALID;
 }
 
 static void stop(void)
 {
+    wait_for(".stop");
     fputs("stopped\n", stderr);
 }
 
@@ -118,8 +153,8 @@ ASYNQ_API const asynq_plugin *asynq_plugin_7(void)
 {
     return NULL;
 }
-#elif defined(WRONG_SIZE)
-ASYNQ_PLUGIN(.name = "test", .routes = routes, .start = start, .stop = stop, .size = 3)
+#elif defined(WITHOUT_SIZES)
+ASYNQ_PLUGIN(.name = "test", .routes = routes, .start = start, .stop = stop, .sizes = NULL)
 #elif defined(WRONG_SYMBOL)
 ASYNQ_API int missing_function(void);
 static int use_missing(asynq_job *job, void *arg)

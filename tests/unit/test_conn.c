@@ -28,12 +28,28 @@ static void answer_all(int fd, const char *commands)
     }
 }
 
+/* While the answer to LAST is told, the one to NEXT comes, and the other end goes. */
+static pthread_barrier_t meeting;
+
+static void answer_last(int fd)
+{
+    (void)!send(fd, "+ONE\r\n", 6, MSG_NOSIGNAL);
+    pthread_barrier_wait(&meeting);
+    (void)!send(fd, "+TWO\r\n", 6, MSG_NOSIGNAL);
+    close(fd);
+    pthread_barrier_wait(&meeting);
+}
+
 static void *be_redis(void *arg)
 {
     static char commands[65536];
     int fd = accept(listener, NULL, NULL);
     for (ssize_t length; (length = read(fd, commands, sizeof commands - 1)) > 0;) {
         commands[length] = '\0';
+        if (strstr(commands, "LAST")) {
+            answer_last(fd);
+            return arg;
+        }
         answer_all(fd, commands);
     }
     close(fd);
@@ -141,8 +157,37 @@ START_TEST(in_the_order_of_sending)
 }
 END_TEST
 
+static void last_told(void *arg, const redis_result *result)
+{
+    (void)arg;
+    pthread_barrier_wait(&meeting);
+    pthread_barrier_wait(&meeting);
+    ck_assert_int_eq(redis_conn_commandf(conn, NULL, NULL, 1, "MORE"), 0);
+    redis_conn_flush(conn);
+    ck_assert_str_eq(told, "");
+    ck_assert(bytes_equal(result->reply->text, bytes_of("ONE")));
+    tell('1');
+}
+
+static void ask_last(void *arg)
+{
+    (void)arg;
+    ck_assert_int_eq(redis_conn_commandf(conn, last_told, NULL, 1, "LAST"), 0);
+    ck_assert_int_eq(redis_conn_commandf(conn, second_told, NULL, 1, "NEXT"), 0);
+}
+
+/* A reply lives as long as it is told, also when a flush meanwhile finds that the other end is gone. */
+START_TEST(flush_calls_nothing)
+{
+    pthread_barrier_init(&meeting, NULL, 2);
+    connect_and_run(ask_last);
+    ck_assert_str_eq(told, "12d");
+    pthread_barrier_destroy(&meeting);
+}
+END_TEST
+
 Suite *suite_conn(void)
 {
-    const TTest *const list[] = {reset_calls_nothing, in_the_order_of_sending, NULL};
+    const TTest *const list[] = {reset_calls_nothing, in_the_order_of_sending, flush_calls_nothing, NULL};
     return suite_of("conn", list);
 }

@@ -1,6 +1,6 @@
 #include "unit.h"
 
-#include "handler/frame.h"
+#include "process/frame.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include "base/alloc.h"
+#include "base/json_index.h"
 #include "base/json_text.h"
 
 #include <string.h>
@@ -71,14 +72,44 @@ START_TEST(found)
                 {"l.99999999999999999999999999", NULL},
                 {"o.x", NULL},
                 {"n.x", NULL}};
+    json_index index = {0};
     ck_assert(json_text_is_valid(bytes_of(text)));
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    for (size_t i = 0; i < 2 * sizeof rows / sizeof *rows; i++) { /* the second time from what is known */
+        const char *path = rows[i / 2].path;
         bytes value;
-        bool is_there = json_text_find(bytes_of(text), bytes_of(rows[i].path), &value);
-        ck_assert_msg(is_there == (rows[i].value != NULL), "%s", rows[i].path);
+        bool is_there = json_index_find(&index, bytes_of(text), bytes_of(path), &value);
+        ck_assert_msg(is_there == (rows[i / 2].value != NULL), "%s", path);
         if (is_there)
-            ck_assert_msg(bytes_equal(value, bytes_of(rows[i].value)), "%s: %.*s", rows[i].path, BYTES_ARGS(value));
+            ck_assert_msg(bytes_equal(value, bytes_of(rows[i / 2].value)), "%s: %.*s", path, BYTES_ARGS(value));
     }
+    json_index_clear(&index);
+}
+END_TEST
+
+/* More members than are remembered. */
+START_TEST(many_members)
+{
+    enum { MANY = 200000 };
+    static const char *const paths[] = {"m0", "m199999", "none", "l.0", "l.199999", "l.200000"};
+    static const char *const wanted[] = {"0", "199999", NULL, "0", "199999", NULL};
+    json_index index = {0};
+    buf text;
+    buf_init(&text, 0);
+    buf_append_text(&text, "{\"l\":[");
+    for (int i = 0; i < MANY; i++)
+        buf_append_format(&text, "%s%d", i ? "," : "", i);
+    buf_append_text(&text, "]");
+    for (int i = 0; i < MANY; i++)
+        buf_append_format(&text, ",\"m%d\":%d", i, i);
+    buf_append_text(&text, "}");
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        bytes value;
+        bool is_there = json_index_find(&index, (bytes){text.data, text.length}, bytes_of(paths[i]), &value);
+        ck_assert_msg(is_there == (wanted[i] != NULL), "%s", paths[i]);
+        ck_assert(!is_there || bytes_equal(value, bytes_of(wanted[i])));
+    }
+    json_index_clear(&index);
+    buf_clear(&text);
 }
 END_TEST
 
@@ -124,6 +155,6 @@ END_TEST
 
 Suite *suite_json_text(void)
 {
-    const TTest *const list[] = {valid, invalid, found, decoded, deep, NULL};
+    const TTest *const list[] = {valid, invalid, found, many_members, decoded, deep, NULL};
     return suite_of("JSON texts", list);
 }

@@ -195,9 +195,14 @@ START_TEST(key_spaces)
 }
 END_TEST
 
+#define LONG_PREFIX                                                                                                    \
+    "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678"    \
+    "90123456789012345678"
+
 START_TEST(bad_prefixes)
 {
-    static const char *const prefixes[] = {"", "{a}", "a}", "a b", "a\n", "\t"};
+    static const char *const prefixes[] = {"",   "{a}", "a}",  "a b",     "a\n",      "\t",
+                                           "a*", "[a",  "a\\", "\033[0m", LONG_PREFIX};
     for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
         asynq_error error;
         key_space space;

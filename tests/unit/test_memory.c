@@ -93,7 +93,7 @@ static int make_job(void)
     asynq_job *job = job_new(port, (bytes){raw, sizeof raw - 1}, &error);
     if (job) {
         asynq_write_result(job, "result", 6);
-        asynq_fail(job, "%s", "text");
+        ck_assert_int_eq(asynq_fail(job, "%s", "text"), ASYNQ_OUTCOME_FAILED);
         job_unref(job);
     }
     job_port_unref(port);

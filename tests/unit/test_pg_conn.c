@@ -5,6 +5,7 @@
 #include "pg/pg_conn.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,8 +86,28 @@ START_TEST(closed_by_libpq)
 }
 END_TEST
 
+/* PostgreSQL before version 15 takes no number of more than 31 bits. */
+START_TEST(intervals)
+{
+    static const int64_t times[] = {
+        1, 999, 3600000, INT64_C(2147483648), INT64_C(86400000) * 30, INT64_C(86400000) * 365 * 1000};
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        char text[PG_INTERVAL_SIZE];
+        int64_t hours = 0, ms = 0;
+        pg_interval(times[i], text);
+        ck_assert_msg(sscanf(text, "%" SCNd64 " hours %" SCNd64 " milliseconds", &hours, &ms) == 2, "%s", text);
+        ck_assert_int_le(hours, INT32_MAX);
+        ck_assert_int_le(ms, INT32_MAX);
+        ck_assert_int_eq(hours * 3600000 + ms, times[i]);
+    }
+    char longest[PG_INTERVAL_SIZE];
+    pg_interval(INT64_MAX, longest);
+    ck_assert_str_eq(longest, "8760000 hours 0 milliseconds");
+}
+END_TEST
+
 Suite *suite_pg_conn(void)
 {
-    const TTest *const list[] = {closed_by_libpq, NULL};
+    const TTest *const list[] = {closed_by_libpq, intervals, NULL};
     return suite_of("pg_conn", list);
 }

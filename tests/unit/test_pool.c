@@ -18,7 +18,7 @@ static int wait_for_the_end(asynq_job *job, void *arg)
     begun++;
     while (!may_end)
         usleep(1000);
-    return ASYNQ_DONE;
+    return ASYNQ_OUTCOME_DONE;
 }
 
 static sem_t ended;
@@ -29,7 +29,7 @@ static int wait_for_the_mark(asynq_job *job, void *arg)
     begun++;
     bool is_cancelled = asynq_job_wait_cancelled(job, 60000);
     sem_post(&ended);
-    return is_cancelled ? ASYNQ_DONE : ASYNQ_FAILED;
+    return is_cancelled ? ASYNQ_OUTCOME_DONE : ASYNQ_OUTCOME_FAILED;
 }
 
 static asynq_handler handler = wait_for_the_end;
@@ -103,7 +103,7 @@ START_TEST(given_up_jobs_do_not_begin)
     jobs[1] = give();
     jobs[2] = give();
     job_pool_flush(pool);
-    job_cancel(jobs[1]);
+    job_cancel(jobs[1], ASYNQ_CANCEL_REQUESTED);
     may_end = true;
     int back = 0;
     for (int ms = 0; back < 3 && ms < 10000; ms++, usleep(1000))
@@ -125,7 +125,7 @@ START_TEST(beginning_is_decided_once)
     ck_assert(!job_withdraw(first));
     ck_assert(job_withdraw(second));
     ck_assert(!job_begin(second));
-    job_cancel(first);
+    job_cancel(first, ASYNQ_CANCEL_REQUESTED);
     ck_assert(job_begin(first)); /* it has begun, and is told to end */
     may_end = true;
     job_unref(first);
@@ -151,7 +151,7 @@ START_TEST(each_is_woken_by_its_own_mark)
     struct rusage before, after;
     getrusage(RUSAGE_SELF, &before);
     for (int i = 0; i < JOBS; i++) {
-        job_cancel(jobs[i]);
+        job_cancel(jobs[i], ASYNQ_CANCEL_REQUESTED);
         ck_assert_int_eq(sem_wait(&ended), 0); /* not by polling, which would be switches as well */
     }
     getrusage(RUSAGE_SELF, &after);

@@ -22,7 +22,7 @@ END_TEST
 static int nothing(asynq_job *job, void *arg)
 {
     (void)job, (void)arg;
-    return ASYNQ_DONE;
+    return ASYNQ_OUTCOME_DONE;
 }
 
 static void expect_refused(const asynq_server_options *options, const char *text)
@@ -43,7 +43,6 @@ START_TEST(server_options)
     expect_refused(&(asynq_server_options){.queues = bad}, "UTF-8");
     expect_refused(&(asynq_server_options){.redis = "nowhere"}, "scheme");
     expect_refused(&(asynq_server_options){.shutdown_timeout_ms = -1}, "shutdown_timeout_ms");
-    expect_refused(&(asynq_server_options){.size = 3}, "INIT macro");
 }
 END_TEST
 
@@ -59,44 +58,6 @@ START_TEST(server_without_route)
     asynq_server_shutdown(server);
     asynq_server_free(server);
     asynq_server_free(NULL);
-}
-END_TEST
-
-/* A program built against a newer header: fields that we do not know must be zero. */
-START_TEST(newer_structs)
-{
-    struct {
-        asynq_client_options known;
-        long added;
-    } options = {.known = {.size = sizeof options}};
-    asynq_error error;
-    asynq_client *client = asynq_client_new(&options.known, &error);
-    ck_assert_ptr_nonnull(client);
-    asynq_client_free(client);
-    options.added = 1;
-    ck_assert_ptr_null(asynq_client_new(&options.known, &error));
-    ck_assert_ptr_nonnull(strstr(error.text, "does not know"));
-}
-END_TEST
-
-/* A program built against an older header, which has no room for what was added since (grown_server.c). */
-START_TEST(older_stats)
-{
-    struct {
-        asynq_server_stats known;
-        int64_t beyond[4];
-    } stats;
-    const size_t sizes[] = {0, sizeof stats.known, sizeof stats};
-    asynq_server *server = asynq_server_new(NULL, NULL);
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        memset(&stats, 1, sizeof stats);
-        stats.known.size = sizes[i];
-        asynq_server_get_stats(server, &stats.known);
-        ck_assert_uint_eq(stats.known.size, sizes[i]);
-        ck_assert_int_eq(stats.known.last_beat_ms, 0);
-        ck_assert_int_eq(stats.beyond[0] == 0, sizes[i] == sizeof stats);
-    }
-    asynq_server_free(server);
 }
 END_TEST
 
@@ -126,6 +87,34 @@ START_TEST(client_misuse)
     int status;
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_int_eq(status, 0);
+    asynq_client_free(client);
+}
+END_TEST
+
+/* Calls have time limits of their own; those of the objects are of minutes here. */
+START_TEST(limits_of_calls)
+{
+    asynq_error error;
+    asynq_enqueued results[2];
+    asynq_name_list queues;
+    const asynq_task tasks[] = {{.type = "t"}, {.type = "u"}};
+    asynq_client_options options = {.redis = "unix:///nowhere", .timeout_ms = 600000};
+    asynq_client *client = asynq_client_new(&options, &error);
+    ck_assert_int_eq(asynq_enqueue_within(client, tasks, 2, NULL, 50, results, &error), ASYNQ_E_UNAVAILABLE);
+    ck_assert_int_eq(results[1].error.code, ASYNQ_E_UNAVAILABLE);
+    ck_assert_int_eq(asynq_client_flush_within(client, 60000, &error), 0); /* its thread may still be counting */
+    asynq_inspector *inspector =
+        asynq_inspector_new(&(asynq_inspector_options){.redis = "unix:///nowhere", .timeout_ms = 600000}, &error);
+    asynq_inspector_set_timeout(inspector, 50);
+    ck_assert_int_eq(asynq_inspector_queues(inspector, &queues, &error), ASYNQ_E_UNAVAILABLE);
+    asynq_inspector_free(inspector);
+    asynq_client_free(client);
+    options.timeout_ms = 1500;
+    client = asynq_client_new(&options, &error);
+    ck_assert_int_eq(asynq_enqueue_async(client, tasks, NULL, NULL, NULL, &error), 0);
+    ck_assert_int_eq(asynq_client_flush_within(client, 1, &error), ASYNQ_E_TIMEOUT);
+    ck_assert_ptr_nonnull(strstr(error.text, "1 calls"));
+    ck_assert_int_eq(asynq_client_flush_within(client, 60000, &error), 0);
     asynq_client_free(client);
 }
 END_TEST
@@ -191,9 +180,8 @@ Suite *suite_public(void)
     const TTest *const list[] = {every_code_has_name_and_text,
                                  server_options,
                                  server_without_route,
-                                 newer_structs,
-                                 older_stats,
                                  client_misuse,
+                                 limits_of_calls,
                                  objects_of_the_parent,
                                  log_levels,
                                  NULL};

@@ -56,6 +56,14 @@ START_TEST(hostile_headers)
                                  "$-2\r\n",
                                  "$abc\r\n",
                                  "?\r\n",
+                                 "%1\r\n+a\r\n+b\r\n", /* RESP3 */
+                                 "~1\r\n+a\r\n",
+                                 ">1\r\n+a\r\n",
+                                 ",1.5\r\n",
+                                 "#t\r\n",
+                                 "(12345678901234567890\r\n",
+                                 "=5\r\ntxt:a\r\n",
+                                 "*1\r\n#t\r\n",
                                  "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         open_reader();

@@ -451,16 +451,30 @@ START_TEST(no_runaway_while_workers_start)
 }
 END_TEST
 
+/* Whatever the number of queues, the samples that are kept reach back over window and cool-down. */
+START_TEST(samples_reach_back)
+{
+    static const size_t counts[] = {1, 100, 1700, 1800, 5000, 20000, 100000};
+    begin();
+    ck_assert_int_eq(scale_interval_ms(&options, 1), options.interval_ms);
+    ck_assert_int_eq(scale_interval_ms(&options, 1000), options.interval_ms);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        int64_t span_ms = ((int64_t)scale_max_samples(counts[i]) - 1) * scale_interval_ms(&options, counts[i]);
+        ck_assert_int_ge(span_ms, options.window_ms + options.cool_down_ms);
+    }
+    options.cool_down_ms = 86400000;
+    ck_assert_int_ge(511 * scale_interval_ms(&options, 1), options.window_ms + options.cool_down_ms);
+    options.interval_ms = 3600000;
+    ck_assert_int_eq(scale_interval_ms(&options, 1), 3600000);
+}
+END_TEST
+
 Suite *suite_scale(void)
 {
-    const TTest *const list[] = {measured_rates,
-                                 table_of_situations,
-                                 what_a_worker_runs,
-                                 unknown_is_not_nothing,
-                                 small_changes_are_left,
-                                 backlog_counts,
-                                 fleets_over_time,
-                                 no_runaway_while_workers_start,
-                                 NULL};
+    const TTest *const list[] = {measured_rates,         table_of_situations,
+                                 what_a_worker_runs,     unknown_is_not_nothing,
+                                 small_changes_are_left, backlog_counts,
+                                 fleets_over_time,       no_runaway_while_workers_start,
+                                 samples_reach_back,     NULL};
     return suite_of("scaling", list);
 }

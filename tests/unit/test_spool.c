@@ -447,6 +447,42 @@ START_TEST(stolen_segment)
 }
 END_TEST
 
+/* A folder that somebody takes away, or moves elsewhere, is made again, with its lock; what was in it counts as lost.
+ */
+START_TEST(stolen_folder)
+{
+    char path[128], segment[160], lock[160], elsewhere[128];
+    make_parent();
+    snprintf(path, sizeof path, "%s/a", parent);
+    snprintf(segment, sizeof segment, "%s/00000001.jsonl", path);
+    snprintf(lock, sizeof lock, "%s/lock", path);
+    spool *s = open_spool("a", 1 << 26);
+    ck_assert(append(s, "one", false));
+    spool_flush(s);
+    ck_assert(unlink(segment) == 0 && unlink(lock) == 0 && rmdir(path) == 0 && rmdir(parent) == 0);
+    ck_assert(append(s, "two", false));
+    check_next(s, 10, "two");
+    spool_advance(s);
+    check_next(s, 10, "");
+    ck_assert_ptr_null(spool_adopt(parent)); /* it is locked */
+
+    snprintf(elsewhere, sizeof elsewhere, "%s-moved", parent);
+    ck_assert_int_eq(rename(path, elsewhere), 0);
+    ck_assert(append(s, "three", false));
+    check_next(s, 10, "three");
+    spool_advance(s);
+    check_next(s, 10, "");
+    ck_assert_int_eq(unlink(lock), 0); /* alone */
+    ck_assert(append(s, "four", false));
+    check_next(s, 10, "four");
+    spool_advance(s);
+    ck_assert_int_eq(access(lock, F_OK), 0);
+    check_end(s, 1);
+    snprintf(segment, sizeof segment, "rm -r %s", elsewhere);
+    ck_assert_int_eq(system(segment), 0);
+}
+END_TEST
+
 /* An error of reading is none of an empty spool: it is told, and what is there comes later. */
 START_TEST(read_errors)
 {
@@ -494,9 +530,19 @@ END_TEST
 
 Suite *suite_spool(void)
 {
-    const TTest *const list[] = {
-        order, adoption,     segments_and_bound, reading_beside_writing, full_disk,   file_limit,
-        zeros, endless_line, missing_segment,    stolen_segment,         read_errors, folders_of_others,
-        NULL};
+    const TTest *const list[] = {order,
+                                 adoption,
+                                 segments_and_bound,
+                                 reading_beside_writing,
+                                 full_disk,
+                                 file_limit,
+                                 zeros,
+                                 endless_line,
+                                 missing_segment,
+                                 stolen_segment,
+                                 stolen_folder,
+                                 read_errors,
+                                 folders_of_others,
+                                 NULL};
     return suite_of("spool", list);
 }

@@ -1,6 +1,6 @@
 #include "unit.h"
 
-#include "handler/target.h"
+#include "http/target.h"
 
 #include <string.h>
 

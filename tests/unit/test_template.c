@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static asynq_job *job; /* of the test that runs */
 
@@ -46,6 +47,7 @@ static void check(template_place place, const char *text, const char *want)
     int status = template_fill(t, &values, &out, &error);
     const char *got = status ? error.text : out.data ? out.data : "";
     ck_assert_msg(strcmp(got, want) == 0, "%s: got %s, want %s", text, got, want);
+    template_values_clear(&values);
     template_free(t);
     buf_clear(&out);
 }
@@ -96,6 +98,47 @@ START_TEST(escaping)
 }
 END_TEST
 
+/* CPU time of filling `count` placeholders. */
+static clock_t time_of(size_t count)
+{
+    template *t;
+    template_values values = {.job = job};
+    asynq_error error;
+    buf text, out;
+    buf_init(&text, 0);
+    buf_init(&out, 0);
+    for (size_t i = 0; i < count; i++)
+        buf_append_text(&text, "{{payload.first}}{{payload.last}}");
+    ck_assert_int_eq(template_new(&t, text.data, TEMPLATE_TEXT, &error), 0);
+    clock_t before = clock();
+    ck_assert_int_eq(template_fill(t, &values, &out, &error), 0);
+    clock_t used = clock() - before;
+    ck_assert_uint_eq(out.length, 2 * count);
+    template_values_clear(&values);
+    template_free(t);
+    buf_clear(&text);
+    buf_clear(&out);
+    return used;
+}
+
+/* However many placeholders there are, a large payload is read no more often. */
+START_TEST(one_look)
+{
+    enum { NUMBERS = 1000000 };
+    buf text;
+    buf_init(&text, 0);
+    buf_append_text(&text, "{\"first\": 1, \"numbers\": [0");
+    for (size_t i = 0; i < NUMBERS; i++)
+        buf_append_text(&text, ",1");
+    buf_append_text(&text, "], \"last\": 2}");
+    make_job(text.data, text.length);
+    clock_t one = time_of(1), many = time_of(60);
+    ck_assert_msg(many < 8 * one, "one: %ld, many: %ld", (long)one, (long)many);
+    buf_clear(&text);
+    job_unref(job);
+}
+END_TEST
+
 START_TEST(payloads_that_are_not_json)
 {
     make_job("not json", 8);
@@ -106,6 +149,8 @@ START_TEST(payloads_that_are_not_json)
     check(TEMPLATE_TEXT, "{{payload.a?}}", "");
     make_job("\xff\xfe", 2);
     check(TEMPLATE_JSON, "\"{{payload}}\"", "{{payload}} is not valid UTF-8, which cannot stand in JSON");
+    make_job("a\0b", 3);
+    check(TEMPLATE_FORM, "{{payload}}", "a%00b");
     make_job("..", 2);
     check(TEMPLATE_URL, "http://h/{{payload}}/x",
           "{{payload}} is \".\" or \"..\", which would be another place in the URL");
@@ -129,6 +174,6 @@ END_TEST
 
 Suite *suite_template(void)
 {
-    const TTest *const list[] = {filling, escaping, payloads_that_are_not_json, mistakes, NULL};
+    const TTest *const list[] = {filling, escaping, one_look, payloads_that_are_not_json, mistakes, NULL};
     return suite_of("templates", list);
 }

@@ -120,9 +120,28 @@ START_TEST(near_words)
 }
 END_TEST
 
+START_TEST(patterns)
+{
+    static const struct {
+        const char *pattern, *text;
+        bool fits;
+    } table[] = {
+        {"", "", true},          {"a", "a", true},      {"a", "ab", false},     {"a*", "a", true},
+        {"a*", "abc", true},     {"*c", "abcc", true},  {"*b", "abc", false},   {"a*b*c", "axbxbc", true},
+        {"a*b*c", "acb", false}, {"*", "", true},       {"***", "x", true},     {"", "x", false},
+        {"a[b]", "a[b]", true},  {"a[b]", "ab", false}, {"a?", "a?", true},     {"a?", "ab", false},
+        {"a\\b", "a\\b", true},  {"[!a]*", "b", false}, {"a/*", "a/b/c", true}, {"\xff*", "\xff.", true},
+        {"[", "[", true},        {"a*", "*a", false},   {"a*b", "a*b", true},   {".*", ".x", true},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        ck_assert_msg(text_matches(table[i].pattern, table[i].text) == table[i].fits, "%s, %s", table[i].pattern,
+                      table[i].text);
+}
+END_TEST
+
 Suite *suite_text(void)
 {
-    const TTest *const list[] = {utf8,      blank,      quoted, cut, buffers_have_a_limit, arenas_have_a_limit,
-                                 durations, near_words, NULL};
+    const TTest *const list[] = {utf8,      blank,      quoted,   cut, buffers_have_a_limit, arenas_have_a_limit,
+                                 durations, near_words, patterns, NULL};
     return suite_of("text and buffers", list);
 }

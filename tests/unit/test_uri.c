@@ -45,33 +45,100 @@ START_TEST(forms)
 }
 END_TEST
 
+START_TEST(sentinels)
+{
+    parse("redis-sentinel://watch:s%40t@a,[::1]:1,b.example:2/3?master=my%20master&username=u&password=p%26q&tls=on");
+    ck_assert_uint_eq(parsed.sentinels.places.count, 3);
+    ck_assert_str_eq(parsed.sentinels.places.at[0].host, "a");
+    ck_assert_int_eq(parsed.sentinels.places.at[0].port, 26379);
+    ck_assert_str_eq(parsed.sentinels.places.at[1].host, "::1");
+    ck_assert_int_eq(parsed.sentinels.places.at[2].port, 2);
+    ck_assert_str_eq(parsed.sentinels.user, "watch");
+    ck_assert_str_eq(parsed.sentinels.password, "s@t");
+    ck_assert_str_eq(parsed.sentinels.master, "my master");
+    ck_assert_str_eq(parsed.user, "u");
+    ck_assert_str_eq(parsed.password, "p&q");
+    ck_assert_int_eq(parsed.database, 3);
+    ck_assert(parsed.tls && !parsed.sentinels.tls);
+    ck_assert_ptr_null(parsed.host);
+    char text[64];
+    redis_uri_describe(&parsed, text, sizeof text);
+    ck_assert_str_eq(text, "master my master/3 of 3 sentinels"); /* no secret in it */
+    redis_uri_clear(&parsed);
+
+    parse("redis-sentinel://:secret@a?master=m"); /* as with Go's: the sentinels' */
+    ck_assert_str_eq(parsed.sentinels.password, "secret");
+    ck_assert_ptr_null(parsed.password);
+    redis_uri_clear(&parsed);
+}
+END_TEST
+
+START_TEST(clusters)
+{
+    parse("rediss-cluster://u:p%40q@a,[::1]:1,b.example:2/0?verify=off");
+    ck_assert_uint_eq(parsed.seeds.count, 3);
+    ck_assert_str_eq(parsed.seeds.at[0].host, "a");
+    ck_assert_int_eq(parsed.seeds.at[0].port, 6379);
+    ck_assert_str_eq(parsed.seeds.at[1].host, "::1");
+    ck_assert_int_eq(parsed.seeds.at[2].port, 2);
+    ck_assert_str_eq(parsed.user, "u");
+    ck_assert_str_eq(parsed.password, "p@q");
+    ck_assert(parsed.tls && parsed.tls_insecure);
+    ck_assert_ptr_null(parsed.host);
+    char text[64];
+    redis_uri_describe(&parsed, text, sizeof text);
+    ck_assert_str_eq(text, "the cluster of a:6379"); /* no secret in it */
+    redis_uri_clear(&parsed);
+}
+END_TEST
+
 START_TEST(mistakes)
 {
-    const char *const texts[] = {"",
-                                 "redis:",
-                                 "redis://",
-                                 "redis://h:",
-                                 "redis://h:1x",
-                                 "redis://h/-1",
-                                 "redis://h/1x",
-                                 "redis://h?db=x",
-                                 "redis://h?a",
-                                 "unix://",
-                                 "redis://[::1",
-                                 "redis://a%0@h",
-                                 "redis://:%zz@h",
-                                 "redis://:a%00b@h",
-                                 "redis://[::1]6380",
-                                 "rediss://h?verify=banana",
-                                 "rediss://h?verify=of",
-                                 "rediss://h?verify=false",
-                                 "rediss://h?verify=OFF",
-                                 "rediss://h?verify=",
-                                 "rediss://h?verify",
-                                 "redis://h?ca_file=/a",
-                                 "redis://h?verify=off",
-                                 "unix:///s?server_name=h",
-                                 "ftp://h"};
+    const char *const texts[] = {
+        "",
+        "redis:",
+        "redis://",
+        "redis://h:",
+        "redis://h:1x",
+        "redis://h/-1",
+        "redis://h/1x",
+        "redis://h?db=x",
+        "redis://h?a",
+        "redis://h?master=m",
+        "redis://a,b",
+        "redis-cluster://",
+        "redis-cluster://,a",
+        "redis-cluster://a,",
+        "redis-cluster://a:x",
+        "redis-cluster://a/1",
+        "redis-cluster://a?db=1",
+        "redis-cluster://a?master=m",
+        "redis-cluster://a?verify=off",
+        "redis-sentinel://",
+        "redis-sentinel://a",
+        "redis-sentinel://a,?master=m",
+        "redis-sentinel://,a?master=m",
+        "redis-sentinel://a?master=",
+        "redis-sentinel://a:x?master=m",
+        "redis-sentinel://a?master=m&tls=yes",
+        "redis-sentinel://a?master=m&ca_file=/x",
+        "redis-sentinel://a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a?master=m",
+        "unix://",
+        "redis://[::1",
+        "redis://a%0@h",
+        "redis://:%zz@h",
+        "redis://:a%00b@h",
+        "redis://[::1]6380",
+        "rediss://h?verify=banana",
+        "rediss://h?verify=of",
+        "rediss://h?verify=false",
+        "rediss://h?verify=OFF",
+        "rediss://h?verify=",
+        "rediss://h?verify",
+        "redis://h?ca_file=/a",
+        "redis://h?verify=off",
+        "unix:///s?server_name=h",
+        "ftp://h"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         asynq_error error = {0};
         ck_assert_msg(redis_uri_parse(&parsed, texts[i], &error) == ASYNQ_E_INVALID, "%s was taken", texts[i]);
@@ -125,6 +192,6 @@ END_TEST
 
 Suite *suite_uri(void)
 {
-    const TTest *const list[] = {forms, mistakes, no_piece_of_a_password_is_told, NULL};
+    const TTest *const list[] = {forms, sentinels, clusters, mistakes, no_piece_of_a_password_is_told, NULL};
     return suite_of("uri", list);
 }

@@ -123,6 +123,13 @@ START_TEST(workers_and_schedules)
                  "12a01743201703a017142060880e2cfaa064a060888f0cfaa06");
     buf_clear(&out);
 
+    worker =
+        (worker_info){.task_id = bytes_of("id1"), .has_progress = true, .progress_text = bytes_of("half")}; /* ours */
+    ck_assert_int_eq(worker_info_encode(&worker, &out, NULL), 0);
+    expect_bytes("22036964314200"
+                 "4a00c93e0000000000000000d23e0468616c66");
+    buf_clear(&out);
+
     const bytes options[] = {bytes_of("Queue(\"q\")"), bytes_of("MaxRetry(3)")};
     scheduler_entry entry = {.id = bytes_of("e1"), /* GV-7 */
                              .spec = bytes_of("@every 5s"),

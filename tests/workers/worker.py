@@ -117,6 +117,19 @@ def beat(job):
         job.progress()
 
 
+@task("py:progress")
+def progress(job):
+    """Says how far it is, more when a file is there, and ends when it is not any more."""
+    path = job.payload.decode()
+    job.progress(0.42, "the second file")
+    while not os.path.exists(path) and not job.wait(0.02):
+        pass
+    job.progress(text="\x1b[31malmost")
+    job.progress(0.9)
+    while os.path.exists(path) and not job.wait(0.02):
+        pass
+
+
 @task("py:fork")
 def fork(job):
     """Leaves a child behind, and crashes."""

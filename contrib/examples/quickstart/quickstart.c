@@ -119,11 +119,11 @@ static void count_outcome(tally *t, const asynq_job *job, int outcome, int64_t p
 {
     pthread_mutex_lock(&t->lock);
     type_count *count = count_of(t, asynq_job_type(job));
-    if (outcome == ASYNQ_DONE)
+    if (outcome == ASYNQ_OUTCOME_DONE)
         count->done++;
-    else if (outcome == ASYNQ_REVOKED)
+    else if (outcome == ASYNQ_OUTCOME_REVOKED)
         count->revoked++;
-    else if (outcome == ASYNQ_SKIP_RETRY || asynq_job_retry_count(job) >= asynq_job_max_retry(job))
+    else if (outcome == ASYNQ_OUTCOME_SKIP_RETRY || asynq_job_retry_count(job) >= asynq_job_max_retry(job))
         count->archived++;
     else
         count->retried++;

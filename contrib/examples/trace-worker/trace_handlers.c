@@ -9,8 +9,8 @@
 
 /* ---- payloads and results ---- */
 
-/* The payload as a JSON object; NULL after telling the job that it is not one. */
-static json_t *read_payload(asynq_job *job)
+/* The payload as a JSON object; NULL if it is not one: then `*outcome` is that of the job. */
+static json_t *read_payload(asynq_job *job, int *outcome)
 {
     json_error_t problem;
     size_t length;
@@ -22,7 +22,7 @@ static json_t *read_payload(asynq_job *job)
         snprintf(problem.text, sizeof problem.text, "not an object");
     }
     if (!object)
-        asynq_skip_retry(job, "payload is not usable: %s", problem.text); /* it will not get better */
+        *outcome = asynq_skip_retry(job, "payload is not usable: %s", problem.text); /* it will not get better */
     return object;
 }
 
@@ -58,9 +58,10 @@ static const model_price *find_price(const char *model)
 static int cost_calculate(asynq_job *job, void *arg)
 {
     (void)arg;
-    json_t *payload = read_payload(job);
+    int refusal;
+    json_t *payload = read_payload(job, &refusal);
     if (!payload)
-        return ASYNQ_SKIP_RETRY;
+        return refusal;
     const char *model = json_string_value(json_object_get(payload, "model"));
     const model_price *price = find_price(model);
     double input = json_number_value(json_object_get(payload, "input_tokens"));
@@ -77,9 +78,10 @@ static int cost_calculate(asynq_job *job, void *arg)
 static int eval_run(asynq_job *job, void *arg)
 {
     (void)arg;
-    json_t *payload = read_payload(job);
+    int refusal;
+    json_t *payload = read_payload(job, &refusal);
     if (!payload)
-        return ASYNQ_SKIP_RETRY;
+        return refusal;
     json_t *cases = json_object_get(payload, "cases"), *one;
     size_t i, right = 0, count = json_array_size(cases);
     json_array_foreach(cases, i, one) {
@@ -99,9 +101,10 @@ static int eval_run(asynq_job *job, void *arg)
 static int otel_export(asynq_job *job, void *arg)
 {
     (void)arg;
-    json_t *payload = read_payload(job);
+    int refusal;
+    json_t *payload = read_payload(job, &refusal);
     if (!payload)
-        return ASYNQ_SKIP_RETRY;
+        return refusal;
     json_t *spans = json_object_get(payload, "spans");
     json_t *document = json_pack("{s:[{s:{},s:[{s:O}]}]}", "resourceSpans", "resource", "scopeSpans", "spans", spans);
     size_t size = document ? json_dumpb(document, NULL, 0, JSON_COMPACT) : 0;
@@ -118,9 +121,10 @@ static int otel_export(asynq_job *job, void *arg)
 static int webhook_deliver(asynq_job *job, void *arg)
 {
     (void)arg;
-    json_t *payload = read_payload(job);
+    int refusal;
+    json_t *payload = read_payload(job, &refusal);
     if (!payload)
-        return ASYNQ_SKIP_RETRY;
+        return refusal;
     const char *url = json_string_value(json_object_get(payload, "url"));
     /* The example's receiver: it answers with "answers", but only for the first "failures" attempts if that is given.
      */
@@ -146,9 +150,10 @@ static int webhook_deliver(asynq_job *job, void *arg)
 static int anomaly_detect(asynq_job *job, void *arg)
 {
     (void)arg;
-    json_t *payload = read_payload(job);
+    int refusal;
+    json_t *payload = read_payload(job, &refusal);
     if (!payload)
-        return ASYNQ_SKIP_RETRY;
+        return refusal;
     json_t *values = json_object_get(payload, "values"), *value, *found = json_array();
     size_t i, count = json_array_size(values);
     double sum = 0, squares = 0;
@@ -171,9 +176,10 @@ static int anomaly_detect(asynq_job *job, void *arg)
 static int cleanup_traces(asynq_job *job, void *arg)
 {
     (void)arg;
-    json_t *payload = read_payload(job);
+    int refusal;
+    json_t *payload = read_payload(job, &refusal);
     if (!payload)
-        return ASYNQ_SKIP_RETRY;
+        return refusal;
     json_int_t days = json_integer_value(json_object_get(payload, "older_than_days"));
     json_decref(payload);
     if (days < 1)
@@ -184,9 +190,10 @@ static int cleanup_traces(asynq_job *job, void *arg)
 static int notify_send(asynq_job *job, void *arg)
 {
     (void)arg;
-    json_t *payload = read_payload(job);
+    int refusal;
+    json_t *payload = read_payload(job, &refusal);
     if (!payload)
-        return ASYNQ_SKIP_RETRY;
+        return refusal;
     const char *to = json_string_value(json_object_get(payload, "to"));
     int outcome = to && strchr(to, '@') ? finish(job, json_pack("{s:s}", "sent_to", to))
                                         : asynq_revoke(job, "nobody to notify"); /* neither failed nor kept */
@@ -203,8 +210,8 @@ const asynq_route trace_routes[] = {
 
 const asynq_queue trace_queues[] = {{"critical", 6}, {"default", 3}, {"low", 1}, {NULL}};
 
-int64_t trace_retry_delay_ms(const asynq_job *job, int retry_count, const char *error, void *arg)
+int64_t trace_retry_delay_ms(const asynq_failure *failure, void *arg)
 {
-    (void)job, (void)error, (void)arg;
-    return ASYNQ_SECONDS(INT64_C(1) << (retry_count < 20 ? retry_count : 20));
+    (void)arg;
+    return ASYNQ_SECONDS(INT64_C(1) << (failure->retry_count < 20 ? failure->retry_count : 20));
 }

@@ -12,6 +12,6 @@ extern const asynq_route trace_routes[];
 extern const asynq_queue trace_queues[];
 
 /* 1 s, 2 s, 4 s, ... */
-int64_t trace_retry_delay_ms(const asynq_job *job, int retry_count, const char *error, void *arg);
+int64_t trace_retry_delay_ms(const asynq_failure *failure, void *arg);
 
 #endif

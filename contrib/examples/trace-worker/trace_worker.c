@@ -13,7 +13,6 @@ int main(int argc, char **argv)
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
     asynq_server_options options = {
-        ASYNQ_SERVER_OPTIONS_INIT,
         .concurrency = 10,
         .queues = trace_queues,
         .routes = trace_routes,

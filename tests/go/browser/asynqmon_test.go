@@ -368,3 +368,37 @@ func deleteQueue(s *stage) {
 	s.Act("default", "Delete") // there is a task in it
 	s.Shows("Queue is not empty")
 }
+
+// TestAsynqmonOnCluster: queues on three nodes, filled and worked off by C programs, on Asynqmon's pages.
+func TestAsynqmonOnCluster(t *testing.T) {
+	r := StartSpread(t)
+	s := &stage{t: t, r: r, c: NewCEnqueuer(t, r)}
+	queues := []string{"default", "low", "mail"} // on three nodes
+	for _, queue := range queues {
+		for i := range 3 {
+			s.enqueue(fmt.Sprint("task", i), Wish{}, Options{Queue: P(queue), Retention: P(time.Hour)})
+		}
+	}
+	web := httptest.NewServer(asynqmon.New(asynqmon.Options{RedisConnOpt: r.Opt()}))
+	t.Cleanup(web.Close)
+	s.Browser = StartBrowser(t, web.URL)
+	s.Open("/")
+	s.Shows("default", "mail", "low")
+	s.tasks("low", "pending")
+	s.Shows("Pending 3", "task0", "task1", "task2")
+	s.Act("task1", "Delete")
+	s.becomes("low", "task1", "")
+	s.worker = StartServer(t, "c", r, ServerOptions{Queues: map[string]int{"default": 3, "low": 1, "mail": 1}, Concurrency: 10})
+	for _, queue := range queues {
+		s.becomes(queue, "task0", "completed")
+		s.becomes(queue, "task2", "completed")
+		s.tasks(queue, "completed")
+		s.Shows("task0", "task2", "Pending 0")
+	}
+	s.Picture("asynqmon-cluster")
+	s.Open("/servers")
+	s.Shows("default", "low", "mail", "active")
+	s.Open("/redis")
+	s.Shows("Redis Cluster Info", "cluster_state:ok")
+	IsWell(t, r)
+}

@@ -1,7 +1,10 @@
 package daemon
 
 import (
+	"bufio"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,10 +22,10 @@ func warned(t testing.TB, answer string) string {
 	return fmt.Sprint(list...)
 }
 
-// TestUnservedTasks: who posts a task that nobody will run is told so.
+// TestUnservedTasks: who posts a task that nobody will run is told so, with the rights that asynqd needs and no more.
 func TestUnservedTasks(t *testing.T) {
 	t.Parallel()
-	r := StartRedis(t)
+	r := StartRedis(t).LogInAs("worker", "client")
 	d := StartDaemon(t, "redis: "+r.URI()+"\nqueues: {default: 1}\nroutes: [{type: 't:', command: {argv: [cat]}}]\n")
 	post := func(body string) string {
 		t.Helper()
@@ -63,7 +66,7 @@ func TestPostingIsAllowed(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
 	config := "redis: " + r.URI() + "\nqueues: {default: 1, own: 1}\nroutes: [{type: t, command: {argv: [cat]}}]\n"
-	d := StartDaemon(t, config+"endpoints: {queues: [own, 'mail-*'], types: ['t:*', email], max_queues: 3}\n")
+	d := StartDaemon(t, config+"endpoints: {queues: [own, 'mail-*', 'a[b]?\\c'], types: ['t:*', email], max_queues: 3}\n")
 	for _, test := range []struct {
 		body   string
 		status int
@@ -76,8 +79,15 @@ func TestPostingIsAllowed(t *testing.T) {
 		{`{"type": "t:x"}`, 403, `queue \"default\" is not among endpoints.queues`},
 		{`{"type": "t:x", "queue": "mail"}`, 403, `queue \"mail\" is not among`},
 		{`[{"type": "t:x", "queue": "own", "id": "lost"}, {"type": "t:x", "queue": "other"}]`, 403, `tasks[1]: queue \"other\" is not among`},
-		{`{"type": "t:x", "queue": "mail-1"}`, 201, ``},
+		{`[{"type": "t:x", "queue": "mail-5"}, {"type": "t:x", "queue": "mail-6"}, {"type": "no"}]`, 403, `type \"no\"`},
+		{`[{"type": "t:x", "queue": "mail-5"}, {"type": "t:x", "queue": "mail-6"}, {"type": 7}]`, 400, `type`},
+		{`[{"type": "t:x", "queue": "mail-7", "timeout": 1, "deadline": "2000-01-01T00:00:00Z", "unique": 0.1}]`, 207, ``},
+		{`[{"type": "t:x", "queue": "mail-8"}, {"type": "t:x", "queue": "mail-9"}, {"type": "t:x", "queue": "mail-a"},
+			{"type": "t:x", "queue": "mail-b"}]`, 403, `tasks[3]: queue \"mail-b\" is not served here`},
+		{`{"type": "t:x", "queue": "mail-1"}`, 201, ``}, // none of those above got anywhere
 		{`[{"type": "t:x", "queue": "mail-2"}, {"type": "t:x", "queue": "mail-3"}]`, 201, ``},
+		{`{"type": "t:x", "queue": "a[b]?\\c"}`, 403, `endpoints.max_queues allows no more`},
+		{`{"type": "t:x", "queue": "abx\\c"}`, 403, `is not among endpoints.queues`},
 		{`{"type": "t:x", "queue": "mail-4"}`, 403, `endpoints.max_queues allows no more`},
 		{`{"type": "t:x", "queue": "mail-2"}`, 201, ``},
 	} {
@@ -102,6 +112,77 @@ func TestPostingIsAllowed(t *testing.T) {
 	if status, body := ask(t, "POST", open.URL()+"/v1/tasks", "["+strings.Join(tasks, ",")+"]", asJSON); status != 403 ||
 		!strings.Contains(body, "tasks[100]: ") {
 		t.Errorf("1,000 queues: %d %.300s", status, body)
+	}
+}
+
+// isTaken tells whether the other end of a connection on this machine has read all that was sent to it.
+func isTaken(t testing.TB, connection net.Conn) bool {
+	t.Helper()
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := func(address net.Addr) string {
+		return fmt.Sprintf(":%04X", address.(*net.TCPAddr).Port)
+	}
+	ours, theirs := end(connection.LocalAddr()), end(connection.RemoteAddr())
+	empty := 0
+	for _, line := range strings.Split(string(table), "\n") {
+		f := strings.Fields(line)
+		if len(f) < 5 || f[4] != "00000000:00000000" {
+			continue
+		}
+		if (strings.HasSuffix(f[1], ours) && strings.HasSuffix(f[2], theirs)) || (strings.HasSuffix(f[1], theirs) && strings.HasSuffix(f[2], ours)) {
+			empty++
+		}
+	}
+	return empty == 2
+}
+
+// TestLargePosts: a large body is read aside, so that others are answered meanwhile.
+func TestLargePosts(t *testing.T) {
+	t.Parallel()
+	const answersWanted = 4
+	r := StartRedis(t)
+	d := StartDaemon(t, "redis: "+r.URI()+"\nroutes: [{type: other, command: {argv: [cat]}}]\n")
+	headers := `"h0": "0"`
+	for i := range 98 {
+		headers += fmt.Sprintf(`, "h%d": "%s"`, i+1, strings.Repeat("x", 140))
+	}
+	// All are refused at last, so that nobody waits for Redis.
+	for name, body := range map[string]string{
+		"tasks with headers": `[` + strings.Repeat(`{"type": "t", "headers": {`+headers+`}},`, 300) + `{"type": 7}]`,
+		"a payload":          `{"type": "t", "payload": [` + strings.Repeat("1,", 2000000) + `1], "typ": 1}`,
+		"base64":             `{"type": "t", "payload_base64": "` + strings.Repeat("QUFB", 1000000) + `", "typ": 1}`,
+		"lists in lists":     strings.Repeat("[", 2000000) + strings.Repeat("]", 2000000),
+		"many values":        `[` + strings.Repeat("{},", 1300000) + `{}]`,
+	} {
+		connection, err := net.Dial("tcp", strings.TrimPrefix(d.URL(), "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(connection, "POST /v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+			len(body), body[:len(body)-1])
+		Eventually(t, 60*time.Second, "all but a byte to be taken", func() bool { return isTaken(t, connection) })
+		io.WriteString(connection, body[len(body)-1:])
+		answer := make(chan string, 1)
+		go func() {
+			line, _ := bufio.NewReader(connection).ReadString('\n')
+			answer <- strings.TrimSpace(strings.TrimPrefix(line, "HTTP/1.1 "))
+			connection.Close()
+		}()
+		for answers := 0; ; answers++ {
+			if len(answer) > 0 {
+				if got := <-answer; got != "400 Bad Request" && got != "413 Request Entity Too Large" {
+					t.Errorf("%s: %s", name, got)
+				}
+				if answers < answersWanted {
+					t.Errorf("%s: %d answers of /healthz while %d bytes were read, want %d at least", name, answers, len(body), answersWanted)
+				}
+				break
+			}
+			get(t, d.URL()+"/healthz")
+		}
 	}
 }
 

@@ -261,3 +261,64 @@ routes:
 		}
 	}
 }
+
+// TestLeftFiles: the files of calls of an asynqd that was killed are removed by the next one; nothing else is.
+func TestLeftFiles(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	dir, err := os.MkdirTemp("", "left-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	config := "redis: " + r.URI() + "\nroutes: [{type: file, command: {argv: [sleep, '5'], input: file}}]\n"
+	files := func() []string {
+		found, _ := filepath.Glob(filepath.Join(dir, "asynqd-*/payload-*"))
+		return found
+	}
+	run := func(id string) *Daemon {
+		t.Helper()
+		before := len(files())
+		d := StartDaemonIn(t, dir, config)
+		enqueue(t, r, id, "file", "x", asynq.MaxRetry(0), asynq.Timeout(time.Minute))
+		Eventually(t, 20*time.Second, "the file of a task", func() bool { return len(files()) == before+1 })
+		return d
+	}
+	killed := run("killed")
+	left := files()[0]
+	killed.Kill()
+	// None of these is what an asynqd of ours has left.
+	kept := map[string]string{}
+	for _, name := range []string{"other", "asynqd-toolong1", "asynqd-notes1", "asynqd-file.1"} {
+		kept[name] = filepath.Join(dir, name, "payload-AAAAAA")
+		os.Mkdir(filepath.Join(dir, name), 0o700)
+		os.WriteFile(kept[name], nil, 0o600)
+	}
+	kept["asynqd-notes1"] = filepath.Join(dir, "asynqd-notes1", "notes")
+	os.WriteFile(kept["asynqd-notes1"], nil, 0o600)
+	os.Symlink(filepath.Join(dir, "other"), filepath.Join(dir, "asynqd-linked"))
+	if os.Geteuid() == 0 {
+		kept["another user's"] = filepath.Join(dir, "asynqd-theirs", "payload-AAAAAA")
+		os.Mkdir(filepath.Join(dir, "asynqd-theirs"), 0o777)
+		os.WriteFile(kept["another user's"], nil, 0o600)
+		os.Chown(filepath.Join(dir, "asynqd-theirs"), 61234, 61234)
+	}
+	StartDaemonIn(t, dir, strings.Replace(config, "type: file", "type: none", 1))
+	Eventually(t, 20*time.Second, "what was left to be removed", func() bool {
+		_, err := os.Stat(filepath.Dir(left))
+		return os.IsNotExist(err)
+	})
+	own, _ := filepath.Glob(filepath.Join(dir, "asynqd-??????"))
+	last := StartDaemonIn(t, dir, strings.Replace(config, "type: file", "type: none", 1))
+	last.End() // it has looked around
+	for _, path := range own {
+		if _, err := os.Lstat(path); err != nil {
+			t.Errorf("%v", err)
+		}
+	}
+	for name, path := range kept {
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

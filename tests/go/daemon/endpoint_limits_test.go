@@ -281,21 +281,23 @@ func TestAnswersAreJSON(t *testing.T) {
 	}
 }
 
+// makeCertificate makes dir/crt with its dir/key.
+func makeCertificate(t *testing.T, dir, name string) {
+	t.Helper()
+	run := exec.Command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+		filepath.Join(dir, "key"), "-out", filepath.Join(dir, "crt"), "-days", "2", "-subj", "/CN="+name)
+	if output, err := run.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+}
+
 // TestRenewedCertificate: HUP has the endpoints show the certificate that is in the file by then; a broken one is told, and the
 // old one stays.
 func TestRenewedCertificate(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
 	dir := t.TempDir()
-	issue := func(name string) {
-		t.Helper()
-		run := exec.Command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
-			filepath.Join(dir, "key"), "-out", filepath.Join(dir, "crt"), "-days", "2", "-subj", "/CN="+name)
-		if output, err := run.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, output)
-		}
-	}
-	issue("first")
+	makeCertificate(t, dir, "first")
 	d := StartDaemon(t, "redis: "+r.URI()+"\nroutes: [{type: t, command: {argv: [cat]}}]\nendpoints: {cert_file: "+dir+"/crt, key_file: "+dir+"/key}\n")
 	shown := func() string {
 		c, err := tls.Dial("tcp", strings.TrimPrefix(d.URL(), "https://"), &tls.Config{InsecureSkipVerify: true})
@@ -308,7 +310,7 @@ func TestRenewedCertificate(t *testing.T) {
 	if name := shown(); name != "first" {
 		t.Fatal(name)
 	}
-	issue("second")
+	makeCertificate(t, dir, "second")
 	d.Signal(1) // HUP
 	Eventually(t, 30*time.Second, "the second certificate", func() bool { return shown() == "second" })
 	if err := os.WriteFile(filepath.Join(dir, "crt"), []byte("no certificate\n"), 0o600); err != nil {

@@ -392,11 +392,7 @@ func TestToken(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("hunter2\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run := exec.Command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
-		filepath.Join(dir, "key"), "-out", filepath.Join(dir, "crt"), "-days", "2", "-subj", "/CN=localhost")
-	if output, err := run.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, output)
-	}
+	makeCertificate(t, dir, "localhost")
 	config := "redis: " + r.URI() + "\nroutes: [{type: t, command: {argv: [cat]}}]\n"
 	d := StartDaemon(t, config+"endpoints: {token_file: "+secret+", cert_file: "+dir+"/crt, key_file: "+dir+"/key}\n")
 	if !strings.HasPrefix(d.URL(), "https:") {

@@ -80,7 +80,7 @@ func TestMigrateOldTables(t *testing.T) {
 				"SELECT count(*) FROM asynqd.migrations":                                                              migrations(t),
 				"SELECT count(*) FROM asynqd.months WHERE ending > now()":                                             3,
 				"SELECT count(*) FROM pg_partitioned_table WHERE partrelid = 'asynqd.executions'::regclass":           1,
-				"SELECT count(*) FROM pg_indexes WHERE indexname LIKE 'executions_before%' AND schemaname = 'asynqd'": 5,
+				"SELECT count(*) FROM pg_indexes WHERE indexname LIKE 'executions_before%' AND schemaname = 'asynqd'": 6,
 			} {
 				if found := p.Int(query); found != wanted {
 					t.Errorf("%s: %d instead of %d", query, found, wanted)
@@ -128,7 +128,7 @@ func TestMigrateWithoutRights(t *testing.T) {
 }
 
 // TestMonths: the history is kept in months. Those that are needed are made, also for rows that come late; those behind the
-// retention are dropped as tables, but not while an attempt of theirs runs; what comes for a month that is gone goes, too,
+// retention are dropped as tables, but not while an attempt of theirs runs, of one that lives; what comes for a month that is gone goes, too,
 // and that is told.
 func TestMonths(t *testing.T) {
 	t.Parallel()
@@ -160,6 +160,9 @@ func TestMonths(t *testing.T) {
 		insert("old", ago(old), "completed")
 	}
 	insert("old that runs", ago(9), "running")
+	p.Exec("INSERT INTO workers (id, host, pid, seen_at) VALUES ('w', 'elsewhere', 1, now() + interval '1 hour')")
+	p.Exec(fmt.Sprintf(`INSERT INTO executions (id, task_id, queue, type, attempt, started_at, outcome, worker)
+		SELECT gen_random_uuid(), 'old of nobody', 'q', 't', 1, %s, 'running', 'nobody'`, ago(8)))
 	names := func() map[string]bool {
 		found := map[string]bool{}
 		for _, row := range p.Rows("SELECT partition::text AS name FROM asynqd.months") {

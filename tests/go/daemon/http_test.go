@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -621,6 +622,55 @@ func TestKeptConnections(t *testing.T) {
 	}
 }
 
+// TestBurstToHTTP2: many requests at once to a server of HTTP/2 share few connections; a server that has HTTP/1.1 only gets
+// as many as there are, and one that is not there fails all of them in time.
+func TestBurstToHTTP2(t *testing.T) {
+	t.Parallel()
+	const burst = 100
+	start := func(hasTwo bool) (*httptest.Server, *atomic.Int64) {
+		made := &atomic.Int64{}
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(50 * time.Millisecond) }))
+		server.EnableHTTP2 = hasTwo
+		server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				made.Add(1)
+			}
+		}
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		return server, made
+	}
+	two, twoMade := start(true)
+	one, oneMade := start(false)
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	r := StartRedis(t)
+	enqueueMany(t, r, "two", "two", burst, asynq.MaxRetry(0))
+	enqueueMany(t, r, "one", "one", burst, asynq.MaxRetry(0))
+	enqueueMany(t, r, "none", "none", burst, asynq.MaxRetry(0))
+	d := StartDaemon(t, fmt.Sprintf(`
+redis: %s
+concurrency: 300
+routes:
+- {type: two, http: {url: "%s", tls: {verify: false}, connect_timeout: 1m}}
+- {type: one, http: {url: "%s", tls: {verify: false}, connect_timeout: 1m}}
+- {type: none, http: {url: "https://%s", tls: {verify: false}, connect_timeout: 2s}}
+`, r.URI(), two.URL, one.URL, silent.Addr()))
+	Eventually(t, 60*time.Second, "all to be done", func() bool { return len(d.Attempts("")) == 3*burst })
+	for _, line := range d.Attempts("") {
+		if (line["type"] == "none") == (line["outcome"] == "completed") {
+			t.Errorf("%v", line)
+		}
+	}
+	if made := twoMade.Load(); made > 5 {
+		t.Errorf("%d requests took %d connections of HTTP/2", burst, made)
+	}
+	t.Logf("%d connections of HTTP/2, %d of HTTP/1.1", twoMade.Load(), oneMade.Load())
+}
+
 // TestWrittenIPv6: an address in brackets that the route names itself is its own, like any other.
 func TestWrittenIPv6(t *testing.T) {
 	t.Parallel()
@@ -679,4 +729,38 @@ routes:
 	if task := settled(t, r, d, "half"); !strings.Contains(task.LastErr, "half of a surrogate pair") {
 		t.Errorf("%v, %q", task.State, task.LastErr)
 	}
+}
+
+// TestSystemTrust: whom the system trusts is read beside the loop, so that a file that hangs by the time of a request holds
+// nothing up.
+func TestSystemTrust(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/etc/ssl/certs/ca-certificates.crt"); err != nil || os.Geteuid() != 0 {
+		t.Skip("needs a file of the system's, and root for a namespace in which it is another one")
+	}
+	r, dir := StartRedis(t), t.TempDir()
+	s := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(s.Close)
+	file := filepath.Join(dir, "ca-certificates.crt")
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	if err := os.WriteFile(file, block, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d := StartDaemonAfter(t, `set -- unshare --mount sh -c 'mount --bind `+dir+` /etc/ssl/certs && exec "$@"' sh "$@"`, `
+redis: `+r.URI()+`
+log: {level: debug}
+routes: [{type: t, http: {url: "`+s.URL+`/", targets: {private_addresses: allow}}}]
+`)
+	Eventually(t, 30*time.Second, "the file to be read", func() bool { return len(d.Find("certificates of authorities were read")) == 1 })
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(file, 0o644); err != nil { // whoever opens it waits
+		t.Fatal(err)
+	}
+	enqueue(t, r, "one", "t", "", asynq.MaxRetry(0))
+	if line := d.Attempt("one", 1); line["outcome"] != "completed" {
+		t.Errorf("%v", line)
+	}
+	get(t, d.URL()+"/healthz")
 }

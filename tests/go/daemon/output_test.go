@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -144,4 +146,35 @@ func execution(t testing.TB, p *Postgres, id string) (row M) {
 		return len(rows) > 0
 	})
 	return row
+}
+
+// TestFloodOfLines: a process writes more lines than anybody reads. Some are logged, the others counted, and asynqd has time
+// for others.
+func TestFloodOfLines(t *testing.T) {
+	t.Parallel()
+	const lines = 60000
+	r := StartRedis(t)
+	flood := fmt.Sprintf("yes '' | head -n %d | sed s/^/flooded/", lines)
+	d := StartDaemon(t, `
+redis: `+r.URI()+`
+routes: [{type: "flood", command: {shell: "`+flood+` >&2", output: {log: true}}}]
+workers: {pool: {start_timeout: 60s, grace: 100ms, argv: [sh, -c, "`+flood+`; sleep 60"]}}
+`)
+	enqueue(t, r, "task", "flood", "")
+	if line := d.Attempt("task", 1); line["outcome"] != "completed" {
+		t.Errorf("%v", line)
+	}
+	count := regexp.MustCompile(`: (\d+) lines were not logged`)
+	for source, said := range map[string]string{"task task": " stderr: flooded", "worker pool.1": " stdout: flooded"} {
+		Eventually(t, 60*time.Second, "each line of "+source+" to be logged or counted", func() bool {
+			logged, left := len(d.Find(source+said)), 0
+			for _, line := range d.Find(source + ": ") {
+				if found := count.FindStringSubmatch(line["msg"].(string)); found != nil {
+					n, _ := strconv.Atoi(found[1])
+					left += n
+				}
+			}
+			return left > 0 && logged >= 500 && logged+left == lines
+		})
+	}
 }

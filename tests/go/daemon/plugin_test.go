@@ -19,12 +19,34 @@ import (
 func buildPlugin(t testing.TB, flags ...string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "plugin.so")
-	words := append([]string{"-shared", "-fPIC", "-Wall", "-Wno-unused", "-Wno-override-init", "-I", "../../../include", "-o", path,
-		"../../plugins/plugin.c"}, flags...)
+	words := append([]string{"-shared", "-fPIC", "-Wall", "-Wno-unused", "-Wno-override-init"}, flags...)
+	words = append(words, "-I", "../../../include", "-I", filepath.Join(BuildDir(), "include"), "-o", path, "../../plugins/plugin.c")
 	if output, err := exec.Command("gcc", words...).CombinedOutput(); err != nil {
 		t.Fatalf("gcc: %v\n%s", err, output)
 	}
 	return path
+}
+
+// TestPluginOfNewerHeaders: the plug-in's routes, and what they have inside, are larger than asynqd's.
+func TestPluginOfNewerHeaders(t *testing.T) {
+	t.Parallel()
+	headers := t.TempDir()
+	files, _ := filepath.Glob("../../../include/asynq/*.h")
+	files = append(files, filepath.Join(BuildDir(), "include/asynq/version.h"))
+	words := append([]string{filepath.Join(headers, "asynq")}, files...)
+	if output, err := exec.Command("../../abi/grow-headers", words...).CombinedOutput(); err != nil {
+		t.Fatalf("grow-headers: %v\n%s", err, output)
+	}
+	r := StartRedis(t)
+	d := StartDaemon(t, `
+redis: `+r.URI()+`
+routes:
+  - {type: "p:", plugin: {path: `+buildPlugin(t, "-I", headers)+`, config: "some text"}}
+`)
+	enqueue(t, r, "task", "p:later", "")
+	if line := d.Attempt("task", 1); line["outcome"] != "completed" {
+		t.Errorf("%v", line)
+	}
 }
 
 // TestPlugin: handlers from a shared object run in asynqd's threads and in processes alike.
@@ -120,7 +142,7 @@ func TestPluginMistakes(t *testing.T) {
 		{garbage, "garbage.so: file too short"},
 		{buildPlugin(t, "-DWRONG_ENTRY"), "plugin.so: is no plug-in of asynqd, as it has no asynq_plugin_1"},
 		{buildPlugin(t, "-DWRONG_VERSION"), "plugin.so: is a plug-in of version 7; this asynqd takes version 1"},
-		{buildPlugin(t, "-DWRONG_SIZE"), "plugin.so: was built with other headers of libasynq than this asynqd"},
+		{buildPlugin(t, "-DWITHOUT_SIZES"), "plugin.so: the plug-in has no sizes; define it with ASYNQ_PLUGIN()"},
 		{buildPlugin(t, "-DWRONG_SYMBOL"), "plugin.so: undefined symbol: missing_function"},
 	} {
 		output, ok := asynqd(t, "routes:\n- type: t\n  plugin: "+test.path+"\n", nil, "--check-config")
@@ -153,7 +175,7 @@ func badPlugin(t testing.TB, body string) string {
 	return path
 }
 
-// TestPluginThatCrashes: an isolated plug-in that crashes, ends, hangs or talks when it is loaded does so in a process of its
+// TestPluginThatCrashes: a plug-in, isolated or not, that crashes, ends, hangs or talks when it is loaded does so in a process of its
 // own, also when the configuration is only looked at; that takes 5 s at most, and asynqd works meanwhile.
 func TestPluginThatCrashes(t *testing.T) {
 	t.Parallel()
@@ -170,8 +192,14 @@ func TestPluginThatCrashes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			pluginCrashes(t, test.body, test.says)
+			pluginCrashes(t, test.body, test.says, "true")
 		})
+		if name == "crash" || name == "end" || name == "hang" {
+			t.Run(name+" in asynqd", func(t *testing.T) {
+				t.Parallel()
+				pluginCrashes(t, test.body, test.says, "false")
+			})
+		}
 	}
 }
 
@@ -189,11 +217,11 @@ func worksMeanwhile(t *testing.T, r *Redis, d *Daemon, try int) bool {
 	return was
 }
 
-func pluginCrashes(t *testing.T, body, says string) {
+func pluginCrashes(t *testing.T, body, says, isolated string) {
 	r := StartRedis(t)
 	good := "redis: " + r.URI() + "\nroutes: [{type: t, command: {argv: [cat]}}]\n"
 	path := badPlugin(t, body)
-	config := "redis: " + r.URI() + "\nroutes: [{type: t, plugin: {path: " + path + ", isolate: true}}]\n"
+	config := "redis: " + r.URI() + "\nroutes: [{type: t, plugin: {path: " + path + ", isolate: " + isolated + "}}]\n"
 	if output, ok := asynqd(t, config, nil, "--check-config"); ok || !strings.Contains(output, says) {
 		t.Errorf("%s: %q", body, output)
 	}
@@ -214,4 +242,37 @@ func pluginCrashes(t *testing.T, body, says string) {
 	if left, _ := exec.Command("pgrep", "-f", path).Output(); len(left) != 0 {
 		t.Errorf("processes are left: %s", left)
 	}
+}
+
+// TestPluginThatWaits: what a plug-in waits for when it starts and stops holds nothing else up.
+func TestPluginThatWaits(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	path, file := buildPlugin(t), filepath.Join(t.TempDir(), "file")
+	without := "redis: " + r.URI() + "\nroutes:\n  - {type: t, command: {argv: [cat]}}\n"
+	with := without + "  - {type: \"p:\", plugin: {path: " + path + ", config: \"wait " + file + "\"}}\n"
+	d := StartDaemon(t, without)
+	works := func(id string) {
+		t.Helper()
+		enqueue(t, r, id, "t", "")
+		if line := d.Attempt(id, 1); line["outcome"] != "completed" {
+			t.Errorf("%s: %v", id, line)
+		}
+	}
+	d.Configure(with)
+	read := len(d.Find(wasRead))
+	d.Signal(syscall.SIGHUP)
+	Eventually(t, 30*time.Second, "it to start", func() bool { return strings.Contains(d.Text(), "waits for .start") })
+	works("while it starts")
+	os.WriteFile(file+".start", nil, 0o644)
+	Eventually(t, 30*time.Second, "the configuration to be read", func() bool { return len(d.Find(wasRead)) > read })
+	enqueue(t, r, "p", "p:echo", "x")
+	d.Attempt("p", 1)
+	reload(t, d, without, wasRead)
+	Eventually(t, 30*time.Second, "it to be stopped", func() bool { return strings.Contains(d.Text(), "waits for .stop") })
+	works("while it stops")
+	os.WriteFile(file+".stop", nil, 0o644)
+	Eventually(t, 30*time.Second, "its end", func() bool { return strings.Contains(d.Text(), "stopped\n") })
+	reload(t, d, with, wasRead)
+	d.End()
 }

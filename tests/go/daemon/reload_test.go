@@ -1,10 +1,14 @@
 package daemon
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -314,4 +318,241 @@ func TestReloadBurst(t *testing.T) {
 	d.Configure("redis: " + r.URI() + "\nroutes: [{type: t, plugin: {path: " + hanging + ", isolate: true}}]\n")
 	d.Signal(syscall.SIGHUP)
 	d.End()
+}
+
+// TestEndWhileReading: the configuration is on a file system that hangs. asynqd ends all the same.
+func TestEndWhileReading(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	d := StartDaemon(t, "redis: "+r.URI()+"\nroutes: [{type: t, command: {argv: [cat]}}]\n")
+	if err := os.Remove(d.File); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(d.File, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.Signal(syscall.SIGHUP)
+	Eventually(t, 20*time.Second, "the file to be opened", func() bool {
+		file, err := os.OpenFile(d.File, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		if err == nil {
+			t.Cleanup(func() { file.Close() })
+		}
+		return err == nil
+	})
+	d.Signal(syscall.SIGTERM)
+	Eventually(t, 30*time.Second, "asynqd to end", d.HasEnded)
+	if len(d.Find("still holds a thread after")) == 0 {
+		t.Errorf("nothing is said: %s", d.Text())
+	}
+}
+
+// TestRefusedWhileRedisHangs: parts of a configuration that cannot be taken have begun, and wait for Redis. Nobody else does.
+func TestRefusedWhileRedisHangs(t *testing.T) {
+	t.Parallel()
+	r, path := StartRedis(t), buildPlugin(t)
+	schedule := filepath.Join(stateDir(t), "schedule.yaml")
+	if err := os.WriteFile(schedule, []byte("entries: [{spec: '@every 1s', type: ticked}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	good := "redis: " + r.URI() + "\nshutdown_timeout: 4s\nroutes: [{type: t, command: {argv: [cat]}}]\n"
+	d := StartDaemon(t, good)
+	pid := number(t, r.Text("INFO", "server"), `process_id:(\d+)`)
+	t.Cleanup(r.Continue)
+	reload(t, d, fmt.Sprintf(`
+redis: %s
+shutdown_timeout: 4s
+schedule: {file: %s}
+routes: [{type: t, plugin: {path: %s, config: refuse when %d is stopped}}]
+`, r.URI(), schedule, path, pid), staysAsItIs)
+	get(t, d.URL()+"/healthz")
+	r.Continue()
+	if held := d.Find("own loop was held"); len(held) > 0 {
+		t.Error(held)
+	}
+	enqueue(t, r, "still", "t", "x")
+	settled(t, r, d, "still")
+}
+
+// TestPauseWhileRedisHangs: TSTP does not wait for tasks that are being taken.
+func TestPauseWhileRedisHangs(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	d := StartDaemon(t, "redis: "+r.URI()+"\nconcurrency: 1\nshutdown_timeout: 4s\nroutes: [{type: t, command: {argv: [sleep, '0.5']}}]\n")
+	for i := range 5 {
+		enqueue(t, r, fmt.Sprint(i), "t", "")
+	}
+	Eventually(t, 20*time.Second, "the first one", func() bool { return r.Int("LLEN", QueueKey("default", "active")) == 1 })
+	t.Cleanup(r.Continue)
+	r.Stop()
+	d.Attempt("0", 1) // and the next one is asked for
+	d.Signal(syscall.SIGTSTP)
+	Eventually(t, 20*time.Second, "the signal", func() bool { return len(d.Find("no new tasks are taken")) == 1 })
+	get(t, d.URL()+"/healthz")
+	r.Continue()
+	if held := d.Find("own loop was held"); len(held) > 0 {
+		t.Error(held)
+	}
+}
+
+// slowFiles makes files slow: whoever opens one waits until it is fed, before which asynqd has to answer. It lasts until asynqd
+// has ended, for those who have one open.
+func slowFiles(t testing.TB, d *Daemon, paths ...string) {
+	t.Helper()
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	url := d.URL() + "/healthz"
+	var asking sync.Mutex
+	var isQuiet, hasEnded atomic.Bool
+	var feeders sync.WaitGroup
+	ask := func(path string) {
+		asking.Lock()
+		defer asking.Unlock()
+		for i := 0; i < 3 && !isQuiet.Load(); i++ {
+			answer, err := client.Get(url)
+			if err != nil {
+				t.Errorf("while %s is read: %v", filepath.Base(path), err)
+				return
+			}
+			answer.Body.Close()
+		}
+	}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slow := path + ".slow"
+		if err := errors.Join(syscall.Mkfifo(slow, 0o600), os.Link(slow, path+".new"), os.Rename(path+".new", path)); err != nil {
+			t.Fatal(err)
+		}
+		feeders.Add(1)
+		go func() {
+			defer feeders.Done()
+			for !hasEnded.Load() {
+				time.Sleep(5 * time.Millisecond)
+				if file, err := os.OpenFile(slow, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil { // somebody reads it
+					ask(path)
+					file.Write(text)
+					file.Close()
+				}
+				for d.HasOpen(slow) { // or this reader would be fed once more
+					time.Sleep(5 * time.Millisecond)
+				}
+			}
+		}()
+	}
+	t.Cleanup(func() {
+		asking.Lock()
+		isQuiet.Store(true)
+		asking.Unlock()
+		d.End()
+		hasEnded.Store(true)
+		feeders.Wait()
+	})
+}
+
+// hang replaces the file by one that comes whole as often as said, is then open and never comes, and has it read: who reads
+// it then is held.
+func hang(t *testing.T, d *Daemon, path string, whole int) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err := errors.Join(err, syscall.Mkfifo(path+".new", 0o600), os.Rename(path+".new", path)); err != nil {
+		t.Fatal(err)
+	}
+	d.Signal(syscall.SIGHUP)
+	for i := range whole + 1 {
+		var file *os.File
+		Eventually(t, 30*time.Second, path+" to be read", func() bool {
+			file, err = os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+			return err == nil
+		})
+		if i == whole {
+			t.Cleanup(func() { file.Close() })
+			return
+		}
+		file.Write(text)
+		file.Close()
+		Eventually(t, 30*time.Second, path+" to be closed", func() bool { return !d.HasOpen(path) })
+	}
+}
+
+// TestEndWithHangingFiles: a file that hangs while it is read again does not keep asynqd from its end.
+func TestEndWithHangingFiles(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		file  string
+		whole int // times that it is read before it hangs: checked, and then used
+	}{{"configuration", 0}, {"schedule", 0}, {"schedule", 1}, {"crt", 0}, {"crt", 1}} {
+		t.Run(fmt.Sprint(row.file, row.whole), func(t *testing.T) {
+			t.Parallel()
+			r, dir := StartRedis(t), t.TempDir()
+			schedule := filepath.Join(dir, "schedule")
+			makeCertificate(t, dir, "localhost")
+			if err := os.WriteFile(schedule, []byte("entries: []\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			d := StartDaemon(t, "redis: "+r.URI()+"\nroutes: [{type: t, command: {argv: [cat]}}]\nschedule: {file: "+schedule+
+				"}\nendpoints: {cert_file: "+dir+"/crt, key_file: "+dir+"/key}\n")
+			path := filepath.Join(dir, row.file)
+			if row.file == "configuration" {
+				path = d.File
+			}
+			hang(t, d, path, row.whole)
+			d.End()
+			if len(d.Find("still holds a thread")) == 0 { // the scheduler may read the file, too
+				t.Error("the log does not tell why it exits")
+			}
+		})
+	}
+}
+
+// TestSlowFiles: the schedule and the certificate are on a disk that hangs while they are read again.
+func TestSlowFiles(t *testing.T) {
+	t.Parallel()
+	r, dir := StartRedis(t), t.TempDir()
+	makeCertificate(t, dir, "localhost")
+	schedule := filepath.Join(dir, "schedule.yaml")
+	if err := os.WriteFile(schedule, []byte("entries:\n- {spec: '@yearly', type: t}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := StartDaemon(t, "redis: "+r.URI()+"\nroutes: [{type: t, command: {argv: [cat]}}]\nschedule: {file: "+schedule+
+		"}\nendpoints: {cert_file: "+dir+"/crt, key_file: "+dir+"/key}\n")
+	slowFiles(t, d, dir+"/crt", schedule)
+	for i := range 2 {
+		d.Signal(syscall.SIGHUP)
+		refused := len(d.Find(staysAsItIs))
+		Eventually(t, 60*time.Second, "the configuration to be read", func() bool {
+			if again := len(d.Find(staysAsItIs)); again > refused { // two have read the same file at once, and one of them nothing
+				refused = again
+				d.Signal(syscall.SIGHUP)
+			}
+			return len(d.Find(wasRead)) > i
+		})
+	}
+}
+
+// TestQueuePatterns: asynqd serves whatever queues have such a name, says of a task for one of them that it is served, and
+// takes other patterns when it is told to read its configuration again.
+func TestQueuePatterns(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	config := func(queues string) string {
+		return "redis: " + r.URI() + "\nendpoints: {listen: '127.0.0.1:0', max_queues: 0}\nqueues: " + queues +
+			"\nroutes: [{type: t, command: {argv: [cat]}}]\n"
+	}
+	d := StartDaemon(t, config(`{"tenant:*": 2, default: 1}`))
+	post := func(queue, id string, want int) {
+		t.Helper()
+		status, body := ask(t, "POST", d.URL()+"/v1/tasks", fmt.Sprintf(`{"type": "t", "queue": %q, "id": %q}`, queue, id), asJSON)
+		if status != want || strings.Contains(body, "warning") {
+			t.Errorf("a task for %s is answered with %d, %s", queue, status, body)
+		}
+	}
+	post("tenant:1", "a", 201)
+	d.Attempt("a", 1)
+	post("other:1", "b", 403)
+	reload(t, d, config(`{"other:**": 1}`), "two stars stand side by side")
+	takeOver(t, d, config(`{"other:*": 1}`))
+	post("other:1", "b", 201)
+	d.Attempt("b", 1)
+	post("tenant:1", "c", 403)
 }

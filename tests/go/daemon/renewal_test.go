@@ -293,8 +293,8 @@ func TestUpgradedProgram(t *testing.T) {
 		}
 	}
 	install()
-	t.Setenv("ASYNQ_BUILD", dir)
 	r, path := StartRedis(t), buildPlugin(t)
+	t.Setenv("ASYNQ_BUILD", dir)
 	config := "redis: " + r.URI() + "\nroutes: [{type: 'p:', plugin: {path: " + path + ", isolate: true}}]\n"
 	d := StartDaemon(t, config)
 	enqueue(t, r, "before", "p:echo", "")

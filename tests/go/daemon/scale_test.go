@@ -6,6 +6,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -285,6 +286,36 @@ func TestScaleManyQueues(t *testing.T) {
 	Eventually(t, 60*time.Second, "the last one", func() bool {
 		return queueOf(t, scaleOf(t, d), "queue-099")["scheduled"] == 1.0
 	})
+}
+
+// TestScaleTurn: who finds out while it takes the turn that another one was quicker leaves it to that one, however it began; and a
+// shorter interval counts from its reload on.
+func TestScaleTurn(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	fake := StartFakeRedis(t, r)
+	d := StartDaemon(t, "redis: "+fake.URI()+"\nscale: {interval: 1h, window: 1h}\n"+sleeping)
+	Eventually(t, 20*time.Second, "the first sample", func() bool { return len(r.Strings("KEYS", "*:libasynq:scale*")) == 2 })
+	key := samplesKey(t, r)
+	newest := func() string { return fmt.Sprint(r.Strings("ZRANGE", key, "-1", "-1")) }
+	for i, before := range []string{"ours", "wrong"} {
+		var then, later atomic.Value
+		if before == "wrong" {
+			r.Do("SET", key+":turn", before)
+		}
+		fake.OnKey("SET", key+":turn").Nth(1).Before(func() {
+			then.Store(newest())
+			r.Do("SET", key+":turn", fmt.Sprintf("another %d", time.Now().Add(time.Hour).UnixMilli()))
+			fake.OnKey("GET", key+":turn").Nth(1).Before(func() { later.Store(newest()) })
+		})
+		if i == 0 {
+			takeOver(t, d, "redis: "+fake.URI()+"\nscale: {interval: 1s, window: 5s}\n"+sleeping)
+		}
+		Eventually(t, 30*time.Second, "the next turn", func() bool { return later.Load() != nil })
+		if then.Load() != later.Load() {
+			t.Errorf("%s: another one had the turn, and it took a sample", before)
+		}
+	}
 }
 
 // TestScaleOddSamples: anybody may have written anything where the samples are. It is passed over, and told once; and the rights of

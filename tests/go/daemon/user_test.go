@@ -2,8 +2,10 @@ package daemon
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,4 +49,35 @@ routes:
 		state, err := os.ReadFile("/proc/" + pid + "/stat")
 		return err != nil || strings.Contains(string(state), ") Z ")
 	})
+}
+
+// TestUserWithoutRoom: the command's user may have no more processes, a limit that asynqd has from outside. The task waits.
+func TestUserWithoutRoom(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can run a process as another user")
+	}
+	r := StartRedis(t)
+	other := exec.Command("sleep", "600") // the kernel counts those that were there before
+	other.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { other.Process.Kill(); other.Wait() })
+	d := StartDaemonAfter(t, "prlimit --pid $$ --nproc=0", `
+redis: `+r.URI()+`
+shutdown_timeout: 1s
+routes:
+  - {type: "theirs", command: {argv: ["true"], process: {user: nobody}}}
+  - {type: "own", command: {argv: ["true"], process: {user: nobody, limits: {processes: 0}}}}
+`)
+	for _, test := range []struct{ id, wanted string }{{"own", "retried"}, {"theirs", "given back"}} {
+		enqueue(t, r, test.id, test.id, "", asynq.MaxRetry(5))
+		if line := d.Attempt(test.id, 1); line["outcome"] != test.wanted {
+			t.Errorf("%v", line)
+		}
+	}
+	if len(d.Find("asynqd lacks something: cannot run it: Resource temporarily unavailable")) == 0 {
+		t.Errorf("nothing is said: %s", d.Text())
+	}
 }

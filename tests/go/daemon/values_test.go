@@ -39,6 +39,7 @@ routes:
     tls: {verify: False}
 - type: "y:"
   command: {argv: [sh, -c, "echo $${HOME} $x $$", "${TOKEN}", {file: ` + token + `}, "${EMPTY}"], process: {variables: {A: "${TOKEN}"}}}
+- {type: "w:", command: {argv: [env, "A=${N}", bash, -euc, "echo ${TOKEN} ${A:-x} ${#A}", "${TOKEN}"]}}
 - {type: "z:", command: {shell: "echo ${NOT_OURS}"}, retry: {delay: "${N}s"}}
 `
 	output, ok := asynqd(t, config, variables, "--print-config")
@@ -48,7 +49,7 @@ routes:
 	for _, want := range []string{`redis: "redis://u:${PW}@h:1/0"`, `concurrency: "${N}"`, `queues: {a: "${N}", b: 2}`, `token: {file: ` + token + `}`,
 		`queues: ["${Q}", own]`, `url: "https://h/${TOKEN}"`, `Authorization: "Bearer ${TOKEN}"`, `X-Key: {file: ` + token + `}`, `X-Mixed: "***"`,
 		`X-Plain: "***"`, `proxy: "http://u:${PW}@p:1"`, `verify: false`, `"echo $${HOME} $x $$", "${TOKEN}", {file: ` + token + `}, "${EMPTY}"]`,
-		`variables: {A: "${TOKEN}"}`, `shell: "echo ${NOT_OURS}"`} {
+		`[env, "A=${N}", bash, "-euc", "echo $${TOKEN} $${A:-x} $${#A}", "${TOKEN}"]`, `variables: {A: "${TOKEN}"}`, `shell: "echo ${NOT_OURS}"`} {
 		if !strings.Contains(output, want) {
 			t.Errorf("there is no %s in\n%s", want, output)
 		}
@@ -82,13 +83,31 @@ routes:
 			t.Errorf("%s: %v %s", test.config, ok, output)
 		}
 	}
+	// Wherever the YAML stands, and who finds the mistake.
+	for _, test := range []struct{ routes, want string }{
+		{`[{type: a, worker: {pool: "${TOKEN}"}}]`, `there is no worker pool "${TOKEN}"`},
+		{`[{type: a, worker: {pool: {file: ` + token + `}}}]`, `there is no worker pool "{file: ` + token + `}"`},
+		{`[{type: a, command: {argv: ["/${TOKEN}"]}}]`, `argv: /${TOKEN}: No such file`},
+		{`[{type: a, command: {argv: ["${TOKEN}"]}}]`, `argv: ${TOKEN}: there is no such program`},
+		{`[{type: a, limit: {scope: "${TOKEN}", most: 1}, command: {argv: [cat]}}, {type: b, limit: {scope: "${TOKEN}", most: 2}, command: {argv: [cat]}}]`,
+			`the scope "${TOKEN}" has`},
+	} {
+		for origin, given := range map[string][2]string{":2: ": {"redis: redis://a\nroutes: " + test.routes + "\n", ""}, "$ASYNQD_ROUTES:": {"redis: redis://a\n", "ASYNQD_ROUTES=" + test.routes}} {
+			output, ok := asynqd(t, given[0], append([]string{given[1]}, variables...), "--check-config")
+			if ok || !strings.Contains(output, test.want) || !strings.Contains(output, origin) || strings.Contains(output, "s3cret") {
+				t.Errorf("%s: %v %s", given, ok, output)
+			}
+		}
+	}
 	// They are what they are when asynqd works with them.
 	r := StartRedis(t)
 	t.Run("at work", func(t *testing.T) {
-		d := StartDaemon(t, "redis: "+r.URI()+"\nroutes: [{type: t, command: {argv: [sh, -c, 'echo \"$1 $2 $${0}\"', zero, {file: "+token+"}, '${HOME}']}}]\n")
+		d := StartDaemon(t, "redis: "+r.URI()+"\nroutes: [{type: t, command: {argv: [sh, -c, 'echo \"$1 $2 $${0} ${X}\"', zero, {file: "+token+"}, '${HOME}'], process: {variables: {X: \"the shell's\"}}}}]\n")
 		enqueue(t, r, "one", "t", "")
 		d.Attempt("one", 1)
-		Eventually(t, 20e9, "the result", func() bool { return string(info(t, r, "one").Result) == "s3cret-file "+os.Getenv("HOME")+" zero\n" })
+		Eventually(t, 20e9, "the result", func() bool {
+			return string(info(t, r, "one").Result) == "s3cret-file "+os.Getenv("HOME")+" zero the shell's\n"
+		})
 	})
 }
 
@@ -96,7 +115,7 @@ routes:
 func TestPrintedYAML(t *testing.T) {
 	t.Parallel()
 	words := []string{"true", "No", "null", "~", "0.3", "1e3", "012", "-1", "2026-01-02", "=", "<<", ".5", "*x", "&x", "!x", "a: b", "a #b", "y", "on", ".inf",
-		"\u202e\u009b\x07", "é", "'", `"`, `\`, "a b", "", " ", "%", "@", "`", "0x1f", "1_000", "12:30:45", "[", "{}", "?", "- a", "${x}", "$", "true "}
+		"\u202e\u009b\x07\ufe0f\u3164", "é", "'", `"`, `\`, "a b", "", " ", "%", "@", "`", "0x1f", "1_000", "12:30:45", "[", "{}", "?", "- a", "${x}", "$", "true "}
 	list, _ := yaml.Marshal(words)
 	config := "routes:\n- type: t\n  command:\n    argv:\n" + strings.ReplaceAll("      "+strings.ReplaceAll(strings.TrimSpace(string(list)), "\n", "\n      "), "${x}", "$${x}") + "\n"
 	output, ok := asynqd(t, config, nil, "--print-config")
@@ -120,7 +139,7 @@ func TestPrintedYAML(t *testing.T) {
 	if strip := func(s string) string { return regexpOrigins.ReplaceAllString(s, "") }; !ok || strip(again) != strip(output) {
 		t.Errorf("it is read as\n%s", again)
 	}
-	if c := strings.IndexFunc(output, func(c rune) bool { return c == 0x202e || c == 0x9b }); c >= 0 {
+	if c := strings.IndexFunc(output, func(c rune) bool { return c == 0x202e || c == 0x9b || c == 0xfe0f || c == 0x3164 }); c >= 0 {
 		t.Errorf("it steers the terminal: %q", output)
 	}
 }

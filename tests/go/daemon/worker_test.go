@@ -398,3 +398,30 @@ func TestWorkerReadme(t *testing.T) {
 		t.Errorf("%v", line)
 	}
 }
+
+// TestSlowToEnd: a process that was told to end, and is killed as it does not, has not crashed.
+func TestSlowToEnd(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	program := pythonWorker(t)
+	text, _ := os.ReadFile(program)
+	os.WriteFile(program, append(text, []byte("import time\ntime.sleep(600)\n")...), 0o600)
+	d := StartDaemon(t, `
+redis: `+r.URI()+`
+routes: [{type: "pid", worker: slow}]
+workers: {slow: {argv: [/usr/bin/python3, `+program+`], recycle_after: 1, grace: 50ms}}
+`)
+	for i := range 2 {
+		id := fmt.Sprint("pid-", i)
+		enqueue(t, r, id, "pid", "")
+		if line := d.Attempt(id, 1); line["outcome"] != "completed" {
+			t.Errorf("%v", line)
+		}
+	}
+	Eventually(t, 20*time.Second, "another process", func() bool {
+		return metric(t, d, `asynqd_worker_starts_total{pool="slow"}`) >= 3
+	})
+	if crashes := metric(t, d, `asynqd_worker_crashes_total{pool="slow"}`); crashes != 0 {
+		t.Errorf("%v crashes", crashes)
+	}
+}

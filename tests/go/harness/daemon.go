@@ -3,6 +3,7 @@ package harness
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -192,6 +193,18 @@ func (d *Daemon) Signal(signal syscall.Signal) {
 
 // Pid is its process.
 func (d *Daemon) Pid() int { return d.cmd.Process.Pid }
+
+// HasOpen tells whether it has the file open.
+func (d *Daemon) HasOpen(path string) bool {
+	wanted, _ := os.Stat(path)
+	open, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", d.Pid()))
+	for _, name := range open {
+		if info, err := os.Stat(name); err == nil && os.SameFile(info, wanted) {
+			return true
+		}
+	}
+	return false
+}
 
 // HasEnded tells whether it has.
 func (d *Daemon) HasEnded() bool {

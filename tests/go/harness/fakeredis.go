@@ -26,6 +26,7 @@ type FakeRedis struct {
 	redis    *Redis
 	names    map[string]string
 	listener net.Listener
+	base     func(*fakeLink, *fakeSlot, *Command) // what no rule is for; nil: passed on
 
 	mutex       sync.Mutex
 	rules       []*Rule
@@ -55,6 +56,7 @@ type fakeSlot struct {
 type fakeLink struct {
 	fake          *FakeRedis
 	client, redis net.Conn
+	isAsking      bool // the next command may be for a slot that is on its way here
 	mutex         sync.Mutex
 	slots         []*fakeSlot
 }
@@ -62,15 +64,25 @@ type fakeLink struct {
 // StartFakeRedis starts one before a real Redis; it ends with the test.
 func StartFakeRedis(t testing.TB, r *Redis) *FakeRedis {
 	t.Helper()
-	f := &FakeRedis{t: t, Socket: filepath.Join(r.Dir, fmt.Sprint("fake", proxies.Add(1))), redis: r, names: ScriptNames(t),
-		links: map[*fakeLink]bool{}, commands: map[string]int{}}
-	var err error
-	if f.listener, err = net.Listen("unix", f.Socket); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(f.end)
-	go f.accept()
+	f := newFakeRedis(t, r)
+	f.Socket = filepath.Join(r.Dir, fmt.Sprint("fake", proxies.Add(1)))
+	f.listen("unix", f.Socket)
 	return f
+}
+
+func newFakeRedis(t testing.TB, r *Redis) *FakeRedis {
+	f := &FakeRedis{t: t, redis: r, names: ScriptNames(t), links: map[*fakeLink]bool{}, commands: map[string]int{}}
+	return f
+}
+
+func (f *FakeRedis) listen(network, address string) {
+	f.t.Helper()
+	var err error
+	if f.listener, err = net.Listen(network, address); err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(f.end)
+	go f.accept(f.listener)
 }
 
 // URI is its address in our library's form.
@@ -85,6 +97,13 @@ func (f *FakeRedis) On(kinds ...string) *Rule {
 			}
 		}
 		return false
+	})
+}
+
+// OnKey makes a rule for commands of a kind whose first key is this one.
+func (f *FakeRedis) OnKey(kind, key string) *Rule {
+	return f.onFitting(func(command *Command) bool {
+		return command.Kind == kind && len(command.Args) > 1 && command.Args[1] == key
 	})
 }
 
@@ -184,6 +203,14 @@ func (rule *Rule) After(pause time.Duration) *Rule {
 	})
 }
 
+// Before does something, and then has the real Redis answer.
+func (rule *Rule) Before(do func()) *Rule {
+	return rule.set(func(link *fakeLink, slot *fakeSlot, command *Command) {
+		do()
+		link.pass(slot, command)
+	})
+}
+
 // Late has the real Redis run the command at once, and its answer come later. What comes after it on its connection
 // waits as well.
 func (rule *Rule) Late(pause time.Duration) *Rule {
@@ -211,9 +238,9 @@ func (f *FakeRedis) end() {
 	}
 }
 
-func (f *FakeRedis) accept() {
+func (f *FakeRedis) accept(listener net.Listener) {
 	for {
-		client, err := f.listener.Accept()
+		client, err := listener.Accept()
 		if err != nil {
 			return
 		}
@@ -247,7 +274,7 @@ func (f *FakeRedis) ruleFor(command *Command) (act func(*fakeLink, *fakeSlot, *C
 			return rule.act
 		}
 	}
-	return nil
+	return f.base
 }
 
 func (l *fakeLink) close() {

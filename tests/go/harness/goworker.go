@@ -18,14 +18,14 @@ var buildWorker = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// StartGoWorker starts Go's server in a process of its own and returns what kills it with SIGKILL.
-func StartGoWorker(t testing.TB, r *Redis, ledger string, concurrency int) (kill func()) {
+// StartGoWorker starts Go's server in a process of its own and returns what kills it with SIGKILL. Addresses: see cmd/goworker.
+func StartGoWorker(t testing.TB, address, queue, ledger string, concurrency int) (kill func()) {
 	t.Helper()
 	path, err := buildWorker()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(path, r.Socket, ledger, fmt.Sprint(concurrency))
+	cmd := exec.Command(path, address, queue, ledger, fmt.Sprint(concurrency))
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

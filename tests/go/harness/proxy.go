@@ -31,6 +31,7 @@ var proxies atomic.Int32
 // StartProxy starts a proxy for a Redis; scripts name our scripts by their SHA-1.
 func StartProxy(t testing.TB, r *Redis, scripts map[string]string) *Proxy {
 	t.Helper()
+	NeedsOneServer(t, "the proxy stands before one server")
 	socket := filepath.Join(r.Dir, fmt.Sprint("proxy", proxies.Add(1)))
 	p := &Proxy{Socket: socket, upstream: r.Socket, random: rand.New(rand.NewSource(4)),
 		Lost: map[string]int{}, names: scripts, open: map[net.Conn]bool{}}

@@ -24,25 +24,45 @@ type Redis struct {
 	t      testing.TB
 	Dir    string
 	Socket string
-	Client *redis.Client
+	Client redis.UniversalClient
 	login  string   // of our programs: "user:password@"
+	nodes  *Cluster // it is several servers: see StartSpread
+	finder *FakeSentinel
 	under  []string // words of a command that is to start it
 	args   []string
 	cmd    *exec.Cmd
 }
 
 // StartRedis starts a server that ends with the test. Further arguments go to redis-server. With ASYNQ_TEST_RIGHTS our
-// programs have only the rights that are documented; with ASYNQ_TEST_CLUSTER each is a cluster of one node.
+// programs have only the rights that are documented; with ASYNQ_TEST_CLUSTER each is a cluster of one node, with
+// ASYNQ_TEST_NODES one of three; with ASYNQ_TEST_SENTINEL our programs ask a sentinel where it is.
 func StartRedis(t testing.TB, args ...string) *Redis {
 	t.Helper()
+	if IsSpread() && !slices.Contains(args, "--port") {
+		return StartSpread(t, args...).limited()
+	}
 	isCluster := os.Getenv("ASYNQ_TEST_CLUSTER") != "" && !slices.Contains(args, "--port")
 	if isCluster {
 		args = append(args, clusterArgs(t)...)
 	}
+	var address string
+	if os.Getenv("ASYNQ_TEST_SENTINEL") != "" && !slices.Contains(args, "--port") {
+		port := fmt.Sprint(FreePort(t))
+		args = append(args, "--port", port, "--bind", "127.0.0.1")
+		address = "127.0.0.1:" + port
+	}
 	r := StartRedisUnder(t, nil, args...)
+	if address != "" {
+		r.finder = StartFakeSentinel(t, "127.0.0.1").Names(address)
+	}
 	if isCluster {
 		r.takeAllSlots()
 	}
+	return r.limited()
+}
+
+func (r *Redis) limited() *Redis {
+	r.t.Helper()
 	if os.Getenv("ASYNQ_TEST_RIGHTS") != "" {
 		r.LogInAs("worker", "client", "scheduler", "operator")
 	}
@@ -52,14 +72,23 @@ func StartRedis(t testing.TB, args ...string) *Redis {
 // StartRedisUnder is StartRedis with the words of a command that is to start it.
 func StartRedisUnder(t testing.TB, under []string, args ...string) *Redis {
 	t.Helper()
+	r := newRedis(t, under, args...)
+	r.Start()
+	return r
+}
+
+// newRedis is a server that is not started yet.
+func newRedis(t testing.TB, under []string, args ...string) *Redis {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "asynq-test-") // t.TempDir() makes names that are too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &Redis{t: t, Dir: dir, Socket: filepath.Join(dir, "s"), under: under, args: args}
-	r.Start()
 	t.Cleanup(func() {
-		r.Client.Close()
+		if r.Client != nil {
+			r.Client.Close()
+		}
 		r.Kill()
 		os.RemoveAll(dir)
 	})
@@ -75,7 +104,7 @@ func StartCluster(t testing.TB, args ...string) *Redis {
 }
 
 func clusterArgs(t testing.TB) []string {
-	return []string{"--port", fmt.Sprint(FreePort(t)), "--bind", "127.0.0.1", "--cluster-enabled", "yes"}
+	return []string{"--port", fmt.Sprint(ClusterPort(t)), "--bind", "127.0.0.1", "--cluster-enabled", "yes"}
 }
 
 func (r *Redis) takeAllSlots() {
@@ -114,8 +143,30 @@ func (r *Redis) LogInAs(roles ...string) *Redis {
 	var rights []string
 	for _, role := range roles {
 		rights = append(rights, documentedRights(r.t, role)...)
+		if r.nodes != nil {
+			rights = append(rights, rightsInClusters(r.t, role)...)
+		}
 	}
 	r.logIn(strings.Join(roles, "-"), rights)
+	return r
+}
+
+// LogInWithPrefix is LogInAs where all keys and channels begin with this instead of "asynq".
+func (r *Redis) LogInWithPrefix(prefix string, roles ...string) *Redis {
+	r.t.Helper()
+	var rights []string
+	for _, role := range roles {
+		for _, right := range documentedRights(r.t, role) {
+			if len(right) > 1 && strings.ContainsRune("~&", rune(right[0])) {
+				right = right[:1] + strings.Replace(right[1:], "asynq:", prefix+":", 1)
+			}
+			rights = append(rights, right)
+		}
+		if r.nodes != nil {
+			rights = append(rights, rightsInClusters(r.t, role)...)
+		}
+	}
+	r.logIn("tenant", rights)
 	return r
 }
 
@@ -123,9 +174,7 @@ func (r *Redis) LogInAs(roles ...string) *Redis {
 // has nothing.
 func documentedRights(t testing.TB, role string) []string {
 	t.Helper()
-	_, file, _, _ := runtime.Caller(0)
-	text := readFile(t, filepath.Join(filepath.Dir(file), "../../../docs/access.md"))
-	_, rest, found := strings.Cut(text, "ACL SETUSER "+role+" on >SECRET resetkeys resetchannels -@all ")
+	_, rest, found := strings.Cut(documentOfRights(t), "ACL SETUSER "+role+" on >SECRET resetkeys resetchannels -@all ")
 	rule, _, ends := strings.Cut(rest, "```")
 	if !found || !ends {
 		t.Fatalf("docs/access.md has no rule for %s", role)
@@ -133,15 +182,46 @@ func documentedRights(t testing.TB, role string) []string {
 	return strings.Fields(rule)
 }
 
+func documentOfRights(t testing.TB) string {
+	t.Helper()
+	_, file, _, _ := runtime.Caller(0)
+	return readFile(t, filepath.Join(filepath.Dir(file), "../../../docs/access.md"))
+}
+
+// AwaitReplica waits until it is the replica of another one, and has all that that one had.
+func (r *Redis) AwaitReplica() {
+	r.t.Helper()
+	Eventually(r.t, 60*time.Second, "a node to be a replica", func() bool {
+		info, err := r.Client.Info(Ctx, "replication").Result()
+		return err == nil && strings.Contains(info, "role:slave") && strings.Contains(info, "master_link_status:up")
+	})
+}
+
+// Unreplicated is how many bytes of its writes the best of its replicas has not acknowledged.
+func (r *Redis) Unreplicated() int64 {
+	r.t.Helper()
+	info := r.Text("INFO", "replication")
+	number := func(name string) (number int64) {
+		_, rest, _ := strings.Cut(info, name)
+		fmt.Sscanf(rest, "%d", &number)
+		return number
+	}
+	return max(0, number("master_repl_offset:")-number("state=online,offset="))
+}
+
 // Errors is how often Redis has answered with errors that begin with a word.
 func (r *Redis) Errors(word string) int {
 	r.t.Helper()
-	_, rest, found := strings.Cut(r.Text("INFO", "errorstats"), "errorstat_"+word+":count=")
-	count := 0
-	if found {
-		fmt.Sscanf(rest, "%d", &count)
+	sum := 0
+	for _, server := range r.servers() {
+		_, rest, found := strings.Cut(server.Text("INFO", "errorstats"), "errorstat_"+word+":count=")
+		count := 0
+		if found {
+			fmt.Sscanf(rest, "%d", &count)
+		}
+		sum += count
 	}
-	return count
+	return sum
 }
 
 // Binary is the redis-server that tests use.
@@ -155,6 +235,20 @@ func Binary() string {
 // Start starts the server, again after Kill.
 func (r *Redis) Start() {
 	r.t.Helper()
+	for _, server := range r.servers() {
+		server.launch()
+	}
+	if r.nodes != nil {
+		r.nodes.isWhole()
+	}
+	Eventually(r.t, 30*time.Second, "Redis to answer", func() bool {
+		err := r.Client.Ping(context.Background()).Err()
+		return err == nil || strings.Contains(err.Error(), "NOAUTH")
+	})
+}
+
+func (r *Redis) launch() {
+	r.t.Helper()
 	words := append(append([]string{}, r.under...), Binary(), "--port", "0", "--unixsocket", r.Socket, "--save", "", "--dir",
 		r.Dir, "--loglevel", "warning")
 	words = append(words, r.args...)
@@ -166,38 +260,65 @@ func (r *Redis) Start() {
 	if r.Client == nil {
 		r.Client = redis.NewClient(&redis.Options{Network: "unix", Addr: r.Socket})
 	}
-	Eventually(r.t, 30*time.Second, "Redis to answer", func() bool {
-		err := r.Client.Ping(context.Background()).Err()
-		return err == nil || strings.Contains(err.Error(), "NOAUTH")
-	})
 }
 
 // Stop suspends the server, and Continue wakes it up.
-func (r *Redis) Stop() { suspend(r.cmd.Process) }
+func (r *Redis) Stop() {
+	for _, server := range r.servers() {
+		suspend(server.cmd.Process)
+	}
+}
+
+// isAsleep tells whether it was stopped; one that was killed is not.
+func (r *Redis) isAsleep() bool { return r.cmd != nil && isSuspended(r.cmd.Process.Pid) }
 
 // Continue wakes it up.
-func (r *Redis) Continue() { r.cmd.Process.Signal(syscall.SIGCONT) }
+func (r *Redis) Continue() {
+	for _, server := range r.servers() {
+		server.cmd.Process.Signal(syscall.SIGCONT)
+	}
+}
 
 // Kill ends the server at once.
 func (r *Redis) Kill() {
-	if r.cmd != nil {
-		r.cmd.Process.Kill()
-		r.cmd.Wait()
-		r.cmd = nil
+	for _, server := range r.servers() {
+		if server.cmd != nil {
+			server.cmd.Process.Kill()
+			server.cmd.Wait()
+			server.cmd = nil
+		}
 	}
 }
 
 // URI is the address in our library's form.
-func (r *Redis) URI() string { return "unix://" + r.login + r.Socket }
+func (r *Redis) URI() string {
+	if r.nodes != nil {
+		return r.nodes.uri(r.login)
+	}
+	if r.finder == nil {
+		return "unix://" + r.login + r.Socket
+	}
+	if r.login == "" {
+		return SentinelURI("", r.finder)
+	}
+	user, password, _ := strings.Cut(strings.TrimSuffix(r.login, "@"), ":")
+	return SentinelURI("&username="+user+"&password="+password, r.finder)
+}
 
 // Opt is the address in Asynq's form.
-func (r *Redis) Opt() asynq.RedisClientOpt {
+func (r *Redis) Opt() asynq.RedisConnOpt {
+	if r.nodes != nil {
+		return r.nodes.Opt()
+	}
 	return asynq.RedisClientOpt{Network: "unix", Addr: r.Socket}
 }
 
 // Do runs a command and fails the test on an error.
 func (r *Redis) Do(args ...any) any {
 	r.t.Helper()
+	if r.nodes != nil && isForAll(args[0]) {
+		return r.doOnAll(args...)
+	}
 	value, err := r.Client.Do(context.Background(), args...).Result()
 	if err != nil && err != redis.Nil {
 		r.t.Fatalf("%v: %v", args, err)

@@ -69,7 +69,7 @@ func kindOf(args []string, names map[string]string) string {
 	switch {
 	case kind == "EVALSHA" && len(args) > 1 && names[args[1]] != "":
 		return names[args[1]]
-	case (kind == "CLIENT" || kind == "SCRIPT" || kind == "PUBSUB") && len(args) > 1:
+	case (kind == "CLIENT" || kind == "SCRIPT" || kind == "PUBSUB" || kind == "CLUSTER") && len(args) > 1:
 		return kind + " " + strings.ToUpper(args[1])
 	}
 	return kind

@@ -20,15 +20,26 @@ type Semaphore interface {
 }
 
 // oldClient makes the client that x/rate was written for: it knows no newer one.
-type oldClient struct{ socket string }
+type oldClient struct{ redis *Redis }
 
 func (c oldClient) MakeRedisClient() interface{} {
-	return redis8.NewClient(&redis8.Options{Network: "unix", Addr: c.socket})
+	if nodes := c.redis.nodes; nodes != nil {
+		return redis8.NewClusterClient(&redis8.ClusterOptions{ClusterSlots: nodes.slotsForOld})
+	}
+	return redis8.NewClient(&redis8.Options{Network: "unix", Addr: c.redis.Socket})
+}
+
+// slotsForOld tells where slots are: the old client cannot read what Redis 7 answers.
+func (c *Cluster) slotsForOld(context.Context) (slots []redis8.ClusterSlot, err error) {
+	for i, node := range c.Masters {
+		slots = append(slots, redis8.ClusterSlot{Start: c.first(i), End: c.first(i+1) - 1, Nodes: []redis8.ClusterNode{{Addr: c.Address(node)}}})
+	}
+	return slots, nil
 }
 
 // NewGoSemaphore is asynq's x/rate.
 func NewGoSemaphore(r *Redis, scope string, tokens int) *rate.Semaphore {
-	return rate.NewSemaphore(oldClient{r.Opt().Addr}, scope, tokens)
+	return rate.NewSemaphore(oldClient{r}, scope, tokens)
 }
 
 // NewSemaphore makes one of the given kind, "go" or "c".

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -80,6 +81,7 @@ type Wish struct {
 	Times    *int   `json:"times,omitempty"`
 	PauseMs  int64  `json:"pause_ms,omitempty"`
 	Stubborn bool   `json:"stubborn,omitempty"`
+	Code     int    `json:"code,omitempty"` // of asynq_job_set_code(), in C
 }
 
 // Payload is the wish as a payload.
@@ -93,6 +95,36 @@ type Line struct {
 	What, Queue, ID string
 	Retry           int
 	AtUs            int64
+}
+
+// ReadCalls is what became of each call of a client's stream: "acked", "unknown" or "refused"; "intend": it never said.
+func ReadCalls(t testing.TB, path string) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outcome := map[string]string{}
+	for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+		if fields := strings.Fields(line); len(fields) == 3 {
+			outcome[fields[1]] = fields[0]
+		}
+	}
+	return outcome
+}
+
+// RunsOf are the starts and ends of each task, in order.
+func RunsOf(lines []Line) map[string][]Line {
+	runs := map[string][]Line{}
+	for _, line := range lines {
+		runs[line.ID] = append(runs[line.ID], line)
+	}
+	return runs
+}
+
+// HasEnded tells whether one of the runs came to its end.
+func HasEnded(lines []Line) bool {
+	return slices.ContainsFunc(lines, func(line Line) bool { return line.What == "end" })
 }
 
 // Server is a running server under test, Go's or ours.

@@ -67,7 +67,7 @@ type goInspector struct {
 
 func newGoInspector(t *testing.T) inspector {
 	r := StartRedis(t)
-	i := asynq.NewInspector(asynq.RedisClientOpt{Network: "unix", Addr: r.Socket})
+	i := asynq.NewInspector(r.Opt())
 	t.Cleanup(func() { i.Close() })
 	return &goInspector{t, r, i}
 }
@@ -219,15 +219,13 @@ func cClassOf(answer M) class {
 	switch Status(answer) {
 	case 0:
 		return ""
-	case -4: // ASYNQ_E_NOT_FOUND
-		if strings.HasPrefix(text, "queue") {
-			return noQueue
-		}
+	case -20: // ASYNQ_E_QUEUE_NOT_FOUND
+		return noQueue
+	case -21: // ASYNQ_E_TASK_NOT_FOUND
 		return noTask
-	case -14: // ASYNQ_E_STATE
-		if strings.Contains(text, "is not empty") {
-			return notEmpty
-		}
+	case -22: // ASYNQ_E_QUEUE_NOT_EMPTY
+		return notEmpty
+	case -14, -23, -24: // ASYNQ_E_STATE, _TASK_ACTIVE, _ALREADY
 		return badState
 	case -1: // ASYNQ_E_INVALID
 		return class(text)
@@ -895,7 +893,7 @@ func TestInspectorSeesServers(t *testing.T) {
 		equal(t, "tasks after an end that is not kept", len(answer["tasks"].([]any)), 0)
 		late := enqueueOK(t, e, wish(Wish{}, Options{ProcessIn: P(time.Hour)}))
 		equal(t, "time-out", Status(i.peer.Do("inspect.wait", M{"queue": "default", "id": late.ID, "timeout_ms": 50})), -12)
-		equal(t, "unknown", Status(i.peer.Do("inspect.wait", M{"queue": "default", "id": "none", "timeout_ms": 50})), -4)
+		equal(t, "unknown", Status(i.peer.Do("inspect.wait", M{"queue": "default", "id": "none", "timeout_ms": 50})), -21)
 	})
 }
 

@@ -38,7 +38,7 @@ func serverInfo(t *testing.T, r *Redis) *base.ServerInfo {
 func waitForServer(t *testing.T, r *Redis) {
 	t.Helper()
 	Eventually(t, 5*time.Second, "the server's record", func() bool {
-		return len(r.Strings("KEYS", "asynq:servers:{*")) == 1
+		return len(r.Strings("KEYS", "asynq:servers:{*")) == 1 && r.Int("ZCARD", "asynq:servers") == 1 // in a cluster they are written one by one
 	})
 }
 

@@ -44,6 +44,7 @@ type neighbour struct {
 	name, setup, routes, config string
 	begin                       func(s *scene)
 	needsPostgres, hasNoTasks   bool
+	mayWait                     time.Duration // quick tasks; 0: as wanted
 }
 
 func (s *scene) client() *asynq.Client {
@@ -126,7 +127,7 @@ func neighbours(t testing.TB) []neighbour {
 				s.redis.Stop()
 				s.Cleanup(s.redis.Continue)
 			}},
-		{name: "large payloads",
+		{name: "large payloads", mayWait: 500 * time.Millisecond, // 200 MB go to Redis and back on the same connection
 			routes: `  - {type: "large", http: {url: "http://` + silentListener(t) + `/", timeout: 3s, targets: {private_addresses: allow}}}`,
 			begin: func(s *scene) {
 				large := strings.Repeat("x", 5<<20)
@@ -186,6 +187,18 @@ func (s *scene) enqueueQuick(until time.Time) {
 	}
 }
 
+// await waits until all quick tasks have arrived, so that a late one counts as that.
+func (s *scene) await(within time.Duration) {
+	for until := time.Now().Add(within); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
+		s.lock.Lock()
+		missing := s.missing
+		s.lock.Unlock()
+		if missing == 0 {
+			return
+		}
+	}
+}
+
 func (s *scene) residentMB() float64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.daemon.Pid()))
 	if err != nil {
@@ -225,7 +238,7 @@ func start(t *testing.T, n neighbour) *scene {
 	return s
 }
 
-// TestNeighbours prints the table.
+// TestNeighbours prints the table, and fails if one of them is felt.
 func TestNeighbours(t *testing.T) {
 	duration := time.Duration(seconds(t) * float64(time.Second))
 	fmt.Printf("%-22s %10s %10s %12s %12s %9s %9s\n", "", "/healthz", "", "quick task", "", "memory MB", "")
@@ -245,18 +258,21 @@ func TestNeighbours(t *testing.T) {
 			}
 			health, healthMax := p99(s.ask(until))
 			enqueued.Wait()
-			time.Sleep(500 * time.Millisecond)
+			s.await(10 * time.Second)
 			s.lock.Lock()
 			wait, waitMax := p99(s.waits)
 			missing, tasks := s.missing, len(s.waits)
 			s.lock.Unlock()
-			ok := "ok"
-			if health > wanted || wait > wanted || missing > 0 {
-				ok = fmt.Sprintf("NOT within 50 ms (%d of %d quick tasks missing)", missing, tasks+missing)
+			ok, may := "ok", max(wanted, n.mayWait)
+			if health > wanted || wait > may || missing > 0 || tasks == 0 && !n.hasNoTasks {
+				ok = fmt.Sprintf("NOT within %v and %v (%d of %d quick tasks missing)", wanted, may, missing, tasks+missing)
 			}
 			ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 			fmt.Printf("%-22s %10.1f %10.1f %12.1f %12.1f %9.1f %9.1f  %s\n", n.name, ms(health), ms(healthMax), ms(wait),
 				ms(waitMax), before, s.residentMB(), ok)
+			if ok != "ok" {
+				t.Error(ok)
+			}
 		})
 	}
 }

@@ -154,37 +154,13 @@ func (l *lane) drain(limit time.Duration) {
 	})
 }
 
-// readCalls is what became of each call of the client: "acked", "unknown" or "refused".
-func (l *lane) readCalls() map[string]string {
-	text, err := os.ReadFile(l.calls)
-	if err != nil {
-		l.Fatal(err)
-	}
-	outcome := map[string]string{}
-	for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
-		if fields := strings.Fields(line); len(fields) == 3 {
-			outcome[fields[1]] = fields[0]
-		}
-	}
-	return outcome
-}
-
-// runs are the starts and ends of each task, in order.
-func (l *lane) runs() map[string][]Line {
-	runs := map[string][]Line{}
-	for _, line := range ReadLedger(l, l.ledger) {
-		runs[line.ID] = append(runs[line.ID], line)
-	}
-	return runs
-}
-
 // check holds the two ledgers together.
 func (l *lane) check() {
-	calls, runs := l.readCalls(), l.runs()
+	calls, runs := ReadCalls(l, l.calls), RunsOf(ReadLedger(l, l.ledger))
 	counts := map[string]int{}
 	for id, outcome := range calls {
 		counts[outcome]++
-		switch ended := hasEnded(runs[id]); {
+		switch ended := HasEnded(runs[id]); {
 		case outcome == "intend":
 			l.Errorf("%s: the client never said what became of it", id)
 		case outcome == "acked" && !ended:
@@ -201,15 +177,6 @@ func (l *lane) check() {
 	}
 	l.Logf("%d outages, %d calls: %v", len(l.outages), len(calls), counts)
 	IsWell(l, l.redis)
-}
-
-func hasEnded(lines []Line) bool {
-	for _, line := range lines {
-		if line.What == "end" {
-			return true
-		}
-	}
-	return false
 }
 
 // checkStarts wants a cause for each start but the first: the handler failed, or the lease ran out in an outage, which is

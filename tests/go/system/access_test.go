@@ -164,7 +164,20 @@ func TestLockOfAnotherType(t *testing.T) {
 // TestMinimalRights: each role does all that it does with the rights that docs/access.md gives to it.
 func TestMinimalRights(t *testing.T) {
 	t.Parallel()
-	r := StartRedis(t)
+	hasMinimalRights(t, StartRedis(t))
+}
+
+// TestMinimalRightsInCluster: so it is with what it adds for clusters. No command goes to a node that has not its key.
+func TestMinimalRightsInCluster(t *testing.T) {
+	t.Parallel()
+	r := StartSpread(t)
+	hasMinimalRights(t, r)
+	r.As("~*", "&*", "+@all", "-cluster|slots")
+	refusedWith(t, r.URI(), -8, "cluster|slots")
+}
+
+func hasMinimalRights(t *testing.T, r *Redis) {
+	t.Helper()
 	allFine(t, r, everyScript(t, r, func(role string) { r.LogInAs(role) }))
 	if refused := r.Do("ACL", "LOG"); fmt.Sprint(refused) != "[]" {
 		t.Error(refused)

@@ -30,8 +30,13 @@ func ctl(t *testing.T, r *Redis, args ...string) ran {
 
 func ctlWith(t *testing.T, r *Redis, input string, args ...string) ran {
 	t.Helper()
+	return ctlAt(t, r.URI(), input, args...)
+}
+
+func ctlAt(t *testing.T, uri, input string, args ...string) ran {
+	t.Helper()
 	cmd := exec.Command(filepath.Join(BuildDir(), "asynqctl"), args...)
-	cmd.Env = append(os.Environ(), "ASYNQ_REDIS_URI="+r.URI(), "TZ=UTC")
+	cmd.Env = append(os.Environ(), "ASYNQ_REDIS_URI="+uri, "TZ=UTC")
 	cmd.Stdin = strings.NewReader(input)
 	var out, problem bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problem
@@ -241,7 +246,7 @@ func TestExportAndImport(t *testing.T) {
 // TestCluster: where a queue is in a Redis Cluster, as Go's inspector says it.
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	port := FreePort(t)
+	port := ClusterPort(t)
 	r := StartRedis(t, "--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes")
 	slots := []any{"CLUSTER", "ADDSLOTS"}
 	for slot := range 16384 {

@@ -26,7 +26,7 @@ func TestChildrenOfForks(t *testing.T) {
 			peer.Must("scheduler.new", M{"provide": true})
 			peer.Must("scheduler.start", nil)
 			peer.Must("server.start", ServerOptionsForC(ServerOptions{}))
-			answer := peer.Must("forks", M{"actor": actor, "count": 300, "threads": 3})
+			answer := peer.Must("forks", M{"actor": actor, "count": 40, "threads": 3})
 			equal(t, "children that hung", Number(answer, "hung"), 0)
 			equal(t, "children that were not told", Number(answer, "wrong"), 0)
 			peer.Must("enqueue", Task{Type: "t", Payload: P("{}"), Own: Options{ID: P("after")}}.ForC())

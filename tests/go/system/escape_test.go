@@ -3,21 +3,34 @@ package system
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/hibiken/asynq"
 	"github.com/hibiken/asynq/internal/base"
 	. "github.com/hibiken/asynq/libasynq-tests/harness"
 )
 
-// steering is the first character that could steer a terminal, or mislead who reads it; 0: there is none.
+// steering is the first character that could steer a terminal, or mislead who reads it: one that nobody sees, or one of a
+// heap of marks over one letter; 0: there is none.
 func steering(text string) rune {
+	marks := 0
 	for _, c := range text {
 		if c != '\n' && !unicode.IsPrint(c) || c == unicode.ReplacementChar {
+			return c
+		}
+		if unicode.In(c, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point) {
+			return c
+		}
+		if marks++; !unicode.In(c, unicode.Mn, unicode.Me) {
+			marks = 0
+		}
+		if marks > 4 {
 			return c
 		}
 	}
@@ -29,7 +42,8 @@ func steering(text string) rune {
 func TestNothingSteersTheTerminal(t *testing.T) {
 	t.Parallel()
 	for name, evil := range map[string]string{
-		"esc": "\x1b[2J\x1b]0;x\x07", "c1": "a\u009b31m\u0085", "bidi": "\u202etxt\u2066\u200f", "others": "\u2028\u00ad\ufeff\U000e0041\u061c", "cr": "a\rb\bc\x7f",
+		"controls": "\x1b[2J\x1b]0;x\x07\rb\bc\x7f\u009b31m\u0085",
+		"unseen":   "\u202etxt\u2066\u200f\u2028\u00ad\ufeff\U000e0041\u061ca\ufe0f\u3164\u115f\u034f\U000e0100b" + strings.Repeat("\u0336", 20),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -68,7 +82,7 @@ func TestNothingSteersTheTerminal(t *testing.T) {
 				{"group", "ls", "-q", queue}, {"group", "ls", "-q", queue + "none"}, {"server", "ls"}, {"cron", "ls"}, {"cron", "history", "x" + evil},
 				{"cron", "next", "x" + evil}, {"cron", "check", file}, {"cron", "check", file + evil}, {"fsck", "-q", queue}, {"quarantine", "ls"},
 				{"queue", "rm", queue}, {"export", "-q", queue}, {"queue", "rm", "-f", "-y", queue + "none"}, {"queue", "rm", "-f", "-y", queue},
-				{"stats", "-u", "redis://" + evil},
+				{"stats", "-u", "redis://" + evil, "--timeout", "200ms"},
 			} {
 				for _, format := range []string{"", "--json"} {
 					ran := ctl(t, r, append(append([]string{}, words...), strings.Fields(format)...)...)
@@ -78,5 +92,82 @@ func TestNothingSteersTheTerminal(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// shown is what a command prints on a terminal of 160 columns, in this locale.
+func shown(t *testing.T, r *Redis, locale string, args ...string) string {
+	t.Helper()
+	command := fmt.Sprintf("stty cols 160; exec env -u LANG -u LC_CTYPE LC_ALL=%s NO_COLOR=1 ASYNQ_REDIS_URI=%s %s %s", locale, r.URI(),
+		filepath.Join(BuildDir(), "asynqctl"), strings.Join(args, " "))
+	out, err := exec.Command("script", "-qec", command, "/dev/null").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v: %s", args, err, out)
+	}
+	return strings.ReplaceAll(string(out), "\r\n", "\n")
+}
+
+// columns counts those of wide characters twice, and those of marks not at all.
+func columns(text string) (count int) {
+	for _, c := range text {
+		switch {
+		case unicode.In(c, unicode.Mn, unicode.Me):
+		case unicode.In(c, unicode.Han, unicode.Hiragana) || c >= 0x1f300:
+			count += 2
+		default:
+			count++
+		}
+	}
+	return count
+}
+
+// TestColumnsOfTables: a table on a terminal has its columns one below the other, whatever its cells consist of and whether or
+// not a locale is chosen, and no row is longer than the screen. In a locale without UTF-8 all is ASCII.
+func TestColumnsOfTables(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	names := []string{"plain", "\u65e5\u672c\u8a9e", "e\u0301\u0302", "\U0001f600\U0001f680", "\U0001fae8", "a\\x0a", "a\n", "\u304b\u3099", "\u0301", strings.Repeat("\u65e5", 40), strings.Repeat("x", 1000000)}
+	for _, name := range names {
+		r.Do("SADD", "asynq:queues", name)
+	}
+	for _, locale := range []string{"", "C.UTF-8"} {
+		lines := strings.Split(strings.TrimSpace(shown(t, r, locale, "queue", "ls")), "\n")
+		seen := map[string]bool{}
+		for _, line := range lines {
+			name := strings.Fields(line)[0]
+			if at := strings.Index(line, " runs "); seen[name] || columns(line) > 160 || len(lines) != 1+len(names) ||
+				at >= 0 && columns(line[:at]) != strings.Index(lines[0], " STATE") {
+				t.Errorf("locale %q: %q does not fit in\n%s", locale, line, strings.Join(lines, "\n"))
+			}
+			seen[name] = true
+		}
+	}
+	for _, c := range shown(t, r, "C", "queue", "ls") + shown(t, r, "C", "queue", "ls", "--json") {
+		if c > 0x7e {
+			t.Fatalf("%U is no ASCII", c)
+		}
+	}
+}
+
+// TestPayloadsAreShown: whatever a payload or result consists of is shown, all of it where one task is looked at; where it is cut,
+// there is a mark.
+func TestPayloadsAreShown(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	client := asynq.NewClient(r.Opt())
+	defer client.Close()
+	for id, payload := range map[string]string{"binary": "a\x00b\xff\\x00\n", "long": strings.Repeat("x", 1000) + "end", "huge": strings.Repeat("\u65e5", 100_000)} {
+		if _, err := client.Enqueue(asynq.NewTask("t", []byte(payload)), asynq.TaskID(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, want := range map[string]string{"binary": `a\x00b\xff\\x00\n`, "long": "xend\n", "huge": "300000 bytes in all"} {
+		if ran := ctl(t, r, "task", "inspect", "-q", "default", id); !strings.Contains(ran.out, want) || !utf8.ValidString(ran.out) {
+			t.Errorf("%s: %.300q", id, ran.out)
+		}
+	}
+	out := ctl(t, r, "task", "ls", "-q", "default", "-s", "pending").out
+	if !strings.Contains(out, `a\x00b\xff\\x00\n`) || strings.Count(out, "…") != 2 {
+		t.Errorf("%q", out)
 	}
 }

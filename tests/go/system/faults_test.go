@@ -71,6 +71,33 @@ func TestLostReplies(t *testing.T) {
 	}
 }
 
+// TestLostRepliesOfABacklog: with a backlog and slots for it, two leases and two chunks of outcomes are under way at any
+// time, and are lost together.
+func TestLostRepliesOfABacklog(t *testing.T) {
+	t.Parallel()
+	const tasks = 6000
+	r := StartRedis(t)
+	proxy := StartProxy(t, r, ScriptNames(t))
+	peer := StartPeer(t, r.URI())
+	equal(t, "failed enqueues", Number(peer.Must("load", M{"prefix": "t", "payload": "{}", "count": tasks, "threads": 8,
+		"async": true}), "failed"), 0)
+	proxy.LoseOneIn(8)
+	s := StartCServer(t, proxy.URI(), ServerOptions{Concurrency: 300, LedgerPath: filepath.Join(r.Dir, "ledger")})
+	Eventually(t, 25*time.Second, "all tasks to run", func() bool { return len(Starts(s.Ledger())) == tasks })
+	proxy.LoseOneIn(0)
+	waitEmpty(t, r, 10*time.Second)
+	for id, count := range Starts(s.Ledger()) {
+		equal(t, "runs of "+id, count, 1)
+	}
+	lost := proxy.Counts()
+	t.Log("replies lost:", lost)
+	for _, kind := range []string{"lease", "settle"} {
+		if lost[kind] == 0 {
+			t.Errorf("no reply of %s was lost", kind)
+		}
+	}
+}
+
 // notLost lists the kinds of command of which no reply was lost yet. CLIENT, LLEN and ZRANGE arm watches.
 func notLost(proxy *Proxy) (missing []string) {
 	lost := proxy.Counts()
@@ -183,7 +210,7 @@ func startVictim(t *testing.T, kind string, r *Redis, path string) func() {
 		s := StartCServer(t, r.URI(), ServerOptions{Concurrency: 10, LedgerPath: path})
 		return s.Kill
 	}
-	return StartGoWorker(t, r, path, 10)
+	return StartGoWorker(t, r.Socket, "default", path, 10)
 }
 
 // TestFullRedis: when Redis refuses writes for lack of memory, enqueueing says so and workers go on draining it.

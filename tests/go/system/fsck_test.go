@@ -327,7 +327,7 @@ func TestFsck(t *testing.T) {
 		}})
 	}
 	for seed, each := range append(append([]injury{}, injuries...), once...) {
-		for round := range 3 {
+		for round := range 2 {
 			r.Do("FLUSHALL")
 			w := &ward{t: t, r: r, queue: "q", random: rand.New(rand.NewSource(int64(100*round + seed))), tasks: map[string][]string{}}
 			w.fill(5)

@@ -129,7 +129,7 @@ func TestRoutePolicyMistakes(t *testing.T) {
 		`pattern "a" has an unknown kind of retry policy: 9`:                  {{Pattern: "a", Retry: Retry{Kind: 9}}},
 		`pattern "a": delay_ms of its retry policy must be more than 0`:       {{Pattern: "a", Retry: Retry{Kind: RetryConstant}}},
 		`pattern "a": delay_ms of its retry policy is set, but its kind does`: {{Pattern: "a", Retry: Retry{DelayMs: 5}}},
-		`pattern "a": most_ms of its retry policy is less than delay_ms`:      {{Pattern: "a", Retry: Retry{Kind: RetryExponential, DelayMs: 5, MostMs: 4}}},
+		`pattern "a": max_delay_ms of its retry policy is less than delay_ms`: {{Pattern: "a", Retry: Retry{Kind: RetryExponential, DelayMs: 5, MostMs: 4}}},
 		`pattern "a": jitter_percent of its retry policy is not 0 to 100`:     {{Pattern: "a", Retry: Retry{Kind: RetryConstant, DelayMs: 5, Jitter: 101}}},
 		`pattern "a": the scope of its limit is blank or too long`:            {{Pattern: "a", Most: 1}},
 		`pattern "a": its limit must be at least 1`:                           {{Pattern: "a", Scope: "s"}},

@@ -1,14 +1,17 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log"
 	"math"
+	"strings"
 	"time"
+
+	"github.com/hibiken/asynq/libasynq-tests/measured"
 )
 
-// metrics are what one run of one side measured, by name.
-type metrics map[string]float64
+type metrics = measured.Metrics
 
 // ratio is a line of the result: how much better ours is in one metric.
 type ratio struct {
@@ -64,10 +67,10 @@ func (b *bench) fill(with settings) {
 // work has one side run tasks that wait already, and returns rate and costs.
 func (b *bench) work(side string, l load) metrics {
 	count := b.count(side, l.goTasks, l.c)
-	b.redis.do("FLUSHALL")
+	b.redis.flush()
 	uri := b.uri
 	if ms := max(l.latencyMs, *latency); ms > 0 {
-		slow := startDelay(b.redis.address, ms)
+		slow := startDelay(b.redis.Address, ms)
 		defer slow.Close()
 		uri = "redis://" + slow.Addr().String()
 	}
@@ -103,7 +106,7 @@ func (b *bench) measure(worker *process, count int, redisBefore, workerBefore fl
 func (b *bench) workBesideHeld(side string, held, goTasks, c int) metrics {
 	count := b.count(side, goTasks, c)
 	held = int(math.Ceil(float64(held) * min(1, 10**scale)))
-	b.redis.do("FLUSHALL")
+	b.redis.flush()
 	worker := start(side, b.uri, settings{"tasks": count, "held": held, "concurrency": held + 100})
 	worker.hear("ready")
 	time.Sleep(time.Second)
@@ -130,7 +133,7 @@ func (b *bench) workBesideHeld(side string, held, goTasks, c int) metrics {
 // lateness enqueues tasks for ten coming seconds and returns how long after their second they started.
 func (b *bench) lateness(side string) metrics {
 	const perSecond, count = 10, 100
-	b.redis.do("FLUSHALL")
+	b.redis.flush()
 	worker := start(side, b.uri, settings{"tasks": count})
 	worker.hear("ready")
 	b.fill(settings{"tasks": count, "due_ms": time.Now().Add(3*time.Second).Unix() * 1000, "due_each": perSecond})
@@ -150,7 +153,7 @@ func orDefault(queues any) any {
 // finish ends a worker and proves that each task ran once and that Redis holds none any more.
 func (b *bench) finish(worker *process, m metrics, count, held int) {
 	worker.say("release")
-	var left []any
+	var left []string
 	for end := time.Now().Add(*patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if left = b.tasksLeft(); len(left) == 0 {
 			break
@@ -168,25 +171,22 @@ func (b *bench) finish(worker *process, m metrics, count, held int) {
 }
 
 // tasksLeft lists keys of tasks, or of places where tasks stand.
-func (b *bench) tasksLeft() []any {
-	var left []any
-	cursor := any("0")
-	for {
-		reply := b.redis.do("SCAN", cursor, "MATCH", "asynq:{*}:[tpalsr]*", "COUNT", 1000).([]any)
-		for _, key := range reply[1].([]any) {
-			if isTaskKey(key.(string)) {
-				left = append(left, key)
+func (b *bench) tasksLeft() (left []string) {
+	for _, node := range b.redis.nodes() {
+		keys := node.Client.Scan(context.Background(), 0, "asynq:{*}:[tpalsr]*", 1000).Iterator()
+		for keys.Next(context.Background()) && len(left) <= 10 {
+			if isTaskKey(keys.Val()) {
+				left = append(left, keys.Val())
 			}
 		}
-		if cursor = reply[0]; cursor == "0" || len(left) > 10 {
-			return left
-		}
+		check(keys.Err())
 	}
+	return left
 }
 
 // waiting enqueues at a steady rate with Go's client, for both sides, and returns how long tasks waited.
 func (b *bench) waiting(side string, count, rate int, with settings) metrics {
-	b.redis.do("FLUSHALL")
+	b.redis.flush()
 	worker := start(side, b.uri, merge(settings{"tasks": count, "concurrency": 10}, with))
 	workerBefore := worker.hear("ready")[0]
 	producer := start("go", b.uri, settings{"role": "enqueue", "tasks": count, "rate": rate, "callers": min(8, 1+rate/500),
@@ -212,7 +212,7 @@ func (b *bench) waiting(side string, count, rate int, with settings) metrics {
 
 // idle leaves workers without any task and counts what they do all the same.
 func (b *bench) idle(side string, workers int, queues string) metrics {
-	b.redis.do("FLUSHALL")
+	b.redis.flush()
 	var list []*process
 	for range workers {
 		list = append(list, start(side, b.uri, settings{"tasks": 0, "queues": queues, "handler": "thread"}))
@@ -244,8 +244,14 @@ func (b *bench) idle(side string, workers int, queues string) metrics {
 
 // enqueue has one side create tasks.
 func (b *bench) enqueue(side string, goTasks, c int, with settings) metrics {
-	b.redis.do("FLUSHALL")
+	b.redis.flush()
 	count := b.count(side, goTasks, c)
+	m := b.produce(side, count, with)
+	b.mustWait(side, "default:1", count)
+	return m
+}
+
+func (b *bench) produce(side string, count int, with settings) metrics {
 	p := start(side, b.uri, merge(settings{"role": "enqueue", "tasks": count, "payload": *payload}, with))
 	before := p.hear("ready")[0]
 	cpuBefore := b.redis.cpuUs()
@@ -257,15 +263,27 @@ func (b *bench) enqueue(side string, goTasks, c int, with settings) metrics {
 		"client_us": (done[2] - before) / float64(count),
 	}
 	p.wait()
-	if pending := b.redis.number("LLEN", "asynq:{default}:pending"); pending != float64(count) {
-		log.Fatalf("%s enqueued %v of %d tasks", side, pending, count)
-	}
 	return m
+}
+
+// mustWait ends the program unless so many tasks are pending in these queues.
+func (b *bench) mustWait(side, queues string, count int) {
+	pending := 0
+	for _, queue := range strings.Split(queues, ",") {
+		name, _, _ := strings.Cut(queue, ":")
+		for _, node := range b.redis.nodes() { // those of a cluster that do not have the queue answer with MOVED
+			length, _ := node.Client.LLen(context.Background(), "asynq:{"+name+"}:pending").Result()
+			pending += int(length)
+		}
+	}
+	if pending != count {
+		log.Fatalf("%s enqueued %d of %d tasks", side, pending, count)
+	}
 }
 
 // both measures enqueueing and working at the same time: until the last task has run.
 func (b *bench) both(side string, goTasks, c int) metrics {
-	b.redis.do("FLUSHALL")
+	b.redis.flush()
 	count := b.count(side, goTasks, c)
 	mode := map[string]string{"go": "one", "c": "async"}[side]
 	worker := start(side, b.uri, settings{"tasks": count, "concurrency": 100})
@@ -288,7 +306,7 @@ func (b *bench) both(side string, goTasks, c int) metrics {
 
 // startUp is the time from starting the program to its first task's handler.
 func (b *bench) startUp(side string) metrics {
-	b.redis.do("FLUSHALL")
+	b.redis.flush()
 	b.fill(settings{"tasks": 1})
 	begin := time.Now().UnixNano()
 	worker := start(side, b.uri, settings{"tasks": 1})

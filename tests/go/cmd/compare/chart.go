@@ -5,6 +5,8 @@ import (
 	"html"
 	"math"
 	"strings"
+
+	"github.com/hibiken/asynq/libasynq-tests/measured"
 )
 
 const (
@@ -13,7 +15,7 @@ const (
 )
 
 // chart draws a bar per ratio on a logarithmic scale; 1x is Go's Asynq.
-func chart(all []*outcome) string {
+func chart(all []*measured.Outcome) string {
 	var bars []string
 	most := 10.0
 	rows := 0

@@ -7,13 +7,13 @@ import (
 	"flag"
 	"fmt"
 	"log"
-	"math"
 	"os"
 	"regexp"
 	"runtime"
-	"sort"
 	"strings"
 	"time"
+
+	"github.com/hibiken/asynq/libasynq-tests/measured"
 )
 
 var (
@@ -48,57 +48,9 @@ var taskKey = regexp.MustCompile(`^asynq:\{[^}]*\}:(t:.*|pending|active|lease|sc
 
 func isTaskKey(key string) bool { return taskKey.MatchString(key) }
 
-// outcome is what all rounds of a case measured, by side.
-type outcome struct {
-	Name   string               `json:"name"`
-	Text   string               `json:"text"`
-	Sides  map[string][]metrics `json:"sides"`
-	Ratios []ratioValue         `json:"ratios"`
-}
-
-type ratioValue struct {
-	Name  string  `json:"name"`
-	Value float64 `json:"value"`
-	Least float64 `json:"least"`
-	Most  float64 `json:"most"`
-}
-
-func median(values []float64) float64 {
-	sorted := append([]float64{}, values...)
-	sort.Float64s(sorted)
-	middle := len(sorted) / 2
-	if len(sorted)%2 == 0 {
-		return (sorted[middle-1] + sorted[middle]) / 2
-	}
-	return sorted[middle]
-}
-
-func (o *outcome) median(side, metric string) float64 {
-	var values []float64
-	for _, m := range o.Sides[side] {
-		values = append(values, m[metric])
-	}
-	return median(values)
-}
-
-// compare takes the ratio of each round, whose two runs follow each other, and their median.
-func (o *outcome) compare(base string, r ratio) ratioValue {
-	var values []float64
-	for round, ours := range o.Sides["c"] {
-		theirs := o.Sides[base][round]
-		if r.isCost {
-			values = append(values, theirs[r.metric]/ours[r.metric])
-		} else {
-			values = append(values, ours[r.metric]/theirs[r.metric])
-		}
-	}
-	sort.Float64s(values)
-	return ratioValue{r.name, median(values), values[0], values[len(values)-1]}
-}
-
-func (b *bench) measureCase(c benchCase) *outcome {
+func (b *bench) measureCase(c benchCase) *measured.Outcome {
 	sides := c.pair()
-	o := &outcome{Name: c.name, Text: c.text, Sides: map[string][]metrics{}}
+	o := &measured.Outcome{Name: c.name, Text: c.text, Sides: map[string][]measured.Metrics{}}
 	count := *rounds
 	if c.once {
 		count = 1
@@ -112,21 +64,10 @@ func (b *bench) measureCase(c benchCase) *outcome {
 	}
 	fmt.Fprint(os.Stderr, "\r\033[K")
 	for _, r := range c.ratios {
-		o.mustHave(r.metric)
-		o.Ratios = append(o.Ratios, o.compare(sides[0], r))
+		o.MustHave(r.metric)
+		o.Ratios = append(o.Ratios, o.Compare(r.name, "c", sides[0], r.metric, r.isCost))
 	}
 	return o
-}
-
-// mustHave ends the program unless each run has measured this: a ratio of nothing is none.
-func (o *outcome) mustHave(metric string) {
-	for side, runs := range o.Sides {
-		for _, m := range runs {
-			if value, ok := m[metric]; !ok || value <= 0 || math.IsInf(value, 0) || math.IsNaN(value) {
-				log.Fatalf("%s: %s has no %s: %v", o.Name, side, metric, m)
-			}
-		}
-	}
 }
 
 var units = []struct {
@@ -140,15 +81,15 @@ var units = []struct {
 }
 
 // describe prints a case: a line per side with the medians, then the ratios.
-func (o *outcome) describe(sides []string) {
+func describe(o *measured.Outcome, sides []string) {
 	fmt.Printf("%s: %s\n", o.Name, o.Text)
 	for _, side := range sides {
 		fmt.Printf("    %-6s", side)
 		for _, unit := range units {
-			if _, ok := o.Sides[side][0][unit.metric]; !ok || (unit.isWait && !o.showsWaits()) {
+			if _, ok := o.Sides[side][0][unit.metric]; !ok || (unit.isWait && !showsWaits(o)) {
 				continue
 			}
-			value := o.median(side, unit.metric)
+			value := o.Median(side, unit.metric)
 			precision := 0
 			if value < 100 {
 				precision = 2
@@ -167,7 +108,7 @@ func (o *outcome) describe(sides []string) {
 }
 
 // showsWaits: how long tasks waited says something only where it is what was measured, not in a backlog.
-func (o *outcome) showsWaits() bool {
+func showsWaits(o *measured.Outcome) bool {
 	for _, r := range o.Ratios {
 		if strings.Contains(r.Name, "_p") {
 			return true
@@ -176,10 +117,12 @@ func (o *outcome) showsWaits() bool {
 	return false
 }
 
+func allCases() []benchCase { return append(cases, clusterCases...) }
+
 func selected() []benchCase {
 	pattern := regexp.MustCompile(*only)
 	var chosen []benchCase
-	for _, c := range cases {
+	for _, c := range allCases() {
 		if pattern.MatchString(c.name) && (c.quick || !*quick) {
 			chosen = append(chosen, c)
 		}
@@ -209,7 +152,7 @@ func main() {
 	runtime.LockOSThread() // see endsWithUs
 	flag.Parse()
 	if *list {
-		for _, c := range cases {
+		for _, c := range allCases() {
 			fmt.Printf("%-20s %s\n", c.name, c.text)
 		}
 		return
@@ -219,17 +162,17 @@ func main() {
 		*scale *= 0.25
 	}
 	idleTime := time.Duration(min(10, max(3, 10**scale)) * float64(time.Second))
-	b := &bench{redis: startServer(), idleTime: idleTime}
-	defer b.redis.stop()
-	b.uri = "redis://" + b.redis.address
+	b := &bench{redis: &server{Redis: measured.StartRedis(endsWithUs)}, idleTime: idleTime}
+	defer b.redis.Stop()
+	b.uri = "redis://" + b.redis.Address
 	fmt.Println(machine(b))
 	for _, side := range []string{"go", "c"} { // warm-up: does not count
 		b.work(side, load{goTasks: 5000, c: 20000})
 	}
-	var all []*outcome
+	var all []*measured.Outcome
 	for _, c := range selected() {
 		o := b.measureCase(c)
-		o.describe(c.pair())
+		describe(o, c.pair())
 		all = append(all, o)
 	}
 	for _, o := range all {

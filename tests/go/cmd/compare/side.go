@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hibiken/asynq/libasynq-tests/measured"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -23,42 +24,22 @@ import (
 // so main stays on one.
 var endsWithUs = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 
-// server is a private redis-server on a port of the loopback interface.
+// server is a Redis that can be asked what it has done: one, or a cluster.
 type server struct {
-	address string
-	client  *redis.Client
-	cmd     *exec.Cmd
+	*measured.Redis
+	others []*measured.Redis // of a cluster
 }
 
-func startServer() *server {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	check(err)
-	port := listener.Addr().(*net.TCPAddr).Port
-	listener.Close()
-	s := &server{address: fmt.Sprintf("127.0.0.1:%d", port)}
-	s.cmd = exec.Command("redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--save", "",
-		"--loglevel", "warning")
-	s.cmd.SysProcAttr = endsWithUs
-	s.cmd.Stderr = os.Stderr
-	check(s.cmd.Start())
-	s.client = redis.NewClient(&redis.Options{Addr: s.address})
-	for range 500 {
-		if s.client.Ping(context.Background()).Err() == nil {
-			return s
-		}
-		time.Sleep(10 * time.Millisecond)
+func (s *server) nodes() []*measured.Redis { return append([]*measured.Redis{s.Redis}, s.others...) }
+
+func (s *server) flush() {
+	for _, node := range s.nodes() {
+		check(node.Client.FlushAll(context.Background()).Err())
 	}
-	log.Fatal("redis-server does not answer")
-	return nil
-}
-
-func (s *server) stop() {
-	s.cmd.Process.Kill()
-	s.cmd.Wait()
 }
 
 func (s *server) do(args ...any) any {
-	value, err := s.client.Do(context.Background(), args...).Result()
+	value, err := s.Client.Do(context.Background(), args...).Result()
 	if err != redis.Nil {
 		check(err)
 	}
@@ -77,15 +58,9 @@ func (s *server) number(args ...any) float64 {
 }
 
 // cpuUs is the CPU time that Redis has used so far.
-func (s *server) cpuUs() float64 {
-	var sum float64
-	text, _ := s.do("INFO", "cpu").(string)
-	for _, line := range strings.Fields(text) {
-		name, value, _ := strings.Cut(line, ":")
-		if name == "used_cpu_sys" || name == "used_cpu_user" {
-			seconds, _ := strconv.ParseFloat(value, 64)
-			sum += seconds * 1e6
-		}
+func (s *server) cpuUs() (sum float64) {
+	for _, node := range s.nodes() {
+		sum += node.CPUUs()
 	}
 	return sum
 }
@@ -111,7 +86,7 @@ func (s *server) leases(side string) (all, fruitful float64) {
 
 // commandsSent counts the commands that clients send for a while, not those that scripts call.
 func (s *server) commandsSent(while time.Duration) float64 {
-	connection, err := net.Dial("tcp", s.address)
+	connection, err := net.Dial("tcp", s.Address)
 	check(err)
 	fmt.Fprint(connection, "MONITOR\r\n")
 	connection.SetReadDeadline(time.Now().Add(while))
@@ -140,7 +115,8 @@ type settings map[string]any
 
 // rigs are the programs of the two sides, as bench/compare has built them.
 var rigs = map[string]string{"c": os.Getenv("RIG_C"), "go": os.Getenv("RIG_GO"), "limit": os.Getenv("RIG_LIMIT"),
-	"armed": os.Getenv("RIG_C"), "none": os.Getenv("RIG_C")} // ours without parking, and without held tasks
+	// Ours without parking, without held tasks, and on clusters of fewer nodes.
+	"armed": os.Getenv("RIG_C"), "none": os.Getenv("RIG_C"), "node": os.Getenv("RIG_C"), "nodes2": os.Getenv("RIG_C")}
 
 func start(side, uri string, with settings) *process {
 	args := []string{"redis=" + uri}

@@ -1,4 +1,4 @@
-// Prints src/base/printable_table.h: the characters that strconv.IsPrint calls printable.
+// Prints src/base/printable_table.h: which characters are printable, which of them cannot be seen, and which are marks.
 package main
 
 import (
@@ -7,18 +7,25 @@ import (
 	"unicode"
 )
 
-func main() {
-	fmt.Printf("/* Made by tests/go/cmd/printable from Go's tables of Unicode %s. */\n\n", unicode.Version)
-	fmt.Println("// clang-format off")
-	fmt.Println("/* First and last character of each range, in their order. */")
-	fmt.Println("static const printable_range printable_ranges[] = {")
+// isUnseen: fonts draw nothing for it, so that two texts look the same (Unicode's Default_Ignorable_Code_Point).
+func isUnseen(c rune) bool {
+	return strconv.IsPrint(c) && unicode.In(c, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}
+
+// isMark: it is drawn over the character before it, and takes no column.
+func isMark(c rune) bool {
+	return strconv.IsPrint(c) && !isUnseen(c) && unicode.In(c, unicode.Mn, unicode.Me)
+}
+
+func table(name string, has func(rune) bool) {
+	fmt.Printf("static const printable_range %s[] = {\n", name)
 	line := "   "
 	for first := rune(0); first <= unicode.MaxRune; first++ {
-		if !strconv.IsPrint(first) {
+		if !has(first) {
 			continue
 		}
 		last := first
-		for last < unicode.MaxRune && strconv.IsPrint(last+1) {
+		for last < unicode.MaxRune && has(last+1) {
 			last++
 		}
 		entry := fmt.Sprintf(" {%#x, %#x},", first, last)
@@ -31,4 +38,15 @@ func main() {
 	}
 	fmt.Println(line)
 	fmt.Println("};")
+}
+
+func main() {
+	fmt.Printf("/* Made by tests/go/cmd/printable from Go's tables of Unicode %s. */\n\n", unicode.Version)
+	fmt.Println("// clang-format off")
+	fmt.Println("/* First and last character of each range, in their order. */")
+	table("printable_ranges", strconv.IsPrint)
+	fmt.Println()
+	table("unseen_ranges", isUnseen)
+	fmt.Println()
+	table("mark_ranges", isMark)
 }

@@ -2,7 +2,10 @@
 // specification's appendix D, what was skipped, what failed, and the count of tests. It fails for a failed test, and for
 // whatever would let a run look better than it was: a case that no test has covered, a package or a choice of tests
 // without a test, a test without an end, output that cannot be read.
+// A test that has run twice, as the input tells, counts by its second run, and is named.
 // usage: report [-cases FILE] [-run REGEXP]
+//
+//	report -failed: prints "PACKAGE TESTS-AS-A-REGEXP" for each package with failed tests, if these are few
 package main
 
 import (
@@ -25,6 +28,7 @@ type event struct {
 // run is what a run of tests has told. Its tests are named "package.Test/subtest", a package "package.".
 type run struct {
 	results map[string]string // by name: what became of it; "" while it runs
+	again   []string          // tests that had failed and ran once more
 	outputs map[string][]string
 	strays  []string // lines that are no events
 	err     error    // of reading
@@ -50,6 +54,9 @@ func (r *run) take(e event) {
 	name := e.Package + "." + e.Test
 	switch e.Action {
 	case "start", "run":
+		if r.results[name] == "fail" && !isPackage(name) {
+			r.again = append(r.again, name)
+		}
 		r.results[name] = ""
 	case "output":
 		r.outputs[name] = append(r.outputs[name], e.Output)
@@ -166,6 +173,42 @@ func alternatives(chosen string) (parts []string) {
 	return parts
 }
 
+// fewFailures: when more tests than these fail, it is not for a moment in which the machine was busy.
+const fewFailures = 5
+
+// isOutOfTime tells whether a test failed in waiting, as harness.Eventually says it. What a sanitizer found is found.
+func (r *run) isOutOfTime(test string) bool {
+	var text strings.Builder
+	for name, lines := range r.outputs {
+		if name == test || strings.HasPrefix(name, test+"/") {
+			text.WriteString(strings.Join(lines, ""))
+		}
+	}
+	return strings.Contains(text.String(), ": waited ") && !strings.Contains(text.String(), "Sanitizer")
+}
+
+// failed are the tests that deserve a second try, by package, as an expression for -run.
+func (r *run) failed() map[string]string {
+	tests, count := map[string]string{}, 0
+	for _, name := range r.names("fail") {
+		i := strings.LastIndex(name, ".")
+		test := name[i+1:]
+		if test == "" || strings.Contains(test, "/") {
+			continue
+		}
+		if count++; r.isOutOfTime(name) {
+			tests[name[:i]] += "|" + test
+		}
+	}
+	if count > fewFailures || len(r.names("")) > 0 {
+		return nil
+	}
+	for name, choice := range tests {
+		tests[name] = "^(" + choice[1:] + ")$"
+	}
+	return tests
+}
+
 var caseID = regexp.MustCompile(`/([ACGHIMRST]-\d\d)`)
 
 // coverage prints a line per case and complains about those that no test has covered; one that was skipped has not.
@@ -201,6 +244,11 @@ func (r *run) report(cases, chosen string, output io.Writer) bool {
 	for _, stray := range r.strays {
 		fmt.Fprintln(output, stray)
 	}
+	for _, name := range r.again {
+		if r.results[name] == "pass" {
+			fmt.Fprintf(output, "--- AGAIN: %s failed beside others and passed alone\n%s", name, strings.Join(r.outputs[name], ""))
+		}
+	}
 	for _, name := range append(r.names("fail"), r.names("")...) {
 		fmt.Fprintf(output, "--- FAIL: %s\n%s", name, strings.Join(r.outputs[name], ""))
 	}
@@ -216,7 +264,14 @@ func (r *run) report(cases, chosen string, output io.Writer) bool {
 func main() {
 	casesFile := flag.String("cases", "", "each of its lines begins with the name of a case that must be covered")
 	chosen := flag.String("run", "", "how tests were chosen, as for go test")
+	failed := flag.Bool("failed", false, "print which tests to run once more")
 	flag.Parse()
+	if *failed {
+		for name, choice := range read(os.Stdin).failed() {
+			fmt.Println(name, choice)
+		}
+		return
+	}
 	cases, err := []byte{}, error(nil)
 	if *casesFile != "" {
 		cases, err = os.ReadFile(*casesFile)

@@ -45,6 +45,9 @@ func TestReport(t *testing.T) {
 		{"a case without a test", ran("pass TestA"), "A-01 text", "", "1 passed, 1 failed", "no test has covered case A-01"},
 		{"a skipped case", ran("pass TestB", "skip TestA/A-01"), "A-01 text", "", "1 passed, 1 failed", "no test has covered case A-01"},
 		{"a line that is too long", ran("pass TestA") + strings.Repeat("x", 17<<20), "", "", "1 passed, 1 failed", "token too long"},
+		{"a second run that passes", ran("pass TestA", "fail TestB") + ran("pass TestB"), "", "", "2 passed, 0 failed", "--- AGAIN: p.TestB"},
+		{"a second run that fails", ran("pass TestA", "fail TestB/x", "fail TestB") + ran("fail TestB/x", "fail TestB"), "", "",
+			"1 passed, 2 failed", "--- FAIL: p.TestB"},
 		{"a stray line", "go: no such module\n", "", "", "0 passed, 1 failed", "go: no such module"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -56,6 +59,28 @@ func TestReport(t *testing.T) {
 			}
 			if isWell != strings.HasSuffix(c.last, " 0 failed") {
 				t.Errorf("the verdict is %v", isWell)
+			}
+		})
+	}
+}
+
+// said is a line of output of a test.
+func said(test, text string) string {
+	return `{"Action":"output","Package":"p","Test":"` + test + `","Output":"` + text + `"}` + "\n"
+}
+
+func TestSecondTry(t *testing.T) {
+	late := said("TestA/x", "a_test.go:1: waited 5s for all")
+	for _, c := range []struct{ name, input, want string }{
+		{"one that waited", late + ran("fail TestA/x", "fail TestA", "pass TestB"), "^(TestA)$"},
+		{"one that did not", said("TestA", "a_test.go:1: 2 is not 1") + ran("fail TestA"), ""},
+		{"a sanitizer", late + said("TestA", "WARNING: ThreadSanitizer: data race") + ran("fail TestA/x", "fail TestA"), ""},
+		{"many", late + ran("fail TestA/x", "fail TestA", "fail TestB", "fail TestC", "fail TestD", "fail TestE", "fail TestF"), ""},
+		{"one without an end", late + ran("fail TestA/x", "fail TestA") + line("run", "TestB"), ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := read(strings.NewReader(c.input)).failed()["p"]; got != c.want {
+				t.Errorf("%q, want %q", got, c.want)
 			}
 		})
 	}

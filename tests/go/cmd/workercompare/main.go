@@ -15,6 +15,8 @@ import (
 	"sort"
 	"strings"
 	"time"
+
+	"github.com/hibiken/asynq/libasynq-tests/measured"
 )
 
 var (
@@ -33,7 +35,7 @@ var (
 	ourPython = flag.String("python", "python3", "the interpreter for our own worker")
 )
 
-type metrics map[string]float64
+type metrics = measured.Metrics
 
 // ratio is what is told at the end: how many times better ours is.
 type ratio struct {
@@ -92,7 +94,7 @@ func newBench(c benchCase) *bench {
 	check(err)
 	said, err := os.Create(filepath.Join(dir, "log"))
 	check(err)
-	b := &bench{redis: startServer(), dir: dir, marks: filepath.Join(dir, "marks"), log: said, threads: "1"}
+	b := &bench{redis: measured.StartRedis(endsWithUs), dir: dir, marks: filepath.Join(dir, "marks"), log: said, threads: "1"}
 	if c.threaded {
 		b.threads = *threads
 	}
@@ -100,7 +102,7 @@ func newBench(c benchCase) *bench {
 }
 
 func (b *bench) clean() {
-	b.redis.stop()
+	b.redis.Stop()
 	b.log.Close()
 	os.RemoveAll(b.dir)
 }
@@ -113,12 +115,12 @@ func drain(s side, c benchCase, count int) metrics {
 	workers := b.start(s.workers(b))
 	defer workers.stop()
 	b.await(s.name, count/10+1)
-	before, redisBefore, begun, since := used(workers.pids, false), used([]int{b.redis.cmd.Process.Pid}, false), b.count(), time.Now()
+	before, redisBefore, begun, since := used(workers.pids, false), used([]int{b.redis.Pid()}, false), b.count(), time.Now()
 	b.await(s.name, count/2)
 	middle := used(workers.pids, true)
 	b.await(s.name, count)
 	seconds, after := time.Since(since).Seconds(), used(workers.pids, true)
-	redisAfter := used([]int{b.redis.cmd.Process.Pid}, false)
+	redisAfter := used([]int{b.redis.Pid()}, false)
 	b.mustHaveAll(s.name, count)
 	tasks := float64(count - begun)
 	if tasks <= 0 {
@@ -156,66 +158,8 @@ func quantile(sorted []float64, q float64) float64 {
 	return sorted[min(len(sorted)-1, int(math.Ceil(q*float64(len(sorted))))-1)]
 }
 
-func median(values []float64) float64 {
-	sorted := append([]float64{}, values...)
-	sort.Float64s(sorted)
-	middle := len(sorted) / 2
-	if len(sorted)%2 == 0 {
-		return (sorted[middle-1] + sorted[middle]) / 2
-	}
-	return sorted[middle]
-}
-
-// outcome is what all rounds of a case measured, by side.
-type outcome struct {
-	Name   string               `json:"name"`
-	Text   string               `json:"text"`
-	Sides  map[string][]metrics `json:"sides"`
-	Ratios []ratioValue         `json:"ratios"`
-}
-
-type ratioValue struct {
-	Name  string  `json:"name"`
-	Value float64 `json:"value"`
-	Least float64 `json:"least"`
-	Most  float64 `json:"most"`
-}
-
-func (o *outcome) median(side, metric string) float64 {
-	var values []float64
-	for _, m := range o.Sides[side] {
-		values = append(values, m[metric])
-	}
-	return median(values)
-}
-
-// compare takes the ratio of each round, whose runs follow each other, and their median.
-func (o *outcome) compare(name string, s side, r ratio) ratioValue {
-	var values []float64
-	for round, ours := range o.Sides["asynqd"] {
-		value := ours[r.metric] / o.Sides[s.name][round][r.metric]
-		if r.isCost {
-			value = 1 / value
-		}
-		values = append(values, value)
-	}
-	sort.Float64s(values)
-	return ratioValue{name, median(values), values[0], values[len(values)-1]}
-}
-
-// mustHave ends the program unless each run has measured this: a ratio of nothing is none.
-func (o *outcome) mustHave(metric string) {
-	for side, runs := range o.Sides {
-		for _, m := range runs {
-			if value, ok := m[metric]; !ok || value <= 0 || math.IsInf(value, 0) || math.IsNaN(value) {
-				log.Fatalf("%s: %s has no %s: %v", o.Name, side, metric, m)
-			}
-		}
-	}
-}
-
-func measureCase(l language, c benchCase) *outcome {
-	o := &outcome{Name: l.name + "_" + c.name, Text: c.text, Sides: map[string][]metrics{}}
+func measureCase(l language, c benchCase) *measured.Outcome {
+	o := &measured.Outcome{Name: l.name + "_" + c.name, Text: c.text, Sides: map[string][]metrics{}}
 	for round := range *rounds {
 		for i := range l.sides {
 			s := l.sides[(i+round)%len(l.sides)]
@@ -226,19 +170,19 @@ func measureCase(l language, c benchCase) *outcome {
 	fmt.Fprint(os.Stderr, "\r\033[K")
 	for _, s := range l.sides[1:] {
 		for _, r := range c.ratios {
-			o.mustHave(r.metric)
-			o.Ratios = append(o.Ratios, o.compare(fmt.Sprintf("%s_%s_%s", o.Name, r.name, s.name), s, r))
+			o.MustHave(r.metric)
+			o.Ratios = append(o.Ratios, o.Compare(fmt.Sprintf("%s_%s_%s", o.Name, r.name, s.name), "asynqd", s.name, r.metric, r.isCost))
 		}
 	}
 	return o
 }
 
-func (o *outcome) describe(l language, c benchCase) {
+func describe(o *measured.Outcome, l language, c benchCase) {
 	fmt.Printf("%s: %s\n", o.Name, o.Text)
 	for _, s := range l.sides {
 		fmt.Printf("    %-9s", s.name)
 		for _, metric := range c.shows {
-			value, precision := o.median(s.name, metric), 0
+			value, precision := o.Median(s.name, metric), 0
 			if value < 100 {
 				precision = 2
 			}
@@ -275,7 +219,7 @@ func machine() string {
 	return fmt.Sprintf("%d processors (%s), load %s before", runtime.NumCPU(), model, load)
 }
 
-func writeJSON(file, machine string, all []*outcome) {
+func writeJSON(file, machine string, all []*measured.Outcome) {
 	text, err := json.MarshalIndent(map[string]any{"machine": machine, "command": strings.Join(os.Args[1:], " "),
 		"date": time.Now().UTC().Format(time.DateOnly), "cases": all}, "", "  ")
 	check(err)
@@ -295,7 +239,7 @@ func main() {
 	if !*list {
 		fmt.Println(where)
 	}
-	var all []*outcome
+	var all []*measured.Outcome
 	found := false
 	for _, l := range chosen() {
 		for _, c := range cases {
@@ -309,7 +253,7 @@ func main() {
 				continue
 			}
 			o := measureCase(l, c)
-			o.describe(l, c)
+			describe(o, l, c)
 			all = append(all, o)
 		}
 	}

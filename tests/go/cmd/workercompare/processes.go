@@ -2,11 +2,9 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"fmt"
 	"log"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,49 +13,11 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // endsWithUs: nothing that was started stays when this program gives up. The kernel looks at the thread that started it,
 // so main stays on one. Each is the leader of a group, with which its children end.
 var endsWithUs = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-
-// server is a private redis-server on a port of the loopback interface.
-type server struct {
-	address string
-	client  *redis.Client
-	cmd     *exec.Cmd
-}
-
-func startServer() *server {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	check(err)
-	address := listener.Addr().String()
-	listener.Close()
-	_, port, _ := net.SplitHostPort(address)
-	s := &server{address: address, client: redis.NewClient(&redis.Options{Addr: address})}
-	s.cmd = exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "", "--loglevel", "warning")
-	s.cmd.SysProcAttr = endsWithUs
-	s.cmd.Stderr = os.Stderr
-	check(s.cmd.Start())
-	for range 500 {
-		if s.client.Ping(context.Background()).Err() == nil {
-			return s
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	log.Fatal("redis-server does not answer")
-	return nil
-}
-
-func (s *server) uri() string { return "redis://" + s.address + "/0" }
-
-func (s *server) stop() {
-	s.client.Close()
-	s.cmd.Process.Kill()
-	s.cmd.Wait()
-}
 
 // ---- workers ----
 

@@ -13,13 +13,14 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/hibiken/asynq/libasynq-tests/measured"
 )
 
 const processes = 2 // of each side, beside its master where it has one
 
 // bench is one run of one side: a Redis and a directory of its own.
 type bench struct {
-	redis   *server
+	redis   *measured.Redis
 	dir     string
 	marks   string   // the file that tasks write to
 	log     *os.File // what programs say
@@ -43,7 +44,7 @@ func python() string              { return filepath.Join(*peers, "venv/bin/pytho
 func (b *bench) command(program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(program, args...)
 	cmd.Dir = peerFile("")
-	cmd.Env = append(os.Environ(), "BENCH_REDIS="+b.redis.uri(), "BENCH_MARKS="+b.marks, "PYTHONDONTWRITEBYTECODE=1",
+	cmd.Env = append(os.Environ(), "BENCH_REDIS="+b.redis.URI(), "BENCH_MARKS="+b.marks, "PYTHONDONTWRITEBYTECODE=1",
 		"BENCH_THREADS="+b.threads, "BENCH_MODULES="+filepath.Join(*peers, "node"))
 	cmd.Stdout, cmd.Stderr = b.log, b.log
 	cmd.SysProcAttr = endsWithUs
@@ -62,7 +63,7 @@ func ofPeer(program ...string) func(*bench, string, int, time.Duration) {
 
 // ofAsynq sends with Go's client, one task after the other, or from 16 goroutines for a backlog.
 func ofAsynq(b *bench, task string, count int, pause time.Duration) {
-	client := asynq.NewClient(asynq.RedisClientOpt{Addr: b.redis.address})
+	client := asynq.NewClient(asynq.RedisClientOpt{Addr: b.redis.Address})
 	defer client.Close()
 	send := func(number int64) {
 		_, err := client.EnqueueContext(context.Background(), asynq.NewTask(task, []byte(strconv.FormatInt(number, 10))))
@@ -95,7 +96,7 @@ func asynqd(argv string) func(b *bench) []*exec.Cmd {
 	return func(b *bench) []*exec.Cmd {
 		file := filepath.Join(b.dir, "asynqd.yaml")
 		text := fmt.Sprintf("redis: %s\nendpoints: {listen: ''}\nlog: {level: error}\nroutes:\n- {type: noop, worker: pool}\n- {type: sleep, worker: pool}\n"+
-			"workers:\n  pool: {argv: [%s], size: %d, process: {inherit: [PATH, BENCH_MARKS, BENCH_REDIS, BENCH_THREADS]}}\n", b.redis.uri(), argv, processes)
+			"workers:\n  pool: {argv: [%s], size: %d, process: {inherit: [PATH, BENCH_MARKS, BENCH_REDIS, BENCH_THREADS]}}\n", b.redis.URI(), argv, processes)
 		check(os.WriteFile(file, []byte(text), 0o600))
 		return []*exec.Cmd{b.command(*daemon, "--config", file)}
 	}
@@ -131,7 +132,7 @@ func languages() []language {
 			{name: "rq", tasks: 1200, produce: ofPeer(python(), "rq_app.py"),
 				workers: func(b *bench) []*exec.Cmd {
 					return twice(func() *exec.Cmd {
-						return b.command(filepath.Join(*peers, "venv/bin/rq"), "worker", "--url", b.redis.uri(), "--logging_level", "ERROR")
+						return b.command(filepath.Join(*peers, "venv/bin/rq"), "worker", "--url", b.redis.URI(), "--logging_level", "ERROR")
 					})
 				}},
 		}},
