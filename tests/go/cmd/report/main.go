@@ -30,12 +30,14 @@ type run struct {
 	results map[string]string // by name: what became of it; "" while it runs
 	again   []string          // tests that had failed and ran once more
 	outputs map[string][]string
-	strays  []string // lines that are no events
-	err     error    // of reading
+	strays  []string        // lines that are no events
+	alone   []string        // packages that failed when none of their tests had
+	failing map[string]bool // packages with a failed test, since they started
+	err     error           // of reading
 }
 
 func read(input io.Reader) *run {
-	r := &run{results: map[string]string{}, outputs: map[string][]string{}}
+	r := &run{results: map[string]string{}, outputs: map[string][]string{}, failing: map[string]bool{}}
 	scanner := bufio.NewScanner(input)
 	scanner.Buffer(nil, 16<<20)
 	for scanner.Scan() {
@@ -64,6 +66,19 @@ func (r *run) take(e event) {
 		r.strays = append(r.strays, strings.TrimSuffix(e.Output, "\n"))
 	case "pass", "fail", "skip":
 		r.results[name] = e.Action
+	}
+	r.noteFailure(e.Action, e.Package, e.Test)
+}
+
+// noteFailure looks at each run of a package by itself: there can be several, of different tests.
+func (r *run) noteFailure(action, pkg, test string) {
+	switch {
+	case test == "" && action == "start":
+		r.failing[pkg] = false
+	case test == "" && action == "fail" && !r.failing[pkg]:
+		r.alone = append(r.alone, pkg)
+	case action == "fail":
+		r.failing[pkg] = true
 	}
 }
 
@@ -108,10 +123,8 @@ func (r *run) complaints(chosen string) (texts []string) {
 	for _, name := range r.names("") {
 		texts = append(texts, fmt.Sprintf("%s has no end", name))
 	}
-	for _, name := range r.names("fail") {
-		if isPackage(name) && !r.has(name, "fail") {
-			texts = append(texts, fmt.Sprintf("package %s failed, and none of its tests", strings.TrimSuffix(name, ".")))
-		}
+	for _, pkg := range r.alone {
+		texts = append(texts, fmt.Sprintf("package %s failed, and none of its tests", pkg))
 	}
 	if chosen != "" {
 		return append(texts, r.unmatched(chosen)...)

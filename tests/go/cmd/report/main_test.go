@@ -34,6 +34,8 @@ func TestReport(t *testing.T) {
 		{"all skipped", ran("skip TestA"), "", "", "0 passed, 1 failed", "--- SKIP: p.TestA"},
 		{"a package that fails by itself", line("start", "") + line("run", "TestA") + line("pass", "TestA") + line("fail", ""), "", "",
 			"1 passed, 1 failed", "package p failed"},
+		{"a package that fails by itself before it passes with other tests", line("start", "") + line("fail", "") + ran("pass TestA"), "", "",
+			"1 passed, 1 failed", "package p failed"},
 		{"a test without an end", line("start", "") + line("run", "TestA") + line("pass", "TestA") + line("run", "TestB"), "", "",
 			"1 passed, 2 failed", "p.TestB has no end"},
 		{"a chosen test", ran("pass TestA/x"), "", "TestA|TestA/x", "1 passed, 0 failed", ""},
