@@ -195,7 +195,7 @@ static void plan(served_queue *queue, size_t count)
  */
 static void plan_round(asynq_server *server)
 {
-    size_t per_draw = (size_t)server->slots_free / FETCH_DRAWS + 1, given;
+    size_t per_draw = (size_t)server->slots / FETCH_DRAWS + 1, given;
     for (size_t slots = (size_t)server->slots_free; slots > 0; slots -= given) {
         served_queue *queue = draw_queue(server);
         if (!queue)

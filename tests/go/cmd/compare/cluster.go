@@ -43,10 +43,13 @@ func clusterEnqueue(b *bench, side string) metrics {
 	})
 }
 
-func clusterWork(b *bench, side string) metrics {
-	return onCluster(b, side, func(own *bench, queues string) metrics {
-		return own.work(side, load{worker: settings{"concurrency": 100, "queues": queues}, c: 200000})
-	})
+// clusterWork has a concurrency for each side.
+func clusterWork(concurrency func(nodes int) int) func(*bench, string) metrics {
+	return func(b *bench, side string) metrics {
+		return onCluster(b, side, func(own *bench, queues string) metrics {
+			return own.work(side, load{worker: settings{"concurrency": concurrency(nodesOf[side]), "queues": queues}, c: 200000})
+		})
+	}
 }
 
 var clusterSides = []string{"node", "nodes2", "c"}
@@ -55,7 +58,10 @@ var clusterCases = []benchCase{
 	{"cluster_enqueue", "enqueue batched into 12 queues of a cluster of one, two and three (c) nodes", false, false, clusterSides,
 		clusterEnqueue, []ratio{{"cluster_enqueue", "rate", false}, {"cluster_enqueue_redis_cpu", "redis_us", true},
 			{"cluster_enqueue_client_cpu", "client_us", true}}},
-	{"cluster_work", "work, 12 queues of a cluster of one, two and three (c) nodes, concurrency 100", false, false, clusterSides,
-		clusterWork, []ratio{{"cluster_work", "rate", false}, {"cluster_work_redis_cpu", "redis_us", true},
-			{"cluster_work_worker_cpu", "worker_us", true}}},
+	{"cluster_work", "work, 12 queues of a cluster of one, two and three (c) nodes, concurrency 100 for each node", false, false, clusterSides,
+		clusterWork(func(nodes int) int { return 100 * nodes }), []ratio{{"cluster_work", "rate", false},
+			{"cluster_work_redis_cpu", "redis_us", true}, {"cluster_work_worker_cpu", "worker_us", true}}},
+	{"cluster_work_c100", "the same, concurrency 100 for all nodes together", false, false, clusterSides,
+		clusterWork(func(int) int { return 100 }), []ratio{{"cluster_work_c100", "rate", false},
+			{"cluster_work_c100_redis_cpu", "redis_us", true}, {"cluster_work_c100_worker_cpu", "worker_us", true}}},
 }
