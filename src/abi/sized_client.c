@@ -75,10 +75,8 @@ typedef struct sized_callback {
 static void sized_enqueued(const asynq_enqueued *result, void *arg)
 {
     sized_callback *own = arg;
-    structs_call call;
-    structs_begin(&call, own->sizes);
-    own->callback(structs_shown_or_own(&call, STRUCT_ENQUEUED, result), own->arg);
-    (void)structs_end(&call, ASYNQ_OK, NULL);
+    structs_room room;
+    own->callback(structs_shown_in(&room, own->sizes, STRUCT_ENQUEUED, result), own->arg);
     mem_free(own);
 }
 

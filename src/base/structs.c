@@ -7,6 +7,7 @@
 #include <asynq/plugin.h>
 #include <asynq/scheduler.h>
 #include <asynq/semaphore.h>
+#include <asynq/version.h>
 #include <string.h>
 
 static const asynq_sizes own_sizes = {{asynq_client_sizes, asynq_server_sizes, asynq_scheduler_sizes,
@@ -253,31 +254,51 @@ void *structs_result(structs_call *call, struct_kind kind, void *given, size_t c
     return call->own;
 }
 
+/* NULL: no memory, for the struct or for an array in it. */
+static const void *copy_for_program(structs_copy *copy, struct_kind kind, const void *own)
+{
+    const void *shown = copy_elements(copy, kind, own, 1);
+    return copy->call->lacks_memory ? NULL : shown;
+}
+
 const void *structs_shown(structs_call *call, struct_kind kind, const void *own)
 {
     if (!call->sizes || !own)
         return own;
     structs_copy copy = {call->sizes, &own_sizes, &call->memory, false, call};
-    return copy_elements(&copy, kind, own, 1);
+    return copy_for_program(&copy, kind, own);
 }
 
-const void *structs_shown_or_own(structs_call *call, struct_kind kind, const void *own)
+const void *structs_shown_in(structs_room *room, const asynq_sizes *sizes, struct_kind kind, const void *own)
 {
-    const void *shown = structs_shown(call, kind, own);
-    return shown ? shown : own; /* only members that we do not have lack */
+    if (structs_are_same(sizes) || !own)
+        return own;
+    structs_copy copy = {.to_sizes = sizes, .from_sizes = &own_sizes};
+    copy_struct(&copy, kind, room->bytes, own);
+    return room->bytes;
 }
 
 const void *structs_kept(const asynq_sizes *sizes, struct_kind kind, const void *own, arena *memory)
 {
     structs_call call = {.sizes = sizes};
     structs_copy copy = {sizes, &own_sizes, memory, false, &call};
-    return structs_are_same(sizes) || !own ? own : copy_elements(&copy, kind, own, 1);
+    return structs_are_same(sizes) || !own ? own : copy_for_program(&copy, kind, own);
+}
+
+static bool fits_room(const asynq_sizes *sizes)
+{
+    return !sizes || (size_in(sizes, STRUCT_ENQUEUED) <= STRUCTS_ROOM &&
+                      size_in(sizes, STRUCT_ATTEMPT) <= STRUCTS_ROOM && size_in(sizes, STRUCT_FAILURE) <= STRUCTS_ROOM);
 }
 
 int structs_status(const structs_call *call, asynq_error *error)
 {
     if (call->lacks_memory)
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
+    if (!fits_room(call->sizes))
+        return error_set(error, ASYNQ_E_INVALID,
+                         "the program was built for a version of libasynq that is much newer than this one (%s)",
+                         asynq_version());
     if (call->unknown)
         return error_set(error, ASYNQ_E_INVALID,
                          "%s has a member set at offset %zu that this version of libasynq does not know; it was built "

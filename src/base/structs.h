@@ -108,14 +108,22 @@ void *structs_result(structs_call *call, struct_kind kind, void *given, size_t c
 
 /* Our struct, as the program's, for a callback; valid until the end. NULL: no memory. */
 const void *structs_shown(structs_call *call, struct_kind kind, const void *own);
-/* The same for a callback that must be called: without memory our own struct. */
-const void *structs_shown_or_own(structs_call *call, struct_kind kind, const void *own);
+/* Room for a struct that a callback must get, so that it does though memory is out. */
+enum { STRUCTS_ROOM = 1024 };
+typedef struct structs_room {
+    _Alignas(max_align_t) char bytes[STRUCTS_ROOM];
+} structs_room;
+
+/* Our struct, as the program's, in `room` if need be; for asynq_enqueued, asynq_attempt and asynq_failure, which have
+ * no arrays. A program that has them larger than the room was refused by structs_status(). */
+const void *structs_shown_in(structs_room *room, const asynq_sizes *sizes, struct_kind kind, const void *own);
 
 /* Our struct, as the program's, made in `memory`; the struct itself if that is the same. NULL: no memory, or NULL
  * given. */
 const void *structs_kept(const asynq_sizes *sizes, struct_kind kind, const void *own, arena *memory);
 
-/* Whether all arguments could be taken: 0, ASYNQ_E_INVALID (an unknown member is set) or ASYNQ_E_NO_MEMORY. */
+/* Whether all arguments could be taken: 0, ASYNQ_E_INVALID (an unknown member is set, or the program is built for a
+ * version that is too new) or ASYNQ_E_NO_MEMORY. */
 ASYNQ_MUST_CHECK int structs_status(const structs_call *call, asynq_error *error);
 
 /*

@@ -26,7 +26,8 @@ static const char *copy_text(arena *into, const char *text, bool *failed)
 }
 
 /* Replaces what `periodic` points to by copies. */
-static int copy_periodic(schedule_entry *entry, const asynq_task_options *shown, asynq_error *error)
+static int copy_periodic(schedule_entry *entry, const asynq_task_options *shown, const asynq_sizes *sizes,
+                         asynq_error *error)
 {
     asynq_periodic *own = &entry->periodic;
     arena *into = &entry->memory;
@@ -50,7 +51,8 @@ static int copy_periodic(schedule_entry *entry, const asynq_task_options *shown,
     bytes *texts;
     entry->option_count = option_texts(options, into, &texts);
     entry->option_texts = texts;
-    return failed || !texts ? error_set_code(error, ASYNQ_E_NO_MEMORY) : ASYNQ_OK;
+    entry->shown = structs_kept(sizes, STRUCT_PERIODIC, own, into);
+    return failed || !texts || !entry->shown ? error_set_code(error, ASYNQ_E_NO_MEMORY) : ASYNQ_OK;
 }
 
 /* ---- identity ---- */
@@ -204,7 +206,7 @@ static int fill(schedule_entry *entry, const asynq_periodic *given, const entry_
     if (!status)
         status = add_defaults(&entry->periodic, context, error);
     if (!status)
-        status = copy_periodic(entry, given->options, error);
+        status = copy_periodic(entry, given->options, context->sizes, error);
     if (!status)
         status = read_cron(entry, context->zone, error);
     if (!status)

@@ -17,7 +17,7 @@ typedef struct entry_context {
     bool is_independent;
     void (*defaults)(const char *type, asynq_task_options *options, void *arg); /* of tasks; NULL: none */
     void *defaults_arg;
-    const asynq_sizes *sizes; /* of the program that has `defaults` */
+    const asynq_sizes *sizes; /* of the program that has `defaults` and gets entries */
 } entry_context;
 
 typedef struct schedule_entry {
@@ -27,6 +27,7 @@ typedef struct schedule_entry {
     struct schedule_entry *next_departure;
     arena memory; /* of all that follows up to the blank line */
     asynq_periodic periodic;
+    const asynq_periodic *shown; /* as the program has it */
     asynq_cron *cron;
     tick_rule rule;
     char *queue_name;

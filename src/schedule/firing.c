@@ -24,24 +24,13 @@ void firing_set_clock(asynq_scheduler *scheduler, const redis_value *reply)
     scheduler->clock_offset_ms = broker_schedule_clock_ms(reply) - clock_steady_ms();
 }
 
-/* An entry as the program has it, until the end of the call. */
-static const asynq_periodic *entry_show(const asynq_scheduler *scheduler, const schedule_entry *entry,
-                                        structs_call *call)
-{
-    structs_begin(call, scheduler->sizes);
-    return structs_shown_or_own(call, STRUCT_PERIODIC, &entry->periodic);
-}
-
 static void entry_report_missed(asynq_scheduler *scheduler, schedule_entry *entry, const tick_choice *choice)
 {
     int64_t first_ms = choice->missed_first_s * MS_PER_SECOND, last_ms = choice->missed_last_s * MS_PER_SECOND;
     log_warn(&scheduler->log, "entry %s (%s, \"%s\"): ticks of %" PRId64 " s were missed and are given up", entry->id,
              entry->periodic.task.type, entry->periodic.spec, choice->missed_last_s - choice->missed_first_s + 1);
-    structs_call call;
-    const asynq_periodic *shown = entry_show(scheduler, entry, &call);
     if (scheduler->options.on_missed)
-        scheduler->options.on_missed(entry->id, shown, first_ms, last_ms, scheduler->options.arg);
-    (void)structs_end(&call, ASYNQ_OK, NULL);
+        scheduler->options.on_missed(entry->id, entry->shown, first_ms, last_ms, scheduler->options.arg);
 }
 
 /* Finds the next tick. Returns how long it is until it must be enqueued; below 0: never. */
@@ -96,12 +85,10 @@ void firing_finished(asynq_scheduler *scheduler, schedule_entry *entry, int stat
     if (status)
         log_repeated(&scheduler->log, &scheduler->complaint, ASYNQ_LOG_WARN, "entry %s (%s): not enqueued: %s",
                      entry->id, entry->periodic.task.type, text);
-    structs_call call;
-    const asynq_periodic *shown = entry_show(scheduler, entry, &call);
-    const asynq_enqueued *enqueued = structs_shown_or_own(&call, STRUCT_ENQUEUED, &entry->plan.enqueued);
+    structs_room room;
+    const asynq_enqueued *enqueued = structs_shown_in(&room, scheduler->sizes, STRUCT_ENQUEUED, &entry->plan.enqueued);
     if (scheduler->options.post_enqueue)
-        scheduler->options.post_enqueue(entry->id, shown, enqueued, scheduler->options.arg);
-    (void)structs_end(&call, ASYNQ_OK, NULL);
+        scheduler->options.post_enqueue(entry->id, entry->shown, enqueued, scheduler->options.arg);
 }
 
 static void entry_catch_up_with(schedule_entry *entry, int64_t last_s)
@@ -202,11 +189,8 @@ static int send_tick(asynq_scheduler *scheduler, schedule_entry *entry, int64_t 
 
 static void entry_tell_next(asynq_scheduler *scheduler, schedule_entry *entry)
 {
-    structs_call call;
-    const asynq_periodic *shown = entry_show(scheduler, entry, &call);
     if (scheduler->options.pre_enqueue)
-        scheduler->options.pre_enqueue(entry->id, shown, entry->next_s * MS_PER_SECOND, scheduler->options.arg);
-    (void)structs_end(&call, ASYNQ_OK, NULL);
+        scheduler->options.pre_enqueue(entry->id, entry->shown, entry->next_s * MS_PER_SECOND, scheduler->options.arg);
 }
 
 /* Returns when to look at the entry again, in ms; below 0: when the answer has come. */

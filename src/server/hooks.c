@@ -14,49 +14,40 @@ asynq_failure hook_failure(const asynq_job *job, int outcome, const char *error)
                            .error = error};
 }
 
-/* A failure as the program has it, until the end of the call. */
-static const asynq_failure *hook_show(const asynq_server *server, const asynq_failure *failure, structs_call *call)
+/* A failure as the program has it. */
+static const asynq_failure *hook_show(structs_room *room, const asynq_server *server, const asynq_failure *failure)
 {
-    structs_begin(call, server->sizes);
-    return structs_shown_or_own(call, STRUCT_FAILURE, failure);
+    return structs_shown_in(room, server->sizes, STRUCT_FAILURE, failure);
 }
 
 void hook_error(asynq_server *server, const asynq_failure *failure)
 {
-    structs_call call;
-    const asynq_failure *shown = hook_show(server, failure, &call);
+    structs_room room;
     if (server->options.on_error)
-        server->options.on_error(shown, server->options.arg);
-    (void)structs_end(&call, ASYNQ_OK, NULL);
+        server->options.on_error(hook_show(&room, server, failure), server->options.arg);
     report_failure(server, failure);
 }
 
 bool hook_is_failure(asynq_server *server, const asynq_failure *failure)
 {
-    structs_call call;
-    const asynq_failure *shown = hook_show(server, failure, &call);
-    bool is_failure = !server->options.is_failure || server->options.is_failure(shown, server->options.arg);
-    (void)structs_end(&call, ASYNQ_OK, NULL);
-    return is_failure;
+    structs_room room;
+    return !server->options.is_failure ||
+           server->options.is_failure(hook_show(&room, server, failure), server->options.arg);
 }
 
 int64_t hook_retry_delay_ms(asynq_server *server, const asynq_failure *failure)
 {
-    structs_call call;
+    structs_room room;
     if (!server->options.retry_delay_ms)
         return -1;
-    int64_t delay_ms = server->options.retry_delay_ms(hook_show(server, failure, &call), server->options.arg);
-    (void)structs_end(&call, ASYNQ_OK, NULL);
+    int64_t delay_ms = server->options.retry_delay_ms(hook_show(&room, server, failure), server->options.arg);
     return delay_ms > 0 ? delay_ms : 0;
 }
 
 void hook_end(asynq_server *server, const asynq_attempt *attempt)
 {
-    structs_call call;
-    structs_begin(&call, server->sizes);
-    const asynq_attempt *shown = structs_shown_or_own(&call, STRUCT_ATTEMPT, attempt);
+    structs_room room;
     if (server->options.on_end)
-        server->options.on_end(shown, server->options.arg);
-    (void)structs_end(&call, ASYNQ_OK, NULL);
+        server->options.on_end(structs_shown_in(&room, server->sizes, STRUCT_ATTEMPT, attempt), server->options.arg);
     report_attempt(server, attempt);
 }

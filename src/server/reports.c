@@ -64,15 +64,11 @@ static void reporter_unref(reporter *own)
 
 static void report_tell(const reporter *own, const report *r)
 {
-    structs_call call;
-    structs_begin(&call, own->sizes);
-    const void *event = r->is_end ? (const void *)&r->attempt : &r->failure;
-    event = structs_shown_or_own(&call, r->is_end ? STRUCT_ATTEMPT : STRUCT_FAILURE, event);
+    structs_room room;
     if (r->is_end)
-        own->options.report_end(event, own->options.arg);
+        own->options.report_end(structs_shown_in(&room, own->sizes, STRUCT_ATTEMPT, &r->attempt), own->options.arg);
     else
-        own->options.report_error(event, own->options.arg);
-    (void)structs_end(&call, ASYNQ_OK, NULL);
+        own->options.report_error(structs_shown_in(&room, own->sizes, STRUCT_FAILURE, &r->failure), own->options.arg);
 }
 
 static void *reporter_thread(void *arg)

@@ -1,5 +1,6 @@
 #include "unit.h"
 
+#include "base/alloc.h"
 #include "base/structs.h"
 
 #include <asynq/fsck.h>
@@ -234,10 +235,54 @@ START_TEST(results_for_older_programs)
 }
 END_TEST
 
+static int structs_none(void)
+{
+    return 0;
+}
+
+/* Callbacks are called with structs of the program's size though there is no memory. */
+START_TEST(shown_without_memory)
+{
+    grow_all();
+    structs_room room;
+    structs_call call;
+    const asynq_failure failure = {.code = 7, .error = "e"};
+    const asynq_header headers[] = {{"a", "1"}};
+    const asynq_periodic entry = {.spec = "@daily", .task.options = {.headers = headers, .header_count = 1}};
+    memset(&room, 0x55, sizeof room);
+    mem_allow_hook = structs_none;
+    const asynq_failure *shown = structs_shown_in(&room, &grown_sizes, STRUCT_FAILURE, &failure);
+    structs_begin(&call, &grown_sizes);
+    const void *none = structs_shown(&call, STRUCT_PERIODIC, &entry);
+    mem_allow_hook = NULL;
+    ck_assert_ptr_eq(shown, (const void *)&room);
+    ck_assert_int_eq(shown->code, 7);
+    ck_assert_str_eq(shown->error, "e");
+    ck_assert_int_eq(room.bytes[sizeof failure], 0); /* what was added */
+    ck_assert_ptr_null(none);
+    (void)structs_end(&call, 0, NULL);
+}
+END_TEST
+
+START_TEST(much_newer_programs_are_refused)
+{
+    grow_all();
+    structs_call call;
+    asynq_error error;
+    grown[ASYNQ_SIZES_SERVER][1 + STRUCT_FAILURE - STRUCT_RETRY_POLICY] = STRUCTS_ROOM + 8;
+    structs_begin(&call, &grown_sizes);
+    ck_assert_int_eq(structs_status(&call, &error), ASYNQ_E_INVALID);
+    ck_assert_msg(strstr(error.text, "newer"), "%s", error.text);
+    (void)structs_end(&call, 0, NULL);
+}
+END_TEST
+
 Suite *suite_structs(void)
 {
-    const TTest *const list[] = {
-        every_struct_is_listed,   arrays_of_newer_programs,   members_of_newer_programs,  unknown_members_are_refused,
-        tables_of_newer_programs, results_for_newer_programs, results_for_older_programs, NULL};
+    const TTest *const list[] = {every_struct_is_listed,          arrays_of_newer_programs,
+                                 members_of_newer_programs,       unknown_members_are_refused,
+                                 tables_of_newer_programs,        results_for_newer_programs,
+                                 results_for_older_programs,      shown_without_memory,
+                                 much_newer_programs_are_refused, NULL};
     return suite_of("structs", list);
 }
