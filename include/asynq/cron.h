@@ -22,24 +22,27 @@
 extern "C" {
 #endif
 
+/* A cron specification that was read: when a periodic task is due. It does not change after it was made. */
 typedef struct asynq_cron asynq_cron;
 
 /*
- * Reads a specification. `zone` is an IANA name and holds unless the text names one; NULL: UTC. Returns NULL and fills
- * `error` (ASYNQ_E_INVALID: where and what is wrong; ASYNQ_E_NO_MEMORY). Thread: any.
+ * Reads a cron specification, such as "30 9 * * mon-fri", "@daily" or "@every 1h30m"; asynq-schedule(5) has the
+ * grammar. `zone` is an IANA name of a time zone, such as "Europe/Berlin", and holds unless the text names one; NULL:
+ * UTC. Nothing is kept of the texts. Returns a value that asynq_cron_free() frees, or NULL after filling `error`:
+ * ASYNQ_E_INVALID (the text says where and what is wrong) or ASYNQ_E_NO_MEMORY. Thread: any.
  */
 ASYNQ_API ASYNQ_MUST_CHECK asynq_cron *asynq_cron_new(const char *spec, const char *zone, asynq_error *error);
-/* Accepts NULL. */
+/* Frees a cron specification. Accepts NULL. Thread: any, but no other thread may still use it. */
 ASYNQ_API void asynq_cron_free(asynq_cron *cron);
 
-/* The zone in which the fields are read. Lives as long as `cron`. */
+/* Returns the time zone in which the fields are read. Never NULL; the text belongs to `cron`. Thread: any. */
 ASYNQ_API const char *asynq_cron_zone(const asynq_cron *cron);
 
 /*
- * The first time after `after_ms`, both Unix time in ms: for fields the earliest second that matches in the zone, so
- * that a time skipped by the change to summer time is left out and a repeated one comes twice; for "@every" the whole
- * second of `after_ms` plus the interval. ASYNQ_NONE if there is none in the next five calendar years, or no more.
- * Thread: any.
+ * Computes when a cron specification is due next: the first time after `after_ms`, both Unix time in milliseconds. For
+ * fields it is the earliest second that matches in the zone, so that a time skipped by the change to summer time is
+ * left out and a repeated one comes twice; for "@every" the whole second of `after_ms` plus the interval. Returns that
+ * time, or ASYNQ_NONE if there is none in the next five calendar years, or no more. Thread: any.
  */
 ASYNQ_API int64_t asynq_cron_next_ms(const asynq_cron *cron, int64_t after_ms);
 

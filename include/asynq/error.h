@@ -17,7 +17,7 @@ extern "C" {
 #define ASYNQ_MUST_CHECK __attribute__((warn_unused_result))
 #define ASYNQ_PRINTF(format_at, args_at) __attribute__((format(printf, format_at, args_at)))
 
-/* name, number, may the same call succeed later without a change by the caller?, text */
+/* Every error: name, number, may the same call succeed later without a change by the caller?, text */
 #define ASYNQ_ERROR_MAP(X)                                                                                             \
     X(INVALID, -1, false, "invalid argument or option")                                                                \
     X(DUPLICATE, -2, false, "task already exists")                                                                     \
@@ -44,6 +44,10 @@ extern "C" {
     X(TASK_ACTIVE, -23, false, "not possible with an active task")                                                     \
     X(ALREADY, -24, false, "already as asked for")
 
+/*
+ * The status of a call: ASYNQ_OK, or a negative code that says why it failed. Calls return it as `int`. More codes may
+ * follow in later versions. Of the codes that are said to be temporary, asynq_status_is_retryable() is true.
+ */
 typedef enum asynq_status {
     ASYNQ_OK = 0,
 #define ASYNQ_ERROR_ENUM(name, number, retryable, text) ASYNQ_E_##name = number,
@@ -51,19 +55,32 @@ typedef enum asynq_status {
 #undef ASYNQ_ERROR_ENUM
 } asynq_status;
 
-/* An error as a value. `text` is never empty after a failure and always ends with a NUL byte. Thread: any. */
+/*
+ * The error of a call: a code, and a sentence that says what is wrong, where, and what to do. A call that takes an
+ * `asynq_error *` fills it when it fails; NULL may be passed where the code is enough. After a failure `text` is never
+ * empty; it always ends with a NUL byte. It is a value: it can be copied, and nothing has to be freed.
+ */
 typedef struct asynq_error {
     int code;       /* an asynq_status */
-    char text[252]; /* a sentence for a person, UTF-8 */
+    char text[252]; /* a human-readable sentence, UTF-8, ended by a NUL byte */
 } asynq_error;
 
-/* The general text of a code, such as "task already exists". Never NULL; static storage. Thread: any. */
+/*
+ * Returns the general text of an error code, such as "task already exists". What a certain call failed with is in the
+ * `text` of its asynq_error. Never NULL; static storage. Thread: any.
+ */
 ASYNQ_API const char *asynq_status_text(int code);
 
-/* The name of a code, such as "ASYNQ_E_DUPLICATE". Never NULL; static storage. Thread: any. */
+/*
+ * Returns the name of an error code, such as "ASYNQ_E_DUPLICATE". For logs and metrics: unlike the text, it does not
+ * change. Never NULL; static storage. Thread: any.
+ */
 ASYNQ_API const char *asynq_status_name(int code);
 
-/* Whether the same call may succeed later without any change by the caller. Thread: any. */
+/*
+ * Returns whether an error is temporary. True: the same call may succeed later without a change by the caller. False:
+ * repeating it is of no use. Thread: any.
+ */
 ASYNQ_API bool asynq_status_is_retryable(int code);
 
 #ifdef __cplusplus

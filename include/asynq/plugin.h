@@ -23,13 +23,18 @@
 extern "C" {
 #endif
 
-/* Changes when a plug-in that was built before cannot be used any more. It is part of the entry's name. */
+/* The version of the interface of plugins. It changes when a plugin that was built before cannot be used any more, and
+ * is part of the name of its function asynq_plugin_1(). */
 #define ASYNQ_PLUGIN_VERSION 1
 
+/*
+ * A plugin: the handlers of a shared object that asynqd loads. Defined by ASYNQ_PLUGIN(); it and what it points to stay
+ * as they are while the object is loaded.
+ */
 typedef struct asynq_plugin {
-    const asynq_sizes *sizes; /* set by ASYNQ_PLUGIN */
-    const char *name;         /* for logs */
-    const asynq_route *routes;
+    const asynq_sizes *sizes;  /* set by ASYNQ_PLUGIN */
+    const char *name;          /* for logs; required */
+    const asynq_route *routes; /* a table that ends with an empty row; required */
     /*
      * Called before any handler, with the text `config` of the configuration ("" if there is none). Returns 0, or a
      * status after filling `error`: then asynqd does not start, or keeps the configuration that it has. May be NULL.
@@ -51,7 +56,10 @@ static const size_t asynq_plugin_sizes[] ASYNQ_UNUSED = {
 static const asynq_sizes asynq_sizes_of_plugin ASYNQ_UNUSED = {
     {asynq_client_sizes, asynq_server_sizes, NULL, NULL, NULL, NULL, asynq_plugin_sizes}};
 
-/* Defines the plug-in; its arguments are initialisers of an asynq_plugin. In C++ define asynq_plugin_1() by hand. */
+/*
+ * Defines the plugin of a shared object; the arguments are initialisers of an asynq_plugin. Written once per object, at
+ * file level, without a semicolon. In C++ define asynq_plugin_1() by hand.
+ */
 #define ASYNQ_PLUGIN(...)                                                                                              \
     ASYNQ_API const asynq_plugin *asynq_plugin_1(void);                                                                \
     ASYNQ_API const asynq_plugin *asynq_plugin_1(void)                                                                 \

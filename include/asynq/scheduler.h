@@ -37,13 +37,13 @@
 extern "C" {
 #endif
 
-/* The header that names the tick a task was enqueued for, as "2006-01-02T15:04:05Z". */
+/* The header of a periodic task that has the time at which it was due, as "2006-01-02T15:04:05Z". */
 #define ASYNQ_TICK_HEADER "libasynq-tick"
 
 /*
- * What to do with ticks that were missed: those that are late when one of them is late by more than 30 s, because no
- * scheduler ran or Redis was away. (A scheduler that takes over from a dead one is not that late, and enqueues every
- * tick.) Ticks further back than the limit are given up in any case.
+ * The catch-up of an entry: what to do with runs that were missed. Those are all that are late when one of them is late
+ * by more than 30 s, because no scheduler ran or Redis was down. (A scheduler that takes over from a dead one is not
+ * that late, and enqueues every run.) Runs further back than the limit are dropped in any case.
  */
 typedef enum asynq_catch_up {
     ASYNQ_CATCH_UP_ONCE = 0, /* enqueue the last of them */
@@ -51,10 +51,13 @@ typedef enum asynq_catch_up {
     ASYNQ_CATCH_UP_SKIP = 2  /* enqueue none; go on with the next */
 } asynq_catch_up;
 
-/* A periodic entry. */
+/*
+ * An entry of a scheduler: a periodic task, and when it is due. It belongs to the caller; what takes it copies it. Zero
+ * means the default.
+ */
 typedef struct asynq_periodic {
-    const char *spec; /* see <asynq/cron.h> */
-    asynq_task task;
+    const char *spec;                  /* when it is due, see asynq_cron_new(); required */
+    asynq_task task;                   /* `type` is required */
     const asynq_task_options *options; /* may be NULL; they override the task's own, and are those that are shown */
 
     /* What follows is not for independent schedulers, but for `zone`. */
@@ -63,38 +66,47 @@ typedef struct asynq_periodic {
      * change and the entry stays the same one. Default: made from spec, type, payload and shown options.
      */
     const char *name;
-    const char *zone; /* default: that of the scheduler */
-    asynq_catch_up catch_up;
-    int64_t catch_up_limit_ms; /* default 1 h; ASYNQ_NONE: all that Redis remembers */
-    int64_t jitter_ms;         /* enqueue up to so much later, always by the same time for one entry */
+    const char *zone;        /* IANA name of a time zone; default: that of the scheduler */
+    asynq_catch_up catch_up; /* what to do with missed runs */
+    int64_t
+        catch_up_limit_ms; /* age of missed runs, in milliseconds; default 1 h; ASYNQ_NONE: all that Redis remembers */
+    int64_t jitter_ms;     /* maximum delay of a run, in milliseconds; the same for each run of an entry */
 } asynq_periodic;
 
-enum { ASYNQ_ENTRY_ID_SIZE = 37 }; /* a UUID and its NUL */
+/* The size of an entry's id. */
+enum {
+    ASYNQ_ENTRY_ID_SIZE = 37 /* bytes of a UUID and its NUL byte */
+};
 
 /*
- * Entries of a scheduler have ids, by which user interfaces know them: random ones as in Go for independent
- * schedulers; otherwise made from name and queue, so that all schedulers have the same one and the history goes on
- * after a restart.
+ * A scheduler: enqueues periodic tasks. It has threads of its own. Its entries have ids, by which user interfaces know
+ * them: random ones as in Go for independent schedulers; otherwise made from name and queue, so that all schedulers
+ * have the same one and the history goes on after a restart.
  */
 typedef struct asynq_scheduler asynq_scheduler;
 
 /* ---- entries that come from elsewhere ---- */
 
-/* Collects the entries that there shall be. Only for the provider that it is given to, during its call. */
+/* A list of entries that a provider fills. Only for the provider that it is passed to, during its call. */
 typedef struct asynq_periodic_list asynq_periodic_list;
 
 /*
- * Adds an entry, which is copied; equal ones count once. Returns 0, ASYNQ_E_INVALID (spec, zone or task),
- * ASYNQ_E_CONFLICT (another entry in the list has this name) or ASYNQ_E_NO_MEMORY. Without a spec or a type nothing
- * of the list counts; any other wrong entry is left out and logged, unless the provider returns the status.
+ * Adds an entry to the list of a provider. It is copied; equal ones count once. Without a spec or a type the whole list
+ * is refused; any other wrong entry is left out and logged, unless the provider returns the status. Returns 0,
+ * ASYNQ_E_INVALID (spec, zone or task), ASYNQ_E_CONFLICT (another entry in the list has this name) or
+ * ASYNQ_E_NO_MEMORY. Thread: the provider's.
  */
 ASYNQ_SIZED ASYNQ_MUST_CHECK int asynq_periodic_list_add(asynq_periodic_list *list, const asynq_periodic *entry,
                                                          asynq_error *error);
 
-enum { ASYNQ_PROVIDER_UNCHANGED = 1 };
+/* What a provider returns beside 0 and errors. */
+enum {
+    ASYNQ_PROVIDER_UNCHANGED = 1 /* the entries are those of the last call */
+};
 
 /*
- * Adds all entries that there shall be to the list, for instance from a database; it may block. Returns 0,
+ * A provider: a function that adds all entries of a scheduler to the list, for instance from a database; it may block.
+ * Returns 0,
  * ASYNQ_PROVIDER_UNCHANGED if they are the same as at its last call, or a status after filling `error`: then everything
  * stays as it is. Of what it returned before, entries that are missing are unregistered, new ones registered, and
  * unchanged ones go on. Thread: that of asynq_scheduler_start() or asynq_scheduler_sync(), or one of the scheduler's
@@ -102,88 +114,104 @@ enum { ASYNQ_PROVIDER_UNCHANGED = 1 };
  */
 typedef int (*asynq_provider)(asynq_periodic_list *list, void *arg, asynq_error *error);
 
-/* Functions of this struct are called on the scheduler's thread, one at a time; a slow one delays the ticks. */
+/*
+ * Options of a scheduler. Zero means the default; durations are in milliseconds. Functions of this struct are called on
+ * the scheduler's thread, one at a time; a slow one delays the runs.
+ */
 typedef struct asynq_scheduler_options {
-    const char *redis; /* URI as in asynq_client_options; default redis://127.0.0.1:6379 */
-    const char *zone;  /* IANA name; default UTC */
-    bool independent;
-    int64_t heartbeat_interval_ms; /* of what user interfaces see; default 10 s */
+    const char *redis;             /* URI as in asynq_client_options; default redis://127.0.0.1:6379 */
+    const char *zone;              /* IANA name of a time zone; default UTC */
+    bool independent;              /* behave as Go's scheduler: enqueue each run without asking the others */
+    int64_t heartbeat_interval_ms; /* of what user interfaces show; default 10 s */
 
-    /* Before a tick is enqueued; it may turn out that another scheduler was faster. Unix ms. */
+    /* Called before a run is enqueued; another scheduler may be faster. `tick_ms` is Unix time in ms. */
     void (*pre_enqueue)(const char *entry_id, const asynq_periodic *entry, int64_t tick_ms, void *arg);
-    /* After that; result->error.code is 0 if the task was created. */
+    /* Called after that; result->error.code is 0 if the task was created. */
     void (*post_enqueue)(const char *entry_id, const asynq_periodic *entry, const asynq_enqueued *result, void *arg);
-    /* Ticks of an entry that were given up, from the first to the last. Unix ms. */
+    /* Called for missed runs that were dropped, from the first to the last. Unix time in ms. */
     void (*on_missed)(const char *entry_id, const asynq_periodic *entry, int64_t first_ms, int64_t last_ms, void *arg);
-    void *arg;
+    void *arg; /* for the functions above */
 
-    asynq_log_cb log; /* default: no log */
-    void *log_arg;
-    asynq_log_level log_level;
+    asynq_log_cb log;          /* default: no log */
+    void *log_arg;             /* for `log` */
+    asynq_log_level log_level; /* the lowest level that is logged */
 
-    /* Entries beside those that are registered. */
-    asynq_provider provide;
-    void *provide_arg;
-    const char *file;         /* instead: a file of entries, see asynq-schedule(5); read again when it changes */
+    asynq_provider provide; /* entries in addition to those that are registered */
+    void *provide_arg;      /* for `provide` */
+    const char *file; /* instead of `provide`: a file of entries, see asynq-schedule(5); read again when it changes */
     int64_t sync_interval_ms; /* between calls of the provider, default 3 min; between looks at the file, default 1 s */
-    int64_t shutdown_timeout_ms; /* so long asynq_scheduler_shutdown() waits for Redis; default 5 s */
+    int64_t shutdown_timeout_ms; /* maximum wait of asynq_scheduler_shutdown() for Redis; default 5 s */
 
     /*
-     * Fills in the options that tasks of a type get where their entry says nothing; not headers. Texts must stay as
-     * long as the scheduler. Called when an entry is registered or provided, in any thread.
+     * Sets the options that tasks of a type get where their entry has none; not headers. Texts must stay valid as long
+     * as the scheduler. Called when an entry is registered or provided, in any thread.
      */
     void (*defaults)(const char *type, asynq_task_options *options, void *defaults_arg);
-    void *defaults_arg;
+    void *defaults_arg; /* for `defaults` */
 
     const char *prefix; /* of all keys, as for clients; default "asynq" */
 } asynq_scheduler_options;
 
-/* Makes a scheduler. Does not contact Redis. `options` is copied; NULL means all defaults. NULL: see `error`. */
+/*
+ * Makes a scheduler, which enqueues periodic tasks. Does not contact Redis and starts no thread:
+ * asynq_scheduler_start() does. `options` is copied; NULL means all defaults. Returns a scheduler that
+ * asynq_scheduler_free() frees, or NULL after filling `error`: ASYNQ_E_INVALID (an option is wrong) or
+ * ASYNQ_E_NO_MEMORY. Thread: any.
+ */
 ASYNQ_SIZED ASYNQ_MUST_CHECK asynq_scheduler *asynq_scheduler_new(const asynq_scheduler_options *options,
                                                                   asynq_error *error);
 
 /*
- * Adds an entry, before or after the start. It is copied. Its first tick is the first after this moment, unless Redis
- * remembers an earlier one of it. `id` may be NULL. Returns 0, or ASYNQ_E_INVALID (spec, zone or task),
- * ASYNQ_E_CONFLICT (there is an equal entry; with names of their own they can stand side by side), ASYNQ_E_CLOSED,
- * ASYNQ_E_NO_MEMORY. Thread: any, also from the functions of asynq_scheduler_options.
+ * Adds an entry, a periodic task, to a scheduler, before or after its start. It is copied. Its first run is the first
+ * after this moment, unless Redis remembers an earlier one of it. `id` is filled with the entry's id, and may be NULL.
+ *
+ * Returns 0, ASYNQ_E_INVALID (spec, zone or task), ASYNQ_E_CONFLICT (there is an equal entry; with names of their own
+ * both are possible), ASYNQ_E_CLOSED, ASYNQ_E_NO_MEMORY or ASYNQ_E_STATE (in a child of a fork). Thread: any, also from
+ * the functions of asynq_scheduler_options.
  */
 ASYNQ_SIZED ASYNQ_MUST_CHECK int asynq_scheduler_register(asynq_scheduler *scheduler, const asynq_periodic *entry,
                                                           char id[ASYNQ_ENTRY_ID_SIZE], asynq_error *error);
 
 /*
- * Removes an entry; a tick that is being enqueued still is. Returns 0, or ASYNQ_E_NOT_FOUND. Thread: any, as above.
+ * Removes an entry from a scheduler. A run that is being enqueued still is. Returns 0, ASYNQ_E_NOT_FOUND (the scheduler
+ * has no entry with this id) or ASYNQ_E_STATE (in a child of a fork). Thread: any, also from the functions of
+ * asynq_scheduler_options.
  */
 ASYNQ_API ASYNQ_MUST_CHECK int asynq_scheduler_unregister(asynq_scheduler *scheduler, const char *id,
                                                           asynq_error *error);
 
 /*
- * Starts the scheduler's threads and returns; Redis need not be reachable. Returns 0, or ASYNQ_E_STATE (running
- * already), ASYNQ_E_CLOSED, ASYNQ_E_NO_MEMORY, ASYNQ_E_SYSTEM, or what the provider said or is wrong with the file.
- * Thread: any.
+ * Starts a scheduler's threads and returns. Redis need not be reachable. Returns 0, ASYNQ_E_STATE (running already, or
+ * in a child of a fork), ASYNQ_E_CLOSED, ASYNQ_E_NO_MEMORY, ASYNQ_E_SYSTEM (also: the file cannot be read),
+ * ASYNQ_E_INVALID (an entry of the file is wrong), or what the provider returned. Thread: any.
  */
 ASYNQ_API ASYNQ_MUST_CHECK int asynq_scheduler_start(asynq_scheduler *scheduler, asynq_error *error);
 
 /*
- * Asks the provider now, or looks at the file. Returns 0, what the provider returned, or ASYNQ_E_INVALID (there is
- * none). Thread: any but the provider's.
+ * Has a scheduler call its provider now, or read its file again, if it has changed. Returns 0, ASYNQ_E_INVALID (there
+ * is neither, or an entry of the file is wrong), ASYNQ_E_SYSTEM (the file cannot be read), ASYNQ_E_STATE (in a child of
+ * a fork), or what the provider returned. Thread: any but the provider's.
  */
 ASYNQ_API ASYNQ_MUST_CHECK int asynq_scheduler_sync(asynq_scheduler *scheduler, asynq_error *error);
 
 /*
- * Waits for the provider and for what is being enqueued, gives up its entries so that others go on, removes them from
- * what user interfaces show, and ends the thread. Waits for Redis up to shutdown_timeout_ms. No effect before the start
- * or a second time. Thread: any but the scheduler's own.
+ * Shuts a scheduler down: waits for the provider and for what is being enqueued, releases its entries so that other
+ * schedulers go on, removes them from what user interfaces show, and ends its threads. It waits for Redis up to
+ * shutdown_timeout_ms. No effect before the start or a second time. Thread: any but the scheduler's own.
  */
 ASYNQ_API void asynq_scheduler_shutdown(asynq_scheduler *scheduler);
 
-/* Shuts down if need be, and frees. Accepts NULL. Thread: as asynq_scheduler_shutdown(). In a child of the process that
- * started it, this and the shutdown do nothing, and all other calls return ASYNQ_E_STATE. */
+/*
+ * Frees a scheduler, after a shutdown if it still runs. Accepts NULL. In a child of the process that started it, this
+ * and asynq_scheduler_shutdown() do nothing, and all other calls return ASYNQ_E_STATE. Thread: any but the scheduler's
+ * own.
+ */
 ASYNQ_API void asynq_scheduler_free(asynq_scheduler *scheduler);
 
 /*
- * Starts, waits for TERM or INT, and shuts down. The signal mask is restored afterwards. Returns 0, or why it could
- * not start. Thread: the main thread, before others are started.
+ * Runs a scheduler until the process receives a signal: starts, waits for TERM or INT, and shuts down. The signal mask
+ * is restored afterwards. Returns 0 after a clean end, or why it could not start. Errors: those of
+ * asynq_scheduler_start(). Thread: the main thread, before others are started.
  */
 ASYNQ_API ASYNQ_MUST_CHECK int asynq_scheduler_run(asynq_scheduler *scheduler, asynq_error *error);
 

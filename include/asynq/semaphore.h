@@ -25,32 +25,55 @@
 extern "C" {
 #endif
 
+/*
+ * A semaphore over all processes that use the same Redis and scope. Its tokens are in Redis. Any number of threads can
+ * use it; their calls come in turn.
+ */
 typedef struct asynq_semaphore asynq_semaphore;
 
+/* Options of a semaphore. Zero means the default. */
 typedef struct asynq_semaphore_options {
     const char *redis;  /* URI as in asynq_client_options; default redis://127.0.0.1:6379 */
-    const char *scope;  /* not blank */
-    int tokens;         /* at least 1; whoever uses the scope must agree on it */
-    int64_t timeout_ms; /* longest wait for Redis of one call; default 10 s */
+    const char *scope;  /* name of the limit; not blank; required */
+    int tokens;         /* how many holders at the same time, at least 1; all users of the scope must agree on it */
+    int64_t timeout_ms; /* maximum wait for Redis of one call, in milliseconds; default 10 s */
     const char *prefix; /* of all keys, as for clients; default "asynq" */
 } asynq_semaphore_options;
 
-/* Makes a semaphore. Does not contact Redis. NULL: see `error`. Thread: any; calls of several threads come in turn. */
+/*
+ * Makes a semaphore over all processes. Does not contact Redis. `options` is copied; `scope` and `tokens` are required.
+ * Returns a semaphore that asynq_semaphore_free() frees, or NULL after filling `error`: ASYNQ_E_INVALID (an option is
+ * wrong) or ASYNQ_E_NO_MEMORY. Thread: any.
+ */
 ASYNQ_SIZED ASYNQ_MUST_CHECK asynq_semaphore *asynq_semaphore_new(const asynq_semaphore_options *options,
                                                                   asynq_error *error);
-/* Accepts NULL. Tokens stay with their holders. Thread: any, but no other thread may still use it. */
+/*
+ * Frees a semaphore. Tokens stay with their holders until they are released or their deadlines pass. Accepts NULL.
+ * Thread: any, but no other thread may still use it.
+ */
 ASYNQ_API void asynq_semaphore_free(asynq_semaphore *semaphore);
 
 /*
- * Takes a token for a holder, a task's id, until the deadline (Unix ms; Redis has whole seconds), when it is free again
- * whatever happened. Does not wait for a token: `*is_held` says whether there was one. A holder that has one and asks
- * again is prolonged, but refused while there is none left. Returns 0, ASYNQ_E_INVALID (no holder, or no deadline), or
- * what is wrong with Redis.
+ * Takes a token of a semaphore for a holder. The holder is a task's id; the deadline is Unix time in milliseconds, of
+ * which Redis has whole seconds: then the token is free again whatever happened. The call does not wait for a token:
+ * `*is_held` says whether there was one. A holder that has one and asks again keeps it until the new deadline, but is
+ * refused while no token is left.
+ *
+ * Returns 0, ASYNQ_E_INVALID (no holder, or no deadline), ASYNQ_E_UNAVAILABLE (nothing was changed),
+ * ASYNQ_E_OUTCOME_UNKNOWN (the token may have been taken), ASYNQ_E_AUTH, ASYNQ_E_VERSION, ASYNQ_E_REDIS,
+ * ASYNQ_E_REDIS_FULL or ASYNQ_E_NO_MEMORY. With 0, `*is_held` says whether the holder has a token. Thread: any; blocks,
+ * so not on a loop.
  */
 ASYNQ_API ASYNQ_MUST_CHECK int asynq_semaphore_acquire(asynq_semaphore *semaphore, const char *holder,
                                                        int64_t deadline_ms, bool *is_held, asynq_error *error);
 
-/* Gives the holder's token back. Returns 0, ASYNQ_E_NOT_FOUND (it has none), or what is wrong with Redis. */
+/*
+ * Releases the token of a holder. `error` may be NULL.
+ *
+ * Returns 0, ASYNQ_E_NOT_FOUND (the holder has none), ASYNQ_E_UNAVAILABLE (nothing was changed),
+ * ASYNQ_E_OUTCOME_UNKNOWN (the token may have been released), ASYNQ_E_AUTH, ASYNQ_E_VERSION, ASYNQ_E_REDIS or
+ * ASYNQ_E_NO_MEMORY. Thread: any; blocks, so not on a loop.
+ */
 ASYNQ_API int asynq_semaphore_release(asynq_semaphore *semaphore, const char *holder, asynq_error *error);
 
 /* ---- sizes: see sizes.h ---- */

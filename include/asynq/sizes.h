@@ -18,7 +18,7 @@
 #define ASYNQ_SIZED
 #define ASYNQ_UNUSED __attribute__((unused))
 
-/* The headers with structs, in the order of asynq_sizes.of. */
+/* The headers with structs: places in `of` of asynq_sizes. */
 enum {
     ASYNQ_SIZES_CLIENT = 0,
     ASYNQ_SIZES_SERVER = 1,
@@ -31,8 +31,13 @@ enum {
 };
 
 /*
- * For each header how many sizes follow, and the sizes in the order of its own list, to which new structs are appended.
- * NULL: the program did not include that header.
+ * The sizes of the structs that a program was compiled with. Calls that take or fill structs pass them to the library,
+ * so that program and library can be of different versions; C and C++ programs do nothing for it. A binding for another
+ * language calls the function whose name ends with `_sized` and passes NULL, if its structs are those of the library
+ * that it runs with.
+ *
+ * For each header: how many sizes follow, and the sizes in the order of the header's own list, to which new structs are
+ * appended. NULL: the program did not include that header.
  */
 typedef struct asynq_sizes {
     const size_t *of[ASYNQ_SIZES_COUNT];
