@@ -234,7 +234,7 @@ func headers(t *testing.T, s *target) {
 	want(plain, "Asynq-Queue", "default")
 	want(plain, "Asynq-Retried", "0")
 	want(plain, "Content-Type", "application/json")
-	want(plain, "User-Agent", "asynqd/0.1.0")
+	want(plain, "User-Agent", "asynqd/"+Version(t))
 	text := s.last(t, "/text")
 	want(text, "X-A", "a Grüße")
 	want(text, "X-Empty", "")

@@ -205,7 +205,7 @@ func TestJournal(t *testing.T) {
 	startService(t, "redis: "+r.URI()+"\nlog: {output: journal}\nroutes: [{type: t, command: {shell: 'printf \"two\\nlines\" >&2; exit 1'}}]\n", nil, nil,
 		"--endpoints-listen", "")
 	Eventually(t, 30*time.Second, "the first line", func() bool {
-		return journal.count("MESSAGE=asynqd 0.1.0 is ready", "PRIORITY=6", "SYSLOG_IDENTIFIER=asynqd") == 1
+		return journal.count("MESSAGE=asynqd "+Version(t)+" is ready", "PRIORITY=6", "SYSLOG_IDENTIFIER=asynqd") == 1
 	})
 	enqueue(t, r, "task-1", "t", "")
 	Eventually(t, 30*time.Second, "the attempt", func() bool {

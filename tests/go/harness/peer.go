@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -34,6 +35,17 @@ func BuildDir() string {
 	}
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(file), "../../../build")
+}
+
+// Version is that of the build.
+func Version(t testing.TB) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(BuildDir(), "include/asynq/version.h"))
+	found := regexp.MustCompile(`define ASYNQ_VERSION "(.*)"`).FindSubmatch(text)
+	if found == nil {
+		t.Fatal("the build has no version: ", err)
+	}
+	return string(found[1])
 }
 
 // StartPeer starts a peer that ends with the test; sanitizer findings in it fail the test.
