@@ -353,18 +353,18 @@ var cases = []benchCase{
 		return b.enqueue(side, 60000, 60000, settings{"mode": "one", "unique_s": 3600})
 	}, []ratio{{"enqueue_unique", "rate", false}}},
 
-	workCase("work_c10", "work, concurrency 10", true, load{worker: settings{"concurrency": 10}, goTasks: 20000, c: 120000}),
-	workCase("work_c10_threads", "the same, worker threads", false,
+	workCase("work_c10", "work, concurrency 10, asynchronous handlers", true, load{worker: settings{"concurrency": 10}, goTasks: 20000, c: 120000}),
+	workCase("work_c10_threads", "work, concurrency 10, worker threads", false,
 		load{worker: settings{"concurrency": 10, "handler": "thread"}, goTasks: 20000, c: 80000}),
 	workCase("work_c100_async", "work, concurrency 100, asynchronous handlers", true,
 		load{worker: settings{"concurrency": 100}, goTasks: 20000, c: 200000},
 		ratio{"work_c100_async", "rate", false}, ratio{"redis_cpu_work_c100", "redis_us", true},
 		ratio{"worker_cpu_c100", "worker_us", true}, ratio{"rss_c100", "memory_kb", true}),
-	workCase("work_c100_threads", "the same, worker threads", true,
+	workCase("work_c100_threads", "work, concurrency 100, worker threads", true,
 		load{worker: settings{"concurrency": 100, "handler": "thread"}, goTasks: 20000, c: 120000}),
 	workCase("work_c1000", "work, concurrency 1,000, asynchronous handlers", false,
 		load{worker: settings{"concurrency": 1000}, goTasks: 20000, c: 200000}),
-	workCase("work_c1000_threads", "the same, worker threads", false,
+	workCase("work_c1000_threads", "work, concurrency 1,000, worker threads", false,
 		load{worker: settings{"concurrency": 1000, "handler": "thread"}, goTasks: 20000, c: 120000}),
 	{"both", "enqueue and work at once, concurrency 100", false, false, nil, func(b *bench, side string) metrics {
 		return b.both(side, 20000, 150000)

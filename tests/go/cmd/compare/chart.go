@@ -5,62 +5,94 @@ import (
 	"html"
 	"math"
 	"strings"
-
-	"github.com/hibiken/asynq/libasynq-tests/measured"
 )
 
-const (
-	chartWidth, nameWidth, barHeight, barGap = 860, 330, 20, 6
-	chartTop                                 = 56
-)
-
-// chart draws a bar per ratio on a logarithmic scale; 1x is Go's Asynq.
-func chart(all []*measured.Outcome) string {
-	var bars []string
-	most := 10.0
-	rows := 0
-	for _, o := range all {
-		for _, r := range o.Ratios {
-			most = math.Max(most, r.Value)
-		}
-	}
-	room := float64(chartWidth - nameWidth - 90)
-	length := func(value float64) float64 { return math.Max(2, room*math.Log10(math.Max(value, 1))/math.Log10(most)) }
-	for _, o := range all {
-		for i, r := range o.Ratios {
-			label := o.Text
-			if i > 0 {
-				label = r.Name
-			}
-			y := chartTop + rows*(barHeight+barGap)
-			bars = append(bars, fmt.Sprintf(`<text x="%d" y="%d" text-anchor="end">%s</text>`, nameWidth-8, y+15,
-				html.EscapeString(shorten(label))),
-				fmt.Sprintf(`<rect x="%d" y="%d" width="%.0f" height="%d" rx="3"/>`, nameWidth, y, length(r.Value), barHeight),
-				fmt.Sprintf(`<text x="%.0f" y="%d">%s</text>`, nameWidth+length(r.Value)+6, y+15, times(r.Value)))
-			rows++
-		}
-	}
-	height := chartTop + rows*(barHeight+barGap) + 16
-	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d">
-<style>text{font:13px sans-serif;fill:#333}rect{fill:#2f6f9f}.title{font-size:16px;font-weight:bold}</style>
-<rect width="100%%" height="100%%" style="fill:#fff"/>
-<text class="title" x="16" y="24">libasynq beside Go's Asynq: times better</text>
-<text x="16" y="42">medians of one run, logarithmic; made by bench/compare</text>
-%s
-</svg>
-`, chartWidth, height, chartWidth, height, strings.Join(bars, "\n"))
+// chartRow is what a figure is called in the README's chart, for those who do not know the names of cases.
+type chartRow struct {
+	ratio, label string
+	unit         string
+	per          float64 // of what was measured, in that unit
 }
 
-func shorten(text string) string {
-	if len(text) > 50 {
-		return text[:49] + "…"
+var chartRows = []chartRow{
+	{"work_c100_async", "Tasks per second, one worker, 100 at a time", "", 1},
+	{"work_1ms", "Tasks per second, network latency of 1 ms", "", 1},
+	{"active10000", "Tasks per second, while 10,000 others run", "", 1},
+	{"enqueue_batch", "Enqueued per second, in batches (Go: 16 callers)", "", 1},
+	{"enqueue_callers16", "Enqueued per second, one by one, 16 callers", "", 1},
+	{"pickup_100_p99", "From enqueue to start, idle worker, p99", "ms", 1},
+	{"lateness_p99", "Scheduled tasks: delay beyond their time, p99", "ms", 1},
+	{"redis_cpu_work_c100", "CPU time of Redis per task", "µs", 1},
+	{"worker_cpu_c100", "CPU time of the worker per task", "µs", 1},
+	{"rss_c100", "Memory of a worker, 100 tasks at a time", "MB", 1000},
+}
+
+const (
+	chartWidth, chartTop, rowHeight = 860, 92, 28
+	labelX, otherX, ownX, barX      = 16, 430, 530, 550
+	barRoom                         = 230
+)
+
+// Its own background, so that it can be read on any page; in dark pages it is dark.
+const chartStyle = `text{font:13px -apple-system,"Segoe UI",Helvetica,Arial,sans-serif;fill:#1f2328}
+.title{font-size:16px;font-weight:bold}.quiet{fill:#59636e}.number{text-anchor:end}.own{font-weight:bold}
+.page{fill:#fff}.bar{fill:#2f6f9f}.line{stroke:#d1d9e0}
+@media (prefers-color-scheme:dark){text{fill:#f0f6fc}.quiet{fill:#9198a1}.page{fill:#0d1117}.bar{fill:#4493c8}.line{stroke:#3d444d}}`
+
+// chart has a line for each row that was measured: both figures, and a bar on a logarithmic scale from 1x on.
+func chart(list []figure, source string) string {
+	byName, most, rounds := map[string]figure{}, 10.0, 0
+	for _, f := range list {
+		byName[f.name] = f
+		rounds = max(rounds, f.rounds)
 	}
-	return text
+	for _, row := range chartRows {
+		most = math.Max(most, byName[row.ratio].times)
+	}
+	var rows []string
+	for _, row := range chartRows {
+		if f, ok := byName[row.ratio]; ok {
+			rows = append(rows, drawRow(row, f, chartTop+len(rows)*rowHeight, most))
+		}
+	}
+	height := chartTop + len(rows)*rowHeight + 4
+	head := []string{
+		fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %[1]d %[2]d" role="img">`, chartWidth, height),
+		"<title>libasynq beside Go's Asynq</title>", "<style>" + chartStyle + "</style>", `<rect class="page" width="100%" height="100%"/>`,
+		word("title", labelX, 26, "libasynq beside Go's Asynq"),
+		word("quiet", labelX, 46, fmt.Sprintf("Medians of %d rounds; %s", rounds, source)),
+		word("number", otherX, 76, "Go Asynq"), word("number own", ownX, 76, "libasynq"),
+		word("", barX, 76, "times better, on a logarithmic scale"),
+	}
+	return strings.Join(append(append(head, rows...), "</svg>"), "\n") + "\n"
+}
+
+// drawRow draws a line whose top is y.
+func drawRow(row chartRow, f figure, y int, most float64) string {
+	length := int(math.Max(2, barRoom*math.Log10(math.Max(f.times, 1))/math.Log10(most)))
+	return strings.Join([]string{
+		fmt.Sprintf(`<line class="line" x1="%d" x2="%d" y1="%d" y2="%[3]d"/>`, labelX, chartWidth-labelX, y),
+		word("", labelX, y+19, row.label),
+		word("number", otherX, y+19, amount(f.other, row)), word("number own", ownX, y+19, amount(f.own, row)),
+		fmt.Sprintf(`<rect class="bar" x="%d" y="%d" width="%d" height="16" rx="3"/>`, barX, y+6, length),
+		word("", barX+length+6, y+19, times(f.times)),
+	}, "\n")
+}
+
+func word(class string, x, y int, text string) string {
+	if class != "" {
+		class = `class="` + class + `" `
+	}
+	return fmt.Sprintf(`<text %sx="%d" y="%d">%s</text>`, class, x, y, html.EscapeString(text))
+}
+
+func amount(value float64, row chartRow) string {
+	return strings.TrimSuffix(number(value/row.per)+" "+row.unit, " ")
 }
 
 func times(value float64) string {
-	if value >= 10 {
-		return fmt.Sprintf("%.0fx", value)
+	if value < 99.95 {
+		return fmt.Sprintf("%.1fx", value)
 	}
-	return fmt.Sprintf("%.1fx", value)
+	return number(value) + "x"
 }

@@ -61,7 +61,7 @@ var clusterCases = []benchCase{
 	{"cluster_work", "work, 12 queues of a cluster of one, two and three (c) nodes, concurrency 100 for each node", false, false, clusterSides,
 		clusterWork(func(nodes int) int { return 100 * nodes }), []ratio{{"cluster_work", "rate", false},
 			{"cluster_work_redis_cpu", "redis_us", true}, {"cluster_work_worker_cpu", "worker_us", true}}},
-	{"cluster_work_c100", "the same, concurrency 100 for all nodes together", false, false, clusterSides,
+	{"cluster_work_c100", "work, 12 queues of such a cluster, concurrency 100 for all nodes together", false, false, clusterSides,
 		clusterWork(func(int) int { return 100 }), []ratio{{"cluster_work_c100", "rate", false},
 			{"cluster_work_c100_redis_cpu", "redis_us", true}, {"cluster_work_c100_worker_cpu", "worker_us", true}}},
 }

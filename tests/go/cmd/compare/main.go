@@ -26,7 +26,8 @@ var (
 	only        = flag.String("only", "", "only cases whose names match this regular expression")
 	list        = flag.Bool("list", false, "list the cases")
 	jsonFile    = flag.String("json", "build/compare.json", "write all measurements to this file")
-	svgFile     = flag.String("svg", "build/compare.svg", "write a chart to this file")
+	svgFile     = flag.String("svg", "build/compare.svg", "write the chart of the README to this file")
+	from        = flag.String("from", "", "measure nothing: print the table of docs/performance.md, and write the chart, from the file of an earlier run")
 	patience    = flag.Duration("patience", 3*time.Minute, "give up when a side is silent for so long")
 )
 
@@ -148,6 +149,30 @@ func machine(b *bench) string {
 	return fmt.Sprintf("%d processors (%s), Redis %s, %s", runtime.NumCPU(), model, version, runtime.Version())
 }
 
+// result is a run, as it is kept.
+type result struct {
+	Machine string              `json:"machine"`
+	Command string              `json:"command"`
+	Date    string              `json:"date"`
+	Cases   []*measured.Outcome `json:"cases"`
+}
+
+// draw writes the chart.
+func (r result) draw() {
+	if *svgFile != "" {
+		check(os.WriteFile(*svgFile, []byte(chart(figures(r.Cases), r.Machine)), 0o644))
+	}
+}
+
+func drawEarlier(file string) {
+	text, err := os.ReadFile(file)
+	check(err)
+	var r result
+	check(json.Unmarshal(text, &r))
+	fmt.Printf("%s, %s\n\n%s", r.Date, r.Machine, table(figures(r.Cases)))
+	r.draw()
+}
+
 func main() {
 	runtime.LockOSThread() // see endsWithUs
 	flag.Parse()
@@ -155,6 +180,10 @@ func main() {
 		for _, c := range allCases() {
 			fmt.Printf("%-20s %s\n", c.name, c.text)
 		}
+		return
+	}
+	if *from != "" {
+		drawEarlier(*from)
 		return
 	}
 	if *quick {
@@ -180,13 +209,11 @@ func main() {
 			fmt.Printf("ratio %s %.2f\n", r.Name, r.Value)
 		}
 	}
+	r := result{Machine: machine(b), Command: strings.Join(os.Args[1:], " "), Date: time.Now().UTC().Format(time.DateOnly), Cases: all}
 	if *jsonFile != "" {
-		text, err := json.MarshalIndent(map[string]any{"machine": machine(b), "command": strings.Join(os.Args[1:], " "),
-			"date": time.Now().UTC().Format(time.DateOnly), "cases": all}, "", "  ")
+		text, err := json.MarshalIndent(r, "", "  ")
 		check(err)
 		check(os.WriteFile(*jsonFile, append(text, '\n'), 0o644))
 	}
-	if *svgFile != "" {
-		check(os.WriteFile(*svgFile, []byte(chart(all)), 0o644))
-	}
+	r.draw()
 }
