@@ -1,6 +1,6 @@
 /*
- * All of libasynq: enqueue tasks (client.h), also periodic ones (scheduler.h, cron.h), run them (server.h), look at them and
- * manage them (inspector.h), find what is broken and repair it (fsck.h).
+ * All of libasynq: enqueue tasks (client.h), also periodic ones (scheduler.h, cron.h), run them (server.h), look at
+ * them and manage them (inspector.h), find what is broken and repair it (fsck.h).
  */
 #ifndef ASYNQ_ASYNQ_H
 #define ASYNQ_ASYNQ_H

@@ -198,7 +198,7 @@ class task
     asynq_task_options options_{};
 };
 
-/* What became of an enqueued task. */
+/* The result of enqueueing a task: asynq_enqueued says what is in it. */
 struct enqueued {
     std::string id;
     asynq_state state;
@@ -207,13 +207,14 @@ struct enqueued {
 
 /* ---- the client ---- */
 
+/* Options of a client: asynq_client_options says what they are. */
 struct client_options {
     std::string redis{}; /* URI; default redis://127.0.0.1:6379 */
     milliseconds timeout{};
     std::string prefix{};
 };
 
-/* Can be used by any number of threads at once. */
+/* A client, which enqueues tasks. Can be used by any number of threads at once. */
 class client
 {
   public:
@@ -392,6 +393,7 @@ class job
     asynq_job *job_;
 };
 
+/* Options of a server: asynq_server_options says what they are. */
 struct server_options {
     std::string redis{}; /* URI; default redis://127.0.0.1:6379 */
     int concurrency = 0; /* default: number of processors */
@@ -402,6 +404,7 @@ struct server_options {
     asynq_log_level log_level = ASYNQ_LOG_INFO;
 };
 
+/* A server, which runs tasks. Its handlers are functions or lambdas, and may throw. */
 class server
 {
   public:
@@ -523,6 +526,7 @@ class server
 
 /* ---- schedulers and inspectors ---- */
 
+/* A scheduler, which enqueues periodic tasks. */
 class scheduler
 {
   public:
@@ -598,7 +602,7 @@ template <class List, void (*release)(List *)> class found
 using task_list = found<asynq_task_list, asynq_task_list_free>;
 using server_list = found<asynq_server_list, asynq_server_list_free>;
 
-/* Belongs to one thread at a time. */
+/* An inspector, which lists and manages tasks, queues and servers. Belongs to one thread at a time. */
 class inspector
 {
   public:

@@ -191,7 +191,7 @@ ASYNQ_SIZED ASYNQ_MUST_CHECK int asynq_enqueue_batch(asynq_client *client, const
                                                      asynq_error *error);
 
 /*
- * Enqueues many tasks with a time limit of this call's own, in milliseconds, instead of the client's; 0: the client's.
+ * Enqueues many tasks with a time limit of this call's own. In milliseconds, instead of the client's; 0: the client's.
  * In all else it is asynq_enqueue_batch(). The limit begins anew with each chunk of 64 tasks. Tasks without an answer
  * by then have ASYNQ_E_UNAVAILABLE or ASYNQ_E_OUTCOME_UNKNOWN.
  *

@@ -55,7 +55,7 @@ ASYNQ_SIZED ASYNQ_MUST_CHECK asynq_inspector *asynq_inspector_new(const asynq_in
                                                                   asynq_error *error);
 
 /*
- * Sets the time limit of the calls of an inspector that follow, in milliseconds, instead of that of the options; 0:
+ * Sets the time limit of the next calls of an inspector. In milliseconds, instead of that of the options; 0:
  * that of the options again. Thread: that of the inspector.
  */
 ASYNQ_API void asynq_inspector_set_timeout(asynq_inspector *inspector, int64_t timeout_ms);
@@ -103,7 +103,8 @@ typedef struct asynq_queue_info {
     bool paused;          /* by asynq_inspector_pause() or an operator */
     /*
      * Taken out of their groups by a server that aggregates them at this moment, or that was lost; then they are back
-     * in their groups within two minutes. They are in none of the sets that asynq_inspector_list() and _each() know.
+     * in their groups within two minutes. They are in none of the sets that asynq_inspector_list() and
+     * asynq_inspector_each() know.
      */
     int64_t in_aggregation;
 } asynq_queue_info;
@@ -127,8 +128,8 @@ typedef struct asynq_text {
 ASYNQ_API void asynq_text_free(asynq_text *text);
 
 /*
- * Formats the state of all queues as metrics for Prometheus, in its text format, under the names that asynq's x/metrics
- * gives them, such as `asynq_queue_size`. Fills `metrics`, which the caller frees. Returns 0 or an error.
+ * Formats the state of all queues as metrics for Prometheus. The names are those of asynq's x/metrics, such as
+ * `asynq_queue_size`. Fills `metrics`, which the caller frees. Returns 0 or an error.
  */
 ASYNQ_SIZED int asynq_inspector_metrics(asynq_inspector *inspector, asynq_text *metrics, asynq_error *error);
 
@@ -353,11 +354,11 @@ ASYNQ_API int asynq_inspector_update_payload(asynq_inspector *inspector, const c
                                              const void *payload, size_t length, asynq_error *error);
 
 /*
- * Writes a task back into Redis as `task` describes it, such as one that asynq_inspector_task() has read. Its place
- * follows from `state` and next_process_at_ms (scheduled, retry) or since_ms (archived, completed, aggregating); an
- * active task becomes pending. A pending task goes before those that wait, so that tasks keep their order when they are
- * restored in the order of asynq_inspector_each(). The queue is created if need be. No lock is taken for unique_key.
- * Returns 0 or an error. ASYNQ_E_CONFLICT: the id exists in the queue, and nothing was written.
+ * Writes a task back into Redis. It becomes as `task` describes it, such as one that asynq_inspector_task() has read.
+ * Its place follows from `state` and next_process_at_ms (scheduled, retry) or since_ms (archived, completed,
+ * aggregating); an active task becomes pending. A pending task goes before those that wait, so that tasks keep their
+ * order when they are restored in the order of asynq_inspector_each(). The queue is created if need be. No lock is
+ * taken for unique_key. Returns 0 or an error. ASYNQ_E_CONFLICT: the id exists in the queue, and nothing was written.
  */
 ASYNQ_SIZED ASYNQ_MUST_CHECK int asynq_inspector_restore(asynq_inspector *inspector, const asynq_task_info *task,
                                                          asynq_error *error);

@@ -41,7 +41,7 @@ typedef struct asynq_plugin {
      * Thread: one that does nothing else meanwhile, not always the same; never at the same time as stop().
      */
     int (*start)(const char *config, asynq_error *error);
-    /* Called when no handler runs any more. May be NULL. Thread: as above. */
+    /* Called when no handler runs any more. May be NULL. Thread: as of start(). */
     void (*stop)(void);
 } asynq_plugin;
 

@@ -37,7 +37,7 @@
 extern "C" {
 #endif
 
-/* The header of a periodic task that has the time at which it was due, as "2006-01-02T15:04:05Z". */
+/* The header of a periodic task that has the time at which it was due. Such as "2006-01-02T15:04:05Z". */
 #define ASYNQ_TICK_HEADER "libasynq-tick"
 
 /*
@@ -105,7 +105,7 @@ enum {
 };
 
 /*
- * A provider: a function that adds all entries of a scheduler to the list, for instance from a database; it may block.
+ * A provider: a function that adds all entries of a scheduler to the list. They may be from a database; it may block.
  * Returns 0,
  * ASYNQ_PROVIDER_UNCHANGED if they are the same as at its last call, or a status after filling `error`: then everything
  * stays as it is. Of what it returned before, entries that are missing are unregistered, new ones registered, and

@@ -248,7 +248,7 @@ ASYNQ_API void asynq_job_progress(asynq_job *job, double fraction, const char *t
 ASYNQ_API void asynq_job_on_cancel(asynq_job *job, void (*cb)(asynq_job *job, void *arg), void *arg);
 
 /*
- * Attaches a pointer of the program to a job, for instance in on_start, so that handler and on_end find it. The library
+ * Attaches a pointer of the program to a job. For instance in on_start, so that handler and on_end find it. The library
  * does not use it and does not free it. Thread: any, but not while another thread calls asynq_job_data().
  */
 ASYNQ_API void asynq_job_set_data(asynq_job *job, void *data);
@@ -295,7 +295,7 @@ typedef struct asynq_attempt {
 } asynq_attempt;
 
 /*
- * An attempt that has failed, for on_error, report_error, is_failure and retry_delay_ms of asynq_server_options.
+ * An attempt that has failed. For on_error, report_error, is_failure and retry_delay_ms of asynq_server_options.
  * Everything belongs to the library and is valid during the call.
  */
 typedef struct asynq_failure {
@@ -346,11 +346,11 @@ typedef struct asynq_retry_policy {
 } asynq_retry_policy;
 
 /*
- * A capacity: the number of tasks that what runs them has room for, such as worker processes, connections or licences.
- * It can be shared by routes and servers of a process. While a capacity is used up, the
- * servers of this process take no more tasks of the routes that name it: they stay pending, for later and for other
- * servers, their time limits do not run, and tasks of other routes pass them. To find those, a server looks at the
- * first 32,768 tasks of a queue. The routes must be in the server's own mux; those of a mux inside of it do not count.
+ * A capacity: the number of tasks that what runs them has room for. Examples are worker processes, connections or
+ * licences. It can be shared by routes and servers of a process. While a capacity is used up, the servers of this
+ * process take no more tasks of the routes that name it: they stay pending, for later and for other servers, their time
+ * limits do not run, and tasks of other routes pass them. To find those, a server looks at the first 32,768 tasks of a
+ * queue. The routes must be in the server's own mux; those of a mux inside of it do not count.
  *
  * It must outlive the servers that use it; freeing it before only gives up the caller's share. Thread: any.
  */
@@ -375,10 +375,10 @@ ASYNQ_API void asynq_capacity_set_max(asynq_capacity *capacity, int max);
 ASYNQ_API int asynq_capacity_in_use(const asynq_capacity *capacity);
 
 /*
- * A limit: a maximum of tasks that run at the same time on all servers together, of all routes that name its scope;
- * also on servers in Go that use the semaphore of this scope (asynq's x/rate). A task over the limit waits: in its
- * server, so that it starts as soon as a place is free, or, when many wait there, among the retries. It has not failed,
- * and takes none of the server's `concurrency`. The place of a server that dies is free again after 30 s.
+ * A limit: a maximum of tasks that run at the same time on all servers together. It holds for all routes that name its
+ * scope, also on servers in Go that use the semaphore of this scope (asynq's x/rate). A task over the limit waits: in
+ * its server, so that it starts as soon as a place is free, or, when many wait there, among the retries. It has not
+ * failed, and takes none of the server's `concurrency`. The place of a server that dies is free again after 30 s.
  */
 typedef struct asynq_limit {
     const char *scope; /* name of the limit; NULL: no limit. Not blank; all servers must agree on its `max` */
@@ -537,19 +537,24 @@ typedef struct asynq_server_options {
     const asynq_route *routes; /* more can be added with asynq_server_handle() */
     asynq_mux *mux;            /* used instead of `routes`; borrowed: must outlive the server and its handlers */
 
-    /* Pause before the next attempt in ms, at least 100, where the route has no policy. Default:
-     * asynq_default_retry_delay_ms(). */
+    /*
+     * Returns the backoff in milliseconds, at least 100, where the route has none. Default:
+     * asynq_default_retry_delay_ms().
+     */
     int64_t (*retry_delay_ms)(const asynq_failure *failure, void *arg);
-    /* False: the failure is not counted, neither for the task's retries nor in statistics. Default: always true. */
+    /*
+     * Returns whether a failure is counted. False: neither for the task's retries nor in statistics. Default: always
+     * true.
+     */
     bool (*is_failure)(const asynq_failure *failure, void *arg);
     /* Called for every failed attempt, before it is stored. */
     void (*on_error)(const asynq_failure *failure, void *arg);
     /* Called every health_interval_ms with the result of a PING; status 0 is healthy. */
     void (*on_health)(int status, const char *text, void *arg);
-    void *arg; /* for the functions above */
+    void *arg; /* for all functions of this struct but `log` */
 
-    int64_t shutdown_timeout_ms;            /* for running tasks at shutdown; default 8 s; see there */
-    int64_t health_interval_ms;             /* default 15 s */
+    int64_t shutdown_timeout_ms;            /* maximum wait for running tasks at a shutdown; default 8 s */
+    int64_t health_interval_ms;             /* between calls of on_health; default 15 s */
     int64_t task_check_interval_ms;         /* polling where Redis cannot notify us; default 1 s */
     int64_t delayed_task_check_interval_ms; /* the same for scheduled tasks and retries; default 5 s */
     int64_t janitor_interval_ms;            /* deletion of completed tasks; default 8 s */
@@ -571,9 +576,9 @@ typedef struct asynq_server_options {
      */
     int park_from;
 
-    asynq_log_cb log; /* default: no log; asynq_serve() logs to standard error */
-    void *log_arg;
-    asynq_log_level log_level;
+    asynq_log_cb log;          /* default: no log; asynq_serve() logs to standard error */
+    void *log_arg;             /* for `log` */
+    asynq_log_level log_level; /* the lowest level that is logged */
 
     /*
      * Each attempt, before its handler is called, and when it has ended: when what becomes of the task is decided,

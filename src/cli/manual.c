@@ -135,7 +135,8 @@ static void print_references(void)
 
 static void print_program(void)
 {
-    puts(".Dd $Mdocdate$\n.Dt ASYNQCTL 1\n.Os\n.Sh NAME\n.Nm asynqctl\n.Nd inspect and manage Asynq's queues in Redis\n"
+    puts(".Dd November 30, 2026\n.Dt ASYNQCTL 1\n.Os\n.Sh NAME\n.Nm asynqctl\n.Nd inspect and manage Asynq's queues in "
+         "Redis\n"
          ".Sh SYNOPSIS\n.Nm\n.Ar command\n.Op Ar argument ...\n.Op Ar flag ...\n.Sh DESCRIPTION\n"
          "The commands work on the data of Go's Asynq and libasynq in Redis.");
     mdoc_print(
@@ -170,7 +171,7 @@ static void print_program(void)
 /* mdoc wants the title in capitals. */
 static void print_title(const char *noun)
 {
-    printf(".Dd $Mdocdate$\n.Dt ASYNQCTL-");
+    printf(".Dd November 30, 2026\n.Dt ASYNQCTL-");
     for (const char *at = noun; *at; at++)
         putchar(toupper((unsigned char)*at));
     printf(" 1\n.Os\n.Sh NAME\n.Nm asynqctl-%s\n.Nd commands of asynqctl: %s\n", noun, noun);
