@@ -265,7 +265,7 @@ function read_codes(sentence,    code) {
 
 function add_error(code, why) {
     if (!(code in reason)) fact_errors[++fact_error_count] = code
-    if (why != "" || !(code in reason)) reason[code] = why
+    if (index(reason[code], why) == 0) reason[code] = reason[code] (reason[code] == "" ? "" : "; or ") why
 }
 
 function reason_in(rest,    depth, i, char) {

@@ -15,7 +15,8 @@
  *
  * Errors of all calls: ASYNQ_E_INVALID (an argument is wrong), ASYNQ_E_UNAVAILABLE (nothing was changed),
  * ASYNQ_E_OUTCOME_UNKNOWN (a change may have been made), ASYNQ_E_AUTH, ASYNQ_E_VERSION, ASYNQ_E_REDIS,
- * ASYNQ_E_REDIS_FULL, ASYNQ_E_NO_MEMORY, ASYNQ_E_STATE (in a child of a fork).
+ * ASYNQ_E_REDIS_FULL, ASYNQ_E_NO_MEMORY, ASYNQ_E_MALFORMED (what is in Redis cannot be read), ASYNQ_E_STATE (in a child
+ * of a fork).
  */
 #ifndef ASYNQ_FSCK_H
 #define ASYNQ_FSCK_H
@@ -88,7 +89,8 @@ typedef struct asynq_fsck_result {
  * into a quarantine for 90 days, see asynq_inspector_quarantine(). `options` and `found` may be NULL. `result` has what
  * was done also after an error. Takes about 8 bytes of memory for each pending, active or grouped task. Redis is held
  * for less than a millisecond at a time, except that each task that seems wrong is searched in the lists of its queue:
- * 15 ms among a million pending ones. Returns 0, also if faults were found, or an error.
+ * 15 ms among a million pending ones. Returns 0, also if faults were found, or an error. ASYNQ_E_QUEUE_NOT_FOUND: there
+ * is nothing of the queue of `options`.
  */
 ASYNQ_SIZED int asynq_inspector_fsck(asynq_inspector *inspector, const asynq_fsck_options *options,
                                      asynq_finding_cb found, void *arg, asynq_fsck_result *result, asynq_error *error);

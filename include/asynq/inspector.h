@@ -19,7 +19,8 @@
  *
  * Errors of all calls: ASYNQ_E_INVALID (an argument is wrong), ASYNQ_E_UNAVAILABLE (nothing was changed),
  * ASYNQ_E_OUTCOME_UNKNOWN (a change may have been made), ASYNQ_E_AUTH, ASYNQ_E_VERSION, ASYNQ_E_REDIS,
- * ASYNQ_E_REDIS_FULL, ASYNQ_E_NO_MEMORY, ASYNQ_E_STATE (in a child of a fork).
+ * ASYNQ_E_REDIS_FULL, ASYNQ_E_NO_MEMORY, ASYNQ_E_MALFORMED (what is in Redis cannot be read), ASYNQ_E_STATE (in a child
+ * of a fork).
  */
 #ifndef ASYNQ_INSPECTOR_H
 #define ASYNQ_INSPECTOR_H
@@ -323,7 +324,8 @@ typedef enum asynq_action {
 
 /*
  * Runs, archives or deletes one task. Returns 0 or an error: ASYNQ_E_QUEUE_NOT_FOUND, ASYNQ_E_TASK_NOT_FOUND,
- * ASYNQ_E_TASK_ACTIVE (a server runs it), ASYNQ_E_ALREADY (it is in that state already).
+ * ASYNQ_E_TASK_ACTIVE (a server runs it), ASYNQ_E_ALREADY (it is in that state already), ASYNQ_E_STATE (it is not where
+ * its state says: it is being aggregated, or broken).
  */
 ASYNQ_API int asynq_inspector_act(asynq_inspector *inspector, asynq_action action, const char *queue, const char *id,
                                   asynq_error *error);

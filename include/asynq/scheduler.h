@@ -182,15 +182,16 @@ ASYNQ_API ASYNQ_MUST_CHECK int asynq_scheduler_unregister(asynq_scheduler *sched
 
 /*
  * Starts a scheduler's threads and returns. Redis need not be reachable. Returns 0, ASYNQ_E_STATE (running already, or
- * in a child of a fork), ASYNQ_E_CLOSED, ASYNQ_E_NO_MEMORY, ASYNQ_E_SYSTEM (also: the file cannot be read),
- * ASYNQ_E_INVALID (an entry of the file is wrong), or what the provider returned. Thread: any.
+ * in a child of a fork), ASYNQ_E_CLOSED, ASYNQ_E_NO_MEMORY, ASYNQ_E_SYSTEM (no thread, or the file cannot be read),
+ * ASYNQ_E_NOT_FOUND (there is no such file), ASYNQ_E_INVALID (an entry of the file is wrong), or what the provider
+ * returned. Thread: any.
  */
 ASYNQ_API ASYNQ_MUST_CHECK int asynq_scheduler_start(asynq_scheduler *scheduler, asynq_error *error);
 
 /*
  * Has a scheduler call its provider now, or read its file again, if it has changed. Returns 0, ASYNQ_E_INVALID (there
- * is neither, or an entry of the file is wrong), ASYNQ_E_SYSTEM (the file cannot be read), ASYNQ_E_STATE (in a child of
- * a fork), or what the provider returned. Thread: any but the provider's.
+ * is neither, or an entry of the file is wrong), ASYNQ_E_NOT_FOUND (there is no such file), ASYNQ_E_SYSTEM (the file
+ * cannot be read), ASYNQ_E_STATE (in a child of a fork), or what the provider returned. Thread: any but the provider's.
  */
 ASYNQ_API ASYNQ_MUST_CHECK int asynq_scheduler_sync(asynq_scheduler *scheduler, asynq_error *error);
 
