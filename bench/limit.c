@@ -127,7 +127,7 @@ static void limit_work(void)
 {
     log_sink log;
     redis_uri uri;
-    log_init(&log, NULL, NULL, ASYNQ_LOG_NOTHING);
+    log_init(&log, NULL, NULL, ASYNQ_LOG_OFF);
     limit_check(redis_uri_parse(&uri, rig.redis, NULL), NULL);
     limit_settled = calloc((size_t)rig.tasks + 1, LIMIT_ID_SIZE);
     limit_loop = loop_new();

@@ -48,7 +48,7 @@ static const setting settings[] = {
     {"due_ms", NULL, &rig.due_ms},
     {"due_each", NULL, &rig.due_each},
     {"retry_ms", NULL, &rig.retry_ms},
-    {"park_from", NULL, &rig.park_from},
+    {"park_threshold", NULL, &rig.park_threshold},
 };
 
 int64_t rig_now_ns(void)
@@ -112,15 +112,15 @@ void rig_read_settings(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++)
         set(argv[i]);
-    if (rig.payload < RIG_PAYLOAD_LEAST)
+    if (rig.payload < RIG_PAYLOAD_MIN)
         rig_die("payload", "at least 13 bytes are needed");
 }
 
-int rig_read_queues(asynq_queue queues[RIG_QUEUES_MOST + 1])
+int rig_read_queues(asynq_queue queues[RIG_QUEUES_MAX + 1])
 {
     char *list = strdup(rig.queues), *rest = list;
     int count = 0;
-    for (char *name; count < RIG_QUEUES_MOST && (name = strsep(&rest, ",")); count++) {
+    for (char *name; count < RIG_QUEUES_MAX && (name = strsep(&rest, ",")); count++) {
         char *priority = strchr(name, ':');
         if (priority)
             *priority++ = '\0';

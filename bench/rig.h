@@ -11,7 +11,7 @@
 #include <asynq/asynq.h>
 #include <stdint.h>
 
-enum { RIG_PAYLOAD_LEAST = 13, RIG_QUEUES_MOST = 64 };
+enum { RIG_PAYLOAD_MIN = 13, RIG_QUEUES_MAX = 64 };
 
 /* What the handler of a task does. */
 typedef enum rig_deed {
@@ -31,14 +31,14 @@ typedef struct rig_settings {
     int64_t payload, concurrency, callers, servers, random_ms, fail_percent, unique_s, due_ms, due_each, retry_ms;
     int64_t first;    /* number of the first task to enqueue */
     const char *deed; /* of the tasks to enqueue */
-    int64_t park_from;
+    int64_t park_threshold;
 } rig_settings;
 
 extern rig_settings rig;
 
 void rig_read_settings(int argc, char **argv);
 /* The queues of the settings. Returns how many; the array ends with one without a name. */
-int rig_read_queues(asynq_queue queues[RIG_QUEUES_MOST + 1]);
+int rig_read_queues(asynq_queue queues[RIG_QUEUES_MAX + 1]);
 
 int64_t rig_now_ns(void);
 /* CPU time of this process, in us. */

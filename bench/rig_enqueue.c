@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = 4000, MOST_CALLERS = 256 };
+enum { BATCH = 4000, MAX_CALLERS = 256 };
 
 static asynq_client *client;
-static asynq_queue queues[RIG_QUEUES_MOST + 1];
+static asynq_queue queues[RIG_QUEUES_MAX + 1];
 static int queue_count;
 static _Atomic int64_t next_number, failures;
 
@@ -49,7 +49,7 @@ static void *enqueue_one_by_one(void *arg)
 
 static void enqueue_callers(void)
 {
-    pthread_t threads[MOST_CALLERS];
+    pthread_t threads[MAX_CALLERS];
     for (int64_t i = 0; i < rig.callers; i++)
         if (pthread_create(&threads[i], NULL, enqueue_one_by_one, NULL))
             rig_die("thread", "cannot start");

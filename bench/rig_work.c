@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { WHEEL_MS = 4096, MOST_SERVERS = 128 };
+enum { WHEEL_MS = 4096, MAX_SERVERS = 128 };
 
 static _Atomic unsigned char *runs; /* by task */
 static int64_t *delays_ns;          /* of each task's first run */
@@ -98,7 +98,7 @@ static int handle(asynq_job *job, void *arg)
     int64_t base_ns;
     memcpy(&number, payload, sizeof number);
     memcpy(&base_ns, payload + 4, sizeof base_ns);
-    if (length < RIG_PAYLOAD_LEAST || number >= rig.tasks + rig.held)
+    if (length < RIG_PAYLOAD_MIN || number >= rig.tasks + rig.held)
         rig_die("task", "a payload that is not ours");
     if (payload[12] == RIG_FAIL_ONCE && asynq_job_retry_count(job) == 0)
         return asynq_fail(job, "failed as told");
@@ -109,12 +109,12 @@ static int handle(asynq_job *job, void *arg)
         count_run(number, base_ns);
         if (++held_now == rig.held)
             rig_say("held");
-        return ASYNQ_OUTCOME_LATER;
+        return ASYNQ_OUTCOME_DEFERRED;
     }
     if (payload[12] == RIG_RANDOM) {
         sleep_randomly(job);
         count_run(number, base_ns);
-        return ASYNQ_OUTCOME_LATER;
+        return ASYNQ_OUTCOME_DEFERRED;
     }
     count_run(number, base_ns);
     return ASYNQ_OUTCOME_DONE;
@@ -148,7 +148,7 @@ static asynq_server *start_server(const asynq_queue *queues)
             .queues = queues,
             .routes = routes,
             .retry_delay_ms = retry_delay,
-            .park_from = (int)rig.park_from,
+            .park_threshold = (int)rig.park_threshold,
             .log = print_log,
             .log_level = ASYNQ_LOG_ERROR,
         },
@@ -183,10 +183,10 @@ static void report(void)
 
 int rig_work(void)
 {
-    asynq_server *servers[MOST_SERVERS];
-    asynq_queue queues[RIG_QUEUES_MOST + 1];
+    asynq_server *servers[MAX_SERVERS];
+    asynq_queue queues[RIG_QUEUES_MAX + 1];
     pthread_t thread;
-    if (rig.servers > MOST_SERVERS)
+    if (rig.servers > MAX_SERVERS)
         rig_die("servers", "too many");
     runs = calloc((size_t)(rig.tasks + rig.held) + 1, 1);
     delays_ns = calloc((size_t)(rig.tasks + rig.held) + 1, sizeof *delays_ns);

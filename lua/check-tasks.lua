@@ -1,9 +1,9 @@
--- Looks at tasks closely, each as a whole at one moment, and mends them if asked.
+-- Looks at tasks closely, each as a whole at one moment, and repairs them if asked.
 --
 --@takes 10 10+
 -- KEYS: pending, active, lease, scheduled, retry, archived, completed, groups, aggregation sets, quarantine
 -- ARGV: prefix of the queue's keys, of its task keys, of its group keys, of what is in quarantine, now (s), now (ns),
---       end of a new lease (s), most archived tasks, life of the quarantine (s), "1" to mend,
+--       end of a new lease (s), most archived tasks, life of the quarantine (s), "1" to repair,
 --       then for each task: id, a container it was seen in ("": none), "1" if it was seen there twice,
 --       "1" if its message is unreadable, that message, its group as the message says, end of its retention (s; ""),
 --       "1" to search lists for it that its state does not name, which takes long
@@ -15,7 +15,7 @@ local pending, active, lease = KEYS[1], KEYS[2], KEYS[3]
 local groups, staged, quarantine = KEYS[8], KEYS[9], KEYS[10]
 local key_prefix, task_prefix, group_prefix, quarantined_prefix = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local now, now_ns, lease_end = ARGV[5], ARGV[6], ARGV[7]
-local archive_most, quarantine_life, mends = tonumber(ARGV[8]), ARGV[9], ARGV[10] == '1'
+local archive_max, quarantine_life, repairs = tonumber(ARGV[8]), ARGV[9], ARGV[10] == '1'
 local key_of = { active = active, pending = pending, scheduled = KEYS[4], retry = KEYS[5], archived = KEYS[6],
     completed = KEYS[7] }
 -- A task that stands in several places keeps the first of these, unless its state names one of them.
@@ -28,10 +28,10 @@ end
 
 -- ---- where a task stands ----
 
-local function places_in(state, key, id, most)
+local function places_in(state, key, id, max)
     local places = {}
     if state == 'active' or state == 'pending' then
-        for _ in ipairs(ask('LPOS', key, id, 'COUNT', most) or {}) do
+        for _ in ipairs(ask('LPOS', key, id, 'COUNT', max) or {}) do
             places[#places + 1] = { state = state, key = key, is_list = true }
         end
     elseif ask('ZSCORE', key, id) then
@@ -88,11 +88,11 @@ local function describe(places)
     return table.concat(texts, ' and ')
 end
 
--- ---- mending ----
+-- ---- repair ----
 
-local function leave(place, id, most)
+local function leave(place, id, max)
     if place.is_list then
-        redis.call('LREM', place.key, most, id)
+        redis.call('LREM', place.key, max, id)
     else
         redis.call('ZREM', place.key, id)
     end
@@ -129,7 +129,7 @@ function put.pending(_, id)
     return 'put into pending'
 end
 function put.archived(task, id)
-    if (ask('ZCARD', key_of.archived) or 0) >= archive_most then
+    if (ask('ZCARD', key_of.archived) or 0) >= archive_max then
         return set_aside(task, id, {}, 'task-in-no-set (archived, but the archive is full)')
     end
     return put_in_set(id, 'archived', now)
@@ -210,26 +210,26 @@ local function fault_of(task, places, kept)
     end
 end
 
--- What is wrong with a task that has a message, where it stands, and how it was mended.
+-- What is wrong with a task that has a message, where it stands, and how it was repaired.
 local function check_task(task, id, is_repeated)
     local places = find_places(task, id, is_repeated)
     local where, done = describe(places), ''
     if task.why then
-        return task.why, where, mends and set_aside(task, id, places, task.why)
+        return task.why, where, repairs and set_aside(task, id, places, task.why)
     elseif #places == 0 and task.has_lease and task.state == 'active' then
-        if mends and ask('LPUSH', active, id) then
+        if repairs and ask('LPUSH', active, id) then
             done = 'put into active'
         end
         return 'lease-without-active', where, done
     elseif #places == 0 then
-        return 'task-in-no-set', where, mends and put_somewhere(task, id)
+        return 'task-in-no-set', where, repairs and put_somewhere(task, id)
     end
     local kept = choose_place(task, places)
-    local fault, mended = fault_of(task, places, kept)
-    if fault and mends then
+    local fault, repaired = fault_of(task, places, kept)
+    if fault and repairs then
         leave_others(places, kept, id)
         correct_fields(task, id, kept)
-        done = mended
+        done = repaired
     end
     return fault, where, done
 end
@@ -241,7 +241,7 @@ local function check_ghost(id, container)
         return
     end
     local where = string.sub(container, #key_prefix + 1)
-    if not mends then
+    if not repairs then
         return 'member-without-task', where
     end
     local group = begins_with(container, group_prefix) and string.sub(container, #group_prefix + 1)

@@ -8,7 +8,7 @@
 -- Bound: 64 leases, and one message beyond the bytes asked for
 --@include sure-now
 local result = {}
-local bytes, most_bytes = 0, tonumber(ARGV[6])
+local bytes, max_bytes = 0, tonumber(ARGV[6])
 local cutoff = sure_now(ARGV[2]) - ARGV[3]
 local found = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', cutoff, 'WITHSCORES', 'LIMIT', ARGV[4], ARGV[5])
 for i = 1, #found, 2 do
@@ -18,7 +18,7 @@ for i = 1, #found, 2 do
     message = type(message) == 'string' and message
     result[#result + 1] = message
     bytes = bytes + #(message or '')
-    if bytes >= most_bytes then
+    if bytes >= max_bytes then
         break
     end
 end

@@ -7,9 +7,9 @@
 -- Bound: 64 tasks
 local source, pending, groups = KEYS[1], KEYS[2], KEYS[3]
 local task_prefix, group_prefix = ARGV[1], ARGV[2]
-local due, now, now_ns, most = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local due, now, now_ns, max = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
-local ids = redis.call('ZRANGEBYSCORE', source, '-inf', due, 'LIMIT', 0, most)
+local ids = redis.call('ZRANGEBYSCORE', source, '-inf', due, 'LIMIT', 0, max)
 local to_pending, dropped = {}, {}
 if #ids > 0 then
     redis.call('LLEN', pending)

@@ -20,7 +20,7 @@
 local pending, active, lease, paused = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local task_prefix, count, score = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local largest, look, passed, last_id = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
-local most_bytes = 1048576
+local max_bytes = 1048576
 
 local room, rules = {}, {}
 local capacities = tonumber(ARGV[10])
@@ -91,7 +91,7 @@ end
 local ids = redis.call('LRANGE', pending, -passed - look, -passed - 1)
 local tasks, kept, taken, dropped, leases, first = { 0 }, {}, {}, {}, {}, {}
 local looked, bytes = 0, 0
-while looked < #ids and #taken < count and bytes < most_bytes do
+while looked < #ids and #taken < count and bytes < max_bytes do
     local id = ids[#ids - looked]
     local found = redis.pcall('HMGET', task_prefix .. id, 'msg', 'pending_since')
     local message = found[1]

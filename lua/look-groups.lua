@@ -8,7 +8,7 @@
 -- Bound: three reads of one element per group; groups are asked for by the 100
 --
 --@include group-due
-local limits = { grace = tonumber(ARGV[4]), longest = tonumber(ARGV[5]), most = tonumber(ARGV[6]) }
+local limits = { grace = tonumber(ARGV[4]), longest = tonumber(ARGV[5]), max = tonumber(ARGV[6]) }
 local page = redis.call('SSCAN', KEYS[1], ARGV[2], 'COUNT', ARGV[3])
 local result = { page[1] }
 for _, name in ipairs(page[2]) do

@@ -10,7 +10,7 @@
 -- Result: number given back, then for each that is to be taken 1 or 0 (there is none left)
 -- Bound: the tokens that there are, and the holders given (64)
 local semaphore = KEYS[1]
-local most = tonumber(ARGV[1])
+local max = tonumber(ARGV[1])
 local results, at = { 0 }, 3
 
 local function each(width, act)
@@ -38,7 +38,7 @@ redis.call('ZREMRANGEBYSCORE', semaphore, '-inf', sure_now(ARGV[2]) - 1)
 local taken = redis.call('ZCARD', semaphore)
 each(3, function(holder, till, again)
     local has_one = again == '1' and redis.call('ZSCORE', semaphore, holder)
-    if taken < most or has_one then
+    if taken < max or has_one then
         taken = taken + redis.call('ZADD', semaphore, till, holder)
         results[#results + 1] = 1
     else

@@ -23,7 +23,7 @@
 -- others need is not even defined for them: a chunk costs half as much as with a function for each step.
 local active, lease = KEYS[1], KEYS[2]
 local task_prefix, now, counters_expire = ARGV[1], ARGV[2], ARGV[3]
-local archive_life, archive_most, now_ns = ARGV[4], tonumber(ARGV[5]), ARGV[6]
+local archive_life, archive_max, now_ns = ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local width = { done = 1, unlock = 2, complete = 5, retry = 4, again = 4, archive = 3, requeue = 2 }
 
 -- The groups, and the ids of all tasks one after the other.
@@ -218,7 +218,7 @@ local function settle_otherwise()
     end
     if next(archived_now) then
         --@include trim
-        trim_archive(containers.archive, task_prefix, now, archive_life, archive_most, archived_now)
+        trim_archive(containers.archive, task_prefix, now, archive_life, archive_max, archived_now)
     end
 end
 

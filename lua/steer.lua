@@ -16,7 +16,7 @@
 local pending, archived, groups = KEYS[1], KEYS[4], KEYS[6]
 local task_prefix, group_prefix, what = ARGV[1], ARGV[2], ARGV[3]
 local now, now_ns = ARGV[4], ARGV[5]
-local archive_life, archive_most = ARGV[6], tonumber(ARGV[7])
+local archive_life, archive_max = ARGV[6], tonumber(ARGV[7])
 local sets = { scheduled = KEYS[2], retry = KEYS[3], archived = KEYS[4], completed = KEYS[5] }
 local refused = {
     run = { active = -1, pending = -2 },
@@ -205,6 +205,6 @@ end
 
 if what == 'archive' and #ids > 0 then
     --@include trim
-    result[1] = trim_archive(archived, task_prefix, now, archive_life, archive_most, {})
+    result[1] = trim_archive(archived, task_prefix, now, archive_life, archive_max, {})
 end
 return result

@@ -11,8 +11,8 @@
 --@include group-due
 local group, groups, sets, set = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local name, now, time_limit = ARGV[1], tonumber(ARGV[2]), ARGV[6]
-local limits = { grace = tonumber(ARGV[3]), longest = tonumber(ARGV[4]), most = tonumber(ARGV[5]) }
-local most_at_once = 500
+local limits = { grace = tonumber(ARGV[3]), longest = tonumber(ARGV[4]), max = tonumber(ARGV[5]) }
+local max_at_once = 500
 
 local taken = redis.call('ZCARD', set)
 if taken > 0 and not redis.call('ZSCORE', sets, set) then
@@ -26,8 +26,8 @@ elseif taken == 0 and due > now then
     return { 0, size, due, 0 }
 end
 
-local wanted = limits.most > 0 and math.min(size, limits.most - taken) or size
-local count = math.min(wanted, most_at_once)
+local wanted = limits.max > 0 and math.min(size, limits.max - taken) or size
+local count = math.min(wanted, max_at_once)
 if taken == 0 and wanted == size then
     count = size
     redis.call('RENAME', group, set)

@@ -26,7 +26,7 @@ int handle(asynq_job *job, void *arg) /* of a route with .kind = ASYNQ_HANDLER_A
     asynq_job_set_data(job, work);
     asynq_job_on_cancel(job, cancelled, work);
     work_begin(work);
-    return ASYNQ_OUTCOME_LATER;
+    return ASYNQ_OUTCOME_DEFERRED;
 }
 
 void work_ended(asynq_job *job, const char *failure)

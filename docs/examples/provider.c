@@ -24,7 +24,7 @@ int schedule(void *database, const char *former_entry)
     asynq_error error;
     asynq_scheduler *scheduler =
         asynq_scheduler_new(&(asynq_scheduler_options){.provide = provide, .provide_arg = database}, &error);
-    if (!scheduler || asynq_scheduler_start(scheduler, &error)) {
+    if (!scheduler || asynq_scheduler_start(scheduler, &error) || asynq_scheduler_ping(scheduler, 5000, &error)) {
         asynq_scheduler_free(scheduler);
         return error.code;
     }

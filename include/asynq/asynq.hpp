@@ -361,6 +361,11 @@ class job
         if (asynq_write_result(job_, result.data(), result.size()) != ASYNQ_OUTCOME_DONE)
             throw std::runtime_error(asynq_job_error(job_));
     }
+    /* Stores it while the task runs; the end of the attempt does so once more. */
+    void flush_result()
+    {
+        (void)asynq_job_flush_result(job_);
+    }
 
     /* Outcomes to return, as in C. */
     [[nodiscard]] int fail(std::string_view text)

@@ -57,7 +57,7 @@ typedef struct asynq_client_options {
                            default redis://127.0.0.1:6379 */
     int64_t timeout_ms; /* maximum wait for Redis of one call, in milliseconds; default 10 s */
     size_t max_waiting_bytes;  /* maximum of asynchronous calls not yet answered; then ASYNQ_E_BUSY; default 64 MiB */
-    bool no_memory_in_redis;   /* see asynq_enqueue(); saves two writes per batch */
+    bool disable_dedup;        /* see asynq_enqueue(); saves two writes per batch */
     asynq_log_cb log;          /* default: no log */
     void *log_arg;             /* for `log` */
     asynq_log_level log_level; /* the lowest level that is logged */
@@ -170,7 +170,7 @@ typedef struct asynq_enqueued {
  *
  * If the connection dies before the answer, the call is repeated until the timeout in a way that creates the task
  * once: each batch leaves its number and results for ten minutes in a key `asynq:{<queue>}:libasynq:client:<id>`,
- * which the repeat reads first. With no_memory_in_redis a repeat may report a conflict for a task it created itself,
+ * which the repeat reads first. With disable_dedup a repeat may report a conflict for a task it created itself,
  * or create again a task that has already run.
  * Thread: any but the client's own (in a callback use asynq_enqueue_async()); there it returns ASYNQ_E_STATE.
  */

@@ -55,11 +55,11 @@ ASYNQ_API const char *asynq_fault_name(asynq_fault fault);
 /* A fault that fsck has found. Texts are valid during the call of asynq_finding_cb. */
 typedef struct asynq_finding {
     asynq_fault fault;
-    const char *queue;   /* "" for what belongs to no queue */
-    const char *task_id; /* "" for what is no task */
-    const char *key;     /* in Redis */
-    const char *detail;  /* human-readable */
-    const char *mended;  /* what was done, human-readable; "" if nothing was */
+    const char *queue;    /* "" for what belongs to no queue */
+    const char *task_id;  /* "" for what is no task */
+    const char *key;      /* in Redis */
+    const char *detail;   /* human-readable */
+    const char *repaired; /* what was done, human-readable; "" if nothing was */
 } asynq_finding;
 
 /*
@@ -80,7 +80,7 @@ typedef struct asynq_fsck_options {
 typedef struct asynq_fsck_result {
     int64_t tasks, keys; /* looked at */
     int64_t findings;    /* faults */
-    int64_t mended;      /* faults that were repaired */
+    int64_t repaired;    /* faults that were repaired */
 } asynq_fsck_result;
 
 /*

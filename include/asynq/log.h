@@ -20,7 +20,7 @@ typedef enum asynq_log_level {
     ASYNQ_LOG_INFO = 0,   /* start, end, and what an operator did */
     ASYNQ_LOG_WARN = 1,   /* what may need attention, such as a lost connection */
     ASYNQ_LOG_ERROR = 2,  /* what does not work */
-    ASYNQ_LOG_NOTHING = 3 /* as the lowest level: no log */
+    ASYNQ_LOG_OFF = 3     /* as the lowest level: no log */
 } asynq_log_level;
 
 /*

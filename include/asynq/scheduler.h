@@ -189,6 +189,14 @@ ASYNQ_API ASYNQ_MUST_CHECK int asynq_scheduler_unregister(asynq_scheduler *sched
 ASYNQ_API ASYNQ_MUST_CHECK int asynq_scheduler_start(asynq_scheduler *scheduler, asynq_error *error);
 
 /*
+ * Tells whether a scheduler reaches Redis. Waits until Redis answers a PING over the scheduler's own connection, for at
+ * most `timeout_ms`; with 0 it looks once. Returns 0, ASYNQ_E_UNAVAILABLE or ASYNQ_E_TIMEOUT with the cause, at once
+ * ASYNQ_E_AUTH and other errors that time does not repair, ASYNQ_E_STATE (not started, or in a child of a fork) or
+ * ASYNQ_E_CLOSED. Thread: any but the scheduler's own.
+ */
+ASYNQ_API ASYNQ_MUST_CHECK int asynq_scheduler_ping(asynq_scheduler *scheduler, int64_t timeout_ms, asynq_error *error);
+
+/*
  * Has a scheduler call its provider now, or read its file again, if it has changed. Returns 0, ASYNQ_E_INVALID (there
  * is neither, or an entry of the file is wrong), ASYNQ_E_NOT_FOUND (there is no such file), ASYNQ_E_SYSTEM (the file
  * cannot be read), ASYNQ_E_STATE (in a child of a fork), or what the provider returned. Thread: any but the provider's.

@@ -14,8 +14,8 @@
  *     }
  *
  * It is called from one of `concurrency` worker threads and may block. A route of kind ASYNQ_HANDLER_ASYNC is called
- * on the server's loop instead and must not block. Either may return ASYNQ_OUTCOME_LATER and have the job finished from
- * any thread; until then, the job counts as one of `concurrency`.
+ * on the server's loop instead and must not block. Either may return ASYNQ_OUTCOME_DEFERRED and have the job finished
+ * from any thread; until then, the job counts as one of `concurrency`.
  *
  * A thread is started when it is first needed. If the machine grants no more of them, tasks that would need one go back
  * to their queue without having failed, and the server takes no more tasks at a time than it has threads; it tries
@@ -47,7 +47,7 @@ extern "C" {
 
 /*
  * A job: one attempt at one task, as its handler sees it. The library makes it and frees it. What calls return of it
- * belongs to it, and stays as it is until the handler has returned or, with ASYNQ_OUTCOME_LATER, until
+ * belongs to it, and stays as it is until the handler has returned or, with ASYNQ_OUTCOME_DEFERRED, until
  * asynq_complete().
  */
 typedef struct asynq_job asynq_job;
@@ -58,7 +58,7 @@ typedef enum asynq_outcome {
     ASYNQ_OUTCOME_FAILED = 1,     /* it failed: retried after a pause, or archived if no retries are left */
     ASYNQ_OUTCOME_SKIP_RETRY = 2, /* it failed and is archived at once */
     ASYNQ_OUTCOME_REVOKED = 3,    /* drop the task: neither failed nor kept */
-    ASYNQ_OUTCOME_LATER = 4,      /* not over yet: asynq_complete() ends it */
+    ASYNQ_OUTCOME_DEFERRED = 4,   /* not over yet: asynq_complete() ends it */
     ASYNQ_OUTCOME_SNOOZED = 5,    /* try again later; not a failure, and not counted */
     ASYNQ_OUTCOME_REQUEUED = 6    /* nothing was done: it is the next in its queue again, for this server or another */
 } asynq_outcome;
@@ -217,17 +217,27 @@ ASYNQ_API const char *asynq_job_error(const asynq_job *job);
 ASYNQ_API int asynq_write_result(asynq_job *job, const void *data, size_t length);
 
 /*
- * Ends a job whose handler returned, or is about to return, ASYNQ_OUTCOME_LATER. `outcome` is an asynq_outcome, such as
- * what asynq_fail() returns. Called exactly once; the job must not be used afterwards. It is allowed, and without
+ * Stores the result of a running task. What asynq_write_result() has set goes to Redis now, as with Go's ResultWriter,
+ * and asynqctl and inspectors show it. It is on its way when the call returns; of several calls in a row the last one
+ * counts. It is not stored if Redis is unavailable or the lease is lost; the end of the attempt stores it in any case.
+ * Returns 0, ASYNQ_E_INVALID (no result is set), ASYNQ_E_NO_MEMORY, or ASYNQ_E_STATE (the job was handed back, its
+ * server is gone, or it runs in an isolated plugin). Thread: the one that runs the job.
+ */
+ASYNQ_API int asynq_job_flush_result(asynq_job *job);
+
+/*
+ * Ends a job whose handler returned, or is about to return, ASYNQ_OUTCOME_DEFERRED. `outcome` is an asynq_outcome, such
+ * as what asynq_fail() returns. Called exactly once; the job must not be used afterwards. It is allowed, and without
  * effect, when the task was cancelled in the meantime or the server was freed. Thread: any.
  */
 ASYNQ_API void asynq_complete(asynq_job *job, int outcome);
 
 /*
- * Begins the attempt of a route with `starts_later`: the work on the task begins now. The time limit of the attempt and
- * its duration count from here, and on_start is called, from this thread and with a lock held, so that it must not call
- * asynq_job_on_cancel(), asynq_job_wait_cancelled() or asynq_complete(). Returns true, or false if the task was taken
- * back meanwhile, or was started before: then nothing may be done for it, and its outcome is ignored. Thread: any.
+ * Begins the attempt of a route with `deferred_start`: the work on the task begins now. The time limit of the attempt
+ * and its duration count from here, and on_start is called, from this thread and with a lock held, so that it must not
+ * call asynq_job_on_cancel(), asynq_job_wait_cancelled() or asynq_complete(). Returns true, or false if the task was
+ * taken back meanwhile, or was started before: then nothing may be done for it, and its outcome is ignored. Thread:
+ * any.
  */
 ASYNQ_API ASYNQ_MUST_CHECK bool asynq_job_start(asynq_job *job);
 
@@ -264,12 +274,12 @@ ASYNQ_API void *asynq_job_data(const asynq_job *job);
 /* What became of a task after an attempt: the end of an asynq_attempt. */
 typedef enum asynq_attempt_end {
     ASYNQ_ATTEMPT_COMPLETED = 0,
-    ASYNQ_ATTEMPT_RETRIED = 1,    /* it failed and will be tried again */
-    ASYNQ_ATTEMPT_ARCHIVED = 2,   /* it failed permanently */
-    ASYNQ_ATTEMPT_REVOKED = 3,    /* it was dropped */
-    ASYNQ_ATTEMPT_PUT_OFF = 4,    /* it will be tried again and has not failed: snoozed, or is_failure said so */
-    ASYNQ_ATTEMPT_GIVEN_BACK = 5, /* the server was shut down; the task is pending again */
-    ASYNQ_ATTEMPT_LOST = 6        /* the lease was lost; the server that has it now decides */
+    ASYNQ_ATTEMPT_RETRIED = 1,  /* it failed and will be tried again */
+    ASYNQ_ATTEMPT_ARCHIVED = 2, /* it failed permanently */
+    ASYNQ_ATTEMPT_REVOKED = 3,  /* it was dropped */
+    ASYNQ_ATTEMPT_SNOOZED = 4,  /* it will be tried again and has not failed: snoozed, or is_failure said so */
+    ASYNQ_ATTEMPT_REQUEUED = 5, /* the server was shut down; the task is pending again */
+    ASYNQ_ATTEMPT_LOST = 6      /* the lease was lost; the server that has it now decides */
 } asynq_attempt_end;
 
 /*
@@ -311,10 +321,10 @@ typedef struct asynq_failure {
 
 /*
  * A handler: runs a task. `job` is the attempt, `arg` what the route has. Returns an asynq_outcome, such as what
- * asynq_fail() or asynq_write_result() return; with ASYNQ_OUTCOME_LATER the job ends by asynq_complete(). An exception
- * of C++ must not leave it. Thread: one of `concurrency` worker threads, in which it may block; or the server's loop,
- * in which it must not block, if the route's kind is ASYNQ_HANDLER_ASYNC. Calls for several tasks are made at the same
- * time.
+ * asynq_fail() or asynq_write_result() return; with ASYNQ_OUTCOME_DEFERRED the job ends by asynq_complete(). An
+ * exception of C++ must not leave it. Thread: one of `concurrency` worker threads, in which it may block; or the
+ * server's loop, in which it must not block, if the route's kind is ASYNQ_HANDLER_ASYNC. Calls for several tasks are
+ * made at the same time.
  */
 typedef int (*asynq_handler)(asynq_job *job, void *arg);
 
@@ -399,7 +409,7 @@ typedef struct asynq_route {
     asynq_retry_policy retry; /* default: that of the server */
     asynq_limit limit;        /* default: none */
     asynq_capacity *capacity; /* of what runs its tasks; NULL: there is always room. Borrowed, see there */
-    bool starts_later;        /* its tasks may wait until asynq_job_start(); only for asynchronous handlers */
+    bool deferred_start;      /* its tasks may wait until asynq_job_start(); only for asynchronous handlers */
 } asynq_route;
 
 /* What middleware is around: the next middleware, or the handler. Valid during the call. */
@@ -407,8 +417,8 @@ typedef struct asynq_next asynq_next;
 
 /*
  * A middleware: code that runs around handlers. It calls asynq_next_run(), which returns the inner outcome; or it does
- * not, and the handler is not called. Returns an asynq_outcome, which may be another one; with ASYNQ_OUTCOME_LATER the
- * job may have ended already. Thread: the one that runs the job.
+ * not, and the handler is not called. Returns an asynq_outcome, which may be another one; with ASYNQ_OUTCOME_DEFERRED
+ * the job may have ended already. Thread: the one that runs the job.
  */
 typedef int (*asynq_middleware)(asynq_job *job, asynq_next *next, void *arg);
 
@@ -574,7 +584,7 @@ typedef struct asynq_server_options {
      * upkeep; the others wait to be woken, which saves Redis most of the work of a large fleet. Default 5; below zero:
      * never.
      */
-    int park_from;
+    int park_threshold;
 
     asynq_log_cb log;          /* default: no log; asynq_serve() logs to standard error */
     void *log_arg;             /* for `log` */
@@ -722,14 +732,14 @@ ASYNQ_API ASYNQ_MUST_CHECK int asynq_server_ping(asynq_server *server, int64_t t
 
 /* The state of a server, for health checks and metrics. Counted since its start. */
 typedef struct asynq_server_stats {
-    bool is_connected;       /* with Redis */
-    bool is_fetching;        /* takes tasks, or would */
-    int64_t running;         /* tasks */
-    int64_t commands;        /* sent to Redis for tasks */
-    int64_t leases_lost;     /* tasks whose lease was lost before they ended */
-    int64_t last_turn_ms;    /* Unix time in ms: when its loop last ran; it does at least each second */
-    int64_t last_beat_ms;    /* Unix time in ms: the last heartbeat that Redis acknowledged; 0: none */
-    int64_t reports_dropped; /* beyond max_waiting_reports */
+    bool is_connected;         /* with Redis */
+    bool is_fetching;          /* takes tasks, or would */
+    int64_t running;           /* tasks */
+    int64_t commands;          /* sent to Redis for tasks */
+    int64_t leases_lost;       /* tasks whose lease was lost before they ended */
+    int64_t last_loop_ms;      /* Unix time in ms: when its loop last ran; it does at least each second */
+    int64_t last_heartbeat_ms; /* Unix time in ms: the last heartbeat that Redis acknowledged; 0: none */
+    int64_t reports_dropped;   /* beyond max_waiting_reports */
 } asynq_server_stats;
 
 /* Reads the state of a server, for health checks and metrics, as of the last turn of its loop. Thread: any. */

@@ -5,9 +5,9 @@ local function rank_behind_in_list(list, first, at)
     if redis.call('LINDEX', list, first - 1) == ARGV[#ARGV] then
         return first
     end
-    local places, most_moved = {}, 500
-    local from = math.max(0, first - (#ARGV - at + 1) - most_moved)
-    for i, id in ipairs(redis.call('LRANGE', list, from, first + most_moved)) do
+    local places, max_moved = {}, 500
+    local from = math.max(0, first - (#ARGV - at + 1) - max_moved)
+    for i, id in ipairs(redis.call('LRANGE', list, from, first + max_moved)) do
         local place = from + i
         if not places[id] or math.abs(place - first) < math.abs(places[id] - first) then
             places[id] = place

@@ -2,7 +2,7 @@
 -- delay (s; 0: none), most tasks (0: any number).
 local function group_due(group, limits)
     local size = redis.call('ZCARD', group)
-    if size == 0 or (limits.most > 0 and size >= limits.most) then
+    if size == 0 or (limits.max > 0 and size >= limits.max) then
         return size, 0
     end
     local due = tonumber(redis.call('ZRANGE', group, -1, -1, 'WITHSCORES')[2]) + limits.grace

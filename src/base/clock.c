@@ -65,7 +65,7 @@ bool clock_is_real_time(const struct tm *parts)
 }
 
 /* Reads ".5" at *rest and moves behind it; upwards, as a moment must not come early. False: no digit follows. */
-static bool read_fraction(const char **rest, int64_t *ms)
+static bool clock_read_fraction(const char **rest, int64_t *ms)
 {
     const char *digits = *rest + 1;
     size_t count = strspn(digits, "0123456789");
@@ -85,7 +85,7 @@ bool clock_read_time(const char *text, int64_t *at_ms)
         rest = strptime(rest + 1, "%H:%M:%S", &parts);
     else
         return false;
-    if (!rest || !clock_is_real_time(&parts) || (*rest == '.' && !read_fraction(&rest, &ms)))
+    if (!rest || !clock_is_real_time(&parts) || (*rest == '.' && !clock_read_fraction(&rest, &ms)))
         return false;
     bool is_utc = strcmp(rest, "Z") == 0 || strcmp(rest, "z") == 0;
     if (!is_utc && *rest != '+' && *rest != '-')

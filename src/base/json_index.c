@@ -24,7 +24,7 @@ typedef struct json_level {
 } json_level;
 
 /* False: there are too many, or no memory. */
-static bool read_members(json_level *level, bytes text)
+static bool json_index_read_members(json_level *level, bytes text)
 {
     buf members;
     json_member one;
@@ -39,19 +39,19 @@ static bool read_members(json_level *level, bytes text)
     return !has_more;
 }
 
-static json_level *level_of(json_index *index, bytes text)
+static json_level *json_index_level_of(json_index *index, bytes text)
 {
     json_level *level;
     LL_SEARCH_SCALAR(index->levels, level, at, text.data);
     if (level || !(level = mem_calloc(1, sizeof *level)))
         return level;
     level->at = text.data;
-    level->is_complete = read_members(level, text);
+    level->is_complete = json_index_read_members(level, text);
     LL_PREPEND(index->levels, level);
     return level;
 }
 
-static bool find_member(const json_level *level, bytes step, bytes *value)
+static bool json_index_find_member(const json_level *level, bytes step, bytes *value)
 {
     size_t number = level->is_object ? level->count : json_text_item(step);
     if (!level->is_object && number < level->count) {
@@ -70,8 +70,9 @@ static bool find_step(json_index *index, bytes text, bytes step, bytes *value)
 {
     if (!text.length || (*text.data != '{' && *text.data != '['))
         return false;
-    const json_level *level = level_of(index, text);
-    return level && level->is_complete ? find_member(level, step, value) : json_text_find_step(text, step, value);
+    const json_level *level = json_index_level_of(index, text);
+    return level && level->is_complete ? json_index_find_member(level, step, value)
+                                       : json_text_find_step(text, step, value);
 }
 
 bool json_index_find(json_index *index, bytes text, bytes path, bytes *value)

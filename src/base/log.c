@@ -84,6 +84,30 @@ static void log_write_line(log_sink *log, asynq_log_level level, char *line)
     pthread_mutex_unlock(&log->lock);
 }
 
+const log_event_row log_events[LOG_EVENT_COUNT] = {
+#define LOG_EVENT_ROW(id, level, text, meaning) [LOG_##id] = {ASYNQ_LOG_##level, text, meaning},
+    LOG_EVENT_MAP(LOG_EVENT_ROW)
+#undef LOG_EVENT_ROW
+};
+
+/* Returns the length, which is less than the size. */
+static size_t log_format(char line[LOG_LINE_SIZE], log_event_id event, const char *format, va_list args)
+{
+    size_t length = (size_t)snprintf(line, LOG_LINE_SIZE, "%s: ", log_events[event].text);
+    vsnprintf(line + length, LOG_LINE_SIZE - length, format, args);
+    return length + strlen(line + length);
+}
+
+void log_write_event(log_sink *log, asynq_log_level level, log_event_id event, const char *format, ...)
+{
+    char line[LOG_LINE_SIZE];
+    va_list args;
+    va_start(args, format);
+    log_format(line, event, format, args);
+    va_end(args);
+    log_write_line(log, level, line);
+}
+
 void log_write(log_sink *log, asynq_log_level level, const char *format, ...)
 {
     char line[LOG_LINE_SIZE];
@@ -133,15 +157,15 @@ bool log_limit_pass(log_sink *log, log_limit *limit)
     return true;
 }
 
-void log_write_repeated(log_sink *log, log_limit *limit, asynq_log_level level, const char *format, ...)
+void log_write_repeated(log_sink *log, log_limit *limit, log_event_id event, const char *format, ...)
 {
     char line[LOG_LINE_SIZE];
     va_list args;
     va_start(args, format);
-    int length = vsnprintf(line, sizeof line, format, args);
+    size_t length = log_format(line, event, format, args);
     va_end(args);
-    if (limit->skipped && length >= 0 && length < LOG_LINE_SIZE)
-        snprintf(line + length, LOG_LINE_SIZE - (size_t)length, " (%u lines like it were left out)", limit->skipped);
+    if (limit->skipped)
+        snprintf(line + length, LOG_LINE_SIZE - length, " (%u lines like it were left out)", limit->skipped);
     limit->skipped = 0;
-    log_write_line(log, level, line);
+    log_write_line(log, log_events[event].level, line);
 }

@@ -2,6 +2,8 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include "base/log_events.h"
+
 #include <asynq/log.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -32,34 +34,47 @@ typedef struct log_limit {
 void log_init(log_sink *log, asynq_log_cb write, void *arg, asynq_log_level level);
 void log_clear(log_sink *log);
 
-#define log_debug(log, ...) log_at(log, ASYNQ_LOG_DEBUG, __VA_ARGS__)
-#define log_info(log, ...) log_at(log, ASYNQ_LOG_INFO, __VA_ARGS__)
-#define log_warn(log, ...) log_at(log, ASYNQ_LOG_WARN, __VA_ARGS__)
-#define log_error(log, ...) log_at(log, ASYNQ_LOG_ERROR, __VA_ARGS__)
+typedef struct log_event_row {
+    asynq_log_level level;
+    const char *text, *meaning;
+} log_event_row;
 
-/* The level is tested before arguments are built. */
-#define log_at(log, at, ...)                                                                                           \
-    do {                                                                                                               \
-        if (log_wants(log, at))                                                                                        \
-            log_write(log, at, __VA_ARGS__);                                                                           \
-    } while (0)
+extern const log_event_row log_events[LOG_EVENT_COUNT];
 
 static inline bool log_wants(const log_sink *log, asynq_log_level level)
 {
     return log->write && level >= log->level;
 }
 
-void log_write(log_sink *log, asynq_log_level level, const char *format, ...) ASYNQ_PRINTF(3, 4);
-
-#define log_repeated(log, limit, at, ...)                                                                              \
+/* For developers; not an event, and not promised. The level is tested before arguments are built, as below. */
+#define log_debug(log, ...)                                                                                            \
     do {                                                                                                               \
-        if (log_wants(log, at) && log_limit_pass(log, limit))                                                          \
-            log_write_repeated(log, limit, at, __VA_ARGS__);                                                           \
+        if (log_wants(log, ASYNQ_LOG_DEBUG))                                                                           \
+            log_write(log, ASYNQ_LOG_DEBUG, __VA_ARGS__);                                                              \
     } while (0)
 
-/* For the macro. */
+/* "lease lost: task 1 of queue ...": the event's text, and what it concerns. */
+#define log_event(log, event, ...) log_event_at(log, log_events[event].level, event, __VA_ARGS__)
+
+/* With another level than the event has. */
+#define log_event_at(log, at, event, ...)                                                                              \
+    do {                                                                                                               \
+        if (log_wants(log, at))                                                                                        \
+            log_write_event(log, at, event, __VA_ARGS__);                                                              \
+    } while (0)
+
+#define log_event_repeated(log, limit, event, ...)                                                                     \
+    do {                                                                                                               \
+        if (log_wants(log, log_events[event].level) && log_limit_pass(log, limit))                                     \
+            log_write_repeated(log, limit, event, __VA_ARGS__);                                                        \
+    } while (0)
+
+/* For the macros. */
+void log_write(log_sink *log, asynq_log_level level, const char *format, ...) ASYNQ_PRINTF(3, 4);
+void log_write_event(log_sink *log, asynq_log_level level, log_event_id event, const char *format, ...)
+    ASYNQ_PRINTF(4, 5);
 bool log_limit_pass(log_sink *log, log_limit *limit);
-void log_write_repeated(log_sink *log, log_limit *limit, asynq_log_level level, const char *format, ...)
+void log_write_repeated(log_sink *log, log_limit *limit, log_event_id event, const char *format, ...)
     ASYNQ_PRINTF(4, 5);
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { LINE_MOST = 76 };
+enum { LINE_MAX = 76 };
 
 /* In mdoc a backslash is an escape, and a line that begins with a dot or an apostrophe a request. */
 static void print_word(FILE *out, const char *word, size_t length, bool begins_line)
@@ -42,7 +42,7 @@ void mdoc_print(FILE *out, const char *text)
     for (const char *word = text; *word; word += strspn(word, " \n")) {
         bool is_literal = *word == '`' && strchr(word + 1, '`');
         size_t length = is_literal ? 0 : strcspn(word, " \n");
-        bool begins_line = is_literal || !column || ends_sentence || column + 1 + length > LINE_MOST;
+        bool begins_line = is_literal || !column || ends_sentence || column + 1 + length > LINE_MAX;
         if (column)
             fputc(begins_line ? '\n' : ' ', out);
         if (is_literal)
@@ -50,7 +50,7 @@ void mdoc_print(FILE *out, const char *text)
         else
             print_word(out, word, length, begins_line);
         word += length;
-        column = is_literal ? LINE_MOST : begins_line ? length : column + 1 + length;
+        column = is_literal ? LINE_MAX : begins_line ? length : column + 1 + length;
         ends_sentence = word[-1] == '.' && length != 1;
     }
     fputc('\n', out);

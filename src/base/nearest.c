@@ -5,8 +5,8 @@
 
 static size_t least_of(size_t a, size_t b, size_t c)
 {
-    size_t least = a < b ? a : b;
-    return least < c ? least : c;
+    size_t min = a < b ? a : b;
+    return min < c ? min : c;
 }
 
 /* Edits that turn one word into the other (Levenshtein). */

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_OPTIONS = 256, MOST_NAME = 128 };
+enum { MAX_OPTIONS = 256, MAX_NAME = 128 };
 
 typedef struct option {
     const setting *row;
@@ -25,24 +25,24 @@ struct option_set {
     const char *prefix;
     const char *const *others;
     arena memory;
-    option items[MOST_OPTIONS];
+    option items[MAX_OPTIONS];
     size_t count;
-    settings *file;                /* texts of the target live in it */
-    settings *texts[MOST_OPTIONS]; /* the same of values that were read as YAML from elsewhere */
+    settings *file;               /* texts of the target live in it */
+    settings *texts[MAX_OPTIONS]; /* the same of values that were read as YAML from elsewhere */
     size_t text_count;
     const char *file_path;
     buf complaints, warnings, doubts;
 };
 
-static const void *place_of(const option *item)
+static const void *option_set_place_of(const option *item)
 {
     return (const char *)item->target + item->row->offset;
 }
 
-static option *find_place(const option_set *o, const void *place)
+static option *option_set_find_place(const option_set *o, const void *place)
 {
     for (size_t i = 0; i < o->count; i++)
-        if (place_of(&o->items[i]) == place)
+        if (option_set_place_of(&o->items[i]) == place)
             return (option *)&o->items[i];
     return NULL;
 }
@@ -56,7 +56,7 @@ static void note_option(const setting *row, const char *path, void *target, void
 {
     option_set *o = arg;
     char *copy = arena_dup(&o->memory, path, strlen(path));
-    if (copy && o->count < MOST_OPTIONS)
+    if (copy && o->count < MAX_OPTIONS)
         o->items[o->count++] = (option){row, copy, target, NULL};
 }
 
@@ -108,18 +108,18 @@ arena *option_set_memory(option_set *o)
 
 bool option_set_is_given(const option_set *o, const void *place)
 {
-    const option *item = find_place(o, place);
+    const option *item = option_set_find_place(o, place);
     return item && item->origin;
 }
 
 bool option_set_knows(const option_set *o, const void *place)
 {
-    return find_place(o, place) != NULL;
+    return option_set_find_place(o, place) != NULL;
 }
 
 const char *option_set_origin(const option_set *o, const void *place)
 {
-    const option *item = find_place(o, place);
+    const option *item = option_set_find_place(o, place);
     return item && item->origin ? item->origin : "default";
 }
 
@@ -149,7 +149,7 @@ static void append_line(const option_set *o, buf *lines, const char *format, va_
 
 void option_set_complain(option_set *o, const void *place, const char *format, ...)
 {
-    const option *item = find_place(o, place);
+    const option *item = option_set_find_place(o, place);
     va_list args;
     buf_append_format(&o->complaints, "%s: %s: ", option_set_origin(o, place), item ? item->path : "?");
     va_start(args, format);
@@ -193,7 +193,7 @@ const char *option_set_doubts(const option_set *o)
 static void note_stored(void *arg, const void *place, int line)
 {
     option_set *o = arg;
-    option *item = find_place(o, place);
+    option *item = option_set_find_place(o, place);
     char text[512];
     snprintf(text, sizeof text, "%s:%d", o->file_path, line);
     if (item)
@@ -238,13 +238,13 @@ static void convert(const char *path, char joint, bool in_capitals, char *text, 
 void option_set_flag(const char *path, char *text)
 {
     memcpy(text, "--", 2);
-    convert(path, '-', false, text + 2, MOST_NAME - 2);
+    convert(path, '-', false, text + 2, MAX_NAME - 2);
 }
 
 void option_set_variable(const char *prefix, const char *path, char *text)
 {
-    size_t length = (size_t)snprintf(text, MOST_NAME, "%s_", prefix);
-    convert(path, '_', true, text + length, MOST_NAME - length);
+    size_t length = (size_t)snprintf(text, MAX_NAME, "%s_", prefix);
+    convert(path, '_', true, text + length, MAX_NAME - length);
 }
 
 /* What a word names, by the names that each option has for that source. `is_file`: NAME_FILE of a secret. */
@@ -252,7 +252,7 @@ typedef bool (*is_name_of)(const option_set *o, const option *item, const char *
 
 static bool is_variable_of(const option_set *o, const option *item, const char *word, size_t length)
 {
-    char name[MOST_NAME];
+    char name[MAX_NAME];
     option_set_variable(o->prefix, item->path, name);
     return (strlen(name) == length && strncmp(name, word, length) == 0) ||
            text_has_word(item->row->variables, word, length);
@@ -260,7 +260,7 @@ static bool is_variable_of(const option_set *o, const option *item, const char *
 
 static bool is_flag_of(const option_set *o, const option *item, const char *word, size_t length)
 {
-    char name[MOST_NAME];
+    char name[MAX_NAME];
     (void)o;
     option_set_flag(item->path, name);
     return strlen(name) == length && strncmp(name, word, length) == 0;
@@ -288,7 +288,7 @@ static bool store_yaml(option_set *o, option *item, const char *origin, const ch
 {
     asynq_error error = {0};
     settings *file = NULL;
-    int status = o->text_count < MOST_OPTIONS ? settings_open_text(&file, origin, text, &error) : ASYNQ_E_NO_MEMORY;
+    int status = o->text_count < MAX_OPTIONS ? settings_open_text(&file, origin, text, &error) : ASYNQ_E_NO_MEMORY;
     if (!status) {
         o->texts[o->text_count++] = file;
         settings_take_refs(file);
@@ -305,7 +305,7 @@ static bool store_yaml(option_set *o, option *item, const char *origin, const ch
 }
 
 /* `origin` is the name by which it was given. */
-static bool store(option_set *o, option *item, const char *origin, bool is_file, const char *text)
+static bool option_set_store(option_set *o, option *item, const char *origin, bool is_file, const char *text)
 {
     if (item->row->kind == SETTING_OTHER)
         return store_yaml(o, item, origin, text);
@@ -323,8 +323,8 @@ static bool store(option_set *o, option *item, const char *origin, bool is_file,
 /* A name with our prefix that is none of ours: a mistake, or another's, such as Kubernetes's ASYNQD_SERVICE_HOST. */
 static void warn_of_variable(option_set *o, const char *name)
 {
-    char names[MOST_OPTIONS][MOST_NAME];
-    const char *list[MOST_OPTIONS];
+    char names[MAX_OPTIONS][MAX_NAME];
+    const char *list[MAX_OPTIONS];
     for (size_t i = 0; o->others[i]; i++)
         if (fnmatch(o->others[i], name + strlen(o->prefix) + 1, 0) == 0)
             return;
@@ -350,10 +350,10 @@ static bool read_variables(option_set *o, char **environment, bool own)
         if (is_own != own || !variable[length])
             continue;
         option *item = find_named(o, is_variable_of, variable, length, &is_file);
-        char origin[MOST_NAME];
+        char origin[MAX_NAME];
         snprintf(origin, sizeof origin, "$%.*s", (int)length, variable);
         if (item)
-            is_fine &= store(o, item, origin, is_file, variable + length + 1);
+            is_fine &= option_set_store(o, item, origin, is_file, variable + length + 1);
         else if (own)
             warn_of_variable(o, origin + 1);
     }
@@ -368,8 +368,8 @@ bool option_set_read_environment(option_set *o, char **environment)
 
 static bool complain_of_flag(option_set *o, const char *word, size_t length)
 {
-    char names[MOST_OPTIONS][MOST_NAME], own[MOST_NAME];
-    const char *list[MOST_OPTIONS];
+    char names[MAX_OPTIONS][MAX_NAME], own[MAX_NAME];
+    const char *list[MAX_OPTIONS];
     for (size_t i = 0; i < o->count; i++) {
         option_set_flag(o->items[i].path, names[i]);
         list[i] = names[i];
@@ -400,10 +400,10 @@ bool option_set_read_flags(option_set *o, int count, char **words)
             text = "true";
         else if (!text && i + 1 < count)
             text = words[++i];
-        char origin[MOST_NAME];
+        char origin[MAX_NAME];
         snprintf(origin, sizeof origin, "%.*s", (int)length, word);
         if (text)
-            is_fine &= store(o, item, origin, is_file, text);
+            is_fine &= option_set_store(o, item, origin, is_file, text);
         else
             buf_append_format(&o->complaints, "%s needs a value\n", origin), is_fine = false;
     }

@@ -12,7 +12,7 @@ typedef struct printable_range {
 
 #include "base/printable_table.h"
 
-static bool is_in(uint32_t character, const printable_range *ranges, size_t count)
+static bool printable_is_in(uint32_t character, const printable_range *ranges, size_t count)
 {
     size_t from = 0, to = count;
     while (from < to) {
@@ -25,7 +25,7 @@ static bool is_in(uint32_t character, const printable_range *ranges, size_t coun
     return from < count && character >= ranges[from].first;
 }
 
-#define IS_IN(character, ranges) is_in(character, ranges, sizeof(ranges) / sizeof *(ranges))
+#define IS_IN(character, ranges) printable_is_in(character, ranges, sizeof(ranges) / sizeof *(ranges))
 
 bool is_printable(uint32_t character)
 {

@@ -10,13 +10,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_NAMES = 128, MOST_PATH = 128 };
+enum { MAX_NAMES = 128, MAX_PATH = 128 };
 
 /* ---- reading ---- */
 
 static const char *const switch_words[] = {"false", "true", "no", "yes", "off", "on", "0", "1", NULL};
 
-static bool read_word(const char *text, const char *const *words, int *which)
+static bool setting_read_word(const char *text, const char *const *words, int *which)
 {
     for (*which = 0; words[*which]; ++*which)
         if (strcmp(words[*which], text) == 0)
@@ -33,7 +33,7 @@ static bool read_switch(const char *text, int *which)
     return false;
 }
 
-static bool refuse(buf *problem, const char *text, const char *what)
+static bool setting_refuse(buf *problem, const char *text, const char *what)
 {
     buf_append_format(problem, "\"%s\" is not %s", text, what);
     return false;
@@ -47,7 +47,7 @@ static bool refuse_choice(const setting *row, const char *text, buf *problem)
     return false;
 }
 
-static void append_number(const setting *row, int64_t number, buf *out)
+static void setting_append_number(const setting *row, int64_t number, buf *out)
 {
     if (row->kind == SETTING_DURATION)
         duration_append(out, number);
@@ -57,22 +57,22 @@ static void append_number(const setting *row, int64_t number, buf *out)
         buf_append_format(out, "%" PRId64, number);
 }
 
-static bool read_number(const setting *row, const char *text, void *place, buf *problem)
+static bool setting_read_number(const setting *row, const char *text, void *place, buf *problem)
 {
     int64_t number;
     if (row->kind == SETTING_NUMBER && !text_read_number(text, &number))
-        return refuse(problem, text, "a whole number from 0 on");
+        return setting_refuse(problem, text, "a whole number from 0 on");
     if (row->kind == SETTING_DURATION && !duration_read(text, &number))
-        return refuse(problem, text, DURATION_FORM);
+        return setting_refuse(problem, text, DURATION_FORM);
     if (row->kind == SETTING_SIZE && !size_read(text, &number))
-        return refuse(problem, text, SIZE_FORM);
-    bool is_low = number < row->least, is_high = row->most && number > row->most;
+        return setting_refuse(problem, text, SIZE_FORM);
+    bool is_low = number < row->min, is_high = row->max && number > row->max;
     if (is_low || is_high) {
         buf_append_format(problem, "\"%s\" is too %s; it can be ", text, is_low ? "little" : "much");
-        append_number(row, row->least, problem);
-        buf_append_text(problem, row->most ? " to " : " or more");
-        if (row->most)
-            append_number(row, row->most, problem);
+        setting_append_number(row, row->min, problem);
+        buf_append_text(problem, row->max ? " to " : " or more");
+        if (row->max)
+            setting_append_number(row, row->max, problem);
         return false;
     }
     number = number ? number : row->zero;
@@ -138,12 +138,12 @@ bool setting_read(const setting *row, const char *text, void *target, arena *mem
         return true;
     case SETTING_SWITCH:
         if (!read_switch(text, &which))
-            return refuse(problem, text, "true or false");
+            return setting_refuse(problem, text, "true or false");
         *(bool *)place = which & 1;
         return true;
     case SETTING_CHOICE:
-        return read_word(text, row->choices, &which) ? (memcpy(place, &which, sizeof which), true)
-                                                     : refuse_choice(row, text, problem);
+        return setting_read_word(text, row->choices, &which) ? (memcpy(place, &which, sizeof which), true)
+                                                             : refuse_choice(row, text, problem);
     case SETTING_LIST: {
         setting_list list;
         bool is_read = read_list(text, &list, memory);
@@ -159,7 +159,7 @@ bool setting_read(const setting *row, const char *text, void *target, arena *mem
         buf_append_text(problem, "is more than a text"); /* options.h reads it as YAML */
         return false;
     default:
-        return read_number(row, text, place, problem);
+        return setting_read_number(row, text, place, problem);
     }
 }
 
@@ -225,7 +225,7 @@ void setting_append_masked(const char *uri, buf *out)
     append_without_password(uri, out);
 }
 
-static void append_text(const setting *row, const char *text, buf *out)
+static void setting_append_text(const setting *row, const char *text, buf *out)
 {
     if (!text || !*text)
         return;
@@ -242,7 +242,7 @@ void setting_append(const setting *row, const void *target, buf *out)
     const void *place = (const char *)target + row->offset;
     switch (row->kind) {
     case SETTING_TEXT:
-        append_text(row, *(const char *const *)place, out);
+        setting_append_text(row, *(const char *const *)place, out);
         break;
     case SETTING_SWITCH:
         buf_append_text(out, switch_words[*(const bool *)place]);
@@ -267,7 +267,7 @@ void setting_append(const setting *row, const void *target, buf *out)
         break;
     default: {
         int64_t number = *(const int64_t *)place;
-        append_number(row, row->zero && number == row->zero ? 0 : number, out);
+        setting_append_number(row, row->zero && number == row->zero ? 0 : number, out);
     }
     }
 }
@@ -349,16 +349,16 @@ const setting *setting_find_secret(const setting *table, const char *name)
 
 const char *setting_nearest(const setting *table, const char *name)
 {
-    const char *names[MOST_NAMES];
+    const char *names[MAX_NAMES];
     size_t count = 0;
-    for (; table->name && count < MOST_NAMES; table++)
+    for (; table->name && count < MAX_NAMES; table++)
         names[count++] = table->name;
     return nearest_word(name, names, count);
 }
 
 static void walk(const setting *table, const char *path, void *target, setting_each each, void *arg)
 {
-    char own[MOST_PATH];
+    char own[MAX_PATH];
     for (const setting *row = table; row->name; row++) {
         snprintf(own, sizeof own, "%s%s%s", path, *path ? "." : "", row->name);
         if (row->kind == SETTING_GROUP)

@@ -49,7 +49,7 @@ typedef struct setting {
     size_t offset; /* of the value in the target */
     bool is_needed;
     int64_t zero;               /* what 0 is stored as */
-    int64_t least, most;        /* of a number, duration or size; most 0: no bound */
+    int64_t min, max;           /* of a number, duration or size; most 0: no bound */
     const char *const *choices; /* ends with NULL */
     const struct setting *group;
     int (*read)(struct settings *file, struct fy_node *node, void *target, asynq_error *error);

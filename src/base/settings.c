@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_BYTES = 16 << 20, MOST_COMPLAINTS = 100, MOST_NESTING = 512 };
+enum { MAX_BYTES = 16 << 20, MAX_COMPLAINTS = 100, MAX_NESTING = 512 };
 
 /* ---- complaints ---- */
 
@@ -85,7 +85,7 @@ int settings_complain(settings *file, settings_node *node, asynq_error *error, c
     const char *line = text.data ? text.data : asynq_status_text(ASYNQ_E_NO_MEMORY);
     if (file->complaint_count++ == 0)
         error_set(error, ASYNQ_E_INVALID, "%s", line);
-    if (file->complaint_count <= MOST_COMPLAINTS)
+    if (file->complaint_count <= MAX_COMPLAINTS)
         buf_append_format(&file->complaints, "%s\n", line);
     buf_clear(&text);
     return ASYNQ_E_INVALID;
@@ -98,7 +98,7 @@ const char *settings_complaints(const settings *file)
 
 /* ---- reading the file ---- */
 
-static int read_bytes(settings *file, struct stat *state, asynq_error *error)
+static int settings_read_bytes(settings *file, struct stat *state, asynq_error *error)
 {
     struct stat own;
     FILE *in = fopen(file->path, "rbe");
@@ -115,7 +115,7 @@ static int read_bytes(settings *file, struct stat *state, asynq_error *error)
     if (is_wrong)
         return error_set(error, ASYNQ_E_SYSTEM, "%s: %s", file->path, strerror(problem));
     if (buf_failed(&file->text))
-        return error_set(error, ASYNQ_E_INVALID, "%s: more than %d MB", file->path, MOST_BYTES >> 20);
+        return error_set(error, ASYNQ_E_INVALID, "%s: more than %d MB", file->path, MAX_BYTES >> 20);
     return ASYNQ_OK;
 }
 
@@ -180,8 +180,8 @@ static int check_node(settings *file, settings_node *node, int depth, asynq_erro
     int status = ASYNQ_OK;
     if (!node)
         return ASYNQ_OK;
-    if (depth > MOST_NESTING)
-        return settings_complain(file, NULL, error, "is nested deeper than %d levels", MOST_NESTING);
+    if (depth > MAX_NESTING)
+        return settings_complain(file, NULL, error, "is nested deeper than %d levels", MAX_NESTING);
     if (fy_node_is_alias(node))
         return settings_complain(file, node, error, "aliases (*name) are not taken; write the value here again");
     while (!status && fy_node_is_sequence(node) && (item = fy_node_sequence_iterate(node, &iterator)))
@@ -191,7 +191,7 @@ static int check_node(settings *file, settings_node *node, int depth, asynq_erro
     return status;
 }
 
-static int parse(settings *file, asynq_error *error)
+static int settings_parse(settings *file, asynq_error *error)
 {
     struct fy_diag_cfg quiet;
     int status = check_bytes(file, error);
@@ -226,7 +226,7 @@ static settings *settings_new(const char *path)
     settings *file = mem_calloc(1, sizeof *file);
     if (!file)
         return NULL;
-    buf_init(&file->text, MOST_BYTES);
+    buf_init(&file->text, MAX_BYTES);
     buf_init(&file->complaints, 0);
     arena_init(&file->memory, 0);
     file->path = mem_strdup(path);
@@ -242,9 +242,9 @@ int settings_open(settings **made, const char *path, struct stat *state, asynq_e
     *made = NULL;
     if (!file)
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
-    int status = read_bytes(file, state, error);
+    int status = settings_read_bytes(file, state, error);
     if (!status)
-        status = parse(file, error);
+        status = settings_parse(file, error);
     if (status)
         settings_free(file);
     else
@@ -259,8 +259,8 @@ int settings_open_text(settings **made, const char *place, const char *text, asy
     if (!file)
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     buf_append_text(&file->text, text);
-    int status =
-        buf_failed(&file->text) ? error_set(error, ASYNQ_E_INVALID, "%s: is too long", place) : parse(file, error);
+    int status = buf_failed(&file->text) ? error_set(error, ASYNQ_E_INVALID, "%s: is too long", place)
+                                         : settings_parse(file, error);
     if (status)
         settings_free(file);
     else

@@ -17,7 +17,7 @@
 
 enum { JSON_DEPTH_MAX = 256 };
 
-static void append_text(buf *out, const char *text, size_t length)
+static void settings_json_append_text(buf *out, const char *text, size_t length)
 {
     buf_append_text(out, "\"");
     for (size_t i = 0; i < length; i++)
@@ -107,7 +107,7 @@ static int append_scalar(settings *file, settings_node *node, buf *out, asynq_er
     enum fy_node_style style = fy_node_get_style(node);
     bool is_plain = style == FYNS_PLAIN || !fy_node_get_scalar_token(node);
     if (!text || !is_plain) {
-        append_text(out, text ? text : "", length);
+        settings_json_append_text(out, text ? text : "", length);
         return ASYNQ_OK;
     }
     const char *word = find_word(text);
@@ -116,7 +116,7 @@ static int append_scalar(settings *file, settings_node *node, buf *out, asynq_er
     if (word)
         buf_append_text(out, word);
     else if (!append_based(out, text) && !append_decimal(out, text))
-        append_text(out, text, length);
+        settings_json_append_text(out, text, length);
     return ASYNQ_OK;
 }
 
@@ -134,7 +134,7 @@ static int append_mapping(settings *file, settings_node *node, int depth, buf *o
         if (!key)
             return settings_complain(file, node, error, "a key is no plain text");
         buf_append_text(out, i ? ", " : "");
-        append_text(out, key, length);
+        settings_json_append_text(out, key, length);
         buf_append_text(out, ": ");
         int status = append_node(file, fy_node_pair_value(pair), depth + 1, out, error);
         if (status)

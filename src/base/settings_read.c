@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_KEYS = 128 };
+enum { MAX_KEYS = 128 };
 
 const char *settings_text(settings_node *node, size_t *length)
 {
@@ -159,8 +159,8 @@ static int read_group(settings *file, const setting *row, settings_node *node, v
     return status;
 }
 
-static int store(settings *file, const setting *row, bool is_file, settings_node *node, void *target,
-                 asynq_error *error)
+static int settings_read_store(settings *file, const setting *row, bool is_file, settings_node *node, void *target,
+                               asynq_error *error)
 {
     if (row->kind == SETTING_OTHER)
         return row->read(file, node, target, error);
@@ -203,7 +203,7 @@ static int read_pair(settings *file, struct fy_node_pair *pair, const setting *t
     if (is_given[row - table])
         return complain_of_second(file, key, row, error);
     is_given[row - table] = true;
-    int status = store(file, row, secret != NULL, value, target, error);
+    int status = settings_read_store(file, row, secret != NULL, value, target, error);
     if (!status && file->stored && row->kind != SETTING_GROUP) /* whose place is that of its first row */
         file->stored(file->stored_arg, (char *)target + row->offset, settings_line(key));
     return status;
@@ -211,7 +211,7 @@ static int read_pair(settings *file, struct fy_node_pair *pair, const setting *t
 
 int settings_read_mapping(settings *file, settings_node *node, const setting *table, void *target, asynq_error *error)
 {
-    bool is_given[MOST_KEYS] = {false};
+    bool is_given[MAX_KEYS] = {false};
     void *iterator = NULL;
     struct fy_node_pair *pair;
     int worst = ASYNQ_OK;

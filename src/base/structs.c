@@ -140,7 +140,8 @@ static bool is_table_end(struct_kind kind, const char *row)
     return memcmp(row, empty, mark) == 0;
 }
 
-static size_t count_elements(const structs_copy *c, const struct_part *part, const char *array, const char *member)
+static size_t structs_count_elements(const structs_copy *c, const struct_part *part, const char *array,
+                                     const char *member)
 {
     size_t count = 0;
     if (part->way == PART_ARRAY)
@@ -177,7 +178,7 @@ static void copy_part(structs_copy *c, const struct_part *part, struct_cursor *a
     }
     memcpy(&array, at->from, sizeof array);
     if (array && c->memory)
-        array = copy_elements(c, part->kind, array, count_elements(c, part, array, at->from));
+        array = copy_elements(c, part->kind, array, structs_count_elements(c, part, array, at->from));
     memcpy(at->to, &array, sizeof array);
     at->to += sizeof array;
     at->from += sizeof array;
@@ -236,7 +237,7 @@ const void *structs_table(structs_call *call, struct_kind kind, const void *give
         return given;
     structs_copy copy = copy_for_us(call);
     const struct_part table = {.way = PART_TABLE, .kind = kind};
-    return copy_elements(&copy, kind, given, count_elements(&copy, &table, given, NULL));
+    return copy_elements(&copy, kind, given, structs_count_elements(&copy, &table, given, NULL));
 }
 
 void *structs_result(structs_call *call, struct_kind kind, void *given, size_t count)

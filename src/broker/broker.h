@@ -40,7 +40,7 @@ enum {
     BROKER_RECOVERY_ALLOWANCE_S = 30, /* clocks may differ by this much (as in Go) */
     BROKER_COUNTERS_LIFE_S = 90 * 24 * 3600,
     BROKER_ARCHIVE_LIFE_S = 90 * 24 * 3600,
-    BROKER_ARCHIVE_MOST = 9999,
+    BROKER_ARCHIVE_MAX = 9999,
     BROKER_CLIENT_MEMORY_S = 600,
     BROKER_SERVER_NUMBER_LIFE_S = 30 * 24 * 3600
 };
@@ -60,6 +60,12 @@ static inline bool broker_can_keep(const broker *b, bytes queue)
     return !redis_nodes_is_cluster(b->nodes) || !queue.length || queue.data[0] != '}';
 }
 #define BROKER_CANNOT_KEEP "a Redis Cluster cannot keep a queue whose name begins with \"}\""
+
+/* Whether keys of several queues stand in several slots, so that no script can have them all. */
+static inline bool broker_is_cluster(const broker *b)
+{
+    return redis_nodes_is_cluster(b->nodes);
+}
 
 /* Calls that concern no queue may be sent; of a cluster perhaps not all of them. */
 static inline bool broker_is_ready(const broker *b)
@@ -85,7 +91,7 @@ typedef struct lease_score {
     uint32_t tag;
 } lease_score;
 
-enum { LEASE_TAG_BITS = 22, LEASE_CALL_BITS = 12, LEASE_SERVER_MOST = 1 << (LEASE_TAG_BITS - LEASE_CALL_BITS) };
+enum { LEASE_TAG_BITS = 22, LEASE_CALL_BITS = 12, LEASE_SERVER_MAX = 1 << (LEASE_TAG_BITS - LEASE_CALL_BITS) };
 
 uint32_t lease_tag(uint32_t server_number, uint32_t call_number);
 
@@ -232,6 +238,10 @@ typedef enum settle_result { SETTLE_OK = 1, SETTLE_NOT_FOUND = 0, SETTLE_FENCED 
 ASYNQ_MUST_CHECK int broker_settle(const broker *b, const queue_keys *keys, const settle_item *items, size_t count,
                                    int64_t now_ns, broker_cb cb, void *arg);
 
+/* The result of a task that runs, if its lease has that tag. reply: a settle_result. */
+ASYNQ_MUST_CHECK int broker_write_result(const broker *b, const queue_keys *keys, bytes id, uint32_t tag, bytes result,
+                                         broker_cb cb, void *arg);
+
 typedef struct renew_item {
     bytes id;
     uint32_t tag;
@@ -258,7 +268,7 @@ bool broker_upkeep_next(const redis_value *reply, double *next_due);
 bool broker_forward_is_sound(const redis_value *reply);
 const redis_value *broker_forward_dropped(const redis_value *reply);
 
-ASYNQ_MUST_CHECK int broker_expire(const broker *b, const queue_keys *keys, int64_t now_ns, size_t most, broker_cb cb,
+ASYNQ_MUST_CHECK int broker_expire(const broker *b, const queue_keys *keys, int64_t now_ns, size_t max, broker_cb cb,
                                    void *arg);
 
 typedef struct expired_lease {
@@ -287,9 +297,10 @@ ASYNQ_MUST_CHECK int broker_drop_active(const broker *b, const queue_keys *keys,
 
 /* ---- roles of idle servers (see server/parking.c) ---- */
 
-enum { BROKER_WATCHERS_MOST = 2, BROKER_ROLE_LIFE_S = 15 };
+enum { BROKER_WATCHERS_MAX = 2, BROKER_ROLE_LIFE_S = 15, BROKER_BEAT_ROLES = 64 };
 
 typedef enum queue_role {
+    ROLE_UNKNOWN = -1, /* it could not be renewed with a beat */
     ROLE_PARKED = 0,
     ROLE_WATCHER = 1,
     ROLE_NONE = 2,  /* tasks wait: look */
@@ -316,21 +327,25 @@ typedef struct server_beat {
     int64_t now_ns;
     int64_t life_s;
     bytes server_id;
+    const queue_keys *const *roles; /* queues in which the server keeps its role; none in a cluster */
+    size_t role_count;              /* at most BROKER_BEAT_ROLES */
+    bool is_apart;                  /* in a call for each slot, as in a cluster */
 } server_beat;
 
 typedef struct broker_beat_reply {
     int64_t workers_recorded;
     int64_t redis_ms; /* Redis's clock, Unix time */
     int64_t servers_alive;
-    bool can_wake; /* servers, by what is published to them */
+    bool can_wake;           /* servers, by what is published to them */
+    const queue_role *roles; /* of each queue asked for; ROLE_UNKNOWN: it must be asked for by itself */
 } broker_beat_reply;
 
 typedef void (*broker_beat_cb)(void *arg, int status, const asynq_error *error, const broker_beat_reply *reply);
 
 /*
- * The server's records, and the lists that name them. They stand in several slots of a cluster, so these are several
- * calls; `cb` comes after the last of them, with the first failure. Also publishes an empty message on the server's own
- * channel.
+ * The server's records, the lists that name them, and its roles: one call. They stand in several slots of a cluster, so
+ * there these are several calls, and roles are asked for by broker_take_role(); `cb` comes after the last of them, with
+ * the first failure. Also publishes an empty message on the server's own channel.
  */
 ASYNQ_MUST_CHECK int broker_beat(const broker *b, const server_beat *beat, broker_beat_cb cb, void *arg);
 

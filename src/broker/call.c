@@ -47,9 +47,16 @@ bool broker_counts_fit(const redis_args *args)
             is_within(arguments, script->min_arguments, script->max_arguments));
 }
 
+/* A beat of a server on one Redis: the only call whose keys belong to several slots. */
+static bool broker_spans_slots(const redis_args *args)
+{
+    return args->script == &redis_scripts[SCRIPT_BEAT] && args->key_count > 2;
+}
+
 bool broker_keys_fit(const redis_args *args)
 {
     bytes first_tag = {0};
+    bool may_differ = broker_spans_slots(args);
     if (args->failed)
         return true; /* what is missing is memory */
     for (int i = 0; i < args->key_count; i++) {
@@ -57,7 +64,7 @@ bool broker_keys_fit(const redis_args *args)
         if (at >= args->count || !args->lengths[at])
             return false;
         bytes tag = key_slot_tag((bytes){args->argv[at], args->lengths[at]});
-        if (i && !bytes_equal(tag, first_tag))
+        if (i && !may_differ && !bytes_equal(tag, first_tag))
             return false;
         first_tag = tag;
     }

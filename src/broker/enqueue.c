@@ -22,7 +22,7 @@ int broker_enqueue_status(int result)
     return ASYNQ_E_MALFORMED;
 }
 
-static bool is_plain(const enqueue_item *item)
+static bool enqueue_is_plain(const enqueue_item *item)
 {
     return item->kind == ENQUEUE_PENDING && !item->lock.length;
 }
@@ -30,7 +30,7 @@ static bool is_plain(const enqueue_item *item)
 static bool are_plain(const enqueue_batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++)
-        if (!is_plain(batch->items[i]))
+        if (!enqueue_is_plain(batch->items[i]))
             return false;
     return true;
 }

@@ -20,7 +20,7 @@ int broker_look_members(const broker *b, const queue_keys *keys, const member_wa
     return broker_call(b, args, cb, arg);
 }
 
-static void add_keys(redis_args *args, const queue_keys *keys, const queue_key *wanted, size_t count)
+static void fsck_add_keys(redis_args *args, const queue_keys *keys, const queue_key *wanted, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         redis_args_add(args, keys->key[wanted[i]]);
@@ -32,7 +32,7 @@ int broker_look_tasks(const broker *b, const queue_keys *keys, const bytes *ids,
                                        QUEUE_KEY_COMPLETED};
     enum { WANTED = sizeof wanted / sizeof *wanted };
     redis_args *args = broker_script_args(b, SCRIPT_LOOK_TASKS, WANTED);
-    add_keys(args, keys, wanted, WANTED);
+    fsck_add_keys(args, keys, wanted, WANTED);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
     redis_args_add(args, keys->key[QUEUE_KEY_GROUP]);
     for (size_t i = 0; i < count; i++)
@@ -64,7 +64,7 @@ static void add_suspect(redis_args *args, const task_suspect *suspect)
 }
 
 int broker_check_tasks(const broker *b, const queue_keys *keys, const task_suspect *suspects, size_t count,
-                       int64_t now_ns, bool mend, broker_cb cb, void *arg)
+                       int64_t now_ns, bool repair, broker_cb cb, void *arg)
 {
     static const queue_key wanted[] = {
         QUEUE_KEY_PENDING,  QUEUE_KEY_ACTIVE,    QUEUE_KEY_LEASE,  QUEUE_KEY_SCHEDULED,        QUEUE_KEY_RETRY,
@@ -72,14 +72,14 @@ int broker_check_tasks(const broker *b, const queue_keys *keys, const task_suspe
     enum { WANTED = sizeof wanted / sizeof *wanted };
     int64_t now = floor_div(now_ns, NS_PER_SECOND);
     redis_args *args = broker_script_args(b, SCRIPT_CHECK_TASKS, WANTED);
-    add_keys(args, keys, wanted, WANTED);
+    fsck_add_keys(args, keys, wanted, WANTED);
     add_prefixes(args, keys);
     redis_args_add_integer(args, now);
     redis_args_add_integer(args, now_ns);
     redis_args_add_integer(args, now + BROKER_LEASE_S);
-    redis_args_add_integer(args, BROKER_ARCHIVE_MOST);
+    redis_args_add_integer(args, BROKER_ARCHIVE_MAX);
     redis_args_add_integer(args, BROKER_QUARANTINE_LIFE_S);
-    redis_args_add_text(args, mend ? "1" : "");
+    redis_args_add_text(args, repair ? "1" : "");
     for (size_t i = 0; i < count; i++)
         add_suspect(args, &suspects[i]);
     return broker_call(b, args, cb, arg);
@@ -100,17 +100,17 @@ check_result broker_checked_task(const redis_value *reply, size_t index)
 }
 
 int broker_check_keys(const broker *b, const queue_keys *keys, const key_suspect *suspects, size_t count,
-                      int64_t now_ns, bool mend, broker_cb cb, void *arg)
+                      int64_t now_ns, bool repair, broker_cb cb, void *arg)
 {
     static const queue_key wanted[] = {QUEUE_KEY_GROUPS, QUEUE_KEY_AGGREGATION_SETS, QUEUE_KEY_QUARANTINE};
     enum { WANTED = sizeof wanted / sizeof *wanted };
     redis_args *args = broker_script_args(b, SCRIPT_CHECK_KEYS, WANTED);
-    add_keys(args, keys, wanted, WANTED);
+    fsck_add_keys(args, keys, wanted, WANTED);
     add_prefixes(args, keys);
     redis_args_add_integer(args, floor_div(now_ns, NS_PER_SECOND));
     redis_args_add_integer(args, now_ns);
     redis_args_add_integer(args, BROKER_QUARANTINE_LIFE_S);
-    redis_args_add_text(args, mend ? "1" : "");
+    redis_args_add_text(args, repair ? "1" : "");
     for (size_t i = 0; i < count; i++) {
         redis_args_add_text(args, suspects[i].kind);
         redis_args_add(args, suspects[i].name);

@@ -1,4 +1,4 @@
-/* What fsck asks of Redis. Only broker_check_tasks() and broker_check_keys() change anything, and only to mend. */
+/* What fsck asks of Redis. Only broker_check_tasks() and broker_check_keys() change anything, and only to repair. */
 #ifndef BROKER_FSCK_H
 #define BROKER_FSCK_H
 
@@ -49,11 +49,11 @@ typedef struct check_result {
     bytes fault; /* empty: nothing is wrong */
     bytes where; /* where it stands, or details */
     bytes state;
-    bytes mended; /* what was done */
+    bytes repaired; /* what was done */
 } check_result;
 
 ASYNQ_MUST_CHECK int broker_check_tasks(const broker *b, const queue_keys *keys, const task_suspect *suspects,
-                                        size_t count, int64_t now_ns, bool mend, broker_cb cb, void *arg);
+                                        size_t count, int64_t now_ns, bool repair, broker_cb cb, void *arg);
 check_result broker_checked_task(const redis_value *reply, size_t index);
 
 typedef struct key_suspect {
@@ -64,7 +64,7 @@ typedef struct key_suspect {
 } key_suspect;
 
 ASYNQ_MUST_CHECK int broker_check_keys(const broker *b, const queue_keys *keys, const key_suspect *suspects,
-                                       size_t count, int64_t now_ns, bool mend, broker_cb cb, void *arg);
+                                       size_t count, int64_t now_ns, bool repair, broker_cb cb, void *arg);
 check_result broker_checked_key(const redis_value *reply, size_t index);
 
 /* reply: the next cursor, then names. `pattern` is one of Redis's, `node` a place among those of redis_nodes_get(). */

@@ -189,7 +189,7 @@ int broker_steer(const broker *b, const queue_keys *keys, const steer_call *call
     redis_args_add_integer(args, now);
     redis_args_add_integer(args, call->now_ns);
     redis_args_add_integer(args, BROKER_ARCHIVE_LIFE_S);
-    redis_args_add_integer(args, BROKER_ARCHIVE_MOST);
+    redis_args_add_integer(args, BROKER_ARCHIVE_MAX);
     if (call->ids) {
         redis_args_add_text(args, "ids");
         if (call->near < 0)

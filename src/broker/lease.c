@@ -8,7 +8,7 @@ enum { LEASE_MESSAGE_MAX = 512 << 20 }; /* Redis has no longer strings */
 
 uint32_t lease_tag(uint32_t server_number, uint32_t call_number)
 {
-    uint32_t server = server_number % LEASE_SERVER_MOST;
+    uint32_t server = server_number % LEASE_SERVER_MAX;
     uint32_t call = call_number % (1u << LEASE_CALL_BITS);
     uint32_t tag = server << LEASE_CALL_BITS | call;
     return tag ? tag : 1; /* 0 would look like a lease of Go */

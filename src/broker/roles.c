@@ -15,7 +15,7 @@ static redis_args *role_call(const broker *b, script_id script, bytes server_id,
 int broker_take_role(const broker *b, bytes server_id, const queue_keys *keys, broker_cb cb, void *arg)
 {
     redis_args *args = role_call(b, SCRIPT_TAKE_ROLE, server_id, keys);
-    redis_args_add_integer(args, BROKER_WATCHERS_MOST);
+    redis_args_add_integer(args, BROKER_WATCHERS_MAX);
     redis_args_add_integer(args, BROKER_ROLE_LIFE_S);
     return broker_call(b, args, cb, arg);
 }

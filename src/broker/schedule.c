@@ -70,7 +70,7 @@ int broker_record_tick(const broker *b, bytes entry_id, bytes event, int64_t at_
     broker_add_key(args, global_key_name(b->space, GLOBAL_KEY_SCHEDULER_HISTORY), entry_id);
     redis_args_add_integer(args, at_s);
     redis_args_add(args, event);
-    redis_args_add_integer(args, BROKER_HISTORY_MOST);
+    redis_args_add_integer(args, BROKER_HISTORY_MAX);
     redis_args_add_integer(args, BROKER_HISTORY_LIFE_S);
     return broker_call(b, args, cb, arg);
 }

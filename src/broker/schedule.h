@@ -19,7 +19,7 @@ enum {
     BROKER_HOLD_MS = 6000,
     BROKER_ENTRY_LIFE_S = 90 * 24 * 3600, /* of a record since a scheduler last had the entry */
     BROKER_HOLD_ENTRIES = 256,            /* in one call */
-    BROKER_HISTORY_MOST = 1000,
+    BROKER_HISTORY_MAX = 1000,
     BROKER_HISTORY_LIFE_S = 90 * 24 * 3600
 };
 

@@ -23,7 +23,7 @@ int broker_semaphore(const broker *b, const semaphore_call *call, int64_t now_ns
 {
     redis_args *args = broker_script_args(b, SCRIPT_SEMAPHORE, 1);
     broker_add_key(args, global_key_name(b->space, GLOBAL_KEY_SEMAPHORE), call->scope);
-    redis_args_add_integer(args, call->most);
+    redis_args_add_integer(args, call->max);
     redis_args_add_integer(args, floor_div(now_ns, NS_PER_SECOND));
     add_tokens(args, &call->back, false);
     add_tokens(args, &call->prolong, false);

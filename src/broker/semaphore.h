@@ -22,7 +22,7 @@ typedef struct semaphore_tokens {
 
 typedef struct semaphore_call {
     bytes scope;
-    int64_t most; /* tokens there are */
+    int64_t max; /* tokens there are */
     semaphore_tokens back, prolong, take;
 } semaphore_call;
 

@@ -70,6 +70,8 @@ typedef struct beat_call {
     int replies_due;
     asynq_error error; /* the first */
     broker_beat_reply reply;
+    size_t role_count;
+    queue_role roles[BROKER_BEAT_ROLES];
 } beat_call;
 
 static void beat_part_replied(beat_call *call, const asynq_error *error)
@@ -95,6 +97,23 @@ static void record_renewed(void *arg, int status, const asynq_error *error, cons
     beat_part_replied(call, error);
 }
 
+static queue_role role_of(const redis_value *reply)
+{
+    int64_t role = reply->type == REDIS_INTEGER ? redis_value_integer(reply) : ROLE_UNKNOWN;
+    return role >= ROLE_PARKED && role <= ROLE_DEPUTY ? (queue_role)role : ROLE_UNKNOWN;
+}
+
+/* Of the one call that has everything. */
+static void all_renewed(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    beat_call *call = arg;
+    if (!status)
+        call->reply.servers_alive = redis_value_integer(redis_value_at(reply, 4));
+    for (size_t i = 0; i < call->role_count; i++)
+        call->roles[i] = status ? ROLE_UNKNOWN : role_of(redis_value_at(reply, 5 + i));
+    record_renewed(arg, status, error, reply);
+}
+
 static void server_announced(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     beat_call *call = arg;
@@ -110,15 +129,42 @@ static void workers_announced(void *arg, int status, const asynq_error *error, c
     beat_part_replied(arg, error);
 }
 
+static void add_record(const broker *b, const server_beat *beat, redis_args *args)
+{
+    redis_args_add(args, beat->server_info);
+    redis_args_add_integer(args, beat->life_s);
+    redis_args_add_joined(args, global_key_name(b->space, GLOBAL_KEY_WAKE), beat->server_id);
+}
+
 static int renew_record(const broker *b, const server_beat *beat, const record_keys *keys, beat_call *call)
 {
     redis_args *args = broker_script_args(b, SCRIPT_BEAT, 2);
     redis_args_add(args, buf_bytes(&keys->server));
     redis_args_add(args, buf_bytes(&keys->workers));
-    redis_args_add(args, beat->server_info);
-    redis_args_add_integer(args, beat->life_s);
-    redis_args_add_joined(args, global_key_name(b->space, GLOBAL_KEY_WAKE), beat->server_id);
+    add_record(b, beat, args);
     return broker_call(b, args, record_renewed, call);
+}
+
+static int renew_all(const broker *b, const server_beat *beat, const record_keys *keys, beat_call *call)
+{
+    redis_args *args = broker_script_args(b, SCRIPT_BEAT, 4 + 3 * beat->role_count);
+    redis_args_add(args, buf_bytes(&keys->server));
+    redis_args_add(args, buf_bytes(&keys->workers));
+    redis_args_add(args, global_key_name(b->space, GLOBAL_KEY_SERVERS));
+    redis_args_add(args, global_key_name(b->space, GLOBAL_KEY_WORKERS));
+    for (size_t i = 0; i < beat->role_count; i++) {
+        redis_args_add(args, beat->roles[i]->key[QUEUE_KEY_WATCHERS]);
+        redis_args_add(args, beat->roles[i]->key[QUEUE_KEY_PARKED]);
+        redis_args_add(args, beat->roles[i]->key[QUEUE_KEY_PENDING]);
+    }
+    add_record(b, beat, args);
+    redis_args_add_integer(args, floor_div(beat->now_ns, NS_PER_SECOND) + beat->life_s);
+    redis_args_add(args, beat->server_id);
+    redis_args_add(args, global_key_name(b->space, GLOBAL_KEY_WAKE));
+    redis_args_add_integer(args, BROKER_WATCHERS_MAX);
+    redis_args_add_integer(args, BROKER_ROLE_LIFE_S);
+    redis_args_add_integer(args, (int64_t)beat->role_count);
+    return broker_call(b, args, all_renewed, call);
 }
 
 static int announce_workers(const broker *b, const server_beat *beat, const record_keys *keys, beat_call *call)
@@ -143,9 +189,12 @@ static int announce_server(const broker *b, const server_beat *beat, const recor
 /* A record is there before a list names it. */
 static int send_beat(const broker *b, const server_beat *beat, const record_keys *keys, beat_call *call)
 {
-    int (*const parts[])(const broker *, const server_beat *, const record_keys *,
-                         beat_call *) = {renew_record, announce_workers, announce_server};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+    int (*const together[])(const broker *, const server_beat *, const record_keys *, beat_call *) = {renew_all, NULL};
+    int (*const apart[])(const broker *, const server_beat *, const record_keys *,
+                         beat_call *) = {renew_record, announce_workers, announce_server, NULL};
+    int (*const *parts)(const broker *, const server_beat *, const record_keys *, beat_call *) =
+        beat->is_apart || broker_is_cluster(b) ? apart : together;
+    for (size_t i = 0; parts[i]; i++) {
         int status = parts[i](b, beat, keys, call);
         if (status && !call->replies_due)
             return status;
@@ -166,7 +215,8 @@ int broker_beat(const broker *b, const server_beat *beat, broker_beat_cb cb, voi
     if (!status)
         status = write_changes(b, beat, buf_bytes(&keys.workers));
     if (!status) {
-        *call = (beat_call){.cb = cb, .arg = arg};
+        *call = (beat_call){.cb = cb, .arg = arg, .role_count = beat->role_count};
+        call->reply.roles = call->roles;
         status = send_beat(b, beat, &keys, call);
     }
     if (status)

@@ -55,7 +55,7 @@ static void add_item(redis_args *args, const settle_item *item)
         broker_add_due(args, item->at_ms);
 }
 
-static void add_keys(redis_args *args, const queue_keys *keys, int64_t now_ns)
+static void settle_add_keys(redis_args *args, const queue_keys *keys, int64_t now_ns)
 {
     static const queue_key fixed[] = {
         QUEUE_KEY_ACTIVE, QUEUE_KEY_LEASE,    QUEUE_KEY_PENDING,   QUEUE_KEY_COMPLETED,
@@ -72,12 +72,12 @@ int broker_settle(const broker *b, const queue_keys *keys, const settle_item *it
 {
     int64_t now = floor_div(now_ns, NS_PER_SECOND);
     redis_args *args = broker_script_args(b, SCRIPT_SETTLE, 10);
-    add_keys(args, keys, now_ns);
+    settle_add_keys(args, keys, now_ns);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
     redis_args_add_integer(args, now);
     redis_args_add_integer(args, now + BROKER_COUNTERS_LIFE_S);
     redis_args_add_integer(args, BROKER_ARCHIVE_LIFE_S);
-    redis_args_add_integer(args, BROKER_ARCHIVE_MOST);
+    redis_args_add_integer(args, BROKER_ARCHIVE_MAX);
     redis_args_add_integer(args, now_ns);
     for (size_t i = 0; i < count;) {
         size_t end = i + 1;
@@ -90,5 +90,17 @@ int broker_settle(const broker *b, const queue_keys *keys, const settle_item *it
         for (; i < end; i++)
             add_item(args, &items[i]);
     }
+    return broker_call(b, args, cb, arg);
+}
+
+int broker_write_result(const broker *b, const queue_keys *keys, bytes id, uint32_t tag, bytes result, broker_cb cb,
+                        void *arg)
+{
+    redis_args *args = broker_script_args(b, SCRIPT_WRITE_RESULT, 2);
+    redis_args_add(args, keys->key[QUEUE_KEY_LEASE]);
+    redis_args_add_joined(args, keys->key[QUEUE_KEY_TASK], id);
+    redis_args_add(args, id);
+    redis_args_add_integer(args, tag);
+    redis_args_add(args, result);
     return broker_call(b, args, cb, arg);
 }

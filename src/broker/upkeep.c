@@ -47,13 +47,13 @@ const redis_value *broker_forward_dropped(const redis_value *reply)
     return redis_value_at(reply, 2);
 }
 
-int broker_expire(const broker *b, const queue_keys *keys, int64_t now_ns, size_t most, broker_cb cb, void *arg)
+int broker_expire(const broker *b, const queue_keys *keys, int64_t now_ns, size_t max, broker_cb cb, void *arg)
 {
     redis_args *args = broker_script_args(b, SCRIPT_EXPIRE, 1);
     redis_args_add(args, keys->key[QUEUE_KEY_COMPLETED]);
     redis_args_add(args, keys->key[QUEUE_KEY_TASK]);
     redis_args_add_integer(args, floor_div(now_ns, NS_PER_SECOND));
-    redis_args_add_integer(args, (int64_t)most);
+    redis_args_add_integer(args, (int64_t)max);
     return broker_call(b, args, cb, arg);
 }
 

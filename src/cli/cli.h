@@ -17,9 +17,9 @@ typedef enum cli_exit {
     CLI_USAGE = 2,     /* a wrong command line */
     CLI_NOT_FOUND = 3, /* no such queue, task or entry */
     CLI_DECLINED = 4,  /* a question was answered with no, or nobody was there to answer */
-    CLI_FAULTS = 5,    /* fsck has found faults that are not mended */
+    CLI_FAULTS = 5,    /* fsck has found faults that are not repaired */
     CLI_TIMED_OUT = 6,
-    CLI_MENDED = 7, /* fsck has found faults and mended them all */
+    CLI_REPAIRED = 7, /* fsck has found faults and repaired them all */
     CLI_INTERRUPTED = 130
 } cli_exit;
 
@@ -49,7 +49,7 @@ typedef struct cli_command {
     const char *verb;      /* "ls" */
     const char *aliases;   /* of the verb, separated by spaces */
     const char *arguments; /* "ID..."; "" for none */
-    int least, most;       /* number of arguments; most < 0: any */
+    int min, max;          /* number of arguments; most < 0: any */
     const char *summary;   /* a line */
     const char *details;   /* for the help; may be NULL */
     const cli_flag *flags; /* ends with a name of NULL; may be NULL */
@@ -77,14 +77,14 @@ typedef struct cli_value {
     int64_t number;
 } cli_value;
 
-enum { CLI_FLAGS_MOST = 32, CLI_ARGUMENTS_MOST = 4096 };
+enum { CLI_FLAGS_MAX = 32, CLI_ARGUMENTS_MAX = 4096 };
 
 /* One run of the program. */
 typedef struct cli_run {
     const cli_command *command;
-    cli_value values[CLI_FLAGS_MOST];
+    cli_value values[CLI_FLAGS_MAX];
     size_t value_count;
-    const char *arguments[CLI_ARGUMENTS_MOST];
+    const char *arguments[CLI_ARGUMENTS_MAX];
     int argument_count;
     bool as_json;
     bool in_colour;             /* standard output */

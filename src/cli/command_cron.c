@@ -158,7 +158,7 @@ int run_cron_next(cli_run *cli)
 
 /* ---- files ---- */
 
-static json_t *json_of_entry(const schedule_entry *entry, int64_t next_ms)
+static json_t *cron_json_of_entry(const schedule_entry *entry, int64_t next_ms)
 {
     const asynq_periodic *own = &entry->periodic;
     json_t *options = json_array();
@@ -171,7 +171,7 @@ static json_t *json_of_entry(const schedule_entry *entry, int64_t next_ms)
                      options, "next_at", cli_json_time(next_ms == ASYNQ_NONE ? 0 : next_ms));
 }
 
-static void add_entry(cli_table *table, const schedule_entry *entry, int64_t next_ms)
+static void cron_add_entry(cli_table *table, const schedule_entry *entry, int64_t next_ms)
 {
     const asynq_periodic *own = &entry->periodic;
     char text[32];
@@ -194,9 +194,9 @@ static int print_entries(const cli_run *cli, const asynq_periodic_list *list)
     HASH_ITER(hh, list->by_id, entry, next) {
         int64_t next_ms = asynq_cron_next_ms(entry->cron, cli_now_ms());
         if (rows)
-            json_array_append_new(rows, json_of_entry(entry, next_ms));
+            json_array_append_new(rows, cron_json_of_entry(entry, next_ms));
         else
-            add_entry(table, entry, next_ms);
+            cron_add_entry(table, entry, next_ms);
     }
     if (rows)
         return cli_print_json(rows);

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 /* The flag's text, or all of standard input for "-". */
-static int read_payload(const char *text, buf *payload)
+static int enqueue_read_payload(const char *text, buf *payload)
 {
     buf_init(payload, 0);
     if (strcmp(text, "-") != 0) {
@@ -80,7 +80,7 @@ static int enqueue(cli_run *cli, const asynq_task *task)
 int run_task_enqueue(cli_run *cli)
 {
     buf payload;
-    int status = read_payload(cli_text(cli, "payload"), &payload);
+    int status = enqueue_read_payload(cli_text(cli, "payload"), &payload);
     if (!status)
         status = enqueue(cli, &(asynq_task){
                                   .type = cli_text(cli, "type"),

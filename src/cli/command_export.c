@@ -170,7 +170,7 @@ static int64_t time_in(import_line *line, const char *field)
 }
 
 /* A text, or {"base64": text}. */
-static void bytes_in(import_line *line, const char *field, buf *out)
+static void export_bytes_in(import_line *line, const char *field, buf *out)
 {
     json_t *value = json_object_get(line->object, field);
     const char *encoded = json_string_value(json_object_get(value, "base64"));
@@ -218,8 +218,8 @@ typedef struct importer {
 static void import_task(importer *i, import_line *line)
 {
     asynq_error error;
-    bytes_in(line, "payload", &line->bytes[0]);
-    bytes_in(line, "result", &line->bytes[1]);
+    export_bytes_in(line, "payload", &line->bytes[0]);
+    export_bytes_in(line, "result", &line->bytes[1]);
     size_t header_count;
     asynq_header *headers = headers_in(line, &header_count);
     asynq_task_info task = {

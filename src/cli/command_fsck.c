@@ -1,4 +1,4 @@
-/* Finding what is broken, mending it, and what was set aside then. */
+/* Finding what is broken, repairing it, and what was set aside then. */
 #include "cli/commands.h"
 
 #include <inttypes.h>
@@ -16,8 +16,8 @@ static json_t *json_of_finding(const asynq_finding *finding)
 {
     return json_pack("{ss so so so so so}", "fault", asynq_fault_name(finding->fault), "queue",
                      cli_json_text(finding->queue), "task_id", cli_json_text(finding->task_id), "key",
-                     cli_json_text(finding->key), "detail", cli_json_text(finding->detail), "mended",
-                     cli_json_text(finding->mended));
+                     cli_json_text(finding->key), "detail", cli_json_text(finding->detail), "repaired",
+                     cli_json_text(finding->repaired));
 }
 
 static bool print_finding(const asynq_finding *finding, void *arg)
@@ -28,23 +28,24 @@ static bool print_finding(const asynq_finding *finding, void *arg)
         return !c->status;
     }
     cli_end_progress(&c->progress);
-    bool is_mended = *finding->mended != '\0';
+    bool is_repaired = *finding->repaired != '\0';
     cli_say(stdout, "%-21s %s: %s%s%s%s", asynq_fault_name(finding->fault), finding->key, finding->detail,
-            is_mended ? " (" : "", finding->mended, is_mended ? ")" : "");
+            is_repaired ? " (" : "", finding->repaired, is_repaired ? ")" : "");
     return true;
 }
 
-static int print_summary(const cli_run *cli, const asynq_fsck_result *result, bool is_complete)
+static int fsck_print_summary(const cli_run *cli, const asynq_fsck_result *result, bool is_complete)
 {
     if (cli->as_json)
         return cli_print_json_line(json_pack("{sI sI sI sI}", "tasks", (json_int_t)result->tasks, "keys",
                                              (json_int_t)result->keys, "findings", (json_int_t)result->findings,
-                                             "mended", (json_int_t)result->mended));
+                                             "repaired", (json_int_t)result->repaired));
     printf("%" PRId64 " tasks and %" PRId64 " keys looked at: ", result->tasks, result->keys);
     if (!result->findings)
         cli_say(stdout, "%s", is_complete ? "all is well" : "no faults so far");
     else
-        printf("%" PRId64 " faults, %" PRId64 " of them mended\n", result->findings, result->mended);
+        cli_say(stdout, "%" PRId64 " %s, %" PRId64 " of them repaired", result->findings,
+                result->findings == 1 ? "fault" : "faults", result->repaired);
     return CLI_OK;
 }
 
@@ -63,14 +64,14 @@ int run_fsck(cli_run *cli)
                                       print_finding, &c, &result, &error);
     cli_end_progress(&c.progress);
     if (!c.status && (!failed || result.keys))
-        c.status = print_summary(cli, &result, !failed && !cli_is_interrupted());
+        c.status = fsck_print_summary(cli, &result, !failed && !cli_is_interrupted());
     if (failed)
         return cli_fail(&error);
     if (c.status)
         return c.status;
     if (cli_is_interrupted())
         return cli_complain(CLI_INTERRUPTED, "stopped before the end");
-    return !result.findings ? CLI_OK : result.mended == result.findings ? CLI_MENDED : CLI_FAULTS;
+    return !result.findings ? CLI_OK : result.repaired == result.findings ? CLI_REPAIRED : CLI_FAULTS;
 }
 
 /* ---- the quarantine ---- */
@@ -84,7 +85,7 @@ typedef struct quarantine_list {
     int status;
 } quarantine_list;
 
-static json_t *json_of_entry(const quarantine_list *list, const asynq_quarantined *entry)
+static json_t *fsck_json_of_entry(const quarantine_list *list, const asynq_quarantined *entry)
 {
     return json_pack("{so so so so so so}", "queue", cli_json_text(list->queue), "name", cli_json_text(entry->name),
                      "since", cli_json_time(entry->at_ms), "reason", cli_json_text(entry->reason), "message",
@@ -98,7 +99,7 @@ static bool list_entry(const asynq_quarantined *entry, void *arg)
     char text[32];
     list->count++;
     if (list->rows) {
-        json_array_append_new(list->rows, json_of_entry(list, entry));
+        json_array_append_new(list->rows, fsck_json_of_entry(list, entry));
         return true;
     }
     cli_table_add(list->table, list->queue);
@@ -148,7 +149,7 @@ static bool export_entry(const asynq_quarantined *entry, void *arg)
 {
     quarantine_list *list = arg;
     list->count++;
-    list->status = cli_print_json_line(json_of_entry(list, entry));
+    list->status = cli_print_json_line(fsck_json_of_entry(list, entry));
     return !list->status;
 }
 

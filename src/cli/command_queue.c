@@ -78,7 +78,7 @@ int run_queue_ls(cli_run *cli)
     return CLI_OK;
 }
 
-static void describe_queue(const char *name, const asynq_queue_info *info)
+static void queue_describe_queue(const char *name, const asynq_queue_info *info)
 {
     char text[32];
     const struct {
@@ -124,7 +124,7 @@ int run_queue_inspect(cli_run *cli)
         } else {
             if (i)
                 putchar('\n');
-            describe_queue(cli->arguments[i], &info);
+            queue_describe_queue(cli->arguments[i], &info);
         }
     }
     if (cli->as_json) {
@@ -137,7 +137,7 @@ int run_queue_inspect(cli_run *cli)
 
 /* ---- history ---- */
 
-enum { HISTORY_DEFAULT_DAYS = 10, HISTORY_MOST_DAYS = 90 };
+enum { HISTORY_DEFAULT_DAYS = 10, HISTORY_MAX_DAYS = 90 };
 
 static json_t *json_of_days(const char *name, const asynq_day *days, size_t count)
 {
@@ -168,11 +168,10 @@ static void print_days(const cli_run *cli, const char *name, const asynq_day *da
 int run_queue_history(cli_run *cli)
 {
     asynq_error error;
-    asynq_day days[HISTORY_MOST_DAYS];
+    asynq_day days[HISTORY_MAX_DAYS];
     size_t count = cli_given(cli, "days") ? (size_t)cli_number(cli, "days") : HISTORY_DEFAULT_DAYS;
-    if (count < 1 || count > HISTORY_MOST_DAYS)
-        return cli_complain(CLI_USAGE, "--days: Redis keeps %d days; give 1 to %d", HISTORY_MOST_DAYS,
-                            HISTORY_MOST_DAYS);
+    if (count < 1 || count > HISTORY_MAX_DAYS)
+        return cli_complain(CLI_USAGE, "--days: Redis keeps %d days; give 1 to %d", HISTORY_MAX_DAYS, HISTORY_MAX_DAYS);
     json_t *rows = json_array();
     int status = CLI_OK;
     for (int i = 0; i < cli->argument_count; i++) {

@@ -3,7 +3,7 @@
 
 #include <inttypes.h>
 
-static void add_up(asynq_queue_info *sum, const asynq_queue_info *info)
+static void stats_add_up(asynq_queue_info *sum, const asynq_queue_info *info)
 {
     sum->size += info->size;
     sum->active += info->active;
@@ -58,7 +58,7 @@ int run_stats(cli_run *cli)
             return cli_fail(&error);
         }
         if (!status)
-            add_up(&sum, &info);
+            stats_add_up(&sum, &info);
     }
     size_t count = queues.count;
     asynq_name_list_free(&queues);

@@ -28,9 +28,9 @@ static int collect_ids(const cli_run *cli, const char **ids)
     return count;
 }
 
-static int act(cli_run *cli, asynq_action action)
+static int steer_act(cli_run *cli, asynq_action action)
 {
-    static const char *ids[CLI_ARGUMENTS_MOST + 1];
+    static const char *ids[CLI_ARGUMENTS_MAX + 1];
     asynq_error error;
     int status = CLI_OK, count = collect_ids(cli, ids);
     if (!count)
@@ -48,17 +48,17 @@ static int act(cli_run *cli, asynq_action action)
 
 int run_task_run(cli_run *cli)
 {
-    return act(cli, ASYNQ_ACTION_RUN);
+    return steer_act(cli, ASYNQ_ACTION_RUN);
 }
 
 int run_task_archive(cli_run *cli)
 {
-    return act(cli, ASYNQ_ACTION_ARCHIVE);
+    return steer_act(cli, ASYNQ_ACTION_ARCHIVE);
 }
 
 int run_task_delete(cli_run *cli)
 {
-    return act(cli, ASYNQ_ACTION_DELETE);
+    return steer_act(cli, ASYNQ_ACTION_DELETE);
 }
 
 int run_task_cancel(cli_run *cli)
@@ -125,7 +125,7 @@ static bool agreed(const cli_run *cli, asynq_action action, const asynq_task_set
     return true;
 }
 
-static int tell(const cli_run *cli, asynq_action action, const asynq_act_result *result, int64_t passed_over)
+static int steer_tell(const cli_run *cli, asynq_action action, const asynq_act_result *result, int64_t passed_over)
 {
     if (cli->as_json)
         return cli_print_json(json_pack("{sI sI sI sI}", words[action].done, (json_int_t)result->done, "dropped",
@@ -163,7 +163,7 @@ static int act_all(cli_run *cli, asynq_action action)
                                          &result, &error);
     cli_end_progress(&progress);
     if (!status || result.done)
-        tell(cli, action, &result, passed_over);
+        steer_tell(cli, action, &result, passed_over);
     if (status)
         return cli_fail(&error);
     return cli_is_interrupted() ? cli_complain(CLI_INTERRUPTED, "stopped before the end") : CLI_OK;

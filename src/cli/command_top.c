@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ANSWER_WITHIN_MS = 1000, ESCAPE_DELAY_MS = 50, EARLY_MS = 20, EARLY_MOST = 20 };
+enum { ANSWER_WITHIN_MS = 1000, ESCAPE_DELAY_MS = 50, EARLY_MS = 20, EARLY_MAX = 20 };
 
 /* An inspector that gives up soon: keys wait as long as it does. */
 static int connect_anew(cli_run *cli)
@@ -38,7 +38,7 @@ static void top_describe_place(const char *uri, char *place, size_t size)
     redis_uri_clear(&parsed);
 }
 
-static void run_loop(top *t, int64_t every_ms)
+static void top_run_loop(top *t, int64_t every_ms)
 {
     int64_t look_at_ms = 0;
     top_draw(t);
@@ -46,8 +46,8 @@ static void run_loop(top *t, int64_t every_ms)
     while (!t->ends && !cli_is_interrupted()) {
         int64_t now_ms = clock_steady_ms();
         t->page_size = LINES > 6 ? LINES - 5 : 1;
-        if (t->page_size > TOP_PAGE_MOST)
-            t->page_size = TOP_PAGE_MOST;
+        if (t->page_size > TOP_PAGE_MAX)
+            t->page_size = TOP_PAGE_MAX;
         if (now_ms >= look_at_ms) {
             top_look(t);
             look_at_ms = now_ms + every_ms;
@@ -57,7 +57,7 @@ static void run_loop(top *t, int64_t every_ms)
         timeout(left_ms > 0 ? (int)left_ms : 0);
         int key = getch();
         early = key == ERR && look_at_ms - clock_steady_ms() > EARLY_MS ? early + 1 : 0;
-        t->ends = early > EARLY_MOST;
+        t->ends = early > EARLY_MAX;
         if (key == KEY_RESIZE)
             look_at_ms = 0; /* more rows may fit */
         else if (key != ERR)
@@ -88,7 +88,7 @@ int run_top(cli_run *cli)
     noecho();
     keypad(stdscr, true);
     curs_set(0);
-    run_loop(&t, every_ms);
+    top_run_loop(&t, every_ms);
     endwin();
     delscreen(screen);
     top_forget(&t);

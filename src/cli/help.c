@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static void print_flags(const char *title, const cli_flag *flags, FILE *out)
+static void help_print_flags(const char *title, const cli_flag *flags, FILE *out)
 {
     if (!flags || !flags->name)
         return;
@@ -21,19 +21,19 @@ static void print_flags(const char *title, const cli_flag *flags, FILE *out)
     }
 }
 
-static void print_summary(const cli_command *command, FILE *out)
+static void help_print_summary(const cli_command *command, FILE *out)
 {
     fprintf(out, "  %-18s %s\n", cli_command_name(command), command->summary);
 }
 
-enum { LINE_MOST = 78 };
+enum { LINE_MAX = 78 };
 
 static void print_folded(const char *text, FILE *out)
 {
     size_t column = 0;
     for (const char *word = text; *word; word += strspn(word, " ")) {
         size_t length = strcspn(word, " ");
-        bool begins_line = !column || column + 1 + length > LINE_MOST;
+        bool begins_line = !column || column + 1 + length > LINE_MAX;
         fprintf(out, "%s%.*s", !column ? "" : begins_line ? "\n" : " ", (int)length, word);
         column = begins_line ? length : column + 1 + length;
         word += length;
@@ -47,8 +47,8 @@ static void help_of_program(FILE *out)
           "usage: asynqctl COMMAND [ARGUMENT...] [FLAG...]\n\ncommands:\n",
           out);
     for (const cli_command *command = cli_commands; command->verb; command++)
-        print_summary(command, out);
-    print_flags("global flags:", cli_global_flags, out);
+        help_print_summary(command, out);
+    help_print_flags("global flags:", cli_global_flags, out);
     fputs("\nEach command has a --help of its own.\n", out);
 }
 
@@ -56,7 +56,7 @@ void cli_help_noun(const char *noun, FILE *out)
 {
     fprintf(out, "usage: asynqctl %s COMMAND [ARGUMENT...] [FLAG...]\n\ncommands:\n", noun);
     for (const cli_command *command = NULL; (command = cli_next_of(noun, command));)
-        print_summary(command, out);
+        help_print_summary(command, out);
     fputs("\nEach command has a --help of its own.\n", out);
 }
 
@@ -75,6 +75,6 @@ void cli_help(const cli_command *command, FILE *out)
         print_folded(command->details, out);
     }
     fprintf(out, "\nexample: %s\n", command->example);
-    print_flags("flags:", command->flags, out);
-    print_flags("global flags:", cli_global_flags, out);
+    help_print_flags("flags:", command->flags, out);
+    help_print_flags("global flags:", cli_global_flags, out);
 }

@@ -19,7 +19,7 @@ static void look_at_terminal(cli_run *cli)
         cli->width = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
 }
 
-static int run(cli_run *cli)
+static int main_run(cli_run *cli)
 {
     cli->as_json = cli_given(cli, "json");
     int status = cli_connect(cli);
@@ -48,5 +48,5 @@ int main(int argc, char **argv)
         cli_help(cli.command, cli_given(&cli, "help") ? stdout : stderr);
         return cli_given(&cli, "help") ? CLI_OK : CLI_USAGE;
     }
-    return run(&cli);
+    return main_run(&cli);
 }

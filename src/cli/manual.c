@@ -15,7 +15,7 @@ static void print_sentence(const char *text)
     mdoc_print(stdout, sentence);
 }
 
-static void print_flags(const cli_flag *flags)
+static void manual_print_flags(const cli_flag *flags)
 {
     if (!flags || !flags->name)
         return;
@@ -48,7 +48,7 @@ static void print_command(const cli_command *command)
         printf("Aliases: %s.\n", command->aliases);
     if (command->details)
         mdoc_print(stdout, command->details);
-    print_flags(command->flags);
+    manual_print_flags(command->flags);
 }
 
 static void print_example(const cli_command *command)
@@ -72,7 +72,7 @@ static void print_noun(const cli_command *first)
 static void print_global_flags(void)
 {
     puts(".Pp\nGlobal flags:");
-    print_flags(cli_global_flags);
+    manual_print_flags(cli_global_flags);
     puts(".Pp");
     mdoc_print(
         stdout,
@@ -91,7 +91,7 @@ static const struct {
     {CLI_DECLINED, "Confirmation was declined, or standard input is not a terminal; nothing was changed."},
     {CLI_FAULTS, "Faults in Redis are left (fsck)."},
     {CLI_TIMED_OUT, "The wait timed out."},
-    {CLI_MENDED, "All faults in Redis were repaired (fsck with --repair)."},
+    {CLI_REPAIRED, "All faults in Redis were repaired (fsck with --repair)."},
     {CLI_INTERRUPTED, "Interrupted; the output says what was done before."},
 };
 

@@ -56,7 +56,7 @@ bool cli_read_time(const char *text, int64_t *at_ms)
     return read_calendar(text, at_ms);
 }
 
-static int read_value(const cli_flag *flag, const char *text, cli_value *value)
+static int options_read_value(const cli_flag *flag, const char *text, cli_value *value)
 {
     static const char *const forms[] = {
         [CLI_NUMBER] = "a whole number from 0 on",
@@ -96,7 +96,7 @@ static const cli_flag *find_flag(const cli_command *command, const char *name, s
 
 static int unknown_flag(const cli_command *command, const char *word)
 {
-    const char *names[2 * CLI_FLAGS_MOST];
+    const char *names[2 * CLI_FLAGS_MAX];
     char name[64];
     size_t count = 0;
     for (const cli_flag *flag = command ? command->flags : NULL; flag && flag->name; flag++)
@@ -110,7 +110,7 @@ static int unknown_flag(const cli_command *command, const char *word)
     return cli_complain(CLI_USAGE, "there is no flag %s; see --help", word);
 }
 
-static cli_value *value_of(const cli_run *cli, const char *name)
+static cli_value *options_value_of(const cli_run *cli, const char *name)
 {
     for (size_t i = 0; i < cli->value_count; i++)
         if (strcmp(cli->values[i].flag->name, name) == 0)
@@ -120,18 +120,18 @@ static cli_value *value_of(const cli_run *cli, const char *name)
 
 bool cli_given(const cli_run *cli, const char *flag)
 {
-    return value_of(cli, flag) != NULL;
+    return options_value_of(cli, flag) != NULL;
 }
 
 const char *cli_text(const cli_run *cli, const char *flag)
 {
-    const cli_value *value = value_of(cli, flag);
+    const cli_value *value = options_value_of(cli, flag);
     return value ? value->text : NULL;
 }
 
 int64_t cli_number(const cli_run *cli, const char *flag)
 {
-    const cli_value *value = value_of(cli, flag);
+    const cli_value *value = options_value_of(cli, flag);
     return value ? value->number : 0;
 }
 
@@ -139,13 +139,13 @@ int64_t cli_number(const cli_run *cli, const char *flag)
 static int add_value(cli_run *cli, const cli_flag *flag, const char *text)
 {
     cli_value value = {flag, "", 1};
-    int status = flag->kind == CLI_SWITCH ? CLI_OK : read_value(flag, text, &value);
+    int status = flag->kind == CLI_SWITCH ? CLI_OK : options_read_value(flag, text, &value);
     if (status)
         return status;
-    cli_value *known = value_of(cli, flag->name);
+    cli_value *known = options_value_of(cli, flag->name);
     if (known)
         *known = value;
-    else if (cli->value_count < CLI_FLAGS_MOST)
+    else if (cli->value_count < CLI_FLAGS_MAX)
         cli->values[cli->value_count++] = value;
     return CLI_OK;
 }
@@ -248,11 +248,11 @@ static int check_arguments(const cli_run *cli)
 {
     const cli_command *command = cli->command;
     const char *name = cli_command_name(command);
-    if (cli->argument_count < command->least)
+    if (cli->argument_count < command->min)
         return cli_complain(CLI_USAGE, "asynqctl %s needs %s", name, command->arguments);
-    if (command->most >= 0 && cli->argument_count > command->most)
+    if (command->max >= 0 && cli->argument_count > command->max)
         return cli_complain(CLI_USAGE, "asynqctl %s takes %s%s; \"%s\" is too much", name,
-                            command->most ? "" : "no arguments", command->arguments, cli->arguments[command->most]);
+                            command->max ? "" : "no arguments", command->arguments, cli->arguments[command->max]);
     for (const cli_flag *flag = command->flags; flag && flag->name; flag++)
         if (flag->required && !cli_given(cli, flag->name))
             return cli_complain(CLI_USAGE, "--%s %s is needed: %s", flag->name, flag->value, flag->help);
@@ -270,7 +270,7 @@ int cli_parse(cli_run *cli, int argc, char **argv)
             only_arguments = true;
         else if (!only_arguments && words[i][0] == '-' && words[i][1])
             status = parse_flag(cli, words, count, &i);
-        else if (cli->argument_count < CLI_ARGUMENTS_MOST)
+        else if (cli->argument_count < CLI_ARGUMENTS_MAX)
             cli->arguments[cli->argument_count++] = words[i];
     }
     if (status || !cli->command || cli_given(cli, "help"))

@@ -12,11 +12,11 @@
 #include <string.h>
 #include <time.h>
 
-enum { COLUMNS_MOST = 16, GAP = 2, NARROWEST = 8, CELL_MAX_BYTES = 256 };
+enum { COLUMNS_MAX = 16, GAP = 2, NARROWEST = 8, CELL_MAX_BYTES = 256 };
 
 struct cli_table {
-    const char *titles[COLUMNS_MOST];
-    bool is_number[COLUMNS_MOST];
+    const char *titles[COLUMNS_MAX];
+    bool is_number[COLUMNS_MAX];
     size_t columns;
     char **cells;
     size_t count, capacity;
@@ -27,7 +27,7 @@ cli_table *cli_table_new(const char *const *titles)
     cli_table *table = mem_calloc(1, sizeof *table);
     if (!table)
         abort();
-    for (; titles[table->columns] && table->columns < COLUMNS_MOST; table->columns++) {
+    for (; titles[table->columns] && table->columns < COLUMNS_MAX; table->columns++) {
         const char *title = titles[table->columns];
         table->is_number[table->columns] = *title == '>';
         table->titles[table->columns] = title + (*title == '>');
@@ -74,7 +74,7 @@ void cli_table_add_number(cli_table *table, int64_t number)
 
 /* ---- widths ---- */
 
-static void measure(const cli_table *table, int *widths)
+static void table_measure(const cli_table *table, int *widths)
 {
     for (size_t column = 0; column < table->columns; column++) {
         widths[column] = terminal_width(table->titles[column], strlen(table->titles[column]));
@@ -85,7 +85,7 @@ static void measure(const cli_table *table, int *widths)
     }
 }
 
-static void narrow(const cli_table *table, int *widths, int terminal)
+static void table_narrow(const cli_table *table, int *widths, int terminal)
 {
     for (;;) {
         int sum = 0;
@@ -129,12 +129,12 @@ static void make_line(const cli_table *table, const char *const *cells, const in
 
 void cli_table_lines(cli_table *table, int width, cli_line_cb take_line, void *arg)
 {
-    int widths[COLUMNS_MOST];
+    int widths[COLUMNS_MAX];
     buf line;
     buf_init(&line, 0);
-    measure(table, widths);
+    table_measure(table, widths);
     if (width)
-        narrow(table, widths, width);
+        table_narrow(table, widths, width);
     make_line(table, table->titles, widths, &line);
     take_line(arg, 0, line.data);
     for (size_t i = 0; i + table->columns <= table->count; i += table->columns) {

@@ -7,7 +7,7 @@
 
 #include "cli/commands.h"
 
-enum { TOP_HISTORY = 30, TOP_PAGE_MOST = 200 };
+enum { TOP_HISTORY = 30, TOP_PAGE_MAX = 200 };
 
 typedef struct top_queue {
     char *name;

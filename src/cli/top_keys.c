@@ -20,7 +20,7 @@ static void say(top *t, bool is_complaint, const char *format, ...)
     t->is_complaint = is_complaint;
 }
 
-static void keep(char **kept, const char *text)
+static void top_keys_keep(char **kept, const char *text)
 {
     char *copy = text ? mem_strdup(text) : NULL;
     if (text && !copy)
@@ -41,7 +41,7 @@ static void show_state(top *t, int step)
 {
     const int count = ASYNQ_STATE_AGGREGATING;
     t->state = (asynq_state)((t->state - 1 + step + count) % count + 1);
-    keep(&t->group, NULL);
+    top_keys_keep(&t->group, NULL);
     t->page = 1;
     t->selected[TOP_TASKS] = 0;
     show(t, TOP_TASKS);
@@ -54,18 +54,18 @@ static void go_in(top *t)
     const asynq_group_info *group = top_selected_group(t);
     const asynq_worker_info *worker = top_selected_worker(t);
     if (queue) {
-        keep(&t->queue, queue->name);
+        top_keys_keep(&t->queue, queue->name);
         t->state = queue->info.active ? ASYNQ_STATE_ACTIVE : ASYNQ_STATE_PENDING;
         show_state(t, 0);
     } else if (group) {
-        keep(&t->group, group->name);
+        top_keys_keep(&t->group, group->name);
         t->page = 1;
         t->selected[TOP_TASKS] = 0;
         show(t, TOP_TASKS);
     } else if (worker || (task && t->view == TOP_TASKS)) {
         if (worker)
-            keep(&t->queue, worker->queue);
-        keep(&t->id, worker ? worker->task_id : task->id);
+            top_keys_keep(&t->queue, worker->queue);
+        top_keys_keep(&t->id, worker ? worker->task_id : task->id);
         t->before_task = t->view;
         show(t, TOP_TASK);
     }
@@ -76,7 +76,7 @@ static void go_back(top *t)
     if (t->view == TOP_TASK) {
         show(t, t->before_task);
     } else if (t->view == TOP_TASKS && t->group) {
-        keep(&t->group, NULL);
+        top_keys_keep(&t->group, NULL);
         show(t, TOP_TASKS);
     } else {
         show(t, TOP_QUEUES);
@@ -165,7 +165,7 @@ static void pause_queue(top *t)
     told(t, status, &error, is_paused ? "goes on" : "is paused", name);
 }
 
-static void act(top *t, asynq_action action, const char *done)
+static void top_keys_act(top *t, asynq_action action, const char *done)
 {
     asynq_error error;
     const asynq_task_info *task = top_selected_task(t);
@@ -179,12 +179,12 @@ static void act(top *t, asynq_action action, const char *done)
 
 static void run_task(top *t)
 {
-    act(t, ASYNQ_ACTION_RUN, "is set to run");
+    top_keys_act(t, ASYNQ_ACTION_RUN, "is set to run");
 }
 
 static void archive_task(top *t)
 {
-    act(t, ASYNQ_ACTION_ARCHIVE, "is archived");
+    top_keys_act(t, ASYNQ_ACTION_ARCHIVE, "is archived");
 }
 
 static void delete_agreed(top *t)
@@ -201,7 +201,7 @@ static void delete_task(top *t)
     if (!task)
         return;
     if (t->view != TOP_TASK)
-        keep(&t->id, task->id);
+        top_keys_keep(&t->id, task->id);
     snprintf(t->question, sizeof t->question, "delete task %s? (y/n)", t->id);
     t->if_agreed = delete_agreed;
 }

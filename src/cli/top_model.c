@@ -9,7 +9,7 @@
 
 /* ---- queues ---- */
 
-static int compare_queues(const void *a, const void *b)
+static int top_model_compare_queues(const void *a, const void *b)
 {
     return strcmp(((const top_queue *)a)->name, ((const top_queue *)b)->name);
 }
@@ -41,7 +41,7 @@ static double rate(int64_t before, int64_t after, double seconds)
     return after > before && seconds > 0 ? (double)(after - before) / seconds : 0;
 }
 
-static void take_sample(top_queue *queue, const asynq_queue_info *info, double seconds)
+static void top_model_take_sample(top_queue *queue, const asynq_queue_info *info, double seconds)
 {
     if (!queue->is_new) {
         queue->done_per_s = rate(queue->info.processed_total, info->processed_total, seconds);
@@ -84,14 +84,14 @@ static int look_at_queues(top *t, asynq_error *error)
         }
         top_queue *queue = find_queue(t, names.names[i]);
         if (!status)
-            take_sample(queue ? queue : add_queue(t, names.names[i]), &info, seconds);
+            top_model_take_sample(queue ? queue : add_queue(t, names.names[i]), &info, seconds);
     }
     asynq_name_list_free(&names);
     if (status)
         return status;
     drop_gone(t);
     if (t->queue_count)
-        qsort(t->queues, t->queue_count, sizeof *t->queues, compare_queues);
+        qsort(t->queues, t->queue_count, sizeof *t->queues, top_model_compare_queues);
     t->sampled_at_ms = now_ms;
     return status;
 }

@@ -159,7 +159,7 @@ int courier_start(asynq_client *client, asynq_error *error)
     client->context = (lane_context){
         .loop = e->loop,
         .broker = {e->nodes, &client->space},
-        .client_id = client->options.no_memory_in_redis ? (bytes){0} : bytes_of(client->id),
+        .client_id = client->options.disable_dedup ? (bytes){0} : bytes_of(client->id),
         .durable = {client->options.replicas, client->options.fsync, client->options.replicas_timeout_ms},
         .retry_soon = courier_retry_soon,
         .arg = client,

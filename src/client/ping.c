@@ -19,7 +19,7 @@ struct client_ping {
     asynq_error error; /* the caller's, once done */
 };
 
-static void ping_unref(client_ping *ping)
+static void client_ping_unref(client_ping *ping)
 {
     if (--ping->refs)
         return;
@@ -28,7 +28,7 @@ static void ping_unref(client_ping *ping)
 }
 
 /* Tells the caller; `error` is NULL on success. */
-static void ping_end(client_ping *ping, const asynq_error *error)
+static void client_ping_end(client_ping *ping, const asynq_error *error)
 {
     asynq_client *client = ping->client;
     ping->has_ended = true;
@@ -36,25 +36,25 @@ static void ping_end(client_ping *ping, const asynq_error *error)
     if (error)
         ping->error = *error;
     sem_post(&ping->done);
-    ping_unref(ping);
+    client_ping_unref(ping);
     client_count_down(client);
 }
 
-static void ping_replied(void *arg, const redis_result *result)
+static void client_ping_replied(void *arg, const redis_result *result)
 {
     client_ping *ping = arg;
     asynq_error error = {0};
     ping->is_sent = false;
     if (!ping->has_ended && result->outcome == REDIS_REPLIED)
-        ping_end(ping, redis_result_check(result, &error) ? &error : NULL);
-    ping_unref(ping); /* without a reply it stays in the list and is sent again */
+        client_ping_end(ping, redis_result_check(result, &error) ? &error : NULL);
+    client_ping_unref(ping); /* without a reply it stays in the list and is sent again */
 }
 
 void pings_pump(asynq_client *client)
 {
     client_ping *ping;
     DL_FOREACH(client->pings, ping) {
-        if (ping->is_sent || redis_nodes_ping(client->engine.nodes, ping_replied, ping))
+        if (ping->is_sent || redis_nodes_ping(client->engine.nodes, client_ping_replied, ping))
             continue;
         ping->is_sent = true;
         ping->refs++;
@@ -69,7 +69,7 @@ void pings_expire(asynq_client *client, int64_t now_ms)
     error_set(&error, ASYNQ_E_UNAVAILABLE, "Redis cannot be reached: %.200s", last->code ? last->text : "no answer");
     DL_FOREACH_SAFE(client->pings, ping, next)
         if (now_ms >= ping->give_up_at_ms)
-            ping_end(ping, &error);
+            client_ping_end(ping, &error);
 }
 
 void pings_fail(asynq_client *client, const asynq_error *error)
@@ -77,7 +77,7 @@ void pings_fail(asynq_client *client, const asynq_error *error)
     client_ping *ping, *next;
     DL_FOREACH_SAFE(client->pings, ping, next)
         if (!ping->is_sent)
-            ping_end(ping, error);
+            client_ping_end(ping, error);
 }
 
 static void ping_submitted(void *arg)
@@ -107,6 +107,6 @@ int asynq_client_ping(asynq_client *client, asynq_error *error)
     status = ping->error.code;
     if (status && error)
         error_set(error, ping->error.code, "%s", ping->error.text);
-    ping_unref(ping);
+    client_ping_unref(ping);
     return status;
 }

@@ -211,7 +211,7 @@ asynq_task_options task_options_merge(const asynq_task_options *own, const asynq
     return merged;
 }
 
-static const char *copy_text(arena *into, const char *text, bool *failed)
+static const char *task_option_copy_text(arena *into, const char *text, bool *failed)
 {
     char *copy = text ? arena_dup(into, text, strlen(text)) : NULL;
     *failed |= text && !copy;
@@ -224,12 +224,12 @@ bool task_options_copy(asynq_task_options *options, arena *into)
     for (size_t i = 0; i < TASK_OPTIONS; i++)
         if (task_options[i].kind == TASK_OPTION_TEXT)
             task_option_set_text(&task_options[i], options,
-                                 copy_text(into, task_option_text(&task_options[i], options), &failed));
+                                 task_option_copy_text(into, task_option_text(&task_options[i], options), &failed));
     asynq_header *headers = arena_alloc(into, (options->header_count + 1) * sizeof *headers);
     failed |= !headers;
     for (size_t i = 0; headers && i < options->header_count; i++) {
-        headers[i].key = copy_text(into, options->headers[i].key, &failed);
-        headers[i].value = copy_text(into, options->headers[i].value, &failed);
+        headers[i].key = task_option_copy_text(into, options->headers[i].key, &failed);
+        headers[i].value = task_option_copy_text(into, options->headers[i].value, &failed);
     }
     options->headers = headers;
     return !failed;
@@ -238,7 +238,7 @@ bool task_options_copy(asynq_task_options *options, arena *into)
 /* ---- complaints in the writer's words ---- */
 
 /* The next place where the field's name stands as a word. */
-static const char *find_member(const char *text, const char *name)
+static const char *task_option_find_member(const char *text, const char *name)
 {
     static const char joint[] = "_abcdefghijklmnopqrstuvwxyz0123456789";
     size_t length = strlen(name);
@@ -251,7 +251,7 @@ static const char *find_member(const char *text, const char *name)
 /* "retention_ms is 5;" to "retention is 5 ms;" */
 static void reword_option(const task_option *row, bool in_flags, char *text, size_t size)
 {
-    const char *at = find_member(text, row->member_name);
+    const char *at = task_option_find_member(text, row->member_name);
     char made[sizeof((asynq_error *)NULL)->text];
     if (!at)
         return;

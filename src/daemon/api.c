@@ -109,26 +109,26 @@ static void posting_end(posting *own)
 
 /* ---- answers ---- */
 
-static const char *queue_of(const posted_task *posted)
+static const char *api_queue_of(const posted_task *posted)
 {
     return posted->own.task.options.queue ? posted->own.task.options.queue : "default";
 }
 
-static bool is_good(const posted_task *posted)
+static bool api_is_good(const posted_task *posted)
 {
     return api_status_is_good(api_status_of(posted->result.error.code));
 }
 
-static json_t *describe(const posted_task *posted)
+static json_t *api_describe(const posted_task *posted)
 {
-    return api_answer_describe(&(api_answer){&posted->own.task, queue_of(posted), &posted->result, posted->doubt});
+    return api_answer_describe(&(api_answer){&posted->own.task, api_queue_of(posted), &posted->result, posted->doubt});
 }
 
 static json_t *describe_list(const posting *own)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < own->count; i++)
-        json_array_append_new(list, describe(&own->tasks[i]));
+        json_array_append_new(list, api_describe(&own->tasks[i]));
     return json_pack("{s:o}", "tasks", list);
 }
 
@@ -136,7 +136,7 @@ static json_t *describe_list(const posting *own)
 static void posting_describe(errand *one)
 {
     posting *own = posting_of(one);
-    json_t *document = own->body.list ? describe_list(own) : describe(own->tasks);
+    json_t *document = own->body.list ? describe_list(own) : api_describe(own->tasks);
     own->answer = document ? json_dumps(document, JSON_COMPACT) : NULL;
     json_decref(document);
     posting_clear(one);
@@ -163,7 +163,7 @@ static void note_results(posting *own)
         metrics_add(a->options.meters, METER_ENQUEUED, &row->name, 1);
         own->status = row->status > own->status ? row->status : own->status;
         api_policy_arrive(a->policy, posted->place, api_status_is_good(row) || row->code == ASYNQ_E_OUTCOME_UNKNOWN);
-        posted->doubt = api_policy_doubt(a->policy, queue_of(posted), posted->has_route);
+        posted->doubt = api_policy_doubt(a->policy, api_queue_of(posted), posted->has_route);
     }
     if (own->body.list && own->status >= 300)
         own->status = 207;
@@ -177,7 +177,7 @@ static void posting_answer(posting *own)
         posting_reply(&own->errand);
 }
 
-static void servers_are_known(api_policy_wait *wait)
+static void api_servers_are_known(api_policy_wait *wait)
 {
     posting_answer(container_of(wait, posting, wait));
 }
@@ -187,7 +187,7 @@ static bool must_ask(const posting *own)
 {
     api_policy *policy = own->owner->policy;
     for (size_t i = 0; i < own->count; i++)
-        if (is_good(&own->tasks[i]) && api_policy_must_ask(policy, queue_of(&own->tasks[i])))
+        if (api_is_good(&own->tasks[i]) && api_policy_must_ask(policy, api_queue_of(&own->tasks[i])))
             return true;
     return false;
 }
@@ -202,7 +202,7 @@ static void finished(void *arg)
     while (list) {
         posting *own = list;
         list = own->next;
-        own->wait.cb = servers_are_known;
+        own->wait.cb = api_servers_are_known;
         if (!a->is_ending && must_ask(own))
             api_policy_ask(a->policy, &own->wait);
         else
@@ -248,7 +248,7 @@ static bool posting_refuse(posting *own, size_t index, const asynq_error *proble
     return false;
 }
 
-static bool read_task(posting *own, size_t i)
+static bool api_read_task(posting *own, size_t i)
 {
     asynq_error problem;
     posted_task *posted = &own->tasks[i];
@@ -273,7 +273,7 @@ static void posting_read(errand *one)
         error_set_code(&own->error, ASYNQ_E_NO_MEMORY);
         return;
     }
-    for (size_t i = 0; i < own->body.count && read_task(own, i); i++)
+    for (size_t i = 0; i < own->body.count && api_read_task(own, i); i++)
         continue;
 }
 
@@ -307,7 +307,7 @@ static bool ask_policy(posting *own)
     asynq_error problem;
     api_policy *policy = own->owner->policy;
     for (size_t i = 0; i < own->count; i++) {
-        if (api_policy_send(policy, queue_of(&own->tasks[i]), &own->tasks[i].place, &problem))
+        if (api_policy_send(policy, api_queue_of(&own->tasks[i]), &own->tasks[i].place, &problem))
             continue;
         posting_refuse(own, i, &problem);
         while (i-- > 0)
@@ -330,7 +330,7 @@ static void posting_was_read(errand *one)
     posting_end(own);
 }
 
-static bool is_json(const endpoint_request *request)
+static bool api_is_json(const endpoint_request *request)
 {
     const char *type = endpoint_header(request, "Content-Type");
     return type && strncasecmp(type, "application/json", 16) == 0 && (!type[16] || type[16] == ';' || type[16] == ' ');
@@ -340,7 +340,7 @@ static bool is_json(const endpoint_request *request)
 static bool refuse_form(endpoint_request *request)
 {
     const char *coding = endpoint_header(request, "Content-Encoding");
-    if (!is_json(request))
+    if (!api_is_json(request))
         endpoint_reply_error(request, 415, "the body must be of type application/json");
     else if (coding && strcasecmp(coding, "identity") != 0)
         endpoint_reply_error(request, 415, "Content-Encoding: %.100s is not understood; send the body as it is",
@@ -376,7 +376,7 @@ void api_post_tasks(api *a, endpoint_request *request)
 
 /* ---- making ---- */
 
-static int start_parts(api *a, asynq_error *error)
+static int api_start_parts(api *a, asynq_error *error)
 {
     const api_options *o = &a->options;
     a->policy = api_policy_new(&(api_policy_options){o->observer, o->work, o->routes});
@@ -406,7 +406,7 @@ api *api_new(const api_options *options, asynq_error *error)
     a->options = *options;
     pthread_mutex_init(&a->lock, NULL);
     a->finished_waker.fd = -1;
-    if (!start_parts(a, error))
+    if (!api_start_parts(a, error))
         return a;
     api_free(a);
     return NULL;

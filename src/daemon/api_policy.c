@@ -30,7 +30,7 @@ struct api_policy {
 /* ---- what may be posted ---- */
 
 /* Without memory a queue of ours counts as one of others. */
-static bool is_ours(api_policy *p, const char *queue)
+static bool api_policy_is_ours(api_policy *p, const char *queue)
 {
     if (p->known != work_config(p->options.work)) {
         config_free(p->known);
@@ -42,7 +42,7 @@ static bool is_ours(api_policy *p, const char *queue)
     return name_set_matches(&p->ours, queue);
 }
 
-static const char *queue_of(const asynq_task *task)
+static const char *api_policy_queue_of(const asynq_task *task)
 {
     return task->options.queue ? task->options.queue : "default";
 }
@@ -56,7 +56,7 @@ static bool is_listed(const setting_list *patterns, const char *text)
     return !patterns->count;
 }
 
-static bool add_defaults(const api_policy *p, asynq_task *task)
+static bool api_policy_add_defaults(const api_policy *p, asynq_task *task)
 {
     asynq_task_options defaults = {0}, own = task->options;
     if (!route_lookup_find(p->options.routes, task->type, &defaults))
@@ -69,8 +69,8 @@ static bool add_defaults(const api_policy *p, asynq_task *task)
 
 bool api_policy_allows(const api_policy *p, const config *c, asynq_task *task, bool *has_route, asynq_error *error)
 {
-    *has_route = add_defaults(p, task);
-    const char *queue = queue_of(task);
+    *has_route = api_policy_add_defaults(p, task);
+    const char *queue = api_policy_queue_of(task);
     if (!is_listed(&c->endpoints.types, task->type))
         return error_set(error, ASYNQ_E_STATE, "type \"%.100s\" is not among endpoints.types", task->type), false;
     if (!is_listed(&c->endpoints.queues, queue))
@@ -83,7 +83,7 @@ bool api_policy_send(api_policy *p, const char *queue, name_entry **place, asynq
 {
     int64_t max = work_config(p->options.work)->endpoints.max_queues;
     *place = NULL;
-    if (is_ours(p, queue))
+    if (api_policy_is_ours(p, queue))
         return true;
     *place = name_set_find(&p->posted, queue);
     if (!*place && (int64_t)name_set_count(&p->posted) >= max)
@@ -134,7 +134,7 @@ static void call_back(api_policy *p)
     }
 }
 
-static void servers_are_known(observer_question *question)
+static void api_policy_servers_are_known(observer_question *question)
 {
     api_policy *p = container_of(question, api_policy, question);
     name_set_clear(&p->served);
@@ -149,7 +149,7 @@ bool api_policy_must_ask(api_policy *p, const char *queue)
 {
     int64_t age_ms = clock_steady_ms() - p->served_at_ms;
     bool is_fresh = age_ms < (name_set_matches(&p->served, queue) ? POLICY_KNOWN_FOR_MS : POLICY_MISSED_FOR_MS);
-    return !(p->served_at_ms && is_fresh) && !(is_ours(p, queue) && work_server(p->options.work));
+    return !(p->served_at_ms && is_fresh) && !(api_policy_is_ours(p, queue) && work_server(p->options.work));
 }
 
 void api_policy_ask(api_policy *p, api_policy_wait *wait)
@@ -158,7 +158,7 @@ void api_policy_ask(api_policy *p, api_policy_wait *wait)
     if (p->is_asked)
         return;
     p->is_answered_ok = false;
-    p->question = (observer_question){.ask = ask_for_servers, .done = servers_are_known};
+    p->question = (observer_question){.ask = ask_for_servers, .done = api_policy_servers_are_known};
     p->is_asked = observer_ask(p->options.observer, &p->question);
     if (!p->is_asked)
         call_back(p);
@@ -166,7 +166,7 @@ void api_policy_ask(api_policy *p, api_policy_wait *wait)
 
 api_doubt api_policy_doubt(api_policy *p, const char *queue, bool has_route)
 {
-    if (is_ours(p, queue) && work_server(p->options.work))
+    if (api_policy_is_ours(p, queue) && work_server(p->options.work))
         return has_route ? API_NO_DOUBT : API_NO_ROUTE;
     return !p->served_at_ms || name_set_matches(&p->served, queue) ? API_NO_DOUBT : API_NO_SERVER;
 }

@@ -30,7 +30,7 @@ static bool read_count(json_t *value, int64_t *number)
     return json_is_integer(value) && *number >= 0 && *number <= INT32_MAX;
 }
 
-static bool read_duration(json_t *value, int64_t *ms)
+static bool api_task_read_duration(json_t *value, int64_t *ms)
 {
     const char *text = json_string_value(value);
     if (!json_is_number(value) || json_number_value(value) < 0 || json_number_value(value) >= 9e12)
@@ -39,7 +39,7 @@ static bool read_duration(json_t *value, int64_t *ms)
     return true;
 }
 
-static bool read_moment(json_t *value, int64_t *at_ms)
+static bool api_task_read_moment(json_t *value, int64_t *at_ms)
 {
     const char *text = json_string_value(value);
     return text && clock_read_time(text, at_ms) && *at_ms > 0;
@@ -52,8 +52,8 @@ static bool read_option(const task_option *row, json_t *value, asynq_task_option
         const char *complaint;
     } kinds[] = {
         [TASK_OPTION_COUNT] = {read_count, "is not a whole number from 0 on"},
-        [TASK_OPTION_DURATION] = {read_duration, "is neither seconds nor " DURATION_FORM},
-        [TASK_OPTION_MOMENT] = {read_moment, "is no time such as 2026-01-02T15:04:05Z"},
+        [TASK_OPTION_DURATION] = {api_task_read_duration, "is neither seconds nor " DURATION_FORM},
+        [TASK_OPTION_MOMENT] = {api_task_read_moment, "is no time such as 2026-01-02T15:04:05Z"},
     };
     const char *text;
     int64_t number;
@@ -68,7 +68,7 @@ static bool read_option(const task_option *row, json_t *value, asynq_task_option
     return true;
 }
 
-static bool read_headers(json_t *value, api_task *own, asynq_error *error)
+static bool api_task_read_headers(json_t *value, api_task *own, asynq_error *error)
 {
     const char *key;
     json_t *text;
@@ -109,7 +109,7 @@ static bool read_base64(const char *encoded, api_task *own, asynq_error *error)
 }
 
 /* Of a text its characters; anything else as it is written. */
-static bool read_payload(api_task *own, asynq_error *error)
+static bool api_task_read_payload(api_task *own, asynq_error *error)
 {
     asynq_task *task = &own->task;
     buf text;
@@ -149,9 +149,9 @@ static bool read_one(const char *name, json_t *value, api_task *own, asynq_error
     if (strcmp(name, "type") == 0)
         return read_text(name, value, &own->task.type, error);
     if (strcmp(name, "payload") == 0)
-        return read_payload(own, error);
+        return api_task_read_payload(own, error);
     if (strcmp(name, "headers") == 0)
-        return read_headers(value, own, error);
+        return api_task_read_headers(value, own, error);
     if (strcmp(name, "payload_base64") != 0) {
         complain_of_member(name, error);
         return false;

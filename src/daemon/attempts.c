@@ -10,6 +10,7 @@
 #include "pg/jobs.h"
 #include "wire/task_id.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* The second part of a traceparent, "00-<trace>-<span>-<flags>"; "" if there is none. `text` holds 33 bytes. */
@@ -25,7 +26,7 @@ static const char *trace_of(const asynq_job *job, char *text)
 }
 
 /* "": it did not fail. The server ends an attempt at its deadline, whatever its handler would say. */
-static const char *class_of(const asynq_attempt *attempt, const attempt_note *note)
+static const char *attempts_class_of(const asynq_attempt *attempt, const attempt_note *note)
 {
     const char *told = note ? note->error_class : NULL;
     if (strcmp(attempt->error, "context deadline exceeded") == 0)
@@ -33,11 +34,11 @@ static const char *class_of(const asynq_attempt *attempt, const attempt_note *no
     return told ? told : "";
 }
 
-static asynq_log_level level_of(asynq_attempt_end end)
+static asynq_log_level attempts_level_of(asynq_attempt_end end)
 {
     switch (end) {
     case ASYNQ_ATTEMPT_RETRIED:
-    case ASYNQ_ATTEMPT_GIVEN_BACK:
+    case ASYNQ_ATTEMPT_REQUEUED:
     case ASYNQ_ATTEMPT_LOST:
         return ASYNQ_LOG_WARN;
     case ASYNQ_ATTEMPT_ARCHIVED:
@@ -57,7 +58,7 @@ static int64_t ms_between(int64_t from_ms, int64_t to_ms)
 static void log_attempt(logger *log, const asynq_attempt *attempt, attempt_note *note)
 {
     const asynq_job *job = attempt->job;
-    char trace[33];
+    char trace[33], text[32];
     const char *outcome = asynq_attempt_end_name(attempt->end);
     log_field fields[] = {
         {.name = "outcome", .text = outcome},
@@ -69,7 +70,7 @@ static void log_attempt(logger *log, const asynq_attempt *attempt, attempt_note 
         {.name = "duration_ms", .number = ms_between(attempt->started_at_ms, attempt->ended_at_ms)},
         {.name = "wait_ms", .number = ms_between(attempt->pending_since_ms, attempt->started_at_ms)},
         {.name = "next_in_ms", .number = ms_between(attempt->ended_at_ms, attempt->next_at_ms)},
-        {.name = "error_class", .text = class_of(attempt, note)},
+        {.name = "error_class", .text = attempts_class_of(attempt, note)},
         {.name = "http_status", .number = note ? note->http_status : 0},
         {.name = "result", .text = note && note->is_cut ? "cut" : ""},
         {.name = "trace_id", .text = trace_of(job, trace)},
@@ -82,7 +83,8 @@ static void log_attempt(logger *log, const asynq_attempt *attempt, attempt_note 
         fields[NEXT].text = "";
     if (!fields[STATUS].number)
         fields[STATUS].text = "";
-    logger_write(log, level_of(attempt->end), "attempt", fields, sizeof fields / sizeof *fields);
+    snprintf(text, sizeof text, "attempt %s", outcome);
+    logger_write(log, attempts_level_of(attempt->end), text, fields, sizeof fields / sizeof *fields);
 }
 
 /* ---- the history ---- */
@@ -115,7 +117,7 @@ static void record(history *to, const asynq_job *job, const attempt_note *note, 
         row.queued_at_ms = attempt->pending_since_ms;
         row.finished_at_ms = attempt->ended_at_ms;
         row.outcome = asynq_attempt_end_name(attempt->end);
-        row.error_class = class_of(attempt, note);
+        row.error_class = attempts_class_of(attempt, note);
         row.error = attempt->error;
         row.http_status = note->http_status;
     }
@@ -144,9 +146,9 @@ void attempt_started(asynq_job *job, void *arg)
 static void count_attempt(const attempts *own, const asynq_attempt *attempt, attempt_note *note)
 {
     const char *pattern = asynq_mux_match(own->mux, asynq_job_type(attempt->job));
-    const char *error_class = class_of(attempt, note);
-    const char *labels[METRIC_MOST_LABELS] = {asynq_job_queue(attempt->job), *pattern ? pattern : COUNTERS_NO_ROUTE,
-                                              asynq_attempt_end_name(attempt->end)};
+    const char *error_class = attempts_class_of(attempt, note);
+    const char *labels[METRIC_MAX_LABELS] = {asynq_job_queue(attempt->job), *pattern ? pattern : COUNTERS_NO_ROUTE,
+                                             asynq_attempt_end_name(attempt->end)};
     metrics_add(own->meters, METER_ATTEMPTS, labels, 1);
     metrics_observe(own->meters, METER_RUN, labels,
                     (double)ms_between(attempt->started_at_ms, attempt->ended_at_ms) / MS_PER_SECOND);

@@ -95,7 +95,7 @@ void config_describe(const config *c, char *text, size_t size)
 
 static void tell_doubt(void *log, const char *line, size_t length)
 {
-    log_warn(log, "%.*s", (int)length, line);
+    log_event(log, LOG_CONFIG_WARNING, "%.*s", (int)length, line);
 }
 
 void config_tell_doubts(const config *c, log_sink *log)

@@ -38,7 +38,7 @@ typedef struct config {
 
     struct {
         const char *listen, *token, *cert_file, *key_file;
-        int64_t most_body, ready_within_ms, request_within_ms, max_connections, max_queues;
+        int64_t max_body, readiness_max_heartbeat_age_ms, request_within_ms, max_connections, max_queues;
         setting_list queues, types;
         int64_t replicas, replicas_timeout_ms;
         bool fsync;
@@ -47,7 +47,7 @@ typedef struct config {
     struct {
         const char *uri, *password, *schema;
         bool history, jobs;
-        int64_t retention_ms, jobs_retention_ms, spool_most;
+        int64_t retention_ms, jobs_retention_ms, spool_max;
     } postgres;
 
     scale_options scale;

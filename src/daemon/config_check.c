@@ -154,9 +154,9 @@ static void check_scale(config *c)
     const scale_options *scale = &c->scale;
     if (scale->min > scale->max)
         option_set_complain(c->source, &c->scale.min, "is more than scale.max");
-    if (scale->interval_ms && (scale->window_ms + scale->cool_down_ms) / scale->interval_ms > SCALE_MAX_SAMPLES - 2)
+    if (scale->interval_ms && (scale->window_ms + scale->cooldown_ms) / scale->interval_ms > SCALE_MAX_SAMPLES - 2)
         option_set_complain(c->source, &c->scale.window_ms,
-                            "is, with scale.cool_down, more than %d times scale.interval", SCALE_MAX_SAMPLES - 2);
+                            "is, with scale.cooldown, more than %d times scale.interval", SCALE_MAX_SAMPLES - 2);
     if (scale->window_ms < scale->interval_ms)
         option_set_complain(c->source, &c->scale.window_ms, "is less than scale.interval");
 }
@@ -189,11 +189,11 @@ static void check_limits(config *c)
         while (other < one && !(one->has_limit && other->has_limit && one->limit.scope && other->limit.scope &&
                                 strcmp(one->limit.scope, other->limit.scope) == 0))
             other++;
-        if (other < one && one->limit.most != other->limit.most)
+        if (other < one && one->limit.max != other->limit.max)
             option_set_complain_line(c->source,
                                      "%slimit: the scope \"%s\" has %d here and %d in the route \"%s\"; it can have "
                                      "one number only",
-                                     one->origin, one->limit.scope, (int)one->limit.most, (int)other->limit.most,
+                                     one->origin, one->limit.scope, (int)one->limit.max, (int)other->limit.max,
                                      other->type);
     }
 }

@@ -48,7 +48,7 @@ static void check_private(config *c)
 }
 
 /* Percent-encodes what could be taken for a separator. */
-static void append_part(buf *out, const char *text)
+static void config_redis_append_part(buf *out, const char *text)
 {
     for (; *text; text++)
         if (strchr(":/?#[]@%&", *text))
@@ -74,10 +74,10 @@ static void join_parts(config *c, const redis_uri *base)
     buf_init(&text, 0);
     buf_append_format(&text, "redis%s%s://", base->tls ? "s" : "", base->seeds.count ? "-cluster" : "");
     if (user)
-        append_part(&text, user);
+        config_redis_append_part(&text, user);
     if (password) {
         buf_append_text(&text, ":");
-        append_part(&text, password);
+        config_redis_append_part(&text, password);
     }
     if (user || password)
         buf_append_text(&text, "@");
@@ -98,7 +98,7 @@ static void append_parameter(buf *out, const char *name, const char *value)
     if (!value)
         return;
     buf_append_format(out, "&%s=", name);
-    append_part(out, value);
+    config_redis_append_part(out, value);
 }
 
 /* Behind sentinels the parts are parameters: what stands before the hosts is for the sentinels. The last one of a name
@@ -146,17 +146,17 @@ static void append_finder(const config *c, buf *out)
 {
     buf_append_text(out, c->redis_cluster ? "redis-cluster://" : "redis-sentinel://");
     if (c->redis_sentinel_username)
-        append_part(out, c->redis_sentinel_username);
+        config_redis_append_part(out, c->redis_sentinel_username);
     if (c->redis_sentinel_password) {
         buf_append_text(out, ":");
-        append_part(out, c->redis_sentinel_password);
+        config_redis_append_part(out, c->redis_sentinel_password);
         buf_append_text(out, "@");
     }
     buf_append_text(out, c->redis_cluster ? c->redis_cluster : c->redis_sentinels ? c->redis_sentinels : "");
     if (c->redis_cluster)
         return;
     buf_append_text(out, "/0?master=");
-    append_part(out, c->redis_sentinel_master ? c->redis_sentinel_master : "");
+    config_redis_append_part(out, c->redis_sentinel_master ? c->redis_sentinel_master : "");
 }
 
 /* Sets `redis_base`. False: they contradict each other, which is told. */

@@ -10,7 +10,7 @@
 #include <ctype.h>
 #include <string.h>
 
-enum { LINE_MOST = 100, NAME_MOST = 128 };
+enum { LINE_MAX = 100, NAME_MAX = 128 };
 
 static void print_indent(FILE *out, int depth)
 {
@@ -173,7 +173,7 @@ static void print_value(FILE *out, const option_set *source, const setting *row,
 }
 
 /* Nobody has said anything, and there is no default. */
-static bool is_empty(const setting *row, const void *target)
+static bool config_text_is_empty(const setting *row, const void *target)
 {
     bool is_number = row->kind == SETTING_NUMBER || row->kind == SETTING_DURATION || row->kind == SETTING_SIZE;
     if (is_number && !row->preset && *(const int64_t *)((const char *)target + row->offset) == 0)
@@ -195,7 +195,7 @@ static bool has_values(const setting *table, const void *target)
 {
     for (; table->name; table++)
         if (table->kind == SETTING_GROUP ? has_values(table->group, (const char *)target + table->offset)
-                                         : !is_empty(table, target))
+                                         : !config_text_is_empty(table, target))
             return true;
     return false;
 }
@@ -209,7 +209,7 @@ static void print_origin(FILE *out, const char *origin)
 static void print_row(FILE *out, const option_set *source, const setting *row, const void *target, int depth)
 {
     const void *place = (const char *)target + row->offset;
-    if (row->kind == SETTING_GROUP ? !has_values(row->group, place) : is_empty(row, target))
+    if (row->kind == SETTING_GROUP ? !has_values(row->group, place) : config_text_is_empty(row, target))
         return;
     print_indent(out, depth);
     fprintf(out, "%s:", row->name);
@@ -288,7 +288,7 @@ static void print_help(FILE *out, const char *help, int depth)
     size_t column = 0;
     for (const char *word = help; word && *word; word += strspn(word, " ")) {
         size_t length = strcspn(word, " ");
-        if (column && column + 1 + length > LINE_MOST - (size_t)depth) {
+        if (column && column + 1 + length > LINE_MAX - (size_t)depth) {
             fputc('\n', out);
             column = 0;
         }
@@ -441,7 +441,7 @@ void config_print_manual(FILE *out)
 static void print_flag(const setting *row, const char *path, void *target, void *arg)
 {
     (void)target;
-    char flag[NAME_MOST], variable[NAME_MOST];
+    char flag[NAME_MAX], variable[NAME_MAX];
     option_set_flag(path, flag);
     option_set_variable("ASYNQD", path, variable);
     fprintf(arg, "  %-28s $%s\n", flag, variable);

@@ -62,8 +62,7 @@ static void begin_pair(metrics *meters, const char *queue, const char *pattern)
 {
     for (size_t i = 0; i < COUNTED_ENDS; i++)
         metrics_add(meters, METER_ATTEMPTS,
-                    (const char *const[METRIC_MOST_LABELS]){queue, pattern, asynq_attempt_end_name(counted_ends[i])},
-                    0);
+                    (const char *const[METRIC_MAX_LABELS]){queue, pattern, asynq_attempt_end_name(counted_ends[i])}, 0);
 }
 
 static size_t count_queues(const config *c)
@@ -79,7 +78,7 @@ static void run_begin(errand *one)
     const counters_errand *own = errand_of(one);
     const config *c = own->configs[0];
     const route_list *routes = &c->routes;
-    if (routes->count && count_queues(c) > METRIC_MOST_SERIES / 2 / COUNTED_ENDS / routes->count)
+    if (routes->count && count_queues(c) > METRIC_MAX_SERIES / 2 / COUNTED_ENDS / routes->count)
         return;
     for (size_t i = 0; i < routes->count; i++)
         for (const asynq_queue *queue = c->queue_list; queue->name; queue++)
@@ -114,7 +113,7 @@ static bool is_uncounted(const char *const *labels, void *arg)
     return !name_set_matches(&names->queues, labels[0]) || !name_set_find(&names->routes, labels[1]);
 }
 
-static void run_sweep(errand *one)
+static void counters_run_sweep(errand *one)
 {
     static const meter counted[] = {METER_ATTEMPTS, METER_FAILURES, METER_WAIT, METER_RUN};
     const counters_errand *own = errand_of(one);
@@ -130,7 +129,7 @@ static void run_sweep(errand *one)
 
 void counters_sweep(counters *c, config *const *live, size_t count)
 {
-    counters_send(c, run_sweep, live, count);
+    counters_send(c, counters_run_sweep, live, count);
 }
 
 /* ---- making ---- */

@@ -87,10 +87,10 @@ static void daemon_check_files(asynqd *d)
         needed += OF_A_PROCESS * c->workers.items[i].size;
     needed += per_task * c->concurrency;
     if (needed > limit)
-        log_warn(&d->log,
-                 "up to %" PRId64 " files may be open with concurrency %d, and the limit (ulimit -n, LimitNOFILE) is "
-                 "%" PRId64 ": when they run out, fewer tasks run at the same time",
-                 needed, (int)c->concurrency, limit);
+        log_event(&d->log, LOG_FILES_LIMITED,
+                  "up to %" PRId64 " files may be open with concurrency %d, and the limit (ulimit -n, LimitNOFILE) is "
+                  "%" PRId64 ": when they run out, fewer tasks run at the same time",
+                  needed, (int)c->concurrency, limit);
 }
 
 static int start_errands(asynqd *d, asynq_error *error)
@@ -100,7 +100,7 @@ static int start_errands(asynqd *d, asynq_error *error)
 }
 
 /* A mistake in the schedule's file is found before anything runs. */
-static int begin_work(asynqd *d, asynq_error *error)
+static int daemon_begin_work(asynqd *d, asynq_error *error)
 {
     generation_source from = {.config = d->config};
     if (d->config->schedule.file && !(from.schedule = file_schedule_start(d->config, &d->logger, error)))
@@ -135,7 +135,7 @@ static int start_work(asynqd *d, asynq_error *error)
                                              .resources = d->resources,
                                              .errands = d->errands},
                        error);
-    int status = d->work ? begin_work(d, error) : error->code;
+    int status = d->work ? daemon_begin_work(d, error) : error->code;
     if (!status)
         liveness_start(&d->liveness, d->work);
     return status;
@@ -163,7 +163,7 @@ static int start_database(asynqd *d, asynq_error *error)
                                                      .spool = c->spool,
                                                      .redis = c->redis_uri,
                                                      .prefix = c->prefix,
-                                                     .spool_most = c->postgres.spool_most,
+                                                     .spool_max = c->postgres.spool_max,
                                                      .retention_ms = c->postgres.retention_ms,
                                                      .jobs_retention_ms = c->postgres.jobs_retention_ms,
                                                      .has_history = c->postgres.history,
@@ -257,7 +257,7 @@ static void daemon_end(asynqd *d)
 
 static void daemon_pause(asynqd *d)
 {
-    log_info(&d->log, "no new tasks are taken, as the signal TSTP came");
+    log_event(&d->log, LOG_FETCHING_STOPPED, "the signal TSTP was received; running tasks continue");
     work_pause(d->work);
 }
 
@@ -308,7 +308,7 @@ static void log_ready(asynqd *d)
         snprintf(where, sizeof where, " on a private Redis in %s", d->config->private_directory);
     char status[128];
     config_describe(d->config, status, sizeof status);
-    log_info(&d->log, "asynqd " ASYNQ_VERSION " is ready: %s%s", status, where);
+    log_event(&d->log, LOG_DAEMON_READY, "asynqd " ASYNQ_VERSION ", %s%s", status, where);
     service_ready(&d->service, status);
 }
 
@@ -318,9 +318,8 @@ static void daemon_observe_turn(void *arg, int64_t held_ns)
     asynqd *d = arg;
     metrics_observe(d->meters, METER_LOOP_TURN, NO_LABELS, (double)held_ns / NS_PER_SECOND);
     if (held_ns > LONG_TURN_MS * NS_PER_MS)
-        log_repeated(&d->log, &d->turn_limit, ASYNQ_LOG_WARN,
-                     "asynqd's own loop was held for %.3f s; end-points and tasks had to wait",
-                     (double)held_ns / NS_PER_SECOND);
+        log_event_repeated(&d->log, &d->turn_limit, LOG_LOOP_BLOCKED, "for %.3f s; endpoints and tasks had to wait",
+                           (double)held_ns / NS_PER_SECOND);
 }
 
 static asynqd *daemon_new(config *c, const config_sources *sources)
@@ -397,11 +396,11 @@ int daemon_run(config *c, const config_sources *sources)
     for (size_t i = 0; !status && i < sizeof start_steps / sizeof *start_steps; i++)
         status = start_steps[i](d, &error);
     if (status) {
-        log_error(&d->log, "asynqd cannot start: %s", error.text);
+        log_event(&d->log, LOG_START_FAILED, "%s", error.text);
     } else {
         log_ready(d);
         loop_run(d->loop);
-        log_info(&d->log, "asynqd has stopped");
+        log_event(&d->log, LOG_DAEMON_STOPPED, "asynqd " ASYNQ_VERSION);
     }
     int exit_status = status ? EXIT_FAILURE : EXIT_SUCCESS;
     daemon_free(d, exit_status);

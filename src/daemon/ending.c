@@ -33,7 +33,7 @@ static void work_stopped(void *arg)
     ending *e = arg;
     asynq_error error;
     if (thread_start(&e->thread, ending_wait, e, &error)) {
-        log_error(e->parts.log, "%s; ending at once", error.text);
+        log_event(e->parts.log, LOG_FATAL, "%s", error.text);
         loop_stop(e->parts.loop);
     }
 }
@@ -46,7 +46,7 @@ static void ending_announce(const ending_parts *parts)
     liveness_stop(parts->liveness);
     if (parts->endpoints)
         endpoints_announce_stop(parts->endpoints);
-    log_info(parts->log, "stopping; running tasks have up to %.0f s", (double)limit_ms / MS_PER_SECOND);
+    log_event(parts->log, LOG_SHUTDOWN_STARTED, "running tasks have up to %.0f s", (double)limit_ms / MS_PER_SECOND);
 }
 
 int ending_init(ending *e, loop *l)
@@ -62,7 +62,7 @@ void ending_clear(ending *e)
 void ending_begin(ending *e, const ending_parts *parts)
 {
     if (e->has_begun) {
-        log_info(parts->log, "told to stop again: running tasks are given back at once");
+        log_event(parts->log, LOG_SHUTDOWN_HASTENED, "running tasks are requeued now");
         work_hurry(parts->work);
         return;
     }

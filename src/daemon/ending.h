@@ -43,7 +43,7 @@ typedef struct ending {
 /* Returns 0 or ASYNQ_E_SYSTEM. */
 ASYNQ_MUST_CHECK int ending_init(ending *e, loop *l);
 void ending_clear(ending *e);
-/* Begins; when it has begun already, running tasks are given back at once. */
+/* Begins; when it has begun already, running tasks are requeued at once. */
 void ending_begin(ending *e, const ending_parts *parts);
 
 #endif

@@ -53,9 +53,9 @@ static const char *why_redis_is_not_ready(const endpoints *e, const asynq_server
     int64_t now_ms = clock_now_ns() / NS_PER_MS;
     if (!stats->is_connected)
         return "there is no connection with Redis";
-    if (!stats->last_beat_ms)
+    if (!stats->last_heartbeat_ms)
         return now_ms - e->started_at_ms < FIRST_BEAT_WITHIN_MS ? NULL : "Redis has never had this server's records";
-    return now_ms - stats->last_beat_ms > work_config(e->options.work)->endpoints.ready_within_ms
+    return now_ms - stats->last_heartbeat_ms > work_config(e->options.work)->endpoints.readiness_max_heartbeat_age_ms
                ? "Redis has not had this server's records and leases lately"
                : NULL;
 }
@@ -91,7 +91,7 @@ static const char *why_pools_are_small(const endpoints *e, char *text)
 /* A part of the answer. True if it is fine. */
 static bool add_check(json_t *checks, const char *name, const char *problem)
 {
-    json_object_set_new(checks, name, json_string(problem ? problem : "fine"));
+    json_object_set_new(checks, name, json_string(problem ? problem : "ok"));
     return !problem;
 }
 
@@ -119,9 +119,9 @@ static void answer_ready(endpoint_request *request, void *arg)
 
 /* ---- metrics ---- */
 
-static void set(metrics *m, meter which, double value)
+static void endpoints_set(metrics *m, meter which, double value)
 {
-    static const char *const none[METRIC_MOST_LABELS] = {0};
+    static const char *const none[METRIC_MAX_LABELS] = {0};
     metrics_set(m, which, none, value);
 }
 
@@ -132,11 +132,11 @@ static void measure_server(endpoints *e)
     if (!work_server(e->options.work))
         return;
     work_get_stats(e->options.work, &stats);
-    set(m, METER_RUNNING, (double)stats.running);
-    set(m, METER_CONCURRENCY, (double)work_config(e->options.work)->concurrency);
-    set(m, METER_REDIS_UP, stats.is_connected);
-    set(m, METER_REDIS_COMMANDS, (double)stats.commands);
-    set(m, METER_LEASES_LOST, (double)stats.leases_lost);
+    endpoints_set(m, METER_RUNNING, (double)stats.running);
+    endpoints_set(m, METER_CONCURRENCY, (double)work_config(e->options.work)->concurrency);
+    endpoints_set(m, METER_REDIS_UP, stats.is_connected);
+    endpoints_set(m, METER_REDIS_COMMANDS, (double)stats.commands);
+    endpoints_set(m, METER_LEASES_LOST, (double)stats.leases_lost);
 }
 
 static void measure_workers(endpoints *e)
@@ -147,7 +147,7 @@ static void measure_workers(endpoints *e)
         worker_pool_state state = worker_pools_state(pools, i);
         metrics_set(m, METER_WORKERS_SIZE, &state.name, (double)state.size);
         metrics_set(m, METER_WORKERS, (const char *const[]){state.name, "ready"}, (double)state.ready);
-        metrics_set(m, METER_WORKERS, (const char *const[]){state.name, "other"},
+        metrics_set(m, METER_WORKERS, (const char *const[]){state.name, "not_ready"},
                     (double)(state.processes - state.ready));
         metrics_set(m, METER_WORKERS_WAITING, &state.name, (double)state.waiting);
         metrics_set(m, METER_WORKERS_STARTED, &state.name, (double)state.started);
@@ -161,11 +161,11 @@ static void measure_http(endpoints *e)
 {
     metrics *m = e->options.meters;
     const handler_host *host = work_host(e->options.work);
-    static const char *const running = "running", *const waiting = "waiting";
+    static const char *const in_flight = "in_flight", *const queued = "queued";
     if (!host)
         return;
-    metrics_set(m, METER_HTTP_CALLS, &running, (double)http_client_running(host->http));
-    metrics_set(m, METER_HTTP_CALLS, &waiting, (double)http_client_waiting(host->http));
+    metrics_set(m, METER_HTTP_CALLS, &in_flight, (double)http_client_running(host->http));
+    metrics_set(m, METER_HTTP_CALLS, &queued, (double)http_client_waiting(host->http));
 }
 
 static void measure_history(metrics *m, history *h)
@@ -173,23 +173,23 @@ static void measure_history(metrics *m, history *h)
     static const char *const refused = "refused";
     history_stats stats;
     history_get_stats(h, &stats);
-    set(m, METER_HISTORY_WRITTEN, (double)stats.written);
+    endpoints_set(m, METER_HISTORY_WRITTEN, (double)stats.written);
     for (int i = 0; i < SPOOL_LOSSES; i++) {
         const char *const reason = spool_loss_name((spool_loss)i);
         metrics_set(m, METER_HISTORY_LOST, &reason, (double)stats.spool.lost[i]);
     }
     metrics_set(m, METER_HISTORY_LOST, &refused, (double)stats.refused);
-    set(m, METER_SPOOL_BYTES, (double)stats.spool.bytes);
-    set(m, METER_SPOOL_ROWS, (double)stats.spool.lines);
+    endpoints_set(m, METER_SPOOL_BYTES, (double)stats.spool.bytes);
+    endpoints_set(m, METER_SPOOL_ROWS, (double)stats.spool.lines);
 }
 
 static void measure_jobs(metrics *m, jobs *j)
 {
-    static const char *const enabled = "enabled", *const broken = "broken";
+    static const char *const valid = "valid", *const invalid = "invalid";
     jobs_stats stats;
     jobs_get_stats(j, &stats);
-    metrics_set(m, METER_JOBS, &enabled, (double)stats.enabled);
-    metrics_set(m, METER_JOBS, &broken, (double)stats.broken);
+    metrics_set(m, METER_JOBS, &valid, (double)(stats.enabled - stats.broken));
+    metrics_set(m, METER_JOBS, &invalid, (double)stats.broken);
 }
 
 static void measure_database(endpoints *e)
@@ -197,7 +197,7 @@ static void measure_database(endpoints *e)
     database *d = e->options.database;
     if (!d)
         return;
-    set(e->options.meters, METER_POSTGRES_UP, database_get_state(d).is_ready);
+    endpoints_set(e->options.meters, METER_POSTGRES_UP, database_get_state(d).is_ready);
     if (database_history(d))
         measure_history(e->options.meters, database_history(d));
     if (database_jobs(d))
@@ -217,7 +217,7 @@ static void forget_measured(metrics *m)
         metrics_clear(m, measured[i]);
 }
 
-static void measure(endpoints *e, usage *used)
+static void endpoints_measure(endpoints *e, usage *used)
 {
     static const char *const version = ASYNQ_VERSION;
     forget_measured(e->options.meters);
@@ -226,7 +226,7 @@ static void measure(endpoints *e, usage *used)
     measure_workers(e);
     measure_http(e);
     measure_database(e);
-    set(e->options.meters, METER_LOG_DROPPED, (double)logger_dropped(e->options.logger));
+    endpoints_set(e->options.meters, METER_LOG_DROPPED, (double)logger_dropped(e->options.logger));
     metrics_set(e->options.meters, METER_INFO, &version, 1);
 }
 
@@ -286,7 +286,7 @@ static void answer_scrape(observer_question *question)
 static void measure_scrape(observer_question *question)
 {
     scrape *own = (scrape *)question;
-    measure(own->owner, own->usage);
+    endpoints_measure(own->owner, own->usage);
     *question = (observer_question){.ask = write_page, .done = answer_scrape};
     if (!observer_ask(own->owner->observer, question))
         answer_scrape(question);
@@ -350,7 +350,7 @@ static int listen_as_told(endpoints *e, asynq_error *error)
                                                    .token = c->endpoints.token,
                                                    .cert_file = c->endpoints.cert_file,
                                                    .key_file = c->endpoints.key_file,
-                                                   .most_body = c->endpoints.most_body,
+                                                   .max_body = c->endpoints.max_body,
                                                    .max_connections = c->endpoints.max_connections
                                                                           ? (size_t)c->endpoints.max_connections
                                                                           : connections_default_max(),
@@ -360,8 +360,8 @@ static int listen_as_told(endpoints *e, asynq_error *error)
                                                    .arg = e},
                                error);
     if (e->server)
-        log_info(e->options.log, "health, metrics and the API are at %s://%s, port %d",
-                 c->endpoints.cert_file ? "https" : "http", c->endpoints.listen, endpoint_port(e->server));
+        log_event(e->options.log, LOG_ENDPOINTS_READY, "health, metrics and the API are at %s://%s, port %d",
+                  c->endpoints.cert_file ? "https" : "http", c->endpoints.listen, endpoint_port(e->server));
     return e->server ? ASYNQ_OK : error->code;
 }
 
@@ -390,8 +390,7 @@ endpoints *endpoints_start(const endpoints_options *options, asynq_error *error)
     if (e->scaler && !listen_as_told(e, error))
         return e;
     if (e->scaler && !option_set_is_given(c->source, &c->endpoints.listen)) {
-        log_warn(options->log, "no health checks, metrics and API: %s; endpoints.listen can name another place",
-                 error->text);
+        log_event(options->log, LOG_ENDPOINTS_FAILED, "%s; endpoints.listen can name another place", error->text);
         error_clear(error);
     }
     endpoints_free(e);

@@ -37,8 +37,9 @@ static void *exit_timer_run(void *arg)
     exit_timer *timer = arg;
     if (exit_timer_wait(timer, timer->timeout_ms))
         return NULL;
-    log_warn(timer->log, "a file or the network still holds a thread after %.3g s; exiting without it",
-             (double)timer->timeout_ms / MS_PER_SECOND);
+    log_event(timer->log, LOG_THREAD_LEFT,
+              "a file or the network still holds a thread after %.3g s; exiting without it",
+              (double)timer->timeout_ms / MS_PER_SECOND);
     if (!exit_timer_wait(timer, LOG_WAIT_MS))
         _exit(timer->status);
     return NULL;

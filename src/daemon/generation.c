@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/container.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/thread.h"
 #include "daemon/attempts.h"
 #include "daemon/restarts.h"
@@ -91,7 +92,7 @@ static void worker_set_unref(worker_set *set)
     mem_free(set);
 }
 
-static int take_workers(generation *g, generation *previous, asynq_error *error)
+static int generation_take_workers(generation *g, generation *previous, asynq_error *error)
 {
     worker_set *known = previous ? previous->workers : NULL;
     if (known && worker_list_is_same(&known->config->workers, &g->config->workers)) {
@@ -106,7 +107,7 @@ static int take_workers(generation *g, generation *previous, asynq_error *error)
 
 /* ---- the end ---- */
 
-static void finish(void *arg)
+static void generation_finish(void *arg)
 {
     generation *g = arg;
     worker_set_unref(g->workers);
@@ -118,7 +119,7 @@ static void finish(void *arg)
 static void workers_gone(void *arg)
 {
     generation *g = arg;
-    loop_defer(g->options.loop, &g->end, finish, g);
+    loop_defer(g->options.loop, &g->end, generation_finish, g);
 }
 
 static void end_parts(void *arg)
@@ -193,8 +194,9 @@ static void *wind_up(void *arg)
         asynq_server_shutdown(g->server);
     }
     if (g->schedule && !file_schedule_await_end(g->schedule, SCHEDULE_LEFT_AFTER_MS)) {
-        log_warn(g->options.log, "the schedule file still holds a thread after %d s; going on without it",
-                 SCHEDULE_LEFT_AFTER_MS / 1000);
+        log_event(g->options.log, LOG_THREAD_LEFT,
+                  "the schedule file still holds a thread after %d s; going on without it",
+                  SCHEDULE_LEFT_AFTER_MS / 1000);
         g->schedule = NULL;
     }
     loop_waker_wake(&g->wound_up);
@@ -227,7 +229,7 @@ static void restart_pool(void *arg, const char *pool)
     if (g->is_retired)
         return; /* the next one has heard it, too */
     if (!worker_pools_restart(g->workers->host.workers, pool))
-        log_warn(g->options.log, "a restart of the worker pool \"%.100s\" was asked for, and there is none", pool);
+        log_event(g->options.log, LOG_POOL_UNKNOWN, "a restart of \"%.100s\" was asked for", pool);
 }
 
 static void message_came(const char *text, size_t length, void *arg)
@@ -251,7 +253,7 @@ static void make_route(generation *g, size_t index, asynq_route *row)
     if (own->kind != &handler_plugin || as_plugin->is_isolated) {
         g->relay_routes[index] = (relay_route){.relay = g->relay, .route = own};
         *row = route_for_mux(own, relay_handle, &g->relay_routes[index], ASYNQ_HANDLER_ASYNC);
-        row->starts_later = true;
+        row->deferred_start = true;
         row->capacity = own->kind->capacity ? own->kind->capacity(&g->workers->host, own) : NULL;
         g->relay_routes[index].capacity = row->capacity;
         return;
@@ -274,7 +276,16 @@ static int fill_mux(generation *g, asynq_error *error)
     return ASYNQ_OK;
 }
 
-static asynq_server *make_server(generation *g, asynq_error *error)
+/* The line of the attempt says it, with more. */
+static void generation_log_server(asynq_log_level level, const char *line, void *arg)
+{
+    const generation *g = arg;
+    const char *archived = log_events[LOG_TASK_ARCHIVED].text;
+    if (!g->config->log.attempts || strncmp(line, archived, strlen(archived)) != 0)
+        logger_line(level, line, (void *)&g->server_source);
+}
+
+static asynq_server *generation_make_server(generation *g, asynq_error *error)
 {
     const config *c = g->config;
     return asynq_server_new(&(asynq_server_options){.redis = c->redis_uri,
@@ -288,16 +299,16 @@ static asynq_server *make_server(generation *g, asynq_error *error)
                                                     .on_end = attempt_ended,
                                                     .on_message = message_came,
                                                     .arg = &g->attempts,
-                                                    .log = logger_line,
-                                                    .log_arg = &g->server_source,
+                                                    .log = generation_log_server,
+                                                    .log_arg = g,
                                                     .log_level = config_log_level(c)},
                             error);
 }
 
-static int start_server(generation *g, int concurrency, asynq_error *error)
+static int generation_start_server(generation *g, int concurrency, asynq_error *error)
 {
     if (!g->server) {
-        log_warn(g->options.log, "there are no routes, so no tasks are run; see asynqd.conf(5)");
+        log_event(g->options.log, LOG_ROUTES_MISSING, "no tasks are run; see asynqd.conf(5)");
         return ASYNQ_OK;
     }
     int status = fill_mux(g, error);
@@ -311,7 +322,7 @@ static int start_server(generation *g, int concurrency, asynq_error *error)
 
 /* ---- the whole ---- */
 
-static int start_parts(generation *g, generation *previous, asynq_error *error)
+static int generation_start_parts(generation *g, generation *previous, asynq_error *error)
 {
     if (loop_waker_init(g->options.loop, &g->wound_up, wound_up, g))
         return error_set_code(error, ASYNQ_E_SYSTEM);
@@ -322,13 +333,13 @@ static int start_parts(generation *g, generation *previous, asynq_error *error)
     g->restarts = restarts_new(g->options.loop, restart_pool, g);
     if (!g->restarts)
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
-    status = take_workers(g, previous, error);
+    status = generation_take_workers(g, previous, error);
     if (!status) {
         g->relay = relay_new(&g->workers->host, end_if_idle, g);
         status = g->relay ? ASYNQ_OK : error_set_code(error, ASYNQ_E_NO_MEMORY);
     }
     if (!status)
-        status = start_server(g, previous ? 0 : (int)g->config->concurrency, error);
+        status = generation_start_server(g, previous ? 0 : (int)g->config->concurrency, error);
     return status;
 }
 
@@ -344,7 +355,7 @@ static int prepare_server(generation *g, asynq_error *error)
                              .mux = g->mux,
                              .is_logged = c->log.attempts,
                              .history = g->options.history};
-    g->server = c->routes.count ? make_server(g, error) : NULL;
+    g->server = c->routes.count ? generation_make_server(g, error) : NULL;
     return g->server || !c->routes.count ? ASYNQ_OK : error->code;
 }
 
@@ -372,7 +383,7 @@ generation *generation_prepare(const generation_options *options, const generati
 
 int generation_start(generation **g, generation *previous, asynq_error *error)
 {
-    int status = start_parts(*g, previous, error);
+    int status = generation_start_parts(*g, previous, error);
     if (status && !(*g)->has_winder) { /* there is nothing to wait for */
         generation_free(*g);
         *g = NULL;

@@ -24,11 +24,11 @@ void inherited_reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-void inherited_put_off_signals(void)
+void inherited_postpone_signals(void)
 {
-    sigset_t put_off;
-    sigemptyset(&put_off);
-    sigaddset(&put_off, SIGHUP);
-    sigaddset(&put_off, SIGTSTP);
-    sigprocmask(SIG_BLOCK, &put_off, NULL);
+    sigset_t postpone;
+    sigemptyset(&postpone);
+    sigaddset(&postpone, SIGHUP);
+    sigaddset(&postpone, SIGTSTP);
+    sigprocmask(SIG_BLOCK, &postpone, NULL);
 }

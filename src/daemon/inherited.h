@@ -13,6 +13,6 @@
 void inherited_reset_signals(void);
 
 /* HUP and TSTP wait until asynqd can do what they ask for, where they would end or stop one that is starting. */
-void inherited_put_off_signals(void);
+void inherited_postpone_signals(void);
 
 #endif

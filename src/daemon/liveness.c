@@ -10,8 +10,8 @@ static void time_to_look(void *arg)
     loop_timer_set(&l->timer, LOOK_MS);
     if (work_server(l->work))
         asynq_server_get_stats(work_server(l->work), &stats);
-    l->looked_in_vain = work_server(l->work) && stats.last_turn_ms == l->last_turn_ms ? l->looked_in_vain + 1 : 0;
-    l->last_turn_ms = stats.last_turn_ms;
+    l->looked_in_vain = work_server(l->work) && stats.last_loop_ms == l->last_loop_ms ? l->looked_in_vain + 1 : 0;
+    l->last_loop_ms = stats.last_loop_ms;
 }
 
 void liveness_init(liveness *l, loop *on)

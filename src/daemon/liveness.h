@@ -15,7 +15,7 @@
 typedef struct liveness {
     const work *work;
     loop_timer timer;
-    int64_t last_turn_ms;
+    int64_t last_loop_ms;
     unsigned looked_in_vain;
 } liveness;
 

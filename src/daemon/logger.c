@@ -26,7 +26,7 @@
 #endif
 
 enum {
-    MOST_FIELDS = 32,
+    MAX_FIELDS = 32,
     MAX_TEXT = 8192,         /* bytes of a field; names of tasks can have megabytes */
     TELL_DROPPED_MS = 10000, /* at most so often */
 };
@@ -83,17 +83,17 @@ static void append_quoted(buf *line, const char *text)
     buf_clear(&quoted);
 }
 
-static bool is_plain(const char *text)
+static bool logger_is_plain(const char *text)
 {
     return !strpbrk(text, " =\"") && terminal_is_clean(text);
 }
 
-static void append_text(buf *line, const char *name, const char *text)
+static void logger_append_text(buf *line, const char *name, const char *text)
 {
     char *clean = logger_clean(text);
     const char *shown = clean ? clean : "(out of memory)";
     buf_append_format(line, "%s%s=", line->length ? " " : "", name);
-    if (is_plain(shown))
+    if (logger_is_plain(shown))
         buf_append_text(line, shown);
     else
         append_quoted(line, shown);
@@ -109,14 +109,14 @@ static void append_logfmt(buf *line, asynq_log_level level, const char *message,
 {
     char now[32];
     write_now(now);
-    append_text(line, "time", now);
-    append_text(line, "level", level_name(level));
-    append_text(line, "msg", message);
+    logger_append_text(line, "time", now);
+    logger_append_text(line, "level", level_name(level));
+    logger_append_text(line, "msg", message);
     for (size_t i = 0; i < count; i++)
         if (is_left_out(&fields[i]))
             continue;
         else if (fields[i].text)
-            append_text(line, fields[i].name, fields[i].text);
+            logger_append_text(line, fields[i].name, fields[i].text);
         else
             buf_append_format(line, " %s=%" PRId64, fields[i].name, fields[i].number);
 }
@@ -131,7 +131,8 @@ static json_t *logger_json_text(const char *text)
     return made;
 }
 
-static void append_json(buf *line, asynq_log_level level, const char *message, const log_field *fields, size_t count)
+static void logger_append_json(buf *line, asynq_log_level level, const char *message, const log_field *fields,
+                               size_t count)
 {
     char now[32];
     write_now(now);
@@ -187,7 +188,7 @@ static void append_journal(buf *entry, asynq_log_level level, const char *messag
     append_journal_text(entry, "message", message);
     append_journal_field(entry, "priority", "%d", priorities[level - ASYNQ_LOG_DEBUG]);
     append_journal_field(entry, "syslog_identifier", "asynqd");
-    for (size_t i = 0; i < count && i < MOST_FIELDS; i++)
+    for (size_t i = 0; i < count && i < MAX_FIELDS; i++)
         if (is_left_out(&fields[i]))
             continue;
         else if (fields[i].text)
@@ -199,9 +200,9 @@ static void append_journal(buf *entry, asynq_log_level level, const char *messag
 /* Thread: the writer's. */
 static void send_to_journal(bytes entry)
 {
-    struct iovec pieces[MOST_FIELDS + 3];
+    struct iovec pieces[MAX_FIELDS + 3];
     int count = 0;
-    for (size_t at = 0, length; at < entry.length && count < MOST_FIELDS + 3; at += length) {
+    for (size_t at = 0, length; at < entry.length && count < MAX_FIELDS + 3; at += length) {
         memcpy(&length, entry.data + at, sizeof length);
         at += sizeof length;
         pieces[count++] = (struct iovec){(char *)(uintptr_t)entry.data + at, length};
@@ -267,7 +268,7 @@ static bool logger_add(logger *log, asynq_log_level level, const char *message, 
     if (log->to_journal)
         append_journal(&line, level, message, fields, count);
     else if (log->format == LOG_FORMAT_JSON)
-        append_json(&line, level, message, fields, count);
+        logger_append_json(&line, level, message, fields, count);
     else
         append_logfmt(&line, level, message, fields, count);
     if (!log->to_journal)

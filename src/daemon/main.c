@@ -67,7 +67,7 @@ static const action actions[] = {
 };
 
 /* Takes out what concerns the program itself; the rest are options. */
-static void parse(command_line *line, int argc, char **argv)
+static void main_parse(command_line *line, int argc, char **argv)
 {
     line->status = -1;
     line->sources.flags = argv + 1;
@@ -96,7 +96,7 @@ static void parse(command_line *line, int argc, char **argv)
     }
 }
 
-static void find_file(config_sources *sources)
+static void main_find_file(config_sources *sources)
 {
     const char *variable = getenv("ASYNQD_CONFIG");
     if (!sources->file && variable && *variable)
@@ -112,12 +112,12 @@ static void tell_line(void *arg, const char *line, size_t length)
 }
 
 /* Each line with the program's name in front. */
-static void tell(const char *lines)
+static void main_tell(const char *lines)
 {
     text_each_line(lines, lines ? strlen(lines) : 0, tell_line, NULL);
 }
 
-static int migrate(const config *c)
+static int main_migrate(const config *c)
 {
     asynq_error error;
     if (!c->postgres.uri) {
@@ -126,7 +126,7 @@ static int migrate(const config *c)
     }
     int status = pg_schema_migrate(c->postgres.uri, c->postgres.password, c->postgres.schema, stdout, &error);
     if (status)
-        tell(error.text);
+        main_tell(error.text);
     return status ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -162,22 +162,22 @@ int main(int argc, char **argv)
     inherited_reset_signals();
     command_line line = {.sources.environment = environ};
     bool is_valid;
-    parse(&line, argc, argv);
+    main_parse(&line, argc, argv);
     if (line.status >= 0)
         return line.status;
     bool is_to_run = !line.check && !line.print && !line.migrate;
     if (is_to_run)
-        inherited_put_off_signals();
-    find_file(&line.sources);
+        inherited_postpone_signals();
+    main_find_file(&line.sources);
     config *c = config_load(&line.sources, &is_valid);
     if (!c) {
         fputs("asynqd: out of memory\n", stderr);
         return EXIT_FAILURE;
     }
-    tell(option_set_warnings(c->source));
-    tell(option_set_complaints(c->source));
+    main_tell(option_set_warnings(c->source));
+    main_tell(option_set_complaints(c->source));
     if (line.check && is_valid) {
-        tell(option_set_doubts(c->source));
+        main_tell(option_set_doubts(c->source));
         is_valid = !option_set_doubts(c->source);
     }
     if (is_valid && is_to_run)
@@ -189,7 +189,7 @@ int main(int argc, char **argv)
         config_print(c, stdout);
     int status = is_valid ? EXIT_SUCCESS : EXIT_CONFIG;
     if (is_valid && line.migrate)
-        status = migrate(c);
+        status = main_migrate(c);
     config_free(c);
     return status;
 }

@@ -42,7 +42,7 @@ typedef enum meter {
 } meter;
 
 /* For families without labels. */
-#define NO_LABELS ((const char *const[METRIC_MOST_LABELS]){0})
+#define NO_LABELS ((const char *const[METRIC_MAX_LABELS]){0})
 
 extern const metric_family meter_table[METER_COUNT];
 

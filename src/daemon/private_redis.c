@@ -32,7 +32,7 @@ enum {
     STEADY_AFTER_MS = 30000,
     KILL_AFTER_MS = 20000,
     PROBE_PERIOD_MS = 10,
-    MOST_PROBES = 3000 /* 30 s */
+    MAX_PROBES = 3000 /* 30 s */
 };
 
 struct private_redis {
@@ -86,14 +86,14 @@ static void server_ended(void *arg, const child_end *end)
     }
     if (loop_steady_ms(redis->options.loop) - redis->started_at_ms > STEADY_AFTER_MS)
         redis->pause_ms = 0;
-    log_error(redis->options.log, "the private Redis has ended (%s: %s); it is started again in %.1f s",
+    log_event(redis->options.log, LOG_PRIVATE_REDIS_EXITED, "%s: %s; restarted in %.1f s",
               end->failure ? end->failure : child_describe_end(end, how), redis->last_line,
               (double)redis->pause_ms / MS_PER_SECOND);
     loop_timer_set(&redis->again, redis->pause_ms);
     redis->pause_ms = backoff_next_ms(redis->pause_ms, SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS);
 }
 
-static void start_server(void *arg)
+static void private_redis_start_server(void *arg)
 {
     private_redis *redis = arg;
     asynq_error error;
@@ -125,7 +125,7 @@ static void start_server(void *arg)
         redis->failure = error;
         return;
     }
-    log_error(redis->options.log, "the private Redis cannot be started: %s", error.text);
+    log_event(redis->options.log, LOG_PRIVATE_REDIS_FAILED, "%s", error.text);
     loop_timer_set(&redis->again, LONGEST_PAUSE_MS);
 }
 
@@ -139,7 +139,7 @@ static void probe(void *arg)
     redis->is_reached = fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof address);
     if (fd >= 0)
         close(fd);
-    if (!redis->is_reached && ++redis->probes == MOST_PROBES)
+    if (!redis->is_reached && ++redis->probes == MAX_PROBES)
         error_set(&redis->failure, ASYNQ_E_SYSTEM, "%s: does not take connections", redis->program);
     if (redis->is_reached || redis->failure.code)
         loop_stop(redis->options.loop);
@@ -150,7 +150,7 @@ static void probe(void *arg)
 static void kill_server(void *arg)
 {
     private_redis *redis = arg;
-    log_warn(redis->options.log, "the private Redis does not end and is killed");
+    log_event(redis->options.log, LOG_PRIVATE_REDIS_KILLED, "it did not exit in time");
     child_signal(redis->child, SIGKILL);
 }
 
@@ -169,7 +169,7 @@ void private_redis_stop(private_redis *redis)
 /* ---- the directory ---- */
 
 /* With the directories above it; private, as Redis has no password there. */
-static int make_directory(const char *path, asynq_error *error)
+static int private_redis_make_directory(const char *path, asynq_error *error)
 {
     char part[4096];
     snprintf(part, sizeof part, "%s", path);
@@ -216,16 +216,16 @@ private_redis *private_redis_start(const private_redis_options *options, asynq_e
     redis->lock_fd = -1;
     redis->directory = mem_strdup(options->directory);
     redis->program = mem_strdup(options->program);
-    loop_timer_init(options->loop, &redis->again, start_server, redis);
+    loop_timer_init(options->loop, &redis->again, private_redis_start_server, redis);
     loop_timer_init(options->loop, &redis->kill, kill_server, redis);
     loop_timer_init(options->loop, &redis->probe, probe, redis);
-    int status = redis->directory && redis->program ? make_directory(redis->directory, error)
+    int status = redis->directory && redis->program ? private_redis_make_directory(redis->directory, error)
                                                     : error_set_code(error, ASYNQ_E_NO_MEMORY);
     if (!status)
         status = lock_directory(redis, error);
     if (!status) {
         remove_socket(redis); /* of a predecessor that was killed: it must not be taken for the new one */
-        start_server(redis);
+        private_redis_start_server(redis);
         loop_timer_set(&redis->probe, 0);
         if (redis->child)
             loop_run(options->loop);

@@ -26,12 +26,12 @@ struct reload {
 
 static void tell_restart(void *log, const char *path)
 {
-    log_warn(log, "%s has changed; that needs a restart", path);
+    log_event(log, LOG_RESTART_REQUIRED, "%s changed", path);
 }
 
 static void tell_mistake(void *log, const char *line, size_t length)
 {
-    log_error(log, "%.*s", (int)length, line);
+    log_event(log, LOG_CONFIG_INVALID, "%.*s", (int)length, line);
 }
 
 /* What became of it is told in any case. */
@@ -39,14 +39,15 @@ static bool is_useful(const reload *r, const config *fresh, bool is_valid)
 {
     log_sink *log = r->options.log;
     if (!fresh) {
-        log_error(log, "the configuration stays as it is: out of memory");
+        log_event(log, LOG_RELOAD_FAILED, "out of memory; keeping the current configuration");
     } else if (!is_valid) {
         const char *mistakes = option_set_complaints(fresh->source);
         text_each_line(mistakes, mistakes ? strlen(mistakes) : 0, tell_mistake, log);
-        log_error(log, "the configuration stays as it is, as there are mistakes in the new one");
+        log_event(log, LOG_RELOAD_FAILED, "the new configuration is invalid; keeping the current one");
     } else if (!fresh->routes.count && work_config(r->options.work)->routes.count) {
-        log_error(log, "the configuration stays as it is: the new one has no routes, so that no task would be run; "
-                       "the signal TSTP has asynqd take no more tasks");
+        log_event(log, LOG_RELOAD_FAILED,
+                  "the new configuration has no routes, so that no task would be run; keeping the current one (the "
+                  "signal TSTP stops fetching)");
     } else {
         return true;
     }
@@ -59,16 +60,16 @@ static void take_over(reload *r, config *fresh, generation *prepared)
     asynq_error error;
     char status[128];
     if (work_start(o->work, prepared, &error)) {
-        log_error(o->log, "the configuration stays as it is: %s", error.text);
+        log_event(o->log, LOG_RELOAD_FAILED, "%s; keeping the current configuration", error.text);
         return;
     }
     logger_set_level(o->logger, config_log_level(fresh));
     if (!route_lookup_set(o->routes, &fresh->routes))
-        log_error(o->log, "defaults of routes stay as they were: out of memory");
+        log_event(o->log, LOG_RELOAD_FAILED, "out of memory; keeping the current defaults of routes");
     if (o->endpoints)
         endpoints_reconfigure(o->endpoints, fresh);
     config_describe(fresh, status, sizeof status);
-    log_info(o->log, "the configuration was read again: %s", status);
+    log_event(o->log, LOG_RELOADED, "%s", status);
     config_tell_doubts(fresh, o->log);
 }
 
@@ -103,7 +104,7 @@ static void discard_prepared(reload *r, generation *prepared)
 }
 
 /* What was asked for meanwhile counts: this may be half of what there is now. */
-static bool is_outdated(const reload *r)
+static bool reload_is_outdated(const reload *r)
 {
     return r->has_ended || r->is_wanted;
 }
@@ -147,23 +148,23 @@ static void start_done(errand *one)
     reload *r = container_of(one, reload, start);
     generation *prepared = r->prepared;
     r->prepared = NULL;
-    if (!prepared && !is_outdated(r))
-        log_error(r->options.log, "the configuration stays as it is: %s", r->error.text);
-    reload_done(r, prepared, prepared && !is_outdated(r));
+    if (!prepared && !reload_is_outdated(r))
+        log_event(r->options.log, LOG_RELOAD_FAILED, "%s; keeping the current configuration", r->error.text);
+    reload_done(r, prepared, prepared && !reload_is_outdated(r));
 }
 
-static void run_read(errand *one)
+static void reload_run_read(errand *one)
 {
     reload *r = container_of(one, reload, read);
     r->fresh = config_load(r->options.sources, &r->is_valid);
 }
 
-static void read_done(errand *one)
+static void reload_read_done(errand *one)
 {
     reload *r = container_of(one, reload, read);
     if (r->fresh)
         r->fresh->errands = r->options.errands;
-    bool is_taken = !is_outdated(r) && is_useful(r, r->fresh, r->is_valid);
+    bool is_taken = !reload_is_outdated(r) && is_useful(r, r->fresh, r->is_valid);
     if (is_taken)
         config_keep(r->fresh, r->options.first, tell_restart, r->options.log);
     r->start = (errand){.run = run_start, .done = start_done};
@@ -173,7 +174,7 @@ static void read_done(errand *one)
 
 static void reload_read(reload *r)
 {
-    r->read = (errand){.run = run_read, .done = read_done};
+    r->read = (errand){.run = reload_run_read, .done = reload_read_done};
     r->is_busy = errands_send(r->options.errands, &r->read);
 }
 
@@ -188,9 +189,8 @@ void reload_begin(reload *r)
     if (!r->is_busy)
         reload_read(r);
     else
-        log_info(r->options.log,
-                 "the configuration is being read already, for which files and plug-ins may take long; it is "
-                 "read once more after that");
+        log_event(r->options.log, LOG_RELOAD_PENDING,
+                  "a reload is under way, for which files and plugins may take long; another one follows");
 }
 
 void reload_end(reload *r)

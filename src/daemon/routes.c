@@ -26,23 +26,24 @@ const setting route_retry_table[] = {
      .offset = offsetof(route_retry, kind),
      .choices = retry_kinds,
      .preset = "exponential",
-     .help = "Growth of the delay between attempts: `constant` is always `delay`; `exponential` doubles it with each "
+     .help = "Growth of the delay between attempts: `constant` is always `initial_delay`; `exponential` doubles it "
+             "with each "
              "attempt; `asynq` is Asynq's default, about n^4 seconds."},
-    {.name = "delay",
+    {.name = "initial_delay",
      .kind = SETTING_DURATION,
      .offset = offsetof(route_retry, delay_ms),
-     .least = 1,
+     .min = 1,
      .example = "2s",
      .help = "Delay after the first attempt."},
-    {.name = "most",
+    {.name = "max_delay",
      .kind = SETTING_DURATION,
-     .offset = offsetof(route_retry, most_ms),
+     .offset = offsetof(route_retry, max_ms),
      .example = "10m",
      .help = "Maximum delay; default 1h."},
     {.name = "jitter",
      .kind = SETTING_NUMBER,
      .offset = offsetof(route_retry, jitter_percent),
-     .most = 100,
+     .max = 100,
      .value = "PERCENT",
      .preset = "0",
      .help = "Maximum random deviation of a delay, in percent, in both directions."},
@@ -57,11 +58,11 @@ const setting route_limit_table[] = {
      .value = "NAME",
      .example = "printers",
      .help = "Name of the limit. Routes of all servers with the same scope share it."},
-    {.name = "most",
+    {.name = "max",
      .kind = SETTING_NUMBER,
-     .offset = offsetof(route, limit.most) - offsetof(route, limit),
-     .least = 1,
-     .most = 1000000,
+     .offset = offsetof(route, limit.max) - offsetof(route, limit),
+     .min = 1,
+     .max = 1000000,
      .is_needed = true,
      .example = "3",
      .help = "Maximum number of concurrent tasks, on all servers together."},
@@ -75,11 +76,11 @@ static int read_retry(settings *file, settings_node *node, void *target, asynq_e
     setting_preset(route_retry_table, &r->retry, settings_memory(file));
     int status = settings_read_mapping(file, node, route_retry_table, &r->retry, error);
     if (!status && r->retry.kind != ASYNQ_RETRY_BY_SERVER && !r->retry.delay_ms)
-        status = settings_complain(file, node, error, "delay is missing");
+        status = settings_complain(file, node, error, "initial_delay is missing");
     if (!status && r->retry.kind == ASYNQ_RETRY_BY_SERVER && r->retry.delay_ms)
-        status = settings_complain(file, node, error, "delay is given, but the policy asynq does not use it");
-    if (!status && r->retry.most_ms && r->retry.most_ms < r->retry.delay_ms)
-        status = settings_complain(file, node, error, "most is less than delay");
+        status = settings_complain(file, node, error, "initial_delay is given, but the policy asynq does not use it");
+    if (!status && r->retry.max_ms && r->retry.max_ms < r->retry.delay_ms)
+        status = settings_complain(file, node, error, "max_delay is less than initial_delay");
     r->has_retry = true;
     settings_leave(file);
     return status;
@@ -269,9 +270,9 @@ asynq_route route_for_mux(const route *r, asynq_handler handler, void *arg, asyn
     if (r->has_retry)
         made.retry = (asynq_retry_policy){.kind = (asynq_retry_kind)r->retry.kind,
                                           .delay_ms = r->retry.delay_ms,
-                                          .max_delay_ms = r->retry.most_ms,
+                                          .max_delay_ms = r->retry.max_ms,
                                           .jitter_percent = (int)r->retry.jitter_percent};
     if (r->has_limit)
-        made.limit = (asynq_limit){.scope = r->limit.scope, .max = (int)r->limit.most};
+        made.limit = (asynq_limit){.scope = r->limit.scope, .max = (int)r->limit.max};
     return made;
 }

@@ -15,81 +15,81 @@ const setting scale_table[] = {
      .is_reloaded = true,
      .kind = SETTING_DURATION,
      .offset = SCALE(interval_ms),
-     .least = 1000,
-     .most = 3600000,
+     .min = 1000,
+     .max = 3600000,
      .preset = "5s",
      .help = "Time between samples of the queues, which one asynqd of the fleet takes."},
     {.name = "window",
      .is_reloaded = true,
      .kind = SETTING_DURATION,
      .offset = SCALE(window_ms),
-     .least = 2000,
-     .most = 86400000,
+     .min = 2000,
+     .max = 86400000,
      .preset = "1m",
      .help = "Time over which rates are measured."},
-    {.name = "drain",
+    {.name = "drain_time",
      .is_reloaded = true,
      .kind = SETTING_DURATION,
      .offset = SCALE(drain_ms),
-     .least = 1000,
+     .min = 1000,
      .preset = "1m",
      .help = "Time within which the pending tasks should be processed."},
-    {.name = "utilisation",
+    {.name = "target_utilization",
      .is_reloaded = true,
      .kind = SETTING_NUMBER,
-     .offset = SCALE(utilisation),
-     .least = 1,
-     .most = 100,
+     .offset = SCALE(target_utilization),
+     .min = 1,
+     .max = 100,
      .preset = "80",
      .value = "PERCENT",
      .help = "Target utilization of the slots, in percent."},
-    {.name = "latency",
+    {.name = "max_latency",
      .is_reloaded = true,
      .kind = SETTING_DURATION,
      .offset = SCALE(latency_ms),
      .preset = "30s",
-     .help = "Maximum wait of the oldest task of a queue; beyond it, more workers are recommended than run. 0: no "
+     .help = "Maximum wait of the oldest task of a queue; beyond it, more instances are recommended than run. 0: no "
              "maximum."},
     {.name = "failure_rate",
      .is_reloaded = true,
      .kind = SETTING_NUMBER,
      .offset = SCALE(failure_rate),
-     .least = 1,
-     .most = 100,
+     .min = 1,
+     .max = 100,
      .preset = "50",
      .value = "PERCENT",
-     .help = "Share of failed attempts, in percent, above which no more workers are recommended than run."},
+     .help = "Share of failed attempts, in percent, above which no more instances are recommended than run."},
     {.name = "min",
      .is_reloaded = true,
      .kind = SETTING_NUMBER,
      .offset = SCALE(min),
-     .most = 100000,
+     .max = 100000,
      .preset = "1",
-     .help = "Minimum number of workers. With 0 a fleet may sleep; then something else must start it, as no asynqd "
+     .help = "Minimum number of instances. With 0 a fleet may sleep; then something else must start it, as no asynqd "
              "answers any more."},
     {.name = "max",
      .is_reloaded = true,
      .kind = SETTING_NUMBER,
      .offset = SCALE(max),
-     .least = 1,
-     .most = 100000,
+     .min = 1,
+     .max = 100000,
      .preset = "10",
-     .help = "Maximum number of workers."},
-    {.name = "hysteresis",
+     .help = "Maximum number of instances."},
+    {.name = "tolerance",
      .is_reloaded = true,
      .kind = SETTING_NUMBER,
-     .offset = SCALE(hysteresis),
-     .most = 100,
+     .offset = SCALE(tolerance),
+     .max = 100,
      .preset = "10",
      .value = "PERCENT",
-     .help = "Spare capacity, in percent, that must be left before fewer workers are recommended."},
-    {.name = "cool_down",
+     .help = "Spare capacity, in percent, that must be left before fewer instances are recommended."},
+    {.name = "cooldown",
      .is_reloaded = true,
      .kind = SETTING_DURATION,
-     .offset = SCALE(cool_down_ms),
-     .most = 86400000,
+     .offset = SCALE(cooldown_ms),
+     .max = 86400000,
      .preset = "5m",
-     .help = "Time for which fewer workers must have sufficed before fewer are recommended."},
+     .help = "Time for which fewer instances must have sufficed before fewer are recommended."},
     {0},
 };
 
@@ -104,8 +104,8 @@ size_t scale_max_samples(size_t queues)
 int64_t scale_interval_ms(const scale_options *options, size_t queues)
 {
     int64_t samples = (int64_t)scale_max_samples(queues) - SPARE_SAMPLES;
-    int64_t least_ms = (options->window_ms + options->cool_down_ms + samples - 1) / samples;
-    return least_ms > options->interval_ms ? least_ms : options->interval_ms;
+    int64_t min_ms = (options->window_ms + options->cooldown_ms + samples - 1) / samples;
+    return min_ms > options->interval_ms ? min_ms : options->interval_ms;
 }
 
 /* ---- rates ---- */
@@ -136,7 +136,7 @@ typedef struct scale_sums {
 } scale_sums;
 
 /* Step by step, as counters begin anew when a queue is deleted. */
-static scale_sums add_up(const scale_history *h, size_t first, size_t last, size_t queue)
+static scale_sums scale_add_up(const scale_history *h, size_t first, size_t last, size_t queue)
 {
     scale_sums sums = {0};
     for (size_t i = first; i < last; i++) {
@@ -152,18 +152,18 @@ static scale_sums add_up(const scale_history *h, size_t first, size_t last, size
 
 /* If nothing has ended, it takes as long at least as what is active has had. Nothing has run: nobody knows, so what a
  * second is. */
-static double run_seconds(const scale_sums *sums, const scale_queue *now)
+static double duration_seconds(const scale_sums *sums, const scale_queue *now)
 {
     if (sums->processed > 0)
         return sums->busy_s / sums->processed;
     return now->active > 0 ? sums->busy_s / (double)now->active : 1;
 }
 
-static scale_rates measure(const scale_history *h, size_t last, size_t queue)
+static scale_rates scale_measure(const scale_history *h, size_t last, size_t queue)
 {
     size_t first = window_start(h, last);
     const scale_queue *then = &h->samples[first].queues[queue], *now = &h->samples[last].queues[queue];
-    scale_sums sums = add_up(h, first, last, queue);
+    scale_sums sums = scale_add_up(h, first, last, queue);
     scale_rates rates = {0};
     if (sums.seconds <= 0)
         return rates;
@@ -171,7 +171,7 @@ static scale_rates measure(const scale_history *h, size_t last, size_t queue)
     rates.arrival = not_negative(sums.processed + growth) / sums.seconds;
     rates.service = sums.processed / sums.seconds;
     rates.failure = sums.processed > 0 ? fmin(sums.failed / sums.processed, 1) : 0;
-    rates.run_s = run_seconds(&sums, now);
+    rates.run_s = duration_seconds(&sums, now);
     if (now->is_paused)
         return rates;
     /* No more places than there are tasks, however long they take. */
@@ -181,7 +181,7 @@ static scale_rates measure(const scale_history *h, size_t last, size_t queue)
     return rates;
 }
 
-/* ---- what a worker runs ---- */
+/* ---- what an instance runs ---- */
 
 /* Servers take what they can at once: who lets tasks wait for so long is full. */
 static bool has_waiting(const scale_history *h, size_t index, int64_t longer_than_ms)
@@ -209,63 +209,91 @@ int64_t scale_room(const scale_history *h)
     return known && h->samples[last].busiest > known ? h->samples[last].busiest : known;
 }
 
-static int64_t tasks_per_worker(const scale_history *h, const scale_sample *sample)
+static int64_t tasks_per_instance(const scale_history *h, const scale_sample *sample)
 {
     return sample->room && sample->room < h->concurrency ? sample->room : h->concurrency;
 }
 
 /* ---- deciding ---- */
 
-static int64_t limit(const scale_options *options, double workers)
+static int64_t limit(const scale_options *options, double instances)
 {
-    if (workers < (double)options->min)
+    if (instances < (double)options->min)
         return options->min;
-    return workers < (double)options->max ? (int64_t)workers : options->max;
+    return instances < (double)options->max ? (int64_t)instances : options->max;
 }
 
-static double round_up(double workers)
+static double round_up(double instances)
 {
-    return ceil(workers - 1e-9);
+    return ceil(instances - 1e-9);
 }
 
-/* So many workers are needed for what is active, also in paused queues. Those that are ending need nobody else. */
-static double workers_in_use(const scale_history *h, const scale_sample *sample)
+/* So many instances are needed for what is active, also in paused queues. Those that are ending need nobody else. */
+static double instances_in_use(const scale_history *h, const scale_sample *sample)
 {
     double active = -(double)sample->leaving;
     for (size_t i = 0; i < h->queues; i++)
         active += (double)sample->queues[i].active;
-    return round_up(not_negative(active) / (double)tasks_per_worker(h, sample));
+    return round_up(not_negative(active) / (double)tasks_per_instance(h, sample));
 }
 
 /* As the load has it. Those that run stay, unless fewer would have something to spare. */
-static double workers_for_load(const scale_history *h, size_t index)
+static double instances_for_load(const scale_history *h, size_t index)
 {
     const scale_sample *sample = &h->samples[index];
-    double slots = 0, running = (double)sample->workers;
+    double slots = 0, running = (double)sample->instances;
     for (size_t i = 0; i < h->queues; i++)
-        slots += measure(h, index, i).slots;
-    double workers = slots * 100 / (double)tasks_per_worker(h, sample) / (double)h->options->utilisation;
-    double spare = (double)(100 - h->options->hysteresis) / 100;
-    double up = round_up(workers), down = spare > 0 ? round_up(workers / spare) : running;
+        slots += scale_measure(h, index, i).slots;
+    double instances = slots * 100 / (double)tasks_per_instance(h, sample) / (double)h->options->target_utilization;
+    double spare = (double)(100 - h->options->tolerance) / 100;
+    double up = round_up(instances), down = spare > 0 ? round_up(instances / spare) : running;
     return up >= running ? up : fmin(running, down);
 }
 
+/* ---- reasons ---- */
+
+static const struct {
+    const char *name, *text;
+} reasons[] = {
+    [SCALE_LOAD] = {"load", "the load"},
+    [SCALE_WARMING_UP] = {"warming_up", "the samples do not cover scale.window yet"},
+    [SCALE_LATENCY] = {"latency", "tasks wait longer than scale.max_latency"},
+    [SCALE_COOLDOWN] = {"cooldown", "fewer instances have not sufficed for scale.cooldown yet"},
+    [SCALE_FAILURE_RATE] = {"failure_rate",
+                            "more attempts fail than scale.failure_rate; more instances would not help"},
+    [SCALE_ACTIVE_TASKS] = {"active_tasks", "active tasks need these instances"},
+    [SCALE_MIN] = {"min", "scale.min"},
+    [SCALE_MAX] = {"max", "scale.max"},
+};
+
+const char *scale_reason_name(scale_reason reason)
+{
+    return reasons[reason].name;
+}
+
+const char *scale_reason_text(scale_reason reason)
+{
+    return reasons[reason].text;
+}
+
+/* ---- deciding ---- */
+
 /* What one sample, with its window, asks for. `reason` may be NULL. */
-static double recommend(const scale_history *h, size_t index, const char **reason)
+static double recommend(const scale_history *h, size_t index, scale_reason *reason)
 {
     const scale_sample *sample = &h->samples[index];
-    double running = (double)sample->workers, wanted = index ? workers_for_load(h, index) : running;
-    const char *why = "the load";
+    double running = (double)sample->instances, wanted = index ? instances_for_load(h, index) : running;
+    scale_reason why = SCALE_LOAD;
     /* A fleet is not made smaller before a whole window has been seen of it. */
     if (sample->at_ms - sample->since_ms < h->options->window_ms && wanted <= running) {
         wanted = running;
-        why = "nothing is known yet";
+        why = SCALE_WARMING_UP;
     }
     /* More by so much, as a HorizontalPodAutoscaler passes over differences of up to a tenth. */
     double more = floor(running * 1.1) + 1;
     if (h->options->latency_ms && has_waiting(h, index, h->options->latency_ms) && more > wanted) {
         wanted = more;
-        why = "tasks wait too long";
+        why = SCALE_LATENCY;
     }
     if (reason)
         *reason = why;
@@ -274,19 +302,19 @@ static double recommend(const scale_history *h, size_t index, const char **reaso
 
 /* The largest recommendation of the cool-down. What was before the samples that there are is left out, unless nothing
  * was. */
-static double recommend_lately(const scale_history *h, const char **reason)
+static double recommend_lately(const scale_history *h, scale_reason *reason)
 {
     size_t last = h->count - 1;
     double wanted = recommend(h, last, reason);
     for (size_t i = last; i-- > 0;) {
         const scale_sample *sample = &h->samples[i];
-        if (h->samples[last].at_ms - sample->at_ms >= h->options->cool_down_ms ||
+        if (h->samples[last].at_ms - sample->at_ms >= h->options->cooldown_ms ||
             (!i && sample->since_ms != sample->at_ms))
             break;
         double earlier = recommend(h, i, NULL);
         if (earlier > wanted) {
             wanted = earlier;
-            *reason = "fewer would do, but not for long enough yet";
+            *reason = SCALE_COOLDOWN;
         }
     }
     return wanted;
@@ -305,20 +333,21 @@ static double failing_share(const scale_rates *rates, size_t count)
 scale_advice scale_decide(const scale_history *h, scale_rates *rates)
 {
     const scale_sample *newest = &h->samples[h->count - 1];
-    scale_advice advice = {.tasks_per_worker = tasks_per_worker(h, newest)};
-    double wanted = recommend_lately(h, &advice.reason), in_use = workers_in_use(h, newest);
+    scale_advice advice = {.tasks_per_instance = tasks_per_instance(h, newest)};
+    double wanted = recommend_lately(h, &advice.reason), in_use = instances_in_use(h, newest);
     for (size_t i = 0; i < h->queues; i++)
-        rates[i] = measure(h, h->count - 1, i);
-    if (failing_share(rates, h->queues) * 100 > (double)h->options->failure_rate && wanted > (double)newest->workers) {
-        wanted = (double)newest->workers;
-        advice.reason = "too many attempts fail";
+        rates[i] = scale_measure(h, h->count - 1, i);
+    if (failing_share(rates, h->queues) * 100 > (double)h->options->failure_rate &&
+        wanted > (double)newest->instances) {
+        wanted = (double)newest->instances;
+        advice.reason = SCALE_FAILURE_RATE;
     }
     if (wanted < in_use) {
         wanted = in_use;
-        advice.reason = "tasks are active";
+        advice.reason = SCALE_ACTIVE_TASKS;
     }
     advice.wanted = limit(h->options, wanted);
     if (wanted < (double)h->options->min || wanted > (double)h->options->max)
-        advice.reason = wanted < (double)h->options->min ? "the minimum" : "the maximum";
+        advice.reason = wanted < (double)h->options->min ? SCALE_MIN : SCALE_MAX;
     return advice;
 }

@@ -1,6 +1,6 @@
 /*
- * How many workers are wanted: a function of samples that all asynqds of a fleet share, so that they come to the same
- * answer; nothing is remembered in between. A sample is measured in Redis, so Go's workers count as well. For each
+ * How many instances are wanted: a function of samples that all asynqds of a fleet share, so that they come to the same
+ * answer; nothing is remembered in between. A sample is measured in Redis, so Go's instances count as well. For each
  * queue that is not paused, over the last `window`:
  *
  *     arrival = (processed + growth of pending and active) / window       tasks per second
@@ -8,15 +8,15 @@
  *     slots   = arrival * run + pending * run / drain                     tasks at the same time, as many at most
  *                                                                         as are active and pending
  *
- * and for all queues together workers = slots / (tasks per worker * utilisation), rounded up. A worker has room for
- * `concurrency` tasks, or for as many as the busiest one was seen to run while tasks waited (pools and hosts may be
- * full before). Then, in this order:
+ * and for all queues together instances = slots / (tasks per instance * target_utilization), rounded up. A instance has
+ * room for `concurrency` tasks, or for as many as the busiest one was seen to run while tasks waited (pools and hosts
+ * may be full before). Then, in this order:
  *
- *     fewer than run                                       only with `hysteresis` to spare, and not before the first
+ *     fewer than run                                       only with `tolerance` to spare, and not before the first
  *                                                          `window` has been seen
  *     the oldest task has waited longer than `latency`     more than run now, by more than a tenth
- *     at no time of the last `cool_down` more was wanted   else that many
- *     more than `failure_rate` of the attempts fail        not more than run: more workers do not mend the target
+ *     at no time of the last `cooldown` more was wanted   else that many
+ *     more than `failure_rate` of the attempts fail        not more than run: more instances do not repair the target
  *     always                                               room for what is active, also in paused queues, but not on
  *                                                          servers that are ending
  *     always                                               `min` to `max`
@@ -31,8 +31,8 @@
 #include <stdint.h>
 
 typedef struct scale_options {
-    int64_t interval_ms, window_ms, drain_ms, latency_ms, cool_down_ms;
-    int64_t utilisation, failure_rate, hysteresis; /* percent */
+    int64_t interval_ms, window_ms, drain_ms, latency_ms, cooldown_ms;
+    int64_t target_utilization, failure_rate, tolerance; /* percent */
     int64_t min, max;
 } scale_options;
 
@@ -47,12 +47,12 @@ typedef struct scale_queue {
 } scale_queue;
 
 typedef struct scale_sample {
-    int64_t at_ms;    /* Unix, Redis's clock */
-    int64_t since_ms; /* when the first sample was taken; later ones have gone */
-    int64_t workers;  /* servers that take tasks of these queues */
-    int64_t busiest;  /* tasks of the one that has most */
-    int64_t leaving;  /* tasks of servers that take no more, and end with them */
-    int64_t room;     /* scale_room() at that time */
+    int64_t at_ms;     /* Unix, Redis's clock */
+    int64_t since_ms;  /* when the first sample was taken; later ones have gone */
+    int64_t instances; /* servers that take tasks of these queues */
+    int64_t busiest;   /* tasks of the one that has most */
+    int64_t leaving;   /* tasks of servers that take no more, and end with them */
+    int64_t room;      /* scale_room() at that time */
     scale_queue *queues;
 } scale_sample;
 
@@ -70,7 +70,7 @@ int64_t scale_interval_ms(const scale_options *options, size_t queues);
 /* What is known, and for whom: `queues` of them in each sample. */
 typedef struct scale_history {
     const scale_options *options;
-    int64_t concurrency; /* of a worker */
+    int64_t concurrency; /* of an instance */
     size_t queues;
     const scale_sample *samples; /* the oldest first, at rising times */
     size_t count;
@@ -82,17 +82,33 @@ typedef struct scale_rates {
     double slots;
 } scale_rates;
 
+/* What has decided, by a code for programs. */
+typedef enum scale_reason {
+    SCALE_LOAD,
+    SCALE_WARMING_UP,
+    SCALE_LATENCY,
+    SCALE_COOLDOWN,
+    SCALE_FAILURE_RATE,
+    SCALE_ACTIVE_TASKS,
+    SCALE_MIN,
+    SCALE_MAX
+} scale_reason;
+
+/* "cooldown", and as a sentence for operators. */
+const char *scale_reason_name(scale_reason reason);
+const char *scale_reason_text(scale_reason reason);
+
 typedef struct scale_advice {
-    int64_t wanted, tasks_per_worker;
-    const char *reason;
+    int64_t wanted, tasks_per_instance;
+    scale_reason reason;
 } scale_advice;
 
 /* There must be a sample. Fills `rates`, one for each queue. */
 scale_advice scale_decide(const scale_history *h, scale_rates *rates);
 
 /*
- * How many tasks a worker runs, as far as it was seen up to the last sample, whose own `room` is not looked at. 0: not
- * known. It goes from sample to sample, as it is not seen while no tasks wait.
+ * How many tasks an instance runs, as far as it was seen up to the last sample, whose own `room` is not looked at. 0:
+ * not known. It goes from sample to sample, as it is not seen while no tasks wait.
  */
 int64_t scale_room(const scale_history *h);
 

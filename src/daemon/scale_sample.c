@@ -29,7 +29,7 @@ char *scale_sample_print(const scale_sample *sample, const setting_pairs *queues
     for (size_t i = 0; i < queues->count; i++)
         json_object_set_new(all, queues->items[i].name, print_queue(&sample->queues[i]));
     json_t *document = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "at", (json_int_t)sample->at_ms, "since",
-                                 (json_int_t)sample->since_ms, "workers", (json_int_t)sample->workers, "busiest",
+                                 (json_int_t)sample->since_ms, "instances", (json_int_t)sample->instances, "busiest",
                                  (json_int_t)sample->busiest, "leaving", (json_int_t)sample->leaving, "room",
                                  (json_int_t)sample->room, "queues", all);
     char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
@@ -40,13 +40,13 @@ char *scale_sample_print(const scale_sample *sample, const setting_pairs *queues
     return NULL;
 }
 
-static bool read_number(const json_t *value, int64_t *number)
+static bool scale_sample_read_number(const json_t *value, int64_t *number)
 {
     *number = json_integer_value(value);
     return json_is_integer(value) && *number >= 0 && *number <= MAX_NUMBER;
 }
 
-static bool read_queue(const json_t *list, scale_queue *queue)
+static bool scale_sample_read_queue(const json_t *list, scale_queue *queue)
 {
     int64_t paused = 0;
     int64_t *const numbers[NUMBERS] = {&queue->pending, &queue->active,     &queue->scheduled,
@@ -55,7 +55,7 @@ static bool read_queue(const json_t *list, scale_queue *queue)
     if (json_array_size(list) != NUMBERS)
         return false;
     for (size_t i = 0; i < NUMBERS; i++)
-        if (!read_number(json_array_get(list, i), numbers[i]))
+        if (!scale_sample_read_number(json_array_get(list, i), numbers[i]))
             return false;
     queue->is_paused = paused;
     return true;
@@ -64,17 +64,17 @@ static bool read_queue(const json_t *list, scale_queue *queue)
 static const char *read_document(const json_t *document, const setting_pairs *queues, scale_sample *sample)
 {
     const json_t *all = json_object_get(document, "queues");
-    if (!read_number(json_object_get(document, "at"), &sample->at_ms) ||
-        !read_number(json_object_get(document, "since"), &sample->since_ms) ||
-        !read_number(json_object_get(document, "workers"), &sample->workers) ||
-        !read_number(json_object_get(document, "busiest"), &sample->busiest) ||
-        !read_number(json_object_get(document, "leaving"), &sample->leaving) ||
-        !read_number(json_object_get(document, "room"), &sample->room))
+    if (!scale_sample_read_number(json_object_get(document, "at"), &sample->at_ms) ||
+        !scale_sample_read_number(json_object_get(document, "since"), &sample->since_ms) ||
+        !scale_sample_read_number(json_object_get(document, "instances"), &sample->instances) ||
+        !scale_sample_read_number(json_object_get(document, "busiest"), &sample->busiest) ||
+        !scale_sample_read_number(json_object_get(document, "leaving"), &sample->leaving) ||
+        !scale_sample_read_number(json_object_get(document, "room"), &sample->room))
         return "a number is missing, or cannot be";
     if (sample->since_ms > sample->at_ms)
         return "it is older than the first one";
     for (size_t i = 0; i < queues->count; i++)
-        if (!read_queue(json_object_get(all, queues->items[i].name), &sample->queues[i]))
+        if (!scale_sample_read_queue(json_object_get(all, queues->items[i].name), &sample->queues[i]))
             return "a queue is missing, or has no numbers that can be";
     return NULL;
 }

@@ -1,7 +1,7 @@
 /*
  * A sample as a text, as it is kept in Redis:
  *
- *     {"at":1700000000000,"since":1699990000000,"workers":2,"busiest":4,"leaving":0,"room":4,
+ *     {"at":1700000000000,"since":1699990000000,"instances":2,"busiest":4,"leaving":0,"room":4,
  *      "queues":{"default":[pending,active,scheduled,retry,archived,processed,failed,latency_ms,paused]}}
  */
 #ifndef DAEMON_SCALE_SAMPLE_H

@@ -14,8 +14,8 @@
 enum { LONGEST_TURN_MS = 6 * 3600 * 1000, KEY_LIFE_S = 6 * 3600 };
 
 /* One command of words, up to NULL. */
-static int run(scale_store *s, inspect_kind kind, const char *const *words, const redis_value **reply,
-               asynq_error *error)
+static int scale_store_run(scale_store *s, inspect_kind kind, const char *const *words, const redis_value **reply,
+                           asynq_error *error)
 {
     bytes given[12];
     size_t count = 0;
@@ -30,10 +30,10 @@ static int run_on_key(scale_store *s, inspect_kind kind, const char *const *word
 {
     asynq_error ignored;
     const redis_value *removed;
-    int status = run(s, kind, words, reply, error);
+    int status = scale_store_run(s, kind, words, reply, error);
     if (status != ASYNQ_E_REDIS || !strstr(error->text, "WRONGTYPE"))
         return status;
-    if (!run(s, INSPECT_CHANGE, (const char *const[]){"DEL", words[1], NULL}, &removed, &ignored))
+    if (!scale_store_run(s, INSPECT_CHANGE, (const char *const[]){"DEL", words[1], NULL}, &removed, &ignored))
         error_set(error, status, "%s held something else than samples, and was removed", words[1]);
     return status;
 }
@@ -43,7 +43,7 @@ static int run_on_key(scale_store *s, inspect_kind kind, const char *const *word
 static int read_clock(scale_store *s, asynq_error *error)
 {
     const redis_value *reply;
-    int status = run(s, INSPECT_READ, (const char *const[]){"TIME", NULL}, &reply, error);
+    int status = scale_store_run(s, INSPECT_READ, (const char *const[]){"TIME", NULL}, &reply, error);
     if (!status)
         s->now_ms = saturating_add(ms_of_seconds(redis_value_integer(redis_value_at(reply, 0))),
                                    redis_value_integer(redis_value_at(reply, 1)) / 1000);
@@ -122,14 +122,14 @@ static size_t samples_at_once(const scale_store *s)
 /* The newest of them is the first. False: no memory. */
 static bool take_samples(scale_store *s, const redis_value *reply, arena *memory, scale_sample *samples, size_t *count)
 {
-    size_t most = samples_at_once(s), next = most;
+    size_t max = samples_at_once(s), next = max;
     for (size_t i = 0; i + 1 < reply->count && next; i += 2) {
         scale_sample *one = &samples[next - 1];
         const char *problem;
         double score = redis_value_double(&reply->elements[i + 1]);
         if (!scale_sample_read(reply->elements[i].text, s->queues, memory, one, &problem) && !problem)
             return false;
-        if (!problem && ((double)one->at_ms != score || (next < most && samples[next].at_ms <= one->at_ms)))
+        if (!problem && ((double)one->at_ms != score || (next < max && samples[next].at_ms <= one->at_ms)))
             problem = "it is of another time than it says";
         if (problem) {
             s->ignored++;
@@ -138,22 +138,22 @@ static bool take_samples(scale_store *s, const redis_value *reply, arena *memory
             next--;
         }
     }
-    *count = most - next;
+    *count = max - next;
     memmove(samples, samples + next, *count * sizeof *samples);
     return true;
 }
 
 int scale_store_read(scale_store *s, arena *memory, scale_sample **samples, size_t *count, asynq_error *error)
 {
-    char now[24], oldest[24], most[24];
+    char now[24], oldest[24], max[24];
     const redis_value *reply;
     *samples = arena_alloc(memory, (samples_at_once(s) + 1) * sizeof **samples);
     s->ignored = *count = 0;
     snprintf(now, sizeof now, "%" PRId64, s->now_ms);
     snprintf(oldest, sizeof oldest, "%" PRId64, s->now_ms - s->keep_ms);
-    snprintf(most, sizeof most, "%zu", samples_at_once(s));
+    snprintf(max, sizeof max, "%zu", samples_at_once(s));
     const char *const words[] = {"ZRANGE", s->samples.data, now, oldest, "BYSCORE", "REV", "LIMIT", "0",
-                                 most,     "WITHSCORES",    NULL};
+                                 max,      "WITHSCORES",    NULL};
     int status = run_on_key(s, INSPECT_READ, words, &reply, error);
     if (status)
         return status;
@@ -222,7 +222,7 @@ static void count_server(scale_sample *sample, const asynq_server_list *servers,
     if (is_leaving(servers, server))
         sample->leaving += tasks;
     else if (takes_tasks(server))
-        sample->workers++;
+        sample->instances++;
     if (takes_tasks(server) && tasks > sample->busiest)
         sample->busiest = tasks;
 }

@@ -66,7 +66,7 @@ static int64_t interval_ms(const config *c)
 
 static int64_t keep_ms(const config *c)
 {
-    return c->scale.window_ms + c->scale.cool_down_ms + 2 * interval_ms(c);
+    return c->scale.window_ms + c->scale.cooldown_ms + 2 * interval_ms(c);
 }
 
 static scale_history history_of(const config *c, const scale_sample *samples, size_t count)
@@ -77,7 +77,7 @@ static scale_history history_of(const config *c, const scale_sample *samples, si
 /* ---- taking samples ---- */
 
 /* With what is already there. */
-static int take_sample(scale_store *store, const config *c, arena *memory, asynq_error *error)
+static int scaler_take_sample(scale_store *store, const config *c, arena *memory, asynq_error *error)
 {
     scale_sample *samples;
     size_t count;
@@ -109,7 +109,7 @@ static void sample(asynq_inspector *inspector, observer_question *question)
         status = scale_store_take_turn(&store, own->owner->identity.id, interval_ms(c) + TURN_SPARE_MS, &is_ours,
                                        &own->error);
     if (!status && is_ours)
-        status = take_sample(&store, c, &memory, &own->error);
+        status = scaler_take_sample(&store, c, &memory, &own->error);
     own->error.code = status;
     arena_clear(&memory);
     scale_store_close(&store);
@@ -124,7 +124,7 @@ static void sampled(observer_question *question)
     s->last_sampling = own->error; /* which is the observer's thread's again with the next one */
     /* Others complain when Redis is away. */
     if (own->error.code && own->error.code != ASYNQ_E_UNAVAILABLE && own->error.code != ASYNQ_E_OUTCOME_UNKNOWN)
-        log_repeated(s->log, &s->trouble, ASYNQ_LOG_WARN, "no sample could be taken for /scale: %s", own->error.text);
+        log_event_repeated(s->log, &s->trouble, LOG_SCALE_SAMPLE_FAILED, "%s", own->error.text);
 }
 
 static void time_to_sample(void *arg)
@@ -144,28 +144,29 @@ static void time_to_sample(void *arg)
 
 /* ---- answering ---- */
 
-static json_t *describe_queue(const char *name, const scale_queue *queue, const scale_rates *rates)
+static json_t *scaler_describe_queue(const char *name, const scale_queue *queue, const scale_rates *rates)
 {
     return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "queue", name, "paused",
                      queue->is_paused, "pending", (json_int_t)queue->pending, "active", (json_int_t)queue->active,
                      "scheduled", (json_int_t)queue->scheduled, "retry", (json_int_t)queue->retry, "archived",
                      (json_int_t)queue->archived, "latency_seconds", (double)queue->latency_ms / MS_PER_SECOND,
                      "arrival_rate", rates->arrival, "service_rate", rates->service, "failure_rate", rates->failure,
-                     "run_seconds", rates->run_s, "slots_wanted", rates->slots);
+                     "duration_seconds", rates->run_s, "slots_wanted", rates->slots);
 }
 
-static char *describe(const config *c, const scale_history *history, scale_rates *rates, int64_t now_ms)
+static char *scaler_describe(const config *c, const scale_history *history, scale_rates *rates, int64_t now_ms)
 {
     const scale_sample *newest = &history->samples[history->count - 1];
     scale_advice advice = scale_decide(history, rates);
     json_t *queues = json_array();
     for (size_t i = 0; i < history->queues; i++)
-        json_array_append_new(queues, describe_queue(c->queues.items[i].name, &newest->queues[i], &rates[i]));
+        json_array_append_new(queues, scaler_describe_queue(c->queues.items[i].name, &newest->queues[i], &rates[i]));
     json_t *document =
-        json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:f, s:o}", "workers_wanted", (json_int_t)advice.wanted, "workers",
-                  (json_int_t)newest->workers, "reason", advice.reason, "concurrency", (json_int_t)c->concurrency,
-                  "tasks_per_worker", (json_int_t)advice.tasks_per_worker, "sampled_at_ms", (json_int_t)newest->at_ms,
-                  "age_seconds", (double)(now_ms - newest->at_ms) / MS_PER_SECOND, "queues", queues);
+        json_pack("{s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:f, s:o}", "instances_wanted", (json_int_t)advice.wanted,
+                  "instances", (json_int_t)newest->instances, "reason", scale_reason_name(advice.reason), "explanation",
+                  scale_reason_text(advice.reason), "concurrency", (json_int_t)c->concurrency, "tasks_per_instance",
+                  (json_int_t)advice.tasks_per_instance, "sampled_at_ms", (json_int_t)newest->at_ms, "age_seconds",
+                  (double)(now_ms - newest->at_ms) / MS_PER_SECOND, "queues", queues);
     char *text = document ? json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
     json_decref(document);
     return text;
@@ -191,11 +192,11 @@ static int read_samples(reading *own, scale_store *store, arena *memory)
                          "the first samples are being taken; ask again in %" PRId64 " s", UNKNOWN_MS / MS_PER_SECOND);
     scale_history history = history_of(c, samples, count);
     scale_rates *rates = arena_alloc(memory, (c->queues.count + 1) * sizeof *rates);
-    own->text = rates ? describe(c, &history, rates, store->now_ms) : NULL;
+    own->text = rates ? scaler_describe(c, &history, rates, store->now_ms) : NULL;
     return own->text ? ASYNQ_OK : error_set_code(&own->error, ASYNQ_E_NO_MEMORY);
 }
 
-static void read_all(asynq_inspector *inspector, observer_question *question)
+static void scaler_read_all(asynq_inspector *inspector, observer_question *question)
 {
     reading *own = (reading *)question;
     scale_store store;
@@ -214,8 +215,8 @@ static void read_all(asynq_inspector *inspector, observer_question *question)
 static void tell_ignored(scaler *s, const reading *own)
 {
     if (own->ignored && !s->has_told_ignored)
-        log_warn(s->log, "%zu samples for /scale in Redis are passed over, as asynqd did not write them so: %s",
-                 own->ignored, own->problem);
+        log_event(s->log, LOG_SCALE_SAMPLES_IGNORED, "%zu samples in Redis, which asynqd did not write: %s",
+                  own->ignored, own->problem);
     s->has_told_ignored = own->ignored > 0;
 }
 
@@ -281,10 +282,10 @@ static void tell_interval(const scaler *s, const config *c)
 {
     int64_t ms = interval_ms(c);
     if (ms > c->scale.interval_ms)
-        log_info(s->log,
-                 "/scale: there are %zu queues, so a sample is taken every %.1f s instead of scale.interval, for "
-                 "scale.window and scale.cool_down to be seen as a whole",
-                 c->queues.count, (double)ms / MS_PER_SECOND);
+        log_event(s->log, LOG_SCALE_INTERVAL,
+                  "with %zu queues a sample is taken every %.1f s instead of scale.interval, so that scale.window and "
+                  "scale.cooldown are covered",
+                  c->queues.count, (double)ms / MS_PER_SECOND);
 }
 
 /* However often it is called, samples are taken in time. */
@@ -312,7 +313,7 @@ scaler *scaler_new(loop *l, observer *o, log_sink *log, config *c)
     s->config = config_hold(c);
     tell_interval(s, c);
     s->sampling = (sampling){.question = {.ask = sample, .done = sampled}, .owner = s};
-    s->reading = (reading){.question = {.ask = read_all, .done = have_read}, .owner = s};
+    s->reading = (reading){.question = {.ask = scaler_read_all, .done = have_read}, .owner = s};
     loop_timer_init(l, &s->timer, time_to_sample, s);
     loop_timer_set(&s->timer, 0);
     return s;

@@ -65,24 +65,24 @@ static void note_process(worker_process *process, void *arg)
     process->resident_bytes = u->rows[at].read.resident_bytes;
 }
 
-static void set(metrics *m, meter which, double value)
+static void usage_set(metrics *m, meter which, double value)
 {
-    static const char *const none[METRIC_MOST_LABELS] = {0};
+    static const char *const none[METRIC_MAX_LABELS] = {0};
     metrics_set(m, which, none, value);
 }
 
 static void measure_own(const usage *u, metrics *m)
 {
     if (u->own.is_known) {
-        set(m, METER_PROCESS_CPU, u->own.read.cpu_s);
-        set(m, METER_PROCESS_RESIDENT, (double)u->own.read.resident_bytes);
-        set(m, METER_PROCESS_VIRTUAL, (double)u->own.read.virtual_bytes);
+        usage_set(m, METER_PROCESS_CPU, u->own.read.cpu_s);
+        usage_set(m, METER_PROCESS_RESIDENT, (double)u->own.read.resident_bytes);
+        usage_set(m, METER_PROCESS_VIRTUAL, (double)u->own.read.virtual_bytes);
     }
     if (u->started_at_s > 0)
-        set(m, METER_PROCESS_STARTED, u->started_at_s);
+        usage_set(m, METER_PROCESS_STARTED, u->started_at_s);
     if (u->files.open >= 0)
-        set(m, METER_PROCESS_FILES, (double)u->files.open);
-    set(m, METER_PROCESS_MAX_FILES, (double)u->files.max);
+        usage_set(m, METER_PROCESS_FILES, (double)u->files.open);
+    usage_set(m, METER_PROCESS_MAX_FILES, (double)u->files.max);
 }
 
 void usage_end(usage *u, worker_pools *pools, metrics *meters)

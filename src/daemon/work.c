@@ -79,7 +79,7 @@ static bool takes_tasks_before(const work *w)
 }
 
 /* The concurrency of the configuration, or what asynqd has the means for. */
-static int64_t work_most(const work *w)
+static int64_t work_max(const work *w)
 {
     int64_t limit = resources_limit(w->options.resources);
     return limit < work_config(w)->concurrency ? limit : work_config(w)->concurrency;
@@ -92,9 +92,9 @@ static void share(void *arg)
     if (!work_server(w))
         return;
     bool must_wait = takes_tasks_before(w);
-    int64_t left = must_wait ? 0 : work_most(w) - work_running_before(w);
+    int64_t left = must_wait ? 0 : work_max(w) - work_running_before(w);
     if (asynq_server_set_concurrency(work_server(w), left > 0 ? (int)left : 0, &error))
-        log_error(w->options.log, "%s", error.text);
+        log_event(w->options.log, LOG_SERVER_FAILED, "%s", error.text);
     if (w->members->next)
         loop_timer_set(&w->share, must_wait ? SOON_MS : SHARE_MS);
 }
@@ -147,7 +147,7 @@ static void generation_ended(generation *g, void *arg)
 }
 
 /* One that could not be started as a whole. It does not count, and its parts may need time to end. */
-static void give_up(work *w, member *one)
+static void work_give_up(work *w, member *one)
 {
     if (one->generation && w->members) {
         DL_APPEND(w->members, one);
@@ -174,7 +174,7 @@ int work_start(work *w, generation *next, asynq_error *error)
     one->generation = next;
     int status = generation_start(&one->generation, before, error);
     if (status) {
-        give_up(w, one);
+        work_give_up(w, one);
         return status;
     }
     DL_PREPEND(w->members, one);
@@ -187,7 +187,8 @@ int work_start(work *w, generation *next, asynq_error *error)
     share(w);
     int64_t running = work_running_before(w);
     if (running)
-        log_info(w->options.log, "%" PRId64 " tasks go on with the configuration that they began with", running);
+        log_event(w->options.log, LOG_OLD_CONFIGURATION,
+                  "%" PRId64 " tasks continue with the configuration with which they began", running);
     return ASYNQ_OK;
 }
 

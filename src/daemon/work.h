@@ -22,7 +22,7 @@ ASYNQ_MUST_CHECK int work_start(work *w, generation *next, asynq_error *error);
 /* Ends all; running tasks have `shutdown_timeout`. `done` is called afterwards. */
 void work_stop(work *w, void (*done)(void *arg), void *arg);
 
-/* Of a stop that is under way: running tasks are given back at once. */
+/* Of a stop that is under way: running tasks are requeued at once. */
 void work_hurry(work *w);
 
 /* Takes no new tasks, also after another configuration. */

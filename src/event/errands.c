@@ -25,7 +25,7 @@ static void queue_clear(errand_queue *q)
     *q = (errand_queue){.end = &q->first};
 }
 
-static void queue_add(errand_queue *q, errand *one)
+static void errands_queue_add(errand_queue *q, errand *one)
 {
     one->next = NULL;
     *q->end = one;
@@ -54,7 +54,7 @@ static void *run_errands(void *arg)
         pthread_mutex_unlock(&e->lock);
         one->run(one);
         pthread_mutex_lock(&e->lock);
-        queue_add(&e->ended, one);
+        errands_queue_add(&e->ended, one);
         loop_waker_wake(&e->finished);
     }
     pthread_mutex_unlock(&e->lock);
@@ -85,7 +85,7 @@ bool errands_send(errands *e, errand *one)
     pthread_mutex_lock(&e->lock);
     bool is_taken = !e->is_ending;
     if (is_taken) {
-        queue_add(&e->waiting, one);
+        errands_queue_add(&e->waiting, one);
         pthread_cond_signal(&e->sent);
     }
     pthread_mutex_unlock(&e->lock);

@@ -11,10 +11,9 @@ static log_limit event_log_limit;
 
 static void event_log_write(int severity, const char *text)
 {
-    asynq_log_level level = severity == EVENT_LOG_ERR ? ASYNQ_LOG_ERROR : ASYNQ_LOG_WARN;
     pthread_mutex_lock(&event_log_lock);
     if (event_log_sink && severity != EVENT_LOG_DEBUG)
-        log_repeated(event_log_sink, &event_log_limit, level, "libevent: %s", text);
+        log_event_repeated(event_log_sink, &event_log_limit, LOG_LIBEVENT, "%s", text);
     pthread_mutex_unlock(&event_log_lock);
 }
 

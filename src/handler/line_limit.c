@@ -14,7 +14,7 @@ enum {
 static line_room line_room_of_all;
 
 /* What is used comes back as time goes by. */
-static bool has_room(line_room *room, int64_t now_ms, int64_t at_once, int64_t per_second)
+static bool line_limit_has_room(line_room *room, int64_t now_ms, int64_t at_once, int64_t per_second)
 {
     int64_t back = now_ms - room->at_ms < TELL_MS * LINE ? (now_ms - room->at_ms) * per_second : room->used;
     room->used = room->used > back ? room->used - back : 0;
@@ -26,8 +26,8 @@ static void tell_left_out(void *arg)
 {
     line_limit *limit = arg;
     if (limit->left_out)
-        log_warn(limit->log, "%s: %" PRIu64 " lines were not logged, as there are more than %d in a second", limit->who,
-                 limit->left_out, LINES_PER_SECOND);
+        log_event(limit->log, LOG_LINES_DROPPED, "%s: %" PRIu64 " lines, as there are more than %d in a second",
+                  limit->who, limit->left_out, LINES_PER_SECOND);
     limit->left_out = 0;
 }
 
@@ -41,8 +41,8 @@ void line_limit_init(line_limit *limit, loop *l, log_sink *log, const char *who)
 bool line_limit_pass(line_limit *limit)
 {
     int64_t now_ms = loop_steady_ms(limit->tell.loop);
-    if (has_room(&limit->room, now_ms, LINES_AT_ONCE, LINES_PER_SECOND) &&
-        has_room(&line_room_of_all, now_ms, ALL_AT_ONCE, ALL_PER_SECOND)) {
+    if (line_limit_has_room(&limit->room, now_ms, LINES_AT_ONCE, LINES_PER_SECOND) &&
+        line_limit_has_room(&line_room_of_all, now_ms, ALL_AT_ONCE, ALL_PER_SECOND)) {
         limit->room.used += LINE;
         line_room_of_all.used += LINE;
         return true;

@@ -55,8 +55,8 @@ static void log_output(attempt_output *output, int stream)
 {
     size_t *length = &output->line_length[stream - 1];
     if (*length && log_wants(output->log, ASYNQ_LOG_INFO) && line_limit_pass(&output->limit))
-        log_info(output->log, "task %s %s: %.*s", output->task, stream == 2 ? "stderr" : "stdout", (int)*length,
-                 output->line[stream - 1]);
+        log_event(output->log, LOG_TASK_OUTPUT, "task %s %s: %.*s", output->task, stream == 2 ? "stderr" : "stdout",
+                  (int)*length, output->line[stream - 1]);
     *length = 0;
 }
 
@@ -134,7 +134,7 @@ void attempt_output_append(const attempt_note *note, bool has_failed, buf *text)
         return;
     pthread_mutex_lock(&output->lock);
     const buf *all = &output->tail.text;
-    size_t skipped = all->length > output->tail.most ? all->length - output->tail.most : 0;
+    size_t skipped = all->length > output->tail.max ? all->length - output->tail.max : 0;
     skipped = character_from(all->data, all->length, skipped);
     if (all->length > skipped)
         append_clean(text, all->data + skipped, all->length - skipped);
@@ -178,7 +178,7 @@ const setting output_table[] = {
      .kind = SETTING_SIZE,
      .offset = offsetof(output_options, max_size),
      .preset = "8kB",
-     .most = 64000,
+     .max = 64000,
      .help = "Maximum size of the kept end."},
     {.name = "log",
      .kind = SETTING_SWITCH,

@@ -65,7 +65,7 @@ int relay_handle(asynq_job *job, void *arg)
     r->arrived_end = &call->next;
     pthread_mutex_unlock(&r->lock);
     loop_waker_wake(&r->waker);
-    return ASYNQ_OUTCOME_LATER;
+    return ASYNQ_OUTCOME_DEFERRED;
 }
 
 /* ---- on the loop ---- */
@@ -92,7 +92,7 @@ static handler_call *take_cancelled(relay *r)
     return call;
 }
 
-static void begin(relay *r, handler_call *call)
+static void relay_begin(relay *r, handler_call *call)
 {
     DL_APPEND(r->running, call);
     r->count++;
@@ -103,7 +103,7 @@ static void begin(relay *r, handler_call *call)
         handler_end(call, ASYNQ_OUTCOME_REQUEUED);
 }
 
-static void cancel(handler_call *call)
+static void relay_cancel(handler_call *call)
 {
     if (call->is_cancelled)
         return;
@@ -145,11 +145,11 @@ static void relay_begin_some(relay *r, int64_t budget_ns)
     handler_call *call;
     relay_sort_arrived(r);
     while ((call = relay_take(&r->fresh, &r->fresh_end)) && clock_steady_ns() < end_ns)
-        begin(r, call);
+        relay_begin(r, call);
     if (call)
-        begin(r, call); /* taken when the time was over */
+        relay_begin(r, call); /* taken when the time was over */
     while ((call = relay_take(&r->processes, &r->processes_end))) {
-        begin(r, call);
+        relay_begin(r, call);
         if (clock_steady_ns() >= end_ns)
             break;
     }
@@ -162,7 +162,7 @@ static void relay_woken(void *arg)
     relay *r = arg;
     relay_begin_some(r, BEGIN_BUDGET_NS);
     for (handler_call *call; (call = take_cancelled(r));)
-        cancel(call);
+        relay_cancel(call);
 }
 
 static void leave_cancelled(relay *r, handler_call *call)
@@ -208,7 +208,7 @@ void relay_cancel_all(relay *r)
     handler_call *call, *next;
     relay_begin_some(r, INT64_MAX / 2); /* also those that have just arrived */
     DL_FOREACH_SAFE(r->running, call, next)
-        cancel(call);
+        relay_cancel(call);
 }
 
 /* ---- what handlers use ---- */

@@ -11,7 +11,7 @@
 
 typedef struct route_retry {
     int kind; /* asynq_retry_kind */
-    int64_t delay_ms, most_ms, jitter_percent;
+    int64_t delay_ms, max_ms, jitter_percent;
 } route_retry;
 
 struct route {
@@ -20,7 +20,7 @@ struct route {
     route_retry retry;
     struct {
         const char *scope;
-        int64_t most;
+        int64_t max;
     } limit;
     const handler_kind *kind;
     void *options; /* kind->size bytes */

@@ -98,10 +98,11 @@ void shortage_tell(shortage *s, const char *what, int problem)
     s->share = share > 1 ? share : 1;
     s->calm = 0;
     s->is_lacking = s->is_paused = true;
-    log_repeated(s->options.log, &s->log_limit, ASYNQ_LOG_WARN,
-                 "asynqd lacks something: %s; tasks wait in their queues: none are taken for %.2g s, then at most "
-                 "%" PRId64 " at the same time, and slowly more",
-                 s->text, (double)pause_ms / 1000, s->share);
+    log_event_repeated(s->options.log, &s->log_limit, LOG_RESOURCES_EXHAUSTED,
+                       "%s; tasks wait in their queues: none are taken for %.2g s, then at most %" PRId64
+                       " at the same "
+                       "time, and slowly more",
+                       s->text, (double)pause_ms / 1000, s->share);
     loop_timer_set(&s->timer, pause_ms);
     s->options.changed(s->options.arg);
 }

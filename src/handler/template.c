@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MOST_PARTS = 256 };
+enum { MAX_PARTS = 256 };
 
 typedef struct template_part {
     const char *text; /* as it is, or the name in a placeholder; in template->text */
@@ -33,7 +33,7 @@ struct template
 
 static const char *const task_names[] = {"id", "type", "queue", "retried", "max_retry", "deadline"};
 
-static bool is_known(const char *name, size_t length)
+static bool template_is_known(const char *name, size_t length)
 {
     if (length == 7 && strncmp(name, "payload", length) == 0)
         return true;
@@ -50,8 +50,8 @@ static bool is_known(const char *name, size_t length)
 
 static int add_part(template *t, const template_part *part, asynq_error *error)
 {
-    if (t->count == MOST_PARTS)
-        return error_set(error, ASYNQ_E_INVALID, "has more than %d placeholders", MOST_PARTS / 2);
+    if (t->count == MAX_PARTS)
+        return error_set(error, ASYNQ_E_INVALID, "has more than %d placeholders", MAX_PARTS / 2);
     t->parts[t->count++] = *part;
     return ASYNQ_OK;
 }
@@ -67,7 +67,7 @@ static bool is_in_quotes(bool before, const char *text, size_t length)
     return before;
 }
 
-static int parse_name(template *t, const char *start, const char *end, bool is_quoted, asynq_error *error)
+static int template_parse_name(template *t, const char *start, const char *end, bool is_quoted, asynq_error *error)
 {
     while (start < end && *start == ' ')
         start++;
@@ -75,7 +75,7 @@ static int parse_name(template *t, const char *start, const char *end, bool is_q
         end--;
     bool is_optional = start < end && end[-1] == '?';
     size_t length = (size_t)(end - start) - is_optional;
-    if (!is_known(start, length))
+    if (!template_is_known(start, length))
         return error_set(error, ASYNQ_E_INVALID,
                          "{{%.*s}} stands for nothing; there are payload, payload.NAME, header.NAME, task.id, "
                          "task.type, task.queue, task.retried, task.max_retry and task.deadline",
@@ -83,7 +83,7 @@ static int parse_name(template *t, const char *start, const char *end, bool is_q
     return add_part(t, &(template_part){start, length, true, is_optional, is_quoted}, error);
 }
 
-static int parse(template *t, asynq_error *error)
+static int template_parse(template *t, asynq_error *error)
 {
     bool is_quoted = false;
     for (const char *at = t->text; *at;) {
@@ -96,7 +96,7 @@ static int parse(template *t, asynq_error *error)
         if (!close)
             return error_set(error, ASYNQ_E_INVALID, "a placeholder begins with {{ and does not end with }}");
         is_quoted = is_in_quotes(is_quoted, at, length);
-        status = parse_name(t, open + 2, close, is_quoted, error);
+        status = template_parse_name(t, open + 2, close, is_quoted, error);
         if (status)
             return status;
         at = close + 2;
@@ -106,14 +106,14 @@ static int parse(template *t, asynq_error *error)
 
 int template_new(template **made, const char *text, template_place place, asynq_error *error)
 {
-    template *t = mem_calloc(1, sizeof *t + MOST_PARTS * sizeof *t->parts);
+    template *t = mem_calloc(1, sizeof *t + MAX_PARTS * sizeof *t->parts);
     *made = NULL;
     if (!t || !(t->text = mem_strdup(text))) {
         mem_free(t);
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     }
     t->place = place;
-    int status = parse(t, error);
+    int status = template_parse(t, error);
     if (status) {
         template_free(t);
         return status;
@@ -191,20 +191,20 @@ static bool append_json_string(buf *out, const char *text, size_t length, bool w
     return encoded != NULL;
 }
 
-static int refuse(const template_part *part, asynq_error *error, const char *why)
+static int template_refuse(const template_part *part, asynq_error *error, const char *why)
 {
     return error_set(error, ASYNQ_E_INVALID, "{{%.*s}} %s", (int)part->length, part->text, why);
 }
 
-static int append_value(const template *t, const template_part *part, const char *text, size_t length, buf *out,
-                        asynq_error *error)
+static int template_append_value(const template *t, const template_part *part, const char *text, size_t length,
+                                 buf *out, asynq_error *error)
 {
     switch (t->place) {
     case TEMPLATE_URL:
         if (part == t->parts)
             break;
         if ((length == 1 && *text == '.') || (length == 2 && strncmp(text, "..", 2) == 0))
-            return refuse(part, error, "is \".\" or \"..\", which would be another place in the URL");
+            return template_refuse(part, error, "is \".\" or \"..\", which would be another place in the URL");
         append_percent(out, text, length);
         return ASYNQ_OK;
     case TEMPLATE_FORM:
@@ -213,12 +213,12 @@ static int append_value(const template *t, const template_part *part, const char
     case TEMPLATE_HEADER:
         for (size_t i = 0; i < length; i++)
             if (iscntrl((unsigned char)text[i]) && text[i] != '\t')
-                return refuse(part, error, "has a control character, which cannot stand in a header");
+                return template_refuse(part, error, "has a control character, which cannot stand in a header");
         break;
     case TEMPLATE_JSON:
         return append_json_string(out, text, length, !part->is_quoted)
                    ? ASYNQ_OK
-                   : refuse(part, error, "is not valid UTF-8, which cannot stand in JSON");
+                   : template_refuse(part, error, "is not valid UTF-8, which cannot stand in JSON");
     case TEMPLATE_TEXT:
         break;
     }
@@ -235,7 +235,7 @@ static bytes payload_of(const template_values *values)
     return (bytes){text, length};
 }
 
-static bool is_json(template_values *values)
+static bool template_is_json(template_values *values)
 {
     if (!values->is_looked_at)
         values->is_json = json_text_is_valid(payload_of(values));
@@ -249,8 +249,8 @@ static int append_json_text(const template *t, const template_part *part, bytes 
     buf text;
     buf_init(&text, 0);
     int status = json_text_decode(quoted, &text)
-                     ? append_value(t, part, text.data ? text.data : "", text.length, out, error)
-                     : refuse(part, error, "has half of a surrogate pair, which is no character");
+                     ? template_append_value(t, part, text.data ? text.data : "", text.length, out, error)
+                     : template_refuse(part, error, "has half of a surrogate pair, which is no character");
     buf_clear(&text);
     return status;
 }
@@ -260,7 +260,7 @@ static int append_json_value(const template *t, const template_part *part, bytes
 {
     bool is_text = *value.data == '"';
     if (t->place == TEMPLATE_JSON && !text_is_utf8(value.data, value.length))
-        return refuse(part, error, "is not valid UTF-8, which cannot stand in JSON");
+        return template_refuse(part, error, "is not valid UTF-8, which cannot stand in JSON");
     if (t->place == TEMPLATE_JSON && !part->is_quoted)
         buf_append(out, value.data, value.length);
     else if (t->place == TEMPLATE_JSON && is_text)
@@ -268,14 +268,14 @@ static int append_json_value(const template *t, const template_part *part, bytes
     else if (is_text)
         return append_json_text(t, part, value, out, error);
     else
-        return append_value(t, part, value.data, value.length, out, error);
+        return template_append_value(t, part, value.data, value.length, out, error);
     return ASYNQ_OK;
 }
 
 static int append_missing(const template *t, const template_part *part, buf *out, asynq_error *error, const char *why)
 {
     if (!part->is_optional)
-        return refuse(part, error, why);
+        return template_refuse(part, error, why);
     if (t->place == TEMPLATE_JSON && !part->is_quoted)
         buf_append_text(out, "null");
     return ASYNQ_OK;
@@ -288,8 +288,8 @@ static int append_payload(const template *t, const template_part *part, template
     bytes payload = payload_of(values), value, path = {0};
     bool is_whole = part->length < prefix, is_json_place = t->place == TEMPLATE_JSON && !part->is_quoted;
     if (is_whole && !is_json_place)
-        return append_value(t, part, payload.data, payload.length, out, error);
-    if (!is_json(values))
+        return template_append_value(t, part, payload.data, payload.length, out, error);
+    if (!template_is_json(values))
         return append_missing(t, part, out, error, "is not there, as the payload is not JSON");
     if (!is_whole)
         path = (bytes){part->text + prefix, part->length - prefix};
@@ -299,12 +299,13 @@ static int append_payload(const template *t, const template_part *part, template
     return append_json_value(t, part, value, out, error);
 }
 
-static int append_number(const template *t, const template_part *part, int number, buf *out, asynq_error *error)
+static int template_append_number(const template *t, const template_part *part, int number, buf *out,
+                                  asynq_error *error)
 {
     char text[16];
     int length = snprintf(text, sizeof text, "%d", number);
     if (t->place != TEMPLATE_JSON || part->is_quoted)
-        return append_value(t, part, text, (size_t)length, out, error);
+        return template_append_value(t, part, text, (size_t)length, out, error);
     buf_append(out, text, (size_t)length);
     return ASYNQ_OK;
 }
@@ -324,9 +325,9 @@ static int append_task(const template *t, const template_part *part, const asynq
         text = asynq_job_type(job);
         break;
     case 'r':
-        return append_number(t, part, asynq_job_retry_count(job), out, error);
+        return template_append_number(t, part, asynq_job_retry_count(job), out, error);
     case 'm':
-        return append_number(t, part, asynq_job_max_retry(job), out, error);
+        return template_append_number(t, part, asynq_job_max_retry(job), out, error);
     default: {
         time_t seconds = (time_t)(asynq_job_deadline_ms(job) / MS_PER_SECOND);
         struct tm parts;
@@ -335,17 +336,17 @@ static int append_task(const template *t, const template_part *part, const asynq
         text = when;
     }
     }
-    return append_value(t, part, text, strlen(text), out, error);
+    return template_append_value(t, part, text, strlen(text), out, error);
 }
 
-static int append_header(const template *t, const template_part *part, const asynq_job *job, buf *out,
-                         asynq_error *error)
+static int template_append_header(const template *t, const template_part *part, const asynq_job *job, buf *out,
+                                  asynq_error *error)
 {
     char name[256];
     size_t prefix = strlen("header.");
     snprintf(name, sizeof name, "%.*s", (int)(part->length - prefix), part->text + prefix);
     const char *value = asynq_job_header(job, name);
-    return value ? append_value(t, part, value, strlen(value), out, error)
+    return value ? template_append_value(t, part, value, strlen(value), out, error)
                  : append_missing(t, part, out, error, "is not among the task's headers");
 }
 
@@ -364,7 +365,7 @@ int template_fill(const template *t, template_values *values, buf *out, asynq_er
         else if (*part->text == 'p')
             status = append_payload(t, part, values, out, error);
         else if (*part->text == 'h')
-            status = append_header(t, part, values->job, out, error);
+            status = template_append_header(t, part, values->job, out, error);
         else
             status = append_task(t, part, values->job, out, error);
     }

@@ -6,20 +6,20 @@
 #include <ctype.h>
 #include <string.h>
 
-void text_tail_init(text_tail *tail, size_t most)
+void text_tail_init(text_tail *tail, size_t max)
 {
-    *tail = (text_tail){.most = most};
+    *tail = (text_tail){.max = max};
     buf_init(&tail->text, 0);
 }
 
 void text_tail_add(text_tail *tail, const char *data, size_t length)
 {
     buf_append(&tail->text, data, length);
-    if (tail->text.length <= 2 * tail->most)
+    if (tail->text.length <= 2 * tail->max)
         return;
-    size_t surplus = tail->text.length - tail->most;
-    memmove(tail->text.data, tail->text.data + surplus, tail->most);
-    tail->text.length = tail->most;
+    size_t surplus = tail->text.length - tail->max;
+    memmove(tail->text.data, tail->text.data + surplus, tail->max);
+    tail->text.length = tail->max;
     tail->is_cut = true;
 }
 
@@ -29,9 +29,9 @@ const char *text_tail_get(text_tail *tail)
     size_t length = tail->text.length;
     if (!text)
         return "";
-    if (length > tail->most) {
-        text += length - tail->most;
-        length = tail->most;
+    if (length > tail->max) {
+        text += length - tail->max;
+        length = tail->max;
         tail->is_cut = true;
     }
     for (; length && tail->is_cut && ((unsigned char)*text & 0xc0) == 0x80; text++)

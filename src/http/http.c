@@ -40,22 +40,22 @@ static bool transfer_begin(void *arg)
 }
 
 /* Where the host comes from the task, the client counts, and what is too much waits there. */
-static bool has_room(const http_options *options)
+static bool http_has_room(const http_options *options)
 {
-    return options->most_per_host && options->written_place;
+    return options->max_connections_per_host && options->written_place;
 }
 
 static asynq_capacity *http_capacity(handler_host *host, const route *r)
 {
     const http_options *own = r->options;
-    return has_room(own) ? http_client_join(host->http, own->written_place, own->most_per_host) : NULL;
+    return http_has_room(own) ? http_client_join(host->http, own->written_place, own->max_connections_per_host) : NULL;
 }
 
 static void http_release(handler_host *host, const route *r)
 {
     const http_options *own = r->options;
-    if (has_room(own))
-        http_client_leave(host->http, own->written_place, own->most_per_host);
+    if (http_has_room(own))
+        http_client_leave(host->http, own->written_place, own->max_connections_per_host);
 }
 
 static void transfer_done(void *arg, CURLcode result)
@@ -71,11 +71,11 @@ static void http_cancel(handler_call *call)
 }
 
 /* A task that names its host is not to wait here, in a slot that others could use. It has not begun. */
-static bool http_put_off(http_exchange *exchange)
+static bool http_postpone(http_exchange *exchange)
 {
     handler_call *call = exchange->call;
-    int64_t most = exchange->options->most_per_host;
-    int64_t pause_ms = http_client_put_off_ms(exchange->client, exchange->host, most);
+    int64_t max = exchange->options->max_connections_per_host;
+    int64_t pause_ms = http_client_postpone_ms(exchange->client, exchange->host, max);
     if (!pause_ms)
         return false;
     int outcome = asynq_snooze(call->job, pause_ms,
@@ -107,12 +107,12 @@ static void http_begin(handler_call *call)
     exchange->transfer.easy = http_client_take_easy(exchange->client);
     int status =
         exchange->transfer.easy ? http_request_make(exchange, &error) : error_set_code(&error, ASYNQ_E_NO_MEMORY);
-    if (!status && http_put_off(exchange))
+    if (!status && http_postpone(exchange))
         return;
     if (status == ASYNQ_E_INVALID)
         fail(exchange, HANDLER_PERMANENT, "payload", error.text);
     else if (status || !http_transfer_start(exchange->client, &exchange->transfer, exchange->host,
-                                            exchange->options->most_per_host))
+                                            exchange->options->max_connections_per_host))
         transfer_done(exchange, CURLE_OUT_OF_MEMORY);
 }
 

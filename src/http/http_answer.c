@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LOWEST_STATUS = 100, HIGHEST_STATUS = 599, MOST_QUOTED = 500, CROWDED_PAUSE_MS = 1000 };
+enum { LOWEST_STATUS = 100, HIGHEST_STATUS = 599, MAX_QUOTED = 500, CROWDED_PAUSE_MS = 1000 };
 
 /* ---- classes of errors ---- */
 
@@ -35,7 +35,7 @@ static const char *const error_classes[] = {"dns", "connect", "tls", "timeout", 
 
 enum { ERROR_CLASSES = sizeof error_classes / sizeof *error_classes };
 
-static const char *class_of(CURLcode result)
+static const char *http_answer_class_of(CURLcode result)
 {
     for (size_t i = 0; i < sizeof error_rows / sizeof *error_rows; i++)
         if (error_rows[i].code == result)
@@ -89,9 +89,9 @@ static int mark_statuses(settings *file, settings_node *node, const status_list 
 
 int http_answer_prepare(settings *file, settings_node *node, http_options *options, asynq_error *error)
 {
-    const status_list lists[] = {{"success", &options->success, HTTP_SUCCESS},
-                                 {"permanent", &options->permanent, HTTP_PERMANENT},
-                                 {"retry", &options->retry, HTTP_RETRY}};
+    const status_list lists[] = {{"success_statuses", &options->success, HTTP_SUCCESS},
+                                 {"permanent_statuses", &options->permanent, HTTP_PERMANENT},
+                                 {"retryable_statuses", &options->retry, HTTP_RETRY}};
     for (int single = 0; single < 2; single++) {
         const char *marks[HIGHEST_STATUS + 1] = {0};
         for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
@@ -115,7 +115,7 @@ int http_answer_prepare(settings *file, settings_node *node, http_options *optio
 static void fail_without_answer(http_exchange *exchange, CURLcode result)
 {
     const http_options *options = exchange->options;
-    const char *error_class = class_of(result);
+    const char *error_class = http_answer_class_of(result);
     const char *text = *exchange->problem ? exchange->problem : curl_easy_strerror(result);
     if (result == CURLE_OUT_OF_MEMORY) /* libcurl 7.88 has no code of its own for it */
         text = "a header of the answer is too long, or there is no memory for it";
@@ -140,10 +140,10 @@ static void fail_without_answer(http_exchange *exchange, CURLcode result)
 }
 
 /* "HTTP status 404: the beginning of what it says" */
-static void describe(const http_exchange *exchange, long status, char *text, size_t size)
+static void http_answer_describe(const http_exchange *exchange, long status, char *text, size_t size)
 {
-    size_t length = exchange->result.length < MOST_QUOTED ? exchange->result.length : MOST_QUOTED;
-    char quoted[MOST_QUOTED + 1];
+    size_t length = exchange->result.length < MAX_QUOTED ? exchange->result.length : MAX_QUOTED;
+    char quoted[MAX_QUOTED + 1];
     memcpy(quoted, exchange->result.data ? exchange->result.data : "", length);
     length = text_cut(quoted, length, length);
     while (length && isspace((unsigned char)quoted[length - 1]))
@@ -172,8 +172,8 @@ static int64_t pause_asked(const http_exchange *exchange, long status)
     if ((status != 429 && status != 503) ||
         curl_easy_header(exchange->transfer.easy, "Retry-After", 0, CURLH_HEADER, -1, &header))
         return -1;
-    int64_t most_ms = exchange->options->retry_after_most_ms, pause_ms = read_retry_after(header->value);
-    return pause_ms < most_ms ? pause_ms : most_ms;
+    int64_t max_ms = exchange->options->retry_after_max_ms, pause_ms = read_retry_after(header->value);
+    return pause_ms < max_ms ? pause_ms : max_ms;
 }
 
 static void decide_by_status(http_exchange *exchange, long status)
@@ -181,14 +181,14 @@ static void decide_by_status(http_exchange *exchange, long status)
     handler_call *call = exchange->call;
     bool is_known = status >= LOWEST_STATUS && status <= HIGHEST_STATUS;
     http_class result = is_known ? (http_class)exchange->options->classes[status] : HTTP_RETRY;
-    char text[MOST_QUOTED + 400];
+    char text[MAX_QUOTED + 400];
     if (exchange->result.length)
         (void)asynq_write_result(call->job, exchange->result.data, exchange->result.length);
     if (result == HTTP_SUCCESS) {
         handler_end(call, ASYNQ_OUTCOME_DONE);
         return;
     }
-    describe(exchange, status, text, sizeof text);
+    http_answer_describe(exchange, status, text, sizeof text);
     handler_fail(call, result == HTTP_PERMANENT ? HANDLER_PERMANENT : HANDLER_RETRY, "http_status",
                  pause_asked(exchange, status), "%s", text);
 }

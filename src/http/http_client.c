@@ -18,9 +18,9 @@
 enum {
     FIRST_PACE_MS = 20,
     PACE_MAX_MS = 5000,
-    PUT_OFF_MIN_MS = 100,
+    POSTPONE_MIN_MS = 100,
     NAME_KNOWN_MS = 50000, /* below libcurl's minute */
-    LOOKUP_PUT_OFF_MS = 1000,
+    LOOKUP_POSTPONE_MS = 1000,
     PROBE_MS = 500 /* longer than it takes to connect with most hosts */
 };
 
@@ -34,10 +34,10 @@ typedef struct http_host {
     size_t running;
     size_t count; /* with those that wait */
     http_transfer *waiting;
-    size_t lookups;                        /* of its name, at present */
-    int64_t known_until_ms;                /* so long libcurl remembers its address; steady clock */
-    int64_t begun_at_ms, put_off_until_ms; /* the last one; steady clock */
-    double pace_ms;                        /* between two that begin */
+    size_t lookups;                          /* of its name, at present */
+    int64_t known_until_ms;                  /* so long libcurl remembers its address; steady clock */
+    int64_t begun_at_ms, postponed_until_ms; /* the last one; steady clock */
+    double pace_ms;                          /* between two that begin */
     http_probe probe;
     int64_t probe_until_ms; /* steady clock */
 } http_host;
@@ -57,7 +57,7 @@ struct http_client {
 /* ---- hosts ---- */
 
 /* Of "host:port". */
-static bool is_number(const char *place)
+static bool http_client_is_number(const char *place)
 {
     char name[INET6_ADDRSTRLEN + 1];
     struct sockaddr_storage address;
@@ -76,7 +76,7 @@ static http_host *find_host(http_client *client, const char *name)
     if (copy) {
         host->name = copy;
         host->pace_ms = FIRST_PACE_MS;
-        host->known_until_ms = is_number(name) ? INT64_MAX : 0;
+        host->known_until_ms = http_client_is_number(name) ? INT64_MAX : 0;
         HASH_ADD_KEYPTR(hh, client->hosts, host->name, strlen(host->name), host);
     }
     if (copy && HASH_HAS(host))
@@ -95,7 +95,7 @@ static void note_begin(http_client *client, http_host *host)
     http_rooms_begin(&client->rooms, host->name);
 }
 
-static bool is_known(const http_transfer *transfer)
+static bool http_client_is_known(const http_transfer *transfer)
 {
     return loop_steady_ms(transfer->client->loop) < transfer->host->known_until_ms;
 }
@@ -114,12 +114,13 @@ static bool may_run(const http_transfer *transfer)
     if (waits_for_probe(transfer))
         return false;
     bool may_look_up = host->lookups < LOOKUPS_HOST_MAX && http_lookups_may_begin(&transfer->client->lookups);
-    return (!transfer->most || (int64_t)host->running < transfer->most) && (may_look_up || is_known(transfer));
+    return (!transfer->max || (int64_t)host->running < transfer->max) &&
+           (may_look_up || http_client_is_known(transfer));
 }
 
-static void begin_lookup(http_transfer *transfer)
+static void http_client_begin_lookup(http_transfer *transfer)
 {
-    if (is_known(transfer))
+    if (http_client_is_known(transfer))
         return;
     transfer->is_looking_up = true;
     transfer->is_elsewhere = false;
@@ -227,7 +228,7 @@ static bool run_transfer(http_transfer *transfer)
         return false;
     begin_probe(transfer);
     note_begin(client, transfer->host);
-    begin_lookup(transfer);
+    http_client_begin_lookup(transfer);
     transfer->is_running = true;
     transfer->host->running++;
     client->running++;
@@ -282,7 +283,7 @@ static void leave(http_transfer *transfer)
     leave_host(client, host);
 }
 
-bool http_transfer_start(http_client *client, http_transfer *transfer, const char *name, int64_t most)
+bool http_transfer_start(http_client *client, http_transfer *transfer, const char *name, int64_t max)
 {
     http_host *host = find_host(client, name);
     if (!host)
@@ -291,7 +292,7 @@ bool http_transfer_start(http_client *client, http_transfer *transfer, const cha
     transfer->host = host;
     host->count++;
     curl_easy_setopt(transfer->easy, CURLOPT_PRIVATE, transfer);
-    transfer->most = most;
+    transfer->max = max;
     if (host->waiting || !may_run(transfer)) {
         DL_APPEND(host->waiting, transfer);
         client->waiting++;
@@ -307,25 +308,25 @@ bool http_transfer_start(http_client *client, http_transfer *transfer, const cha
 /* Its name would have to wait for those of others, with a slot that others could use. */
 static bool client_lacks_lookups(const http_client *client, const http_host *host, const char *name)
 {
-    return !http_lookups_may_begin(&client->lookups) && !is_number(name) &&
+    return !http_lookups_may_begin(&client->lookups) && !http_client_is_number(name) &&
            (!host || loop_steady_ms(client->loop) >= host->known_until_ms);
 }
 
-int64_t http_client_put_off_ms(http_client *client, const char *name, int64_t most)
+int64_t http_client_postpone_ms(http_client *client, const char *name, int64_t max)
 {
     http_host *host = NULL;
     HASH_FIND_STR(client->hosts, name, host);
     size_t waiting = host ? host->count - host->running : 0;
-    bool is_full = most && (int64_t)waiting >= most;
+    bool is_full = max && (int64_t)waiting >= max;
     if (!is_full && !client_lacks_lookups(client, host, name))
         return 0;
     if (!host)
-        return LOOKUP_PUT_OFF_MS;
-    int64_t now_ms = loop_steady_ms(client->loop), soonest_ms = now_ms + PUT_OFF_MIN_MS;
-    host->put_off_until_ms += (int64_t)host->pace_ms + 1;
-    if (host->put_off_until_ms < soonest_ms)
-        host->put_off_until_ms = soonest_ms;
-    return host->put_off_until_ms - now_ms;
+        return LOOKUP_POSTPONE_MS;
+    int64_t now_ms = loop_steady_ms(client->loop), soonest_ms = now_ms + POSTPONE_MIN_MS;
+    host->postponed_until_ms += (int64_t)host->pace_ms + 1;
+    if (host->postponed_until_ms < soonest_ms)
+        host->postponed_until_ms = soonest_ms;
+    return host->postponed_until_ms - now_ms;
 }
 
 void http_transfer_stop(http_transfer *transfer)

@@ -27,7 +27,7 @@ struct http_transfer {
     http_client *client;
     struct http_host *host;
     http_transfer *prev, *next; /* in the host's waiting list */
-    int64_t most;               /* that run to the same host */
+    int64_t max;                /* that run to the same host */
     bool may_share;             /* a connection with others; set before the start */
     bool is_running, is_looking_up, has_failed_lookup, is_elsewhere /* not its host's name */, is_probe, is_connected;
 };
@@ -52,12 +52,13 @@ bool http_client_trust_system(http_client *client, CURL *easy);
  * Starts the transfer, or has it wait until fewer than `most` (0: no limit) run to the same host ("host:port"). `easy`,
  * `begin`, `done` and `arg` are set. False: out of memory, or it was not to run.
  */
-bool http_transfer_start(http_client *client, http_transfer *transfer, const char *host, int64_t most);
+bool http_transfer_start(http_client *client, http_transfer *transfer, const char *host, int64_t max);
 /*
- * How long a task should be put off whose host has enough that wait for it, so that those that are put off come back
- * one after the other, at the pace of the host; or whose name cannot be looked up, as many others are. 0: not at all.
+ * How long a task should be postponed whose host has enough that wait for it, so that those that are postponed come
+ * back one after the other, at the pace of the host; or whose name cannot be looked up, as many others are. 0: not at
+ * all.
  */
-int64_t http_client_put_off_ms(http_client *client, const char *host, int64_t most);
+int64_t http_client_postpone_ms(http_client *client, const char *host, int64_t max);
 /*
  * libcurl is about to look up a name: the host's, or that of a redirect. False: as many as may be are looked up, and it
  * must not. Called from inside of libcurl.

@@ -32,7 +32,7 @@ void http_multi_look_later(http_multi *m)
     loop_defer(m->loop, &m->look, tell_ended, m);
 }
 
-static void act(http_multi *m, curl_socket_t fd, int what)
+static void http_multi_act(http_multi *m, curl_socket_t fd, int what)
 {
     int running;
     curl_multi_socket_action(m->multi, fd, what, &running);
@@ -42,12 +42,12 @@ static void act(http_multi *m, curl_socket_t fd, int what)
 static void socket_ready(void *arg, bool can_read, bool can_write)
 {
     http_socket *own = arg;
-    act(own->owner, own->watch.fd, (can_read ? CURL_CSELECT_IN : 0) | (can_write ? CURL_CSELECT_OUT : 0));
+    http_multi_act(own->owner, own->watch.fd, (can_read ? CURL_CSELECT_IN : 0) | (can_write ? CURL_CSELECT_OUT : 0));
 }
 
 static void timer_fired(void *arg)
 {
-    act(arg, CURL_SOCKET_TIMEOUT, 0);
+    http_multi_act(arg, CURL_SOCKET_TIMEOUT, 0);
 }
 
 static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
@@ -73,7 +73,7 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void 
     return 0;
 }
 
-static int set_timer(CURLM *multi, long delay_ms, void *arg)
+static int http_multi_set_timer(CURLM *multi, long delay_ms, void *arg)
 {
     (void)multi;
     http_multi *m = arg;
@@ -128,7 +128,7 @@ bool http_multi_init(http_multi *m, loop *l, const http_multi_events *events)
     loop_timer_init(l, &m->timer, timer_fired, m);
     curl_multi_setopt(m->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
     curl_multi_setopt(m->multi, CURLMOPT_SOCKETDATA, m);
-    curl_multi_setopt(m->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+    curl_multi_setopt(m->multi, CURLMOPT_TIMERFUNCTION, http_multi_set_timer);
     curl_multi_setopt(m->multi, CURLMOPT_TIMERDATA, m);
     curl_multi_setopt(m->multi, CURLMOPT_MAXCONNECTS, http_multi_kept());
     return true;

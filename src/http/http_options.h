@@ -20,7 +20,7 @@ typedef struct http_options {
     setting_pairs headers;
     int64_t connect_timeout_ms, timeout_ms;
     setting_list success, permanent, retry, permanent_errors;
-    int64_t retry_after_most_ms, most_result, redirects, most_per_host;
+    int64_t retry_after_max_ms, max_result, redirects, max_connections_per_host;
     int version;
     const char *proxy;
     bool sends_task;

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 enum {
-    LEFT_OUT_MOST = 65536, /* bytes of an answer beyond the result that are read all the same */
+    LEFT_OUT_MAX = 65536, /* bytes of an answer beyond the result that are read all the same */
     CA_KNOWN_S = 3600
 };
 
@@ -61,7 +61,7 @@ static bool is_allowed(http_exchange *exchange, const struct sockaddr *address)
 }
 
 /* Before each name that libcurl does not remember; it calls so also for addresses, which need no look-up. */
-static int begin_lookup(void *resolver, void *reserved, void *arg)
+static int http_request_begin_lookup(void *resolver, void *reserved, void *arg)
 {
     (void)resolver, (void)reserved;
     http_exchange *exchange = arg;
@@ -152,15 +152,15 @@ static int before_request(void *arg, char *ip, char *own_ip, int port, int own_p
 
 /* ---- what comes back ---- */
 
-static size_t take_answer(char *data, size_t size, size_t count, void *arg)
+static size_t http_request_take_answer(char *data, size_t size, size_t count, void *arg)
 {
     http_exchange *exchange = arg;
-    size_t length = size * count, room = (size_t)exchange->options->most_result - exchange->result.length;
+    size_t length = size * count, room = (size_t)exchange->options->max_result - exchange->result.length;
     buf_append(&exchange->result, data, length < room ? length : room);
     exchange->is_cut |= length > room;
     exchange->left_out += length > room ? length - room : 0;
     /* A little more is read, so that the connection can be used again; a large answer is not. */
-    return exchange->left_out > LEFT_OUT_MOST || buf_failed(&exchange->result) ? CURL_WRITEFUNC_ERROR : length;
+    return exchange->left_out > LEFT_OUT_MAX || buf_failed(&exchange->result) ? CURL_WRITEFUNC_ERROR : length;
 }
 
 /* ---- headers ---- */
@@ -394,9 +394,9 @@ int http_request_make(http_exchange *exchange, asynq_error *error)
     curl_easy_setopt(easy, CURLOPT_URL, exchange->url.data);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, exchange->headers);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, exchange->problem);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_answer);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, http_request_take_answer);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, exchange);
-    curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, begin_lookup);
+    curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, http_request_begin_lookup);
     curl_easy_setopt(easy, CURLOPT_RESOLVER_START_DATA, exchange);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, exchange);

@@ -34,7 +34,7 @@ static bool room_is_used(void *arg)
     return rooms->is_used(rooms->arg, room->place->host);
 }
 
-static http_place *find_place(const http_rooms *rooms, const char *host)
+static http_place *http_rooms_find_place(const http_rooms *rooms, const char *host)
 {
     http_place *place = NULL;
     HASH_FIND_STR(rooms->places, host, place);
@@ -42,9 +42,9 @@ static http_place *find_place(const http_rooms *rooms, const char *host)
 }
 
 /* NULL: out of memory. */
-static http_place *place_of(http_rooms *rooms, const char *host)
+static http_place *http_rooms_place_of(http_rooms *rooms, const char *host)
 {
-    http_place *place = find_place(rooms, host);
+    http_place *place = http_rooms_find_place(rooms, host);
     size_t length = strlen(host);
     if (place || !(place = mem_calloc(1, sizeof *place + length + 1)))
         return place;
@@ -92,7 +92,7 @@ static http_room *room_new(http_place *place, int64_t max)
 asynq_capacity *http_rooms_join(http_rooms *rooms, const char *host, int64_t max)
 {
     http_room *room = NULL;
-    http_place *place = place_of(rooms, host);
+    http_place *place = http_rooms_place_of(rooms, host);
     if (!place)
         return NULL;
     LL_SEARCH_SCALAR(place->rooms, room, max, max);
@@ -109,7 +109,7 @@ asynq_capacity *http_rooms_join(http_rooms *rooms, const char *host, int64_t max
 void http_rooms_leave(http_rooms *rooms, const char *host, int64_t max)
 {
     http_room *room = NULL;
-    const http_place *place = find_place(rooms, host);
+    const http_place *place = http_rooms_find_place(rooms, host);
     if (place)
         LL_SEARCH_SCALAR(place->rooms, room, max, max);
     if (room && !--room->refs)
@@ -119,7 +119,7 @@ void http_rooms_leave(http_rooms *rooms, const char *host, int64_t max)
 void http_rooms_begin(const http_rooms *rooms, const char *host)
 {
     http_room *room;
-    const http_place *place = find_place(rooms, host);
+    const http_place *place = http_rooms_find_place(rooms, host);
     if (place)
         LL_FOREACH(place->rooms, room)
             admission_begin(&room->admission);

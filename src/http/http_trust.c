@@ -28,7 +28,7 @@ struct http_trust {
 
 /* ---- reading ---- */
 
-static void run_read(errand *one)
+static void http_trust_run_read(errand *one)
 {
     http_trust *t = container_of(one, http_trust, read);
     X509_STORE *store = X509_STORE_new();
@@ -52,7 +52,7 @@ static void trust_clear(http_trust *t)
 }
 
 /* The old one stays if there is no other. */
-static void read_done(errand *one)
+static void http_trust_read_done(errand *one)
 {
     http_trust *t = container_of(one, http_trust, read);
     t->is_reading = false;
@@ -65,7 +65,7 @@ static void read_done(errand *one)
         t->store = t->fresh;
         log_debug(t->log, "the system's certificates of authorities were read: %s", t->file);
     } else if (*t->problem) {
-        log_warn(t->log, "%s: the system's certificates of authorities cannot be read: %s", t->file, t->problem);
+        log_event(t->log, LOG_AUTHORITIES_UNREADABLE, "%s: %s", t->file, t->problem);
     }
     t->fresh = NULL;
     *t->problem = '\0';
@@ -75,7 +75,7 @@ static void read_done(errand *one)
 static void read_system(void *arg)
 {
     http_trust *t = arg;
-    t->read = (errand){.run = run_read, .done = read_done};
+    t->read = (errand){.run = http_trust_run_read, .done = http_trust_read_done};
     t->is_reading = errands_send(t->thread, &t->read);
 }
 
@@ -90,7 +90,7 @@ static bool is_same_openssl(void)
     return theirs && strcmp(theirs, own) == 0;
 }
 
-static char *find_file(void)
+static char *http_trust_find_file(void)
 {
     CURL *easy = is_same_openssl() ? curl_easy_init() : NULL;
     char *file = NULL;
@@ -110,7 +110,7 @@ http_trust *http_trust_new(loop *l, log_sink *log, errands *thread)
         return NULL;
     t->log = log;
     t->thread = thread;
-    t->file = thread ? find_file() : NULL;
+    t->file = thread ? http_trust_find_file() : NULL;
     loop_timer_init(l, &t->again, read_system, t);
     if (t->file)
         read_system(t);

@@ -54,7 +54,7 @@ static bool as_bytes(const struct sockaddr *address, unsigned char bytes[16])
     return address->sa_family == AF_INET;
 }
 
-static bool is_in(const unsigned char bytes[16], const target_network *network)
+static bool target_is_in(const unsigned char bytes[16], const target_network *network)
 {
     int whole = network->bits / 8, rest = network->bits % 8;
     if (memcmp(bytes, network->address, (size_t)whole) != 0)
@@ -83,11 +83,11 @@ static bool read_network(const char *text, target_network *network)
     snprintf(address_text, sizeof address_text, "%.*s", (int)(slash ? (size_t)(slash - text) : strlen(text)), text);
     if (!target_read_address(address_text, &address) || !as_bytes((struct sockaddr *)&address, network->address))
         return false;
-    int most = address.ss_family == AF_INET ? 32 : 128;
-    bits = most;
-    if (slash && (!text_read_number(slash + 1, &bits) || bits > most))
+    int max = address.ss_family == AF_INET ? 32 : 128;
+    bits = max;
+    if (slash && (!text_read_number(slash + 1, &bits) || bits > max))
         return false;
-    network->bits = (int)bits + 128 - most;
+    network->bits = (int)bits + 128 - max;
     return true;
 }
 
@@ -123,7 +123,7 @@ bool target_is_private(const struct sockaddr *address)
         return true; /* neither IPv4 nor IPv6: not the Internet */
     pthread_once(&once, read_private_ranges);
     for (size_t i = 0; i < PRIVATE_COUNT; i++)
-        if (is_in(bytes, &private_ranges[i]))
+        if (target_is_in(bytes, &private_ranges[i]))
             return true;
     return false;
 }
@@ -203,12 +203,12 @@ static bool matches_address(const target_rules *rules, const struct sockaddr *ad
     if (!address || !as_bytes(address, bytes))
         return false;
     for (size_t i = 0; i < rules->network_count; i++)
-        if (is_in(bytes, &rules->networks[i]))
+        if (target_is_in(bytes, &rules->networks[i]))
             return true;
     return false;
 }
 
-static bool refuse(buf *problem, const char *host, const struct sockaddr *address, const char *why)
+static bool target_refuse(buf *problem, const char *host, const struct sockaddr *address, const char *why)
 {
     char text[64] = "";
     if (address && address->sa_family == AF_INET)
@@ -245,15 +245,15 @@ bool target_is_allowed(const target_options *options, const char *host, const st
     if (!address && target_read_address(host, &literal))
         address = (struct sockaddr *)&literal;
     if (matches_host(&options->denied, host) || matches_address(&options->denied, address))
-        return refuse(problem, host, address, "is denied by the configuration");
+        return target_refuse(problem, host, address, "is denied by the configuration");
     bool is_named = matches_address(&options->allowed, address), is_host_named = matches_host(&options->allowed, host);
     if (options->allow.count && !is_named && !is_host_named)
-        return refuse(problem, host, address, "is not among the allowed targets");
+        return target_refuse(problem, host, address, "is not among the allowed targets");
     bool may_be_private = options->private_addresses == TARGET_PRIVATE_ALLOW ||
                           (options->private_addresses == TARGET_PRIVATE_AUTO && is_written);
     if (address && !is_named && !may_be_private && target_is_private(address))
-        return refuse(problem, host, address, "is no public address; see private_addresses in asynqd.conf(5)");
+        return target_refuse(problem, host, address, "is no public address; see private_addresses in asynqd.conf(5)");
     if (!address && !is_host_named && !may_be_private && target_is_local_name(host))
-        return refuse(problem, host, address, "is no public name; see private_addresses in asynqd.conf(5)");
+        return target_refuse(problem, host, address, "is no public name; see private_addresses in asynqd.conf(5)");
     return true;
 }

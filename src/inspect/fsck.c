@@ -54,7 +54,7 @@ typedef struct met_key {
  * Which queue a name belongs to: of those that are registered the one with the longest name, else the one with the
  * shortest. False: to none, or to one that is not asked for.
  */
-static bool parse_name(const fsck *f, bytes name, queue_key_name *parsed)
+static bool fsck_parse_name(const fsck *f, bytes name, queue_key_name *parsed)
 {
     size_t choices = queue_key_choices(name);
     bool is_key = false;
@@ -112,7 +112,7 @@ typedef enum scan_pass { PASS_QUEUE_KEYS, PASS_TASKS } scan_pass;
 static int take_name(fsck *f, scan_pass pass, bytes name, met_key *met, size_t *count)
 {
     queue_key_name parsed;
-    if (!parse_name(f, name, &parsed)) {
+    if (!fsck_parse_name(f, name, &parsed)) {
         bool is_global = pass == PASS_TASKS && !f->options.queue;
         f->result->keys += is_global;
         return is_global ? fsck_look_at_global_key(f, name) : ASYNQ_OK;

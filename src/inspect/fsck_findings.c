@@ -60,7 +60,7 @@ int fsck_report(fsck *f, const asynq_finding *finding)
     if (!HASH_HAS(told))
         return error_set_code(f->error, ASYNQ_E_NO_MEMORY);
     f->result->findings++;
-    f->result->mended += *finding->mended != '\0';
+    f->result->repaired += *finding->repaired != '\0';
     if (f->found && !f->found(finding, f->arg))
         f->stopped = true;
     return ASYNQ_OK;
@@ -79,10 +79,10 @@ int fsck_report_result(fsck *f, const fsck_queue *queue, bytes id, bytes key, co
         .task_id = arena_dup(&texts, id.data, id.length),
         .key = arena_dup(&texts, key.data, key.length),
         .detail = detail,
-        .mended = arena_dup(&texts, result->mended.data, result->mended.length),
+        .repaired = arena_dup(&texts, result->repaired.data, result->repaired.length),
     };
-    int status = finding.task_id && finding.key && finding.mended ? fsck_report(f, &finding)
-                                                                  : error_set_code(f->error, ASYNQ_E_NO_MEMORY);
+    int status = finding.task_id && finding.key && finding.repaired ? fsck_report(f, &finding)
+                                                                    : error_set_code(f->error, ASYNQ_E_NO_MEMORY);
     arena_clear(&texts);
     return status;
 }

@@ -33,7 +33,7 @@ static const struct key_row {
     {QUEUE_KEY_QUARANTINED, "plain", "", BROKER_QUARANTINE_LIFE_S},
 };
 
-static bool describe(const queue_key_name *parsed, bytes name, key_suspect *suspect)
+static bool fsck_keys_describe(const queue_key_name *parsed, bytes name, key_suspect *suspect)
 {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (rows[i].key == parsed->key) {
@@ -46,20 +46,20 @@ static bool describe(const queue_key_name *parsed, bytes name, key_suspect *susp
 }
 
 /* Sends one chunk. The reply lives until the next command. */
-static int check(fsck *f, const fsck_queue *queue, const key_suspect *suspects, size_t count, bool mend,
-                 const redis_value **reply)
+static int fsck_keys_check(fsck *f, const fsck_queue *queue, const key_suspect *suspects, size_t count, bool repair,
+                           const redis_value **reply)
 {
     asynq_inspector *inspector = f->inspector;
     int64_t now_ns = clock_now_ns();
-    inspect_call call = inspect_begin(inspector, mend ? INSPECT_CHANGE : INSPECT_READ, f->error);
+    inspect_call call = inspect_begin(inspector, repair ? INSPECT_CHANGE : INSPECT_READ, f->error);
     while (inspect_again(&call))
-        call.sent = broker_check_keys(&inspector->broker, &queue->keys, suspects, count, now_ns, mend, inspect_replied,
-                                      inspector);
+        call.sent = broker_check_keys(&inspector->broker, &queue->keys, suspects, count, now_ns, repair,
+                                      inspect_replied, inspector);
     *reply = call.reply;
     return call.status;
 }
 
-static int report(fsck *f, const fsck_queue *queue, const key_suspect *suspect, const check_result *result)
+static int fsck_keys_report(fsck *f, const fsck_queue *queue, const key_suspect *suspect, const check_result *result)
 {
     buf detail;
     buf_init(&detail, 0);
@@ -71,23 +71,23 @@ static int report(fsck *f, const fsck_queue *queue, const key_suspect *suspect, 
     return status;
 }
 
-/* What seems wrong is looked at a second time, and mended then. */
+/* What seems wrong is looked at a second time, and repaired then. */
 static int check_twice(fsck *f, const fsck_queue *queue, const key_suspect *suspects, size_t count)
 {
     const redis_value *reply;
     key_suspect wrong[BROKER_CHECK_KEYS];
     size_t wrong_count = 0;
-    int status = check(f, queue, suspects, count, false, &reply);
+    int status = fsck_keys_check(f, queue, suspects, count, false, &reply);
     for (size_t i = 0; !status && i < count; i++)
         if (broker_checked_key(reply, i).fault.length)
             wrong[wrong_count++] = suspects[i];
     if (status || !wrong_count)
         return status;
-    status = check(f, queue, wrong, wrong_count, f->options.repair, &reply);
+    status = fsck_keys_check(f, queue, wrong, wrong_count, f->options.repair, &reply);
     for (size_t i = 0; i < wrong_count && !status && !f->stopped; i++) {
         check_result result = broker_checked_key(reply, i);
         if (result.fault.length)
-            status = report(f, queue, &wrong[i], &result);
+            status = fsck_keys_report(f, queue, &wrong[i], &result);
     }
     return status;
 }
@@ -102,7 +102,7 @@ int fsck_look_at_keys(fsck *f, fsck_queue *queue, const queue_key_name *parsed, 
             queue->has_tasks |= parsed[at].key == QUEUE_KEY_GROUP;
             if (parsed[at].key == QUEUE_KEY_GROUP)
                 status = fsck_look_at_group(f, queue, names[at]);
-            chunk += describe(&parsed[at], names[at], &suspects[chunk]);
+            chunk += fsck_keys_describe(&parsed[at], names[at], &suspects[chunk]);
         }
         if (!status && chunk)
             status = check_twice(f, queue, suspects, chunk);

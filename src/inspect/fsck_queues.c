@@ -50,7 +50,7 @@ static int tell_not_kept(fsck *f, bytes name)
                                        .task_id = "",
                                        .key = list.data,
                                        .detail = BROKER_CANNOT_KEEP,
-                                       .mended = f->options.repair ? "name removed" : "",
+                                       .repaired = f->options.repair ? "name removed" : "",
                                    });
 }
 
@@ -97,7 +97,7 @@ static int tell_unregistered(fsck *f, const fsck_queue *queue)
                                                        .task_id = "",
                                                        .key = key.data,
                                                        .detail = "the queue has tasks, but the list of queues lacks it",
-                                                       .mended = f->options.repair ? "registered" : "",
+                                                       .repaired = f->options.repair ? "registered" : "",
                                                    });
     buf_clear(&key);
     return status;

@@ -30,7 +30,7 @@ struct fsck_record {
     fsck_record *next;
 };
 
-static int add(fsck *f, fsck_record record)
+static int fsck_records_add(fsck *f, fsck_record record)
 {
     fsck_record *kept = arena_alloc(&f->names, sizeof *kept);
     record.key.data = arena_dup(&f->names, record.key.data, record.key.length);
@@ -87,7 +87,7 @@ int fsck_look_at_global_key(fsck *f, bytes name)
             continue;
         int status = has_no_ttl(f, name, &is_wrong);
         return !status && is_wrong
-                   ? add(f, (fsck_record){.fault = rows[i].fault, .key = name, .life_s = rows[i].life_s})
+                   ? fsck_records_add(f, (fsck_record){.fault = rows[i].fault, .key = name, .life_s = rows[i].life_s})
                    : status;
     }
     return ASYNQ_OK;
@@ -109,10 +109,10 @@ static int look_at_stale(fsck *f, bytes list)
     if (!(reply = redis_value_copy(reply, &copy)))
         status = error_set_code(f->error, ASYNQ_E_NO_MEMORY);
     for (size_t i = 0; !status && i + 1 < reply->count; i += 2)
-        status = add(f, (fsck_record){.fault = RECORD_STALE,
-                                      .key = reply->elements[i].text,
-                                      .list = list,
-                                      .score = reply->elements[i + 1].text});
+        status = fsck_records_add(f, (fsck_record){.fault = RECORD_STALE,
+                                                   .key = reply->elements[i].text,
+                                                   .list = list,
+                                                   .score = reply->elements[i + 1].text});
     arena_clear(&copy);
     return status;
 }
@@ -145,10 +145,10 @@ static int look_at_missing(fsck *f)
         bool is_there;
         status = exists(f, reply->elements[i].text, &is_there);
         if (!status && !is_there)
-            status = add(f, (fsck_record){.fault = RECORD_MISSING,
-                                          .key = reply->elements[i].text,
-                                          .list = list,
-                                          .score = reply->elements[i + 1].text});
+            status = fsck_records_add(f, (fsck_record){.fault = RECORD_MISSING,
+                                                       .key = reply->elements[i].text,
+                                                       .list = list,
+                                                       .score = reply->elements[i + 1].text});
     }
     arena_clear(&copy);
     return status;
@@ -162,7 +162,7 @@ typedef struct live_entries {
     size_t count, capacity;
 } live_entries;
 
-static int add_entry(fsck *f, live_entries *entries, bytes encoded)
+static int fsck_records_add_entry(fsck *f, live_entries *entries, bytes encoded)
 {
     scheduler_entry entry;
     arena scratch;
@@ -181,7 +181,7 @@ static int add_entry(fsck *f, live_entries *entries, bytes encoded)
     return status == ASYNQ_E_NO_MEMORY ? error_set_code(f->error, status) : ASYNQ_OK;
 }
 
-static int read_entries(fsck *f, live_entries *entries)
+static int fsck_records_read_entries(fsck *f, live_entries *entries)
 {
     const redis_value *lists, *reply;
     char from[24];
@@ -195,7 +195,7 @@ static int read_entries(fsck *f, live_entries *entries)
         const bytes range[] = {bytes_of("LRANGE"), lists->elements[i].text, bytes_of("0"), bytes_of("-1")};
         status = fsck_command(f, INSPECT_READ, range, 4, &reply);
         for (size_t k = 0; !status && k < reply->count; k++)
-            status = add_entry(f, entries, reply->elements[k].text);
+            status = fsck_records_add_entry(f, entries, reply->elements[k].text);
     }
     return status;
 }
@@ -248,7 +248,7 @@ static int is_still_wrong(fsck *f, const live_entries *entries, const fsck_recor
     return status;
 }
 
-static int mend(fsck *f, const fsck_record *record)
+static int repair(fsck *f, const fsck_record *record)
 {
     char life[24];
     const redis_value *reply;
@@ -259,11 +259,11 @@ static int mend(fsck *f, const fsck_record *record)
     return fsck_command(f, INSPECT_CHANGE, is_key ? expire : remove, 3, &reply);
 }
 
-static int report(fsck *f, const fsck_record *record)
+static int fsck_records_report(fsck *f, const fsck_record *record)
 {
     static const struct {
         asynq_fault fault;
-        const char *detail, *mended;
+        const char *detail, *repaired;
     } texts[] = {
         [RECORD_NO_TTL] = {ASYNQ_FAULT_NO_TTL, "it has no end of life", "it ends soon"},
         [RECORD_HISTORY] = {ASYNQ_FAULT_RECORD, "no scheduler has this entry any more", "it ends in a day"},
@@ -275,7 +275,7 @@ static int report(fsck *f, const fsck_record *record)
                                            .task_id = "",
                                            .key = record->key.data,
                                            .detail = texts[record->fault].detail,
-                                           .mended = f->options.repair ? texts[record->fault].mended : ""});
+                                           .repaired = f->options.repair ? texts[record->fault].repaired : ""});
 }
 
 static void wait_for_second_look(void)
@@ -285,16 +285,16 @@ static void wait_for_second_look(void)
     }
 }
 
-static int look_again(fsck *f, const live_entries *entries)
+static int fsck_records_look_again(fsck *f, const live_entries *entries)
 {
     int status = ASYNQ_OK;
     for (const fsck_record *record = f->records; record && !status && !f->stopped; record = record->next) {
         bool is_wrong = false;
         status = is_still_wrong(f, entries, record, &is_wrong);
         if (!status && is_wrong && f->options.repair)
-            status = mend(f, record);
+            status = repair(f, record);
         if (!status && is_wrong)
-            status = report(f, record);
+            status = fsck_records_report(f, record);
     }
     return status;
 }
@@ -312,9 +312,9 @@ int fsck_look_at_records(fsck *f)
         return status;
     wait_for_second_look();
     arena_init(&entries.memory, 0);
-    status = read_entries(f, &entries);
+    status = fsck_records_read_entries(f, &entries);
     if (!status)
-        status = look_again(f, &entries);
+        status = fsck_records_look_again(f, &entries);
     arena_clear(&entries.memory);
     return status;
 }

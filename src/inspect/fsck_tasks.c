@@ -14,7 +14,7 @@ typedef struct suspects {
     fsck_queue *queue;
     task_suspect at[BROKER_CHECK_TASKS];
     const char *why[BROKER_CHECK_TASKS]; /* a message is unreadable; or NULL */
-    size_t count, most;
+    size_t count, max;
     arena copies;
 } suspects;
 
@@ -24,19 +24,19 @@ typedef struct suspects {
  */
 enum { LIST_ENTRIES_AT_ONCE = 200000 };
 
-static size_t most_at_once(const fsck_queue *queue)
+static size_t max_at_once(const fsck_queue *queue)
 {
     size_t fit = LIST_ENTRIES_AT_ONCE / (queue->seen_count + 1);
     return fit < 1 ? 1 : fit < BROKER_CHECK_TASKS ? fit : BROKER_CHECK_TASKS;
 }
 
-static void begin(suspects *s, fsck *f, fsck_queue *queue)
+static void fsck_tasks_begin(suspects *s, fsck *f, fsck_queue *queue)
 {
-    *s = (suspects){.f = f, .queue = queue, .most = most_at_once(queue)};
+    *s = (suspects){.f = f, .queue = queue, .max = max_at_once(queue)};
     arena_init(&s->copies, 0);
 }
 
-static int report(suspects *s, const redis_value *reply, size_t index)
+static int fsck_tasks_report(suspects *s, const redis_value *reply, size_t index)
 {
     const task_suspect *suspect = &s->at[index];
     check_result result = broker_checked_task(reply, index);
@@ -75,7 +75,7 @@ static int look_closely(suspects *s)
                                        s->f->options.repair, inspect_replied, inspector);
     int status = call.status;
     for (size_t i = 0; i < s->count && !status && !s->f->stopped; i++)
-        status = report(s, call.reply, i);
+        status = fsck_tasks_report(s, call.reply, i);
     s->count = 0;
     arena_reset(&s->copies);
     return status;
@@ -89,22 +89,22 @@ static int end(suspects *s, int status)
     return status;
 }
 
-static bool keep(suspects *s, bytes *text)
+static bool fsck_tasks_keep(suspects *s, bytes *text)
 {
     *text = (bytes){arena_dup(&s->copies, text->data ? text->data : "", text->length), text->length};
     return text->data != NULL;
 }
 
 /* Takes a copy of everything. */
-static int add(suspects *s, task_suspect suspect, const char *why)
+static int fsck_tasks_add(suspects *s, task_suspect suspect, const char *why)
 {
     const char *kept_why = why ? arena_dup(&s->copies, why, strlen(why)) : NULL;
-    if (!keep(s, &suspect.id) || !keep(s, &suspect.container) || !keep(s, &suspect.message) ||
-        !keep(s, &suspect.group) || (why && !kept_why))
+    if (!fsck_tasks_keep(s, &suspect.id) || !fsck_tasks_keep(s, &suspect.container) ||
+        !fsck_tasks_keep(s, &suspect.message) || !fsck_tasks_keep(s, &suspect.group) || (why && !kept_why))
         return error_set_code(s->f->error, ASYNQ_E_NO_MEMORY);
     s->why[s->count] = kept_why;
     s->at[s->count++] = suspect;
-    return s->count >= s->most ? look_closely(s) : ASYNQ_OK;
+    return s->count >= s->max ? look_closely(s) : ASYNQ_OK;
 }
 
 /* ---- containers ---- */
@@ -168,13 +168,13 @@ static int visit_member(container_walk *w, bytes id, bool is_suspect)
     task_suspect suspect = {.id = id, .container = w->members.container, .is_in_list = true};
     suspect.is_repeated = w->finds_repeated;
     if (w->finds_repeated)
-        return has_seen_twice(s->queue, fingerprint) ? add(s, suspect, NULL) : ASYNQ_OK;
+        return has_seen_twice(s->queue, fingerprint) ? fsck_tasks_add(s, suspect, NULL) : ASYNQ_OK;
     int status = w->kind ? remember(s->f, s->queue, fingerprint) : ASYNQ_OK;
-    return !status && is_suspect ? add(s, suspect, NULL) : status;
+    return !status && is_suspect ? fsck_tasks_add(s, suspect, NULL) : status;
 }
 
-/* Reads the next members into `page`. In a list they are found by those before, which mending may have moved. */
-static int read_members(container_walk *w, arena *page, const redis_value **reply)
+/* Reads the next members into `page`. In a list they are found by those before, which repairing may have moved. */
+static int fsck_tasks_read_members(container_walk *w, arena *page, const redis_value **reply)
 {
     fsck *f = w->suspects.f;
     inspect_call call = inspect_begin(f->inspector, INSPECT_READ, f->error);
@@ -213,7 +213,7 @@ static int walk_members(container_walk *w)
     do {
         const redis_value *reply;
         arena_reset(&pages[turn]);
-        status = read_members(w, &pages[turn], &reply);
+        status = fsck_tasks_read_members(w, &pages[turn], &reply);
         if (!status)
             status = visit_members(w, reply);
         turn = !turn;
@@ -227,7 +227,7 @@ static int look_at_container(fsck *f, fsck_queue *queue, const member_walk *memb
 {
     container_walk w = {.members = *members, .kind = kind, .finds_repeated = finds_repeated};
     w.members.tells_all = kind != '\0';
-    begin(&w.suspects, f, queue);
+    fsck_tasks_begin(&w.suspects, f, queue);
     return end(&w.suspects, walk_members(&w));
 }
 
@@ -323,11 +323,11 @@ static int visit_task(suspects *s, bytes id, look_verdict verdict, const redis_v
         return ASYNQ_OK;
     suspect.is_in_list = is_seen_in_list(s->queue, id);
     if (message->type != REDIS_STRING)
-        return add(s, suspect, "it has no message");
+        return fsck_tasks_add(s, suspect, "it has no message");
     record_arena_init(&scratch, suspect.message.length);
     int status = read_message(s->f, s->queue, &scratch, &suspect, &problem);
     if (!status && (suspect.is_bad || !is_where_it_should(s->queue, id, verdict)))
-        status = add(s, suspect, suspect.is_bad ? problem.text : NULL);
+        status = fsck_tasks_add(s, suspect, suspect.is_bad ? problem.text : NULL);
     arena_clear(&scratch);
     return status;
 }
@@ -342,7 +342,7 @@ int fsck_look_at_tasks(fsck *f, fsck_queue *queue, const bytes *ids, size_t coun
     if (call.status)
         return call.status;
     arena_init(&copy, 0);
-    begin(&s, f, queue);
+    fsck_tasks_begin(&s, f, queue);
     const redis_value *reply = redis_value_copy(call.reply, &copy);
     int status = reply ? ASYNQ_OK : error_set_code(f->error, ASYNQ_E_NO_MEMORY);
     for (size_t i = 0; i < count && !status && !f->stopped && 2 * i + 1 < reply->count; i++)

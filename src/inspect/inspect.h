@@ -106,7 +106,7 @@ typedef struct walk {
     task_place place;
     asynq_state state;
     int64_t rank; /* of the chunk that is visited, as it was read */
-    int64_t most; /* tasks to ask for next, by the size of their messages */
+    int64_t max;  /* tasks to ask for next, by the size of their messages */
 } walk;
 
 /* The queue must exist. `options` may be NULL. */

@@ -39,7 +39,7 @@ static void became_ready(void *arg)
     loop_stop(inspector->engine.loop);
 }
 
-static void node_ready(void *arg, redis_node *node)
+static void inspector_node_ready(void *arg, redis_node *node)
 {
     (void)node;
     became_ready(arg);
@@ -54,7 +54,7 @@ static void went_down(void *arg, redis_node *node, const asynq_error *error)
         loop_stop(inspector->engine.loop);
 }
 
-static void limit_reached(void *arg)
+static void inspector_limit_reached(void *arg)
 {
     asynq_inspector *inspector = arg;
     loop_stop(inspector->engine.loop);
@@ -67,13 +67,13 @@ static int inspector_open(asynq_inspector *inspector, asynq_error *error)
         .log = &inspector->log,
         .name = "asynq-inspector",
         .key_prefix = inspector->space.prefix.data,
-        .events = {.ready = node_ready, .resumed = became_ready, .down = went_down, .arg = inspector},
+        .events = {.ready = inspector_node_ready, .resumed = became_ready, .down = went_down, .arg = inspector},
     };
     int status = engine_open(&inspector->engine, &options, error);
     if (status)
         return status;
     inspector->broker = (broker){inspector->engine.nodes, &inspector->space};
-    loop_timer_init(inspector->engine.loop, &inspector->limit, limit_reached, inspector);
+    loop_timer_init(inspector->engine.loop, &inspector->limit, inspector_limit_reached, inspector);
     return ASYNQ_OK;
 }
 
@@ -119,9 +119,9 @@ asynq_inspector *asynq_inspector_new(const asynq_inspector_options *options, asy
 }
 
 /* Runs the loop until something stops it, at most for so long. */
-static void run_loop(asynq_inspector *inspector, int64_t most_ms)
+static void inspector_run_loop(asynq_inspector *inspector, int64_t max_ms)
 {
-    loop_timer_set(&inspector->limit, most_ms);
+    loop_timer_set(&inspector->limit, max_ms);
     loop_run(inspector->engine.loop);
     loop_timer_cancel(&inspector->limit);
 }
@@ -180,11 +180,11 @@ static int wait_until_ready(inspect_call *call)
     asynq_inspector *inspector = call->inspector;
     /* Notices a connection that died since the last call. Of a cluster other nodes may be ready than the one that was
      * wanted. */
-    run_loop(inspector, call->has_sent ? INSPECT_AGAIN_MS : 0);
+    inspector_run_loop(inspector, call->has_sent ? INSPECT_AGAIN_MS : 0);
     while (!broker_is_ready(&inspector->broker)) {
         if (time_left_ms(call) <= 0 || redis_error_is_final(inspector->connection_error.code))
             return fail_unreachable(inspector, call->user_error);
-        run_loop(inspector, time_left_ms(call));
+        inspector_run_loop(inspector, time_left_ms(call));
     }
     return ASYNQ_OK;
 }
@@ -211,12 +211,12 @@ static void wait_for_answer(inspect_call *call)
 {
     asynq_inspector *inspector = call->inspector;
     while (!inspector->answered && time_left_ms(call) > 0)
-        run_loop(inspector, time_left_ms(call));
+        inspector_run_loop(inspector, time_left_ms(call));
     if (inspector->answered)
         return;
     redis_nodes_reset(inspector->broker.nodes, "no answer in time");
     while (!inspector->answered)
-        run_loop(inspector, inspector->timeout_ms);
+        inspector_run_loop(inspector, inspector->timeout_ms);
     error_set(&inspector->error, inspector->status, "Redis did not answer within %" PRId64 " ms",
               inspector->timeout_ms);
 }

@@ -54,8 +54,8 @@ static const metric_family families[] = {
     {"asynq_queue_paused_total", "gauge", "1 for a queue that is paused.", METRIC_SWITCH, ONE(paused)},
 };
 
-static void append_value(buf *out, const metric_family *family, const metric_value *value, const char *queue,
-                         const asynq_queue_info *info)
+static void metrics_append_value(buf *out, const metric_family *family, const metric_value *value, const char *queue,
+                                 const asynq_queue_info *info)
 {
     const void *field = (const char *)info + value->offset;
     buf_append_format(out, "%s{", family->name);
@@ -82,8 +82,8 @@ typedef struct measured_queue {
 } measured_queue;
 
 /* Asks for all queues; those that vanish meanwhile are left out. */
-static int measure(asynq_inspector *inspector, const asynq_name_list *queues, arena *into, measured_queue *measured,
-                   size_t *count, asynq_error *error)
+static int metrics_measure(asynq_inspector *inspector, const asynq_name_list *queues, arena *into,
+                           measured_queue *measured, size_t *count, asynq_error *error)
 {
     *count = 0;
     for (size_t i = 0; i < queues->count; i++) {
@@ -110,7 +110,7 @@ static void append_families(buf *out, const measured_queue *queues, size_t count
         exposition_append_family(out, family->name, family->type, family->help);
         for (size_t q = 0; q < count; q++)
             for (const metric_value *value = family->values; value->offset; value++)
-                append_value(out, family, value, queues[q].name, &queues[q].info);
+                metrics_append_value(out, family, value, queues[q].name, &queues[q].info);
     }
 }
 
@@ -126,7 +126,7 @@ int asynq_inspector_metrics(asynq_inspector *inspector, asynq_text *metrics, asy
     buf_init(&text, 0);
     asynq_memory *memory = inspect_memory_new();
     measured_queue *measured = memory ? arena_alloc(&memory->arena, (queues.count + 1) * sizeof *measured) : NULL;
-    status = measured ? measure(inspector, &queues, &memory->arena, measured, &count, error)
+    status = measured ? metrics_measure(inspector, &queues, &memory->arena, measured, &count, error)
                       : error_set_code(error, ASYNQ_E_NO_MEMORY);
     if (!status) {
         append_families(&text, measured, count);

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 
 /* One command. `copy` receives the reply. */
-static int ask(asynq_inspector *inspector, inspect_kind kind, const bytes *words, size_t count, arena *copy,
-               const redis_value **reply, asynq_error *error)
+static int quarantine_ask(asynq_inspector *inspector, inspect_kind kind, const bytes *words, size_t count, arena *copy,
+                          const redis_value **reply, asynq_error *error)
 {
     int status = inspect_command(inspector, kind, words, count, reply, error);
     if (status)
@@ -31,7 +31,7 @@ static int forget(asynq_inspector *inspector, const queue_keys *keys, bytes name
 {
     const redis_value *reply;
     const bytes words[] = {bytes_of("HDEL"), keys->key[QUEUE_KEY_QUARANTINE], name};
-    return ask(inspector, INSPECT_CHANGE, words, 3, copy, &reply, error);
+    return quarantine_ask(inspector, INSPECT_CHANGE, words, 3, copy, &reply, error);
 }
 
 /* `note` is the time in seconds, a space, and the reason. */
@@ -63,16 +63,16 @@ static int visit_entry(quarantine_visit *v, bytes name, bytes note, asynq_error 
     const bytes get_dump[] = {bytes_of("DUMP"), {key.data, key.length}};
     const bytes get_type[] = {bytes_of("TYPE"), {key.data, key.length}};
     const bytes get_message[] = {bytes_of("HGET"), {key.data, key.length}, bytes_of("msg")};
-    status = ask(v->inspector, INSPECT_READ, get_dump, 2, &copy, &dump, error);
+    status = quarantine_ask(v->inspector, INSPECT_READ, get_dump, 2, &copy, &dump, error);
     if (!status && dump->type != REDIS_STRING) {
         status = forget(v->inspector, &v->keys, name, &copy, error);
     } else if (!status) {
         asynq_quarantined entry = {.name = name.data, .dump = dump->text.data, .dump_length = dump->text.length};
         read_note(note, &entry);
         entry.message = "";
-        status = ask(v->inspector, INSPECT_READ, get_type, 2, &copy, &message, error);
+        status = quarantine_ask(v->inspector, INSPECT_READ, get_type, 2, &copy, &message, error);
         if (!status && redis_value_is_text(message, "hash")) {
-            status = ask(v->inspector, INSPECT_READ, get_message, 3, &copy, &message, error);
+            status = quarantine_ask(v->inspector, INSPECT_READ, get_message, 3, &copy, &message, error);
             if (!status && message->type == REDIS_STRING) {
                 entry.message = message->text.data;
                 entry.message_length = message->text.length;
@@ -93,7 +93,7 @@ static int visit_page(quarantine_visit *v, char *cursor, size_t cursor_size, asy
     const bytes words[] = {bytes_of("HSCAN"), v->keys.key[QUEUE_KEY_QUARANTINE], bytes_of(cursor), bytes_of("COUNT"),
                            bytes_of("100")};
     arena_init(&page, 0);
-    int status = ask(v->inspector, INSPECT_READ, words, 5, &page, &reply, error);
+    int status = quarantine_ask(v->inspector, INSPECT_READ, words, 5, &page, &reply, error);
     if (!status) {
         const redis_value *next = redis_value_at(reply, 0), *entries = redis_value_at(reply, 1);
         if (!entries || next->text.length >= cursor_size)
@@ -136,11 +136,11 @@ int asynq_inspector_quarantine_delete(asynq_inspector *inspector, const char *qu
     status = append_key(&key, &keys, bytes_of(name), error);
     const bytes words[] = {bytes_of("DEL"), {key.data, key.length}};
     if (!status)
-        status = ask(inspector, INSPECT_CHANGE, words, 2, &copy, &reply, error);
+        status = quarantine_ask(inspector, INSPECT_CHANGE, words, 2, &copy, &reply, error);
     bool had_key = !status && redis_value_integer(reply) > 0;
     const bytes remove[] = {bytes_of("HDEL"), keys.key[QUEUE_KEY_QUARANTINE], bytes_of(name)};
     if (!status)
-        status = ask(inspector, INSPECT_CHANGE, remove, 3, &copy, &reply, error);
+        status = quarantine_ask(inspector, INSPECT_CHANGE, remove, 3, &copy, &reply, error);
     if (!status && !had_key && redis_value_integer(reply) == 0)
         status =
             error_set(error, ASYNQ_E_NOT_FOUND, "\"%.150s\" is not in the quarantine of queue \"%.100s\"", name, queue);

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-static int compare_names(const void *a, const void *b)
+static int queue_compare_names(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
@@ -35,7 +35,7 @@ int asynq_inspector_queues(asynq_inspector *inspector, asynq_name_list *queues, 
         inspect_memory_free(memory);
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     }
-    qsort(names, count, sizeof *names, compare_names);
+    qsort(names, count, sizeof *names, queue_compare_names);
     *queues = (asynq_name_list){names, count, memory};
     return ASYNQ_OK;
 }
@@ -166,7 +166,8 @@ static asynq_queue_info info_of(const queue_counts *counts, int64_t now_ns)
     return info;
 }
 
-static int read_queue(asynq_inspector *inspector, const queue_keys *keys, asynq_queue_info *info, asynq_error *error)
+static int queue_read_queue(asynq_inspector *inspector, const queue_keys *keys, asynq_queue_info *info,
+                            asynq_error *error)
 {
     int64_t now_ns = clock_now_ns();
     inspect_call call = inspect_begin(inspector, INSPECT_READ, error);
@@ -195,7 +196,7 @@ int asynq_inspector_queue(asynq_inspector *inspector, const char *queue, asynq_q
     int status = inspect_queue_keys(inspector, &keys, queue, error);
     if (status)
         return status;
-    status = read_queue(inspector, &keys, info, error);
+    status = queue_read_queue(inspector, &keys, info, error);
     queue_keys_clear(&keys);
     return status;
 }

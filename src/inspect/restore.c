@@ -46,7 +46,7 @@ static int encode(const asynq_task_info *task, buf *out, asynq_error *error)
     return status;
 }
 
-static int check(const asynq_task_info *task, asynq_error *error)
+static int restore_check(const asynq_task_info *task, asynq_error *error)
 {
     if (!task->id || !*task->id)
         return error_set(error, ASYNQ_E_INVALID, "the task has no id");
@@ -98,7 +98,7 @@ int asynq_inspector_restore(asynq_inspector *inspector, const asynq_task_info *t
 {
     queue_keys keys;
     buf message;
-    int status = check(task, error);
+    int status = restore_check(task, error);
     if (!status)
         status = inspect_keys(inspector, &keys, task->queue, error);
     if (status)

@@ -91,7 +91,7 @@ int asynq_inspector_schedules(asynq_inspector *inspector, asynq_schedule_list *s
 
 /* ---- events ---- */
 
-enum { EVENTS_DEFAULT_SIZE = 30, EVENTS_MOST = 1000 /* kept per entry */ };
+enum { EVENTS_DEFAULT_SIZE = 30, EVENTS_MAX = 1000 /* kept per entry */ };
 
 static int read_events(asynq_inspector *inspector, bytes key, int64_t first, int64_t size,
                        asynq_schedule_event_list *list, asynq_error *error)
@@ -134,9 +134,9 @@ int asynq_inspector_schedule_events(asynq_inspector *inspector, const char *entr
     *events = (asynq_schedule_event_list){0};
     int64_t size = page && page->size ? page->size : EVENTS_DEFAULT_SIZE;
     int64_t number = page && page->number ? page->number : 1;
-    if (size < 0 || size > EVENTS_MOST || number < 0 || number > EVENTS_MOST)
+    if (size < 0 || size > EVENTS_MAX || number < 0 || number > EVENTS_MAX)
         return error_set(error, ASYNQ_E_INVALID, "a page has 1 to %d events, and its number is from 1 to %d",
-                         EVENTS_MOST, EVENTS_MOST);
+                         EVENTS_MAX, EVENTS_MAX);
     buf key;
     buf_init(&key, 0);
     bytes prefix = global_key_name(&inspector->space, GLOBAL_KEY_SCHEDULER_HISTORY);

@@ -78,11 +78,11 @@ static int call_once(asynq_semaphore *semaphore, const semaphore_call *order, co
 }
 
 /* Under the lock. After a lost answer once more, with `again` set: then what was done is ours. */
-static int ask(asynq_semaphore *semaphore, semaphore_token *token, semaphore_call order, const redis_value **reply,
-               asynq_error *error)
+static int semaphore_ask(asynq_semaphore *semaphore, semaphore_token *token, semaphore_call order,
+                         const redis_value **reply, asynq_error *error)
 {
     order.scope = bytes_of(semaphore->scope);
-    order.most = semaphore->tokens;
+    order.max = semaphore->tokens;
     int status = call_once(semaphore, &order, reply, error);
     if (status != ASYNQ_E_OUTCOME_UNKNOWN)
         return status;
@@ -107,7 +107,7 @@ int asynq_semaphore_acquire(asynq_semaphore *semaphore, const char *holder, int6
         return status;
     semaphore_token token = {.holder = bytes_of(holder), .until_s = floor_div(deadline_ms, MS_PER_SECOND)};
     pthread_mutex_lock(&semaphore->lock);
-    status = ask(semaphore, &token, (semaphore_call){.take = {&token, 1}}, &reply, error);
+    status = semaphore_ask(semaphore, &token, (semaphore_call){.take = {&token, 1}}, &reply, error);
     if (!status)
         *is_held = broker_token_taken(reply, 0);
     pthread_mutex_unlock(&semaphore->lock);
@@ -122,7 +122,7 @@ int asynq_semaphore_release(asynq_semaphore *semaphore, const char *holder, asyn
         return status;
     semaphore_token token = {.holder = bytes_of(holder), .until_s = SEMAPHORE_ANY};
     pthread_mutex_lock(&semaphore->lock);
-    status = ask(semaphore, &token, (semaphore_call){.back = {&token, 1}}, &reply, error);
+    status = semaphore_ask(semaphore, &token, (semaphore_call){.back = {&token, 1}}, &reply, error);
     if (!status && !token.again && !broker_tokens_back(reply))
         status = error_set(error, ASYNQ_E_NOT_FOUND, "no token found for task \"%.128s\"", holder);
     pthread_mutex_unlock(&semaphore->lock);

@@ -20,7 +20,7 @@ typedef struct server_reader {
     size_t worker_count, worker_capacity;
 } server_reader;
 
-static int compare_queues(const void *a, const void *b)
+static int servers_compare_queues(const void *a, const void *b)
 {
     return strcmp(((const asynq_queue_priority *)a)->name, ((const asynq_queue_priority *)b)->name);
 }
@@ -33,7 +33,7 @@ static asynq_queue_priority *copy_queues(arena *into, const server_info *record,
         queues[i] =
             (asynq_queue_priority){inspect_copy(into, record->queues[i].name, failed), record->queues[i].priority};
     if (queues && !*failed)
-        qsort(queues, record->queue_count, sizeof *queues, compare_queues);
+        qsort(queues, record->queue_count, sizeof *queues, servers_compare_queues);
     return queues;
 }
 
@@ -105,7 +105,7 @@ static int take_worker(server_reader *reader, bytes encoded, asynq_error *error)
     return ASYNQ_OK;
 }
 
-static int take_workers(void *arg, const redis_value *reply, asynq_error *error)
+static int servers_take_workers(void *arg, const redis_value *reply, asynq_error *error)
 {
     int status = ASYNQ_OK;
     for (size_t i = 0; i < reply->count && !status; i++)
@@ -168,7 +168,7 @@ int inspect_servers(asynq_inspector *inspector, bool with_workers, asynq_server_
         return error_set_code(error, ASYNQ_E_NO_MEMORY);
     int status = inspect_each_record(inspector, GLOBAL_KEY_SERVERS, get, 2, take_server, &reader, error);
     if (!status && with_workers)
-        status = inspect_each_record(inspector, GLOBAL_KEY_WORKERS, values, 2, take_workers, &reader, error);
+        status = inspect_each_record(inspector, GLOBAL_KEY_WORKERS, values, 2, servers_take_workers, &reader, error);
     if (!status)
         status = join_workers(&reader, error);
     if (status)
@@ -208,7 +208,7 @@ int asynq_inspector_tell(asynq_inspector *inspector, const char *text, int *hear
     buf message;
     *heard = 0;
     if (strlen(text) > ASYNQ_MESSAGE_MAX)
-        return error_set(error, ASYNQ_E_INVALID, "the message has %zu bytes; the most are %d", strlen(text),
+        return error_set(error, ASYNQ_E_INVALID, "the message has %zu bytes; the maximum is %d", strlen(text),
                          ASYNQ_MESSAGE_MAX);
     int status = asynq_inspector_servers(inspector, &list, error);
     if (status)

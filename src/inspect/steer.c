@@ -136,14 +136,14 @@ static size_t bulk_count(bulk *b, const redis_value *reply)
  */
 static int steer_and_rest(bulk *b, steer_call *what, const redis_value **reply, asynq_error *error)
 {
-    enum { REST_MOST_MS = 20 };
+    enum { REST_MAX_MS = 20 };
     int64_t began_ns = clock_now_ns();
     int status = steer(b->walk.inspector, &b->walk.keys, what, reply, error);
     int64_t rest_ns = clock_now_ns() - began_ns;
     if (status || rest_ns <= 0)
         return status;
-    if (rest_ns > REST_MOST_MS * NS_PER_MS)
-        rest_ns = REST_MOST_MS * NS_PER_MS;
+    if (rest_ns > REST_MAX_MS * NS_PER_MS)
+        rest_ns = REST_MAX_MS * NS_PER_MS;
     nanosleep(&(struct timespec){.tv_nsec = (long)rest_ns}, NULL);
     return ASYNQ_OK;
 }

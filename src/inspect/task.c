@@ -67,7 +67,7 @@ int inspect_place(const queue_keys *keys, const asynq_task_set *set, buf *group_
 
 /* ---- from Redis to the caller ---- */
 
-static const asynq_header *copy_headers(arena *into, const task_message *message, bool *failed)
+static const asynq_header *task_copy_headers(arena *into, const task_message *message, bool *failed)
 {
     asynq_header *headers = arena_alloc(into, (message->header_count + 1) * sizeof *headers);
     if (!headers) {
@@ -120,7 +120,7 @@ bool inspect_task(const queue_keys *keys, asynq_state state, const listed_task *
         .type = inspect_copy(into, message.type, &failed),
         .payload = inspect_copy(into, message.payload, &failed),
         .payload_length = message.payload.length,
-        .headers = copy_headers(into, &message, &failed),
+        .headers = task_copy_headers(into, &message, &failed),
         .header_count = message.header_count,
         .max_retry = message.retry,
         .retried = message.retried,
@@ -148,8 +148,8 @@ bool inspect_task(const queue_keys *keys, asynq_state state, const listed_task *
 
 /* ---- one task ---- */
 
-static int read_task(asynq_inspector *inspector, const queue_keys *keys, const char *id, asynq_task_info *info,
-                     arena *into, asynq_error *error)
+static int task_read_task(asynq_inspector *inspector, const queue_keys *keys, const char *id, asynq_task_info *info,
+                          arena *into, asynq_error *error)
 {
     inspect_call call = inspect_begin(inspector, INSPECT_READ, error);
     while (inspect_again(&call))
@@ -174,8 +174,8 @@ static int task_of_queue(asynq_inspector *inspector, const queue_keys *keys, con
 {
     asynq_memory *memory = inspect_memory_new();
     asynq_task_info *info = memory ? arena_alloc(&memory->arena, sizeof *info) : NULL;
-    int status =
-        info ? read_task(inspector, keys, id, info, &memory->arena, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
+    int status = info ? task_read_task(inspector, keys, id, info, &memory->arena, error)
+                      : error_set_code(error, ASYNQ_E_NO_MEMORY);
     if (status)
         inspect_memory_free(memory);
     else
@@ -213,8 +213,8 @@ static void pause_ms(int64_t ms)
     nanosleep(&pause, NULL);
 }
 
-static int wait_for_end(asynq_inspector *inspector, const queue_keys *keys, const char *id, int64_t timeout_ms,
-                        asynq_task_list *list, asynq_error *error)
+static int task_wait_for_end(asynq_inspector *inspector, const queue_keys *keys, const char *id, int64_t timeout_ms,
+                             asynq_task_list *list, asynq_error *error)
 {
     int64_t give_up_at_ms = saturating_add(clock_steady_ms(), timeout_ms);
     int64_t pause = WAIT_FIRST_PAUSE_MS;
@@ -245,7 +245,7 @@ int asynq_inspector_wait(asynq_inspector *inspector, const char *queue, const ch
     int status = inspect_queue_keys(inspector, &keys, queue, error);
     if (status)
         return status;
-    status = wait_for_end(inspector, &keys, id, timeout_ms, list, error);
+    status = task_wait_for_end(inspector, &keys, id, timeout_ms, list, error);
     queue_keys_clear(&keys);
     return status;
 }

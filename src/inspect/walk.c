@@ -8,17 +8,17 @@
 #include <fnmatch.h>
 
 enum {
-    WALK_MOST_TASKS = 100,         /* in one script */
+    WALK_MAX_TASKS = 100,          /* in one script */
     WALK_CHUNK_BYTES = 512 * 1024, /* that an answer should not exceed much */
     WALK_FIRST_TASKS = 10,         /* before the size of messages is known */
     PAGE_DEFAULT_SIZE = 30,
-    PAGE_MOST_TASKS = 1000000 /* whoever wants everything visits it */
+    PAGE_MAX_TASKS = 1000000 /* whoever wants everything visits it */
 };
 
 int walk_begin(walk *w, asynq_inspector *inspector, const asynq_task_set *set, const asynq_walk_options *options,
                asynq_error *error)
 {
-    *w = (walk){.inspector = inspector, .state = set->state, .most = WALK_FIRST_TASKS};
+    *w = (walk){.inspector = inspector, .state = set->state, .max = WALK_FIRST_TASKS};
     if (options)
         w->options = *options;
     if (w->options.filter)
@@ -73,7 +73,7 @@ static bool texts_match(const asynq_task_filter *filter, const asynq_task_info *
 }
 
 /* 0: not known, for instance of a task that Go gave back to its queue. It may be old or new, so it is neither. */
-static int64_t time_of(const asynq_task_info *task)
+static int64_t walk_time_of(const asynq_task_info *task)
 {
     bool has_due_time = task->state == ASYNQ_STATE_SCHEDULED || task->state == ASYNQ_STATE_RETRY;
     int64_t at_ms = has_due_time ? task->next_process_at_ms : task->since_ms;
@@ -83,7 +83,7 @@ static int64_t time_of(const asynq_task_info *task)
 bool walk_accepts(walk *w, const asynq_task_info *task)
 {
     const asynq_task_filter *filter = &w->filter;
-    int64_t at_ms = time_of(task);
+    int64_t at_ms = walk_time_of(task);
     if (!texts_match(filter, task))
         return false;
     if (!at_ms && (filter->from_ms || filter->until_ms)) {
@@ -96,7 +96,7 @@ bool walk_accepts(walk *w, const asynq_task_info *task)
 
 /* ---- reading ---- */
 
-static size_t bytes_in(const redis_value *reply)
+static size_t walk_bytes_in(const redis_value *reply)
 {
     size_t sum = 0;
     for (size_t i = 0; i < reply->count; i++)
@@ -108,8 +108,8 @@ static size_t bytes_in(const redis_value *reply)
 static int walk_read(walk *w, list_call *list, const redis_value **reply, asynq_error *error)
 {
     list->place = w->place;
-    if (list->count > w->most)
-        list->count = w->most;
+    if (list->count > w->max)
+        list->count = w->max;
     inspect_call call = inspect_begin(w->inspector, INSPECT_READ, error);
     while (inspect_again(&call))
         call.sent = broker_list_tasks(&w->inspector->broker, &w->keys, list, inspect_replied, w->inspector);
@@ -118,8 +118,8 @@ static int walk_read(walk *w, list_call *list, const redis_value **reply, asynq_
     *reply = call.reply;
     size_t found = broker_listed_count(call.reply);
     if (found) {
-        int64_t fit = (int64_t)(WALK_CHUNK_BYTES / (bytes_in(call.reply) / found + 1));
-        w->most = fit < 1 ? 1 : fit < WALK_MOST_TASKS ? fit : WALK_MOST_TASKS;
+        int64_t fit = (int64_t)(WALK_CHUNK_BYTES / (walk_bytes_in(call.reply) / found + 1));
+        w->max = fit < 1 ? 1 : fit < WALK_MAX_TASKS ? fit : WALK_MAX_TASKS;
     }
     return ASYNQ_OK;
 }
@@ -144,7 +144,7 @@ static int page_add(page_reader *page, const listed_task *listed, asynq_error *e
     return ASYNQ_OK;
 }
 
-static int page_read(page_reader *page, int64_t first, int64_t size, asynq_error *error)
+static int walk_page_read(page_reader *page, int64_t first, int64_t size, asynq_error *error)
 {
     for (int64_t at = 0; at < size;) {
         const redis_value *reply;
@@ -171,15 +171,16 @@ int asynq_inspector_list(asynq_inspector *inspector, const asynq_task_set *set, 
     *list = (asynq_task_list){0};
     int64_t size = page && page->size ? page->size : PAGE_DEFAULT_SIZE;
     int64_t number = page && page->number ? page->number : 1;
-    if (size < 0 || size > PAGE_MOST_TASKS || number < 0 || number > INT64_MAX / PAGE_MOST_TASKS)
+    if (size < 0 || size > PAGE_MAX_TASKS || number < 0 || number > INT64_MAX / PAGE_MAX_TASKS)
         return error_set(error, ASYNQ_E_INVALID, "a page has 1 to %d tasks, and its number is from 1 on",
-                         PAGE_MOST_TASKS);
+                         PAGE_MAX_TASKS);
     int status = walk_begin(&w, inspector, set, NULL, error);
     if (status)
         return status;
     asynq_memory *memory = inspect_memory_new();
     page_reader reader = {.walk = &w, .into = memory ? &memory->arena : NULL};
-    status = memory ? page_read(&reader, size * (number - 1), size, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
+    status =
+        memory ? walk_page_read(&reader, size * (number - 1), size, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
     if (status)
         inspect_memory_free(memory);
     else
@@ -196,12 +197,12 @@ int asynq_inspector_list(asynq_inspector *inspector, const asynq_task_set *set, 
 typedef struct walk_position {
     int64_t rank;
     arena memory;
-    bytes ids[WALK_MOST_TASKS];
+    bytes ids[WALK_MAX_TASKS];
     size_t count;
     bytes score; /* of the last one */
 } walk_position;
 
-static bool keep(walk_position *at, bytes text, bytes *kept)
+static bool walk_keep(walk_position *at, bytes text, bytes *kept)
 {
     *kept = (bytes){arena_dup(&at->memory, text.data, text.length), text.length};
     return kept->data != NULL;
@@ -213,11 +214,11 @@ static bool position_behind(walk_position *at, const redis_value *reply)
     size_t count = broker_listed_count(reply);
     arena_reset(&at->memory);
     at->rank = broker_listed_first(reply) + (int64_t)count;
-    at->count = count < WALK_MOST_TASKS ? count : WALK_MOST_TASKS;
+    at->count = count < WALK_MAX_TASKS ? count : WALK_MAX_TASKS;
     for (size_t i = 0; i < at->count; i++)
-        if (!keep(at, broker_listed_at(reply, count - at->count + i).id, &at->ids[i]))
+        if (!walk_keep(at, broker_listed_at(reply, count - at->count + i).id, &at->ids[i]))
             return false;
-    return keep(at, broker_listed_at(reply, count - 1).score_text, &at->score);
+    return walk_keep(at, broker_listed_at(reply, count - 1).score_text, &at->score);
 }
 
 /* Converts a chunk into tasks. NULL: out of memory. */
@@ -239,7 +240,7 @@ static int walk_step(walk *w, walk_position *at, arena *chunk, walk_cb visit, vo
     const redis_value *reply;
     list_call list = {
         .first = at->rank,
-        .count = WALK_MOST_TASKS,
+        .count = WALK_MAX_TASKS,
         .after = at->ids,
         .after_count = at->count,
         .after_score = at->score,

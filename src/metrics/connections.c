@@ -24,8 +24,8 @@ enum {
     CONNECTIONS_MIN_PAUSE_MS = 50,
     CONNECTIONS_MAX_PAUSE_MS = 1000,
     CONNECTIONS_FILES_SHARE = 8,
-    CONNECTIONS_LEAST = 16,
-    CONNECTIONS_MOST = 1024
+    CONNECTIONS_MIN = 16,
+    CONNECTIONS_MAX = 1024
 };
 
 typedef struct connection {
@@ -190,8 +190,7 @@ static void accept_failed(struct evconnlistener *listener, void *arg)
     c->pause_ms = backoff_next_ms(c->pause_ms, CONNECTIONS_MIN_PAUSE_MS, CONNECTIONS_MAX_PAUSE_MS);
     cut_oldest(c);
     connections_pause(c, c->pause_ms);
-    log_repeated(c->options.log, &c->complaint, ASYNQ_LOG_WARN, "endpoints: no connection can be accepted for now: %s",
-                 strerror(problem));
+    log_event_repeated(c->options.log, &c->complaint, LOG_ACCEPT_FAILED, "%s", strerror(problem));
 }
 
 void connections_add(connections *c, struct bufferevent *fresh)
@@ -234,7 +233,7 @@ void connections_end(connections *c, int fd)
 
 size_t connections_default_max(void)
 {
-    return (size_t)open_files_share(CONNECTIONS_FILES_SHARE, CONNECTIONS_LEAST, CONNECTIONS_MOST);
+    return (size_t)open_files_share(CONNECTIONS_FILES_SHARE, CONNECTIONS_MIN, CONNECTIONS_MAX);
 }
 
 connections *connections_new(const connections_options *options)

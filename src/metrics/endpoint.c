@@ -25,8 +25,8 @@
 #include <utlist.h>
 
 enum {
-    MOST_HEADERS = 16384,
-    MOST_IDLE_S = 30,
+    MAX_HEADERS = 16384,
+    MAX_IDLE_S = 30,
     ENDPOINT_METHODS = EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST | EVHTTP_REQ_DELETE | EVHTTP_REQ_PUT |
                        EVHTTP_REQ_PATCH | EVHTTP_REQ_OPTIONS /* what no path takes is refused by us */
 };
@@ -359,7 +359,7 @@ static void tls_renewed(void *arg, SSL_CTX *fresh, const asynq_error *error)
 {
     endpoint *e = arg;
     if (!fresh) {
-        log_error(e->options.log, "endpoints: the certificate stays the one that was read before: %s", error->text);
+        log_event(e->options.log, LOG_CERTIFICATE_KEPT, "%s", error->text);
         return;
     }
     SSL_CTX_free(e->tls); /* connections hold what they need of it */
@@ -384,7 +384,7 @@ static int start_tls(endpoint *e, asynq_error *error)
 }
 
 /* False: out of memory. */
-static bool make_server(endpoint *e)
+static bool endpoint_make_server(endpoint *e)
 {
     const endpoint_options *options = &e->options;
     e->connections = connections_new(
@@ -392,9 +392,9 @@ static bool make_server(endpoint *e)
     e->http = e->connections ? evhttp_new(loop_base(options->loop)) : NULL;
     if (!e->http)
         return false;
-    evhttp_set_max_headers_size(e->http, MOST_HEADERS);
-    evhttp_set_max_body_size(e->http, (ev_ssize_t)options->most_body);
-    evhttp_set_timeout(e->http, MOST_IDLE_S);
+    evhttp_set_max_headers_size(e->http, MAX_HEADERS);
+    evhttp_set_max_body_size(e->http, (ev_ssize_t)options->max_body);
+    evhttp_set_timeout(e->http, MAX_IDLE_S);
     evhttp_set_allowed_methods(e->http, ENDPOINT_METHODS);
     evhttp_set_gencb(e->http, on_request, e);
     evhttp_set_bevcb(e->http, make_connection, e);
@@ -407,8 +407,8 @@ endpoint *endpoint_start(const endpoint_options *options, asynq_error *error)
     if (!e)
         return error_set_code(error, ASYNQ_E_NO_MEMORY), NULL;
     e->options = *options;
-    error_pages_init(&e->errors, options->loop, options->most_body);
-    int status = make_server(e) ? start_tls(e, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
+    error_pages_init(&e->errors, options->loop, options->max_body);
+    int status = endpoint_make_server(e) ? start_tls(e, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
     if (!status)
         status = listen_at(e, error);
     if (!status) {

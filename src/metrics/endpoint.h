@@ -36,7 +36,7 @@ typedef struct endpoint_options {
     int socket;                       /* a listening socket instead, which is closed at the end; below 0: none */
     const char *token;                /* NULL: none */
     const char *cert_file, *key_file; /* TLS; NULL: none */
-    int64_t most_body;
+    int64_t max_body;
     size_t max_connections;
     int64_t request_within_ms; /* from the beginning, or the last answer, to the end of a request */
     log_sink *log;

@@ -8,7 +8,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
-static int tls_fail(const char *path, asynq_error *error)
+static int endpoint_tls_fail(const char *path, asynq_error *error)
 {
     char text[256];
     ERR_error_string_n(ERR_get_error(), text, sizeof text);
@@ -20,9 +20,9 @@ static int tls_load(SSL_CTX *tls, const char *cert_file, const char *key_file, a
 {
     SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION);
     if (SSL_CTX_use_certificate_chain_file(tls, cert_file) != 1)
-        return tls_fail(cert_file, error);
+        return endpoint_tls_fail(cert_file, error);
     if (SSL_CTX_use_PrivateKey_file(tls, key_file, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(tls) != 1)
-        return tls_fail(key_file, error);
+        return endpoint_tls_fail(key_file, error);
     return ASYNQ_OK;
 }
 

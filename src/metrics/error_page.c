@@ -53,7 +53,7 @@ static void append_error_body(const error_pages *pages, const error_text *row, b
         buf_append_format(out, "{\"error\": \"%s\"}\n", row->text);
         return;
     }
-    buf_append_text(out, "{\"error\": \"the body is larger than endpoints.body_limit, ");
+    buf_append_text(out, "{\"error\": \"the body is larger than endpoints.max_body_size, ");
     size_append(out, pages->max_body);
     buf_append_text(out, ", or its chunks cannot be read\"}\n");
 }

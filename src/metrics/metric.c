@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_KEY = 2048 };
+enum { MAX_KEY = 2048 };
 
 typedef struct series {
     UT_hash_handle hh; /* in the order of their making */
@@ -17,7 +17,7 @@ typedef struct series {
     char *values;      /* theirs, one behind the other, each with its NUL */
     double value;      /* of a histogram the sum */
     uint64_t count;
-    uint64_t buckets[METRIC_MOST_BUCKETS]; /* not cumulative */
+    uint64_t buckets[METRIC_MAX_BUCKETS]; /* not cumulative */
 } series;
 
 struct metrics {
@@ -81,7 +81,7 @@ void metrics_clear(metrics *m, size_t family)
 
 static void append_labels(buf *out, const metric_family *family, const char *const *values)
 {
-    for (size_t i = 0; i < METRIC_MOST_LABELS && family->labels[i]; i++) {
+    for (size_t i = 0; i < METRIC_MAX_LABELS && family->labels[i]; i++) {
         buf_append_text(out, i ? "," : "");
         exposition_append_label(out, family->labels[i], values[i]);
     }
@@ -93,10 +93,10 @@ static series *series_new(const metric_family *family, const char *key, const ch
 {
     buf all;
     series *one = mem_calloc(1, sizeof *one);
-    buf_init(&all, MOST_KEY);
+    buf_init(&all, MAX_KEY);
     buf_append(&all, "", 1);
     all.length = 0; /* there may be no labels, but it is not NULL */
-    for (size_t i = 0; i < METRIC_MOST_LABELS && family->labels[i]; i++)
+    for (size_t i = 0; i < METRIC_MAX_LABELS && family->labels[i]; i++)
         buf_append(&all, values[i], strlen(values[i]) + 1);
     if (one) {
         one->key = mem_strdup(key);
@@ -114,12 +114,12 @@ static series *find_series(metrics *m, size_t family, const char *const *values)
 {
     buf key;
     series *one = NULL;
-    buf_init(&key, MOST_KEY);
+    buf_init(&key, MAX_KEY);
     append_labels(&key, &m->families[family], values);
     const char *text = key.data ? key.data : "";
     if (!buf_failed(&key))
         HASH_FIND(hh, m->series[family], text, strlen(text), one);
-    if (!one && !buf_failed(&key) && HASH_COUNT(m->series[family]) < METRIC_MOST_SERIES &&
+    if (!one && !buf_failed(&key) && HASH_COUNT(m->series[family]) < METRIC_MAX_SERIES &&
         (one = series_new(&m->families[family], text, values))) {
         HASH_ADD_KEYPTR(hh, m->series[family], one->key, strlen(one->key), one);
         if (!HASH_HAS(one)) {
@@ -136,8 +136,8 @@ void metrics_forget(metrics *m, size_t family, bool (*is_gone)(const char *const
     series *one, *next;
     pthread_mutex_lock(&m->lock);
     HASH_ITER(hh, m->series[family], one, next) {
-        const char *values[METRIC_MOST_LABELS] = {0}, *at = one->values;
-        for (size_t i = 0; i < METRIC_MOST_LABELS && m->families[family].labels[i]; at += strlen(at) + 1)
+        const char *values[METRIC_MAX_LABELS] = {0}, *at = one->values;
+        for (size_t i = 0; i < METRIC_MAX_LABELS && m->families[family].labels[i]; at += strlen(at) + 1)
             values[i++] = at;
         if (is_gone(values, arg))
             series_remove(&m->series[family], one);

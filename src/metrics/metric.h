@@ -10,13 +10,13 @@
 
 typedef enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM } metric_type;
 
-enum { METRIC_MOST_LABELS = 4, METRIC_MOST_BUCKETS = 16, METRIC_MOST_SERIES = 10000 /* of a family */ };
+enum { METRIC_MAX_LABELS = 4, METRIC_MAX_BUCKETS = 16, METRIC_MAX_SERIES = 10000 /* of a family */ };
 
 typedef struct metric_family {
     const char *name, *help;
     metric_type type;
-    const char *labels[METRIC_MOST_LABELS]; /* names, up to NULL */
-    const double *buckets;                  /* of a histogram: upper bounds in order, up to 0 */
+    const char *labels[METRIC_MAX_LABELS]; /* names, up to NULL */
+    const double *buckets;                 /* of a histogram: upper bounds in order, up to 0 */
 } metric_family;
 
 typedef struct metrics metrics;

@@ -43,12 +43,13 @@ static void change_feed_refresh(void *arg)
 static void change_feed_set_deaf(change_feed *f, bool is_deaf)
 {
     if (is_deaf && !f->is_deaf)
-        log_warn(f->log,
-                 "jobs: PostgreSQL's notifications do not arrive, as behind a pooler in transaction mode; the table is "
-                 "read every %d s instead. Give asynqd sessions of its own: pool_mode = session",
-                 DEAF_REFRESH_MS / 1000);
+        log_event(
+            f->log, LOG_NOTIFICATIONS_LOST,
+            "as behind a pooler in transaction mode; the table is read every %d s instead. Give asynqd sessions of "
+            "its own: pool_mode = session",
+            DEAF_REFRESH_MS / 1000);
     if (!is_deaf && f->is_deaf)
-        log_info(f->log, "jobs: PostgreSQL's notifications arrive again");
+        log_event(f->log, LOG_NOTIFICATIONS_BACK, "scheduled jobs change at once");
     bool is_new = f->is_deaf != is_deaf;
     f->is_deaf = is_deaf;
     if (is_new)
@@ -96,7 +97,7 @@ static void change_feed_listens(void *arg, const PGresult *result, const asynq_e
     (void)result;
     change_feed *f = arg;
     if (error && f->listening && error->code != ASYNQ_E_CLOSED)
-        log_warn(f->log, "jobs: PostgreSQL will not tell of changes: %s", error->text);
+        log_event(f->log, LOG_NOTIFICATIONS_LOST, "%s", error->text);
 }
 
 static void change_feed_listen(change_feed *f)
@@ -106,7 +107,7 @@ static void change_feed_listen(change_feed *f)
     /* without memory they are missed, as is told when the first is tried */
     if (pg_conn_query(f->listening, own, 0, NULL, NULL, NULL) ||
         pg_conn_query(f->listening, "LISTEN " CHANNEL, 0, NULL, change_feed_listens, f))
-        log_warn(f->log, "jobs: out of memory");
+        log_event(f->log, LOG_NOTIFICATIONS_LOST, "out of memory");
 }
 
 void change_feed_set_conns(change_feed *f, pg_conn *listening, pg_conn *other)

@@ -60,22 +60,23 @@ struct database {
  * minute can say so: when PostgreSQL was away, nobody was. Those that two give up at the same time are left to one.
  */
 static const char seen_sql[] =
-    "WITH seen AS (INSERT INTO asynqd.workers AS w (id, host, pid) VALUES ($1, $2, $3::integer) "
-    "ON CONFLICT (id) DO UPDATE SET seen_at = now(), present_since = "
-    "CASE WHEN w.seen_at < now() - interval '30 seconds' THEN now() ELSE w.present_since END "
+    "WITH seen AS (INSERT INTO asynqd.instances AS w (id, host, pid) VALUES ($1, $2, $3::integer) "
+    "ON CONFLICT (id) DO UPDATE SET last_seen_at = now(), present_since = "
+    "CASE WHEN w.last_seen_at < now() - interval '30 seconds' THEN now() ELSE w.present_since END "
     "RETURNING xmax = 0 AS is_new), "
-    "gone AS (DELETE FROM asynqd.workers WHERE id IN (SELECT id FROM asynqd.workers "
-    "WHERE seen_at < now() - interval '1 minute' AND id <> $1 AND EXISTS (SELECT FROM asynqd.workers WHERE id = $1 "
-    "AND seen_at > now() - interval '30 seconds' AND present_since < now() - interval '1 minute') "
+    "gone AS (DELETE FROM asynqd.instances WHERE id IN (SELECT id FROM asynqd.instances "
+    "WHERE last_seen_at < now() - interval '1 minute' AND id <> $1 AND EXISTS (SELECT FROM asynqd.instances WHERE id = "
+    "$1 "
+    "AND last_seen_at > now() - interval '30 seconds' AND present_since < now() - interval '1 minute') "
     "FOR UPDATE SKIP LOCKED) RETURNING id), "
-    "open AS (SELECT e.id, e.started_at FROM asynqd.executions AS e JOIN gone ON e.worker = gone.id "
+    "open AS (SELECT e.id, e.started_at FROM asynqd.executions AS e JOIN gone ON e.instance = gone.id "
     "WHERE e.finished_at IS NULL ORDER BY e.id FOR UPDATE OF e), "
     "ended AS (" UNKNOWN_SET_SQL("has not been seen for a minute") ") SELECT is_new FROM seen";
 
 /* It was given up, but lives. What has ended meanwhile is on its way. */
 static const char back_sql[] =
-    "WITH mine AS (SELECT id, started_at FROM asynqd.executions WHERE worker = $1 AND outcome = 'unknown' "
-    "AND error_class = 'worker' ORDER BY id FOR UPDATE) UPDATE asynqd.executions AS e SET outcome = 'running', "
+    "WITH mine AS (SELECT id, started_at FROM asynqd.executions WHERE instance = $1 AND outcome = 'unknown' "
+    "AND error_class = 'instance' ORDER BY id FOR UPDATE) UPDATE asynqd.executions AS e SET outcome = 'running', "
     "finished_at = NULL, error_class = NULL, error = NULL FROM mine "
     "WHERE e.id = mine.id AND e.started_at = mine.started_at";
 
@@ -90,7 +91,7 @@ static void ask_version(void *database);
 
 static void complain(database *d, const char *text)
 {
-    log_repeated(d->options.log, &d->complaint, ASYNQ_LOG_ERROR, "PostgreSQL: %s", text);
+    log_event_repeated(d->options.log, &d->complaint, LOG_POSTGRES_DOWN, "%s", text);
 }
 
 /* Begins or ends the work of the jobs, as their connection and the tables are. */
@@ -110,10 +111,10 @@ static void connect_history(database *d, pg_conn *conn)
     untold_set_conn(d->untold, conn);
 }
 
-static void begin_work(database *d)
+static void database_begin_work(database *d)
 {
     atomic_store(&d->phase, PHASE_READY);
-    log_info(d->options.log, "PostgreSQL is ready, as %s", d->worker);
+    log_event(d->options.log, LOG_POSTGRES_UP, "as %s", d->worker);
     loop_timer_set(&d->seen, 0);
     connect_history(d, d->conn);
     d->has_tables = true;
@@ -123,7 +124,7 @@ static void begin_work(database *d)
 static void take_version(database *d, int version)
 {
     if (version == pg_schema_wanted()) {
-        begin_work(d);
+        database_begin_work(d);
         return;
     }
     database_phase phase = version < pg_schema_wanted() ? PHASE_NO_TABLES : PHASE_OTHER_TABLES;
@@ -156,7 +157,7 @@ static void ask_version(void *arg)
 
 /* ---- connection ---- */
 
-static void link_ready(void *arg)
+static void database_link_ready(void *arg)
 {
     database *d = arg;
     atomic_store(&d->phase, PHASE_ASKING);
@@ -252,7 +253,7 @@ static void stop_asked(void *arg)
 
 /* ---- the whole ---- */
 
-static void *run(void *arg)
+static void *database_run(void *arg)
 {
     database *d = arg;
     loop_run(d->loop);
@@ -276,7 +277,7 @@ static int make_parts(database *d, asynq_error *error)
                                                     .log = o->log,
                                                     .spool = o->spool,
                                                     .worker = d->worker,
-                                                    .spool_most = o->spool_most,
+                                                    .spool_max = o->spool_max,
                                                     .retention_ms = o->retention_ms},
                                  error);
         d->untold = d->history ? untold_new(&(untold_options){d->loop, o->log, d->worker, o->redis, o->prefix}) : NULL;
@@ -305,7 +306,7 @@ static int make_parts(database *d, asynq_error *error)
                                              .conninfo = o->conninfo,
                                              .password = o->password,
                                              .schema = o->schema,
-                                             .ready = link_ready,
+                                             .ready = database_link_ready,
                                              .down = link_down,
                                              .arg = d});
     bool is_complete = d->conn && (d->jobs || !o->has_jobs);
@@ -332,7 +333,7 @@ database *database_start(const database_options *options, asynq_error *error)
         status = make_parts(d, error);
     }
     if (!status)
-        status = thread_start(&d->thread, run, d, error);
+        status = thread_start(&d->thread, database_run, d, error);
     d->is_running = !status;
     if (!status)
         return d;

@@ -19,7 +19,7 @@ typedef struct database_options {
     const char *conninfo, *password, *schema; /* see pg_conn_options */
     const char *spool;                        /* folder of the spools */
     const char *redis, *prefix;               /* as for asynq_inspector_options */
-    int64_t spool_most, retention_ms, jobs_retention_ms;
+    int64_t spool_max, retention_ms, jobs_retention_ms;
     bool has_history, has_jobs;
 } database_options;
 

@@ -60,7 +60,7 @@ static const char delete_sql[] =
 static void done_jobs_report(done_jobs *d, const char *what, const asynq_error *error)
 {
     if (error->code != ASYNQ_E_CLOSED)
-        log_repeated(d->log, &d->complaint, ASYNQ_LOG_WARN, "jobs: %s: %s", what, error->text);
+        log_event_repeated(d->log, &d->complaint, LOG_JOBS_FAILED, "%s: %s", what, error->text);
 }
 
 /* ---- marking ---- */
@@ -91,7 +91,8 @@ void done_jobs_add(done_jobs *d, const char *id, const char *spec)
         one->spec = mem_strdup(spec);
     }
     if (!one || !one->id || !one->spec) {
-        log_error(d->log, "job %s: its task is enqueued, but the table cannot be told: out of memory", id);
+        log_event(d->log, LOG_JOBS_FAILED, "job %s: its task is enqueued, but the table does not know: out of memory",
+                  id);
         done_job_free(one);
         return;
     }
@@ -101,7 +102,7 @@ void done_jobs_add(done_jobs *d, const char *id, const char *spec)
     loop_waker_wake(&d->added);
 }
 
-static bool is_among(const char *id, const PGresult *result)
+static bool done_jobs_is_among(const char *id, const PGresult *result)
 {
     for (int i = 0; i < PQntuples(result); i++)
         if (strcmp(PQgetvalue(result, i, 0), id) == 0)
@@ -117,7 +118,7 @@ static void done_jobs_forget_sent(done_jobs *d, const PGresult *locked)
     while (sent) {
         done_job *one = sent;
         sent = one->next;
-        if (locked && !is_among(one->id, locked)) {
+        if (locked && !done_jobs_is_among(one->id, locked)) {
             done_job_free(one);
             continue;
         }
@@ -209,11 +210,11 @@ static void done_jobs_deleted(void *arg, const PGresult *result, const asynq_err
 
 static void done_jobs_delete(done_jobs *d)
 {
-    char most[16];
-    snprintf(most, sizeof most, "%d", MAX_ROWS);
+    char max[16];
+    snprintf(max, sizeof max, "%d", MAX_ROWS);
     if (d->conn && *d->retention && !d->is_deleting)
         d->is_deleting =
-            !pg_conn_query(d->conn, delete_sql, 2, (const char *const[]){d->retention, most}, done_jobs_deleted, d);
+            !pg_conn_query(d->conn, delete_sql, 2, (const char *const[]){d->retention, max}, done_jobs_deleted, d);
 }
 
 static void done_jobs_look(void *arg)

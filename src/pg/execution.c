@@ -51,11 +51,11 @@ static void append_escaped(buf *line, const char *text, size_t length)
 }
 
 /* What is empty is left out, and becomes null. */
-static void append_text(buf *line, const char *name, const char *text, size_t most)
+static void execution_append_text(buf *line, const char *name, const char *text, size_t max)
 {
     if (!text || !*text)
         return;
-    size_t length = text_cut(text, strlen(text), most);
+    size_t length = text_cut(text, strlen(text), max);
     append_name(line, name);
     buf_append(line, "\"", 1);
     size_t begin = line->length;
@@ -65,7 +65,7 @@ static void append_text(buf *line, const char *name, const char *text, size_t mo
     buf_append(line, "\"", 1);
 }
 
-static void append_number(buf *line, const char *name, int64_t number)
+static void execution_append_number(buf *line, const char *name, int64_t number)
 {
     char digits[24];
     append_name(line, name);
@@ -75,7 +75,7 @@ static void append_number(buf *line, const char *name, int64_t number)
 static void append_time(buf *line, const char *name, int64_t at_ms)
 {
     if (at_ms)
-        append_number(line, name, at_ms);
+        execution_append_number(line, name, at_ms);
 }
 
 /* A header that anybody can set; only a number of the column's type is one of a job. */
@@ -83,7 +83,7 @@ static void append_job(buf *line, const char *text)
 {
     int64_t number;
     if (text && text_read_number(text, &number))
-        append_number(line, "job_id", number);
+        execution_append_number(line, "job_id", number);
 }
 
 /* Its end, as far as there is room for it in the line. */
@@ -95,30 +95,30 @@ static void append_output(buf *line, const char *text)
         escaped += escaped_length(*at);
     for (; text && *text && escaped > room; text++)
         escaped -= escaped_length(*text);
-    append_text(line, "output", text, room);
+    execution_append_text(line, "output", text, room);
 }
 
 void execution_append(buf *line, const execution *row)
 {
     int64_t duration_ms = row->finished_at_ms - row->started_at_ms;
     buf_append(line, "{", 1);
-    append_text(line, "id", row->id, MAX_TEXT);
-    append_text(line, "task_id", row->task_id, MAX_TEXT);
+    execution_append_text(line, "id", row->id, MAX_TEXT);
+    execution_append_text(line, "task_id", row->task_id, MAX_TEXT);
     append_job(line, row->job_id);
-    append_text(line, "queue", row->queue, MAX_TEXT);
-    append_text(line, "type", row->type, MAX_TEXT);
-    append_number(line, "attempt", row->attempt);
+    execution_append_text(line, "queue", row->queue, MAX_TEXT);
+    execution_append_text(line, "type", row->type, MAX_TEXT);
+    execution_append_number(line, "attempt", row->attempt);
     append_time(line, "queued_at", row->queued_at_ms);
     append_time(line, "started_at", row->started_at_ms);
     append_time(line, "finished_at", row->finished_at_ms);
-    append_text(line, "outcome", row->outcome ? row->outcome : "running", MAX_TEXT);
-    append_text(line, "error_class", row->error_class, MAX_TEXT);
-    append_text(line, "error", row->error, MAX_ERROR);
+    execution_append_text(line, "outcome", row->outcome ? row->outcome : "running", MAX_TEXT);
+    execution_append_text(line, "error_class", row->error_class, MAX_TEXT);
+    execution_append_text(line, "error", row->error, MAX_ERROR);
     if (row->http_status)
-        append_number(line, "http_status", row->http_status);
+        execution_append_number(line, "http_status", row->http_status);
     if (row->outcome)
-        append_number(line, "duration_ms", duration_ms > 0 ? duration_ms : 0);
-    append_text(line, "trace_id", row->trace_id, MAX_TEXT);
+        execution_append_number(line, "duration_ms", duration_ms > 0 ? duration_ms : 0);
+    execution_append_text(line, "trace_id", row->trace_id, MAX_TEXT);
     append_output(line, row->output);
     buf_append(line, "}", 1);
 }

@@ -17,8 +17,8 @@
 #include <utlist.h>
 
 enum {
-    BATCH_MOST = 1000,
-    BATCH_LEAST = 100,
+    BATCH_MAX = 1000,
+    BATCH_MIN = 100,
     GATHER_MS = 100,      /* how long the first line of a batch waits for others */
     READ_AGAIN_MS = 1000, /* a spool that could not be read */
     MIN_AGAIN_MS = 1000,  /* after PostgreSQL refused for a reason that may pass */
@@ -46,7 +46,7 @@ struct history {
 
     spool *sent; /* whose lines are under way; NULL: none are */
     size_t sent_lines;
-    size_t batch_most;
+    size_t batch_max;
     int without_month; /* so often in a row there was no partition */
     bool was_own;      /* the last batch; the next one is of a leftover */
     bool is_waiting;   /* after a failure */
@@ -59,7 +59,7 @@ struct history {
     _Atomic int64_t written, refused, leftover_unreadable;
 };
 
-static void pump(void *history);
+static void history_pump(void *history);
 
 /* ---- lines ---- */
 
@@ -80,8 +80,7 @@ static void lines_written(void *arg, const char *problem)
 {
     history *h = arg;
     if (problem)
-        log_repeated(h->options.log, &h->lost_complaint, ASYNQ_LOG_ERROR, "the history loses attempts: %s: %s",
-                     spool_name(h->own), problem);
+        log_event_repeated(h->options.log, &h->lost_complaint, LOG_HISTORY_LOST, "%s: %s", spool_name(h->own), problem);
     if (!atomic_exchange(&h->is_awake, true))
         loop_waker_wake(&h->appended);
 }
@@ -95,7 +94,7 @@ static void lines_written(void *arg, const char *problem)
 static const char insert_sql[] =
     "INSERT INTO asynqd.executions AS e (id, task_id, job_id, queue, type, attempt, queued_at, started_at, "
     "finished_at, "
-    "outcome, error_class, error, http_status, duration_ms, worker, trace_id, output) "
+    "outcome, error_class, error, http_status, duration_ms, instance, trace_id, output) "
     "SELECT DISTINCT ON (id) id, coalesce(task_id, ''), job_id, coalesce(queue, ''), coalesce(type, ''), attempt, "
     "to_timestamp(queued_at / 1000.0), to_timestamp(started_at / 1000.0), to_timestamp(finished_at / 1000.0), "
     "outcome, error_class, error, http_status, duration_ms, $2, trace_id, output "
@@ -131,19 +130,18 @@ static void try_again_later(history *h)
 static void wait_a_while(history *h, const char *what, const asynq_error *error)
 {
     if (error->code != ASYNQ_E_CLOSED)
-        log_repeated(h->options.log, &h->failure_complaint, ASYNQ_LOG_WARN, "the history cannot be written, %s: %s",
-                     what, error->text);
+        log_event_repeated(h->options.log, &h->failure_complaint, LOG_HISTORY_DELAYED, "%s: %s", what, error->text);
     try_again_later(h);
 }
 
 /* A line that PostgreSQL never takes is looked for by halves, so that it costs only itself. */
-static void narrow(history *h, const asynq_error *error)
+static void history_narrow(history *h, const asynq_error *error)
 {
     if (h->sent_lines > 1) {
-        h->batch_most = h->sent_lines / 2;
+        h->batch_max = h->sent_lines / 2;
         return;
     }
-    log_error(h->options.log, "a row of the history is left out, as PostgreSQL refuses it: %s", error->text);
+    log_event(h->options.log, LOG_HISTORY_REFUSED, "%s", error->text);
     atomic_fetch_add(&h->refused, 1);
     spool_advance(h->sent);
 }
@@ -153,7 +151,7 @@ static bool is_worth_sending(history *h)
 {
     spool_stats stats;
     spool_get_stats(h->own, &stats);
-    return h->leftovers || h->finished || stats.lines >= BATCH_LEAST;
+    return h->leftovers || h->finished || stats.lines >= BATCH_MIN;
 }
 
 static void batch_done(void *arg, const PGresult *result, const asynq_error *error)
@@ -164,11 +162,11 @@ static void batch_done(void *arg, const PGresult *result, const asynq_error *err
         h->pause_ms = h->without_month = 0;
         spool_advance(h->sent);
         atomic_fetch_add(&h->written, (int64_t)h->sent_lines);
-        h->batch_most = h->batch_most * 2 < BATCH_MOST ? h->batch_most * 2 : BATCH_MOST;
+        h->batch_max = h->batch_max * 2 < BATCH_MAX ? h->batch_max * 2 : BATCH_MAX;
     } else if (has_no_month && h->without_month++ < MAX_WITHOUT_MONTH) {
         wait_a_while(h, "and waits for its month", error);
     } else if (pg_result_is_refused(result)) {
-        narrow(h, error);
+        history_narrow(h, error);
     } else {
         wait_a_while(h, "and waits in the spool", error);
     }
@@ -176,7 +174,7 @@ static void batch_done(void *arg, const PGresult *result, const asynq_error *err
     if (h->is_waiting)
         finish_if_asked(h);
     else if (is_worth_sending(h))
-        pump(h);
+        history_pump(h);
     else
         loop_timer_set(&h->gather, GATHER_MS);
 }
@@ -185,8 +183,8 @@ typedef enum sending { SENDING_NOTHING, SENDING_LINES, SENDING_FAILED } sending;
 
 static sending cannot_read(history *h, const spool *from, const char *problem)
 {
-    log_repeated(h->options.log, &h->failure_complaint, ASYNQ_LOG_ERROR,
-                 "the history in the spool %s cannot be read, and waits there: %s", spool_name(from), problem);
+    log_event_repeated(h->options.log, &h->failure_complaint, LOG_HISTORY_UNREADABLE, "spool %s: %s", spool_name(from),
+                       problem);
     loop_timer_set(&h->gather, READ_AGAIN_MS);
     return SENDING_FAILED;
 }
@@ -200,10 +198,9 @@ static void tell_unreadable(history *h, spool *from)
     int64_t more = stats.lost[SPOOL_UNREADABLE] - *told;
     *told += more;
     if (more)
-        log_repeated(h->options.log, &h->unreadable_complaint, ASYNQ_LOG_ERROR,
-                     "the history loses attempts: the spool %s has pieces that are no lines, or are not there, %" PRId64
-                     " so far",
-                     spool_name(from), *told);
+        log_event_repeated(h->options.log, &h->unreadable_complaint, LOG_HISTORY_LOST,
+                           "spool %s: pieces that are no lines, or are missing, %" PRId64 " so far", spool_name(from),
+                           *told);
     if (from != h->own)
         atomic_fetch_add(&h->leftover_unreadable, more);
 }
@@ -214,7 +211,7 @@ static sending send_from(history *h, spool *from)
     const char *problem;
     buf_init(&lines, 0);
     buf_append_text(&lines, "[");
-    h->sent_lines = spool_read(from, h->batch_most, &lines, &problem);
+    h->sent_lines = spool_read(from, h->batch_max, &lines, &problem);
     buf_append_text(&lines, "]");
     tell_unreadable(h, from);
     h->sent = h->sent_lines ? from : NULL;
@@ -239,11 +236,11 @@ static void leftover_ended(void *arg, const PGresult *result, const asynq_error 
         return;
     }
     h->pause_ms = 0;
-    log_info(h->options.log, "the history of %s, which has ended, is written", spool_name(own->lines));
+    log_event(h->options.log, LOG_HISTORY_RECOVERED, "of %s, which has ended", spool_name(own->lines));
     h->leftovers = own->next;
     spool_close(own->lines);
     mem_free(own);
-    pump(h);
+    history_pump(h);
 }
 
 /* All lines of a dead one are there: attempts without an end will get none. */
@@ -277,7 +274,7 @@ static bool send_leftover(history *h)
 }
 
 /* Sends the next lines, if none are under way. */
-static void pump(void *arg)
+static void history_pump(void *arg)
 {
     history *h = arg;
     h->is_waiting = false;
@@ -316,7 +313,7 @@ void history_set_conn(history *h, pg_conn *conn)
     if (!conn)
         return;
     loop_timer_cancel(&h->gather);
-    pump(h);
+    history_pump(h);
 }
 
 void history_finish(history *h, void (*done)(void *arg), void *arg)
@@ -325,7 +322,7 @@ void history_finish(history *h, void (*done)(void *arg), void *arg)
     h->finished_arg = arg;
     loop_timer_cancel(&h->gather);
     if (!h->is_waiting)
-        pump(h);
+        history_pump(h);
     else
         finish_if_asked(h);
 }
@@ -351,21 +348,20 @@ history *history_new(const history_options *options, asynq_error *error)
     if (!h)
         return error_set_code(error, ASYNQ_E_NO_MEMORY), NULL;
     h->options = *options;
-    h->batch_most = BATCH_MOST;
+    h->batch_max = BATCH_MAX;
     h->appended.fd = -1;
     h->lost_complaint.min_ms = h->failure_complaint.min_ms = h->unreadable_complaint.min_ms = COMPLAIN_PERIOD_MS;
-    loop_timer_init(options->loop, &h->gather, pump, h);
+    loop_timer_init(options->loop, &h->gather, history_pump, h);
     h->months = months_new(options->loop, options->log, options->retention_ms);
     int status = h->months ? adopt(h, error) : error_set_code(error, ASYNQ_E_NO_MEMORY);
     if (!status && loop_waker_init(options->loop, &h->appended, lines_came, h))
         status = error_set_code(error, ASYNQ_E_SYSTEM);
     if (!status) {
-        h->own = spool_open(options->spool, options->worker, options->spool_most, lines_written, h, error);
+        h->own = spool_open(options->spool, options->worker, options->spool_max, lines_written, h, error);
         status = h->own ? ASYNQ_OK : error->code;
     }
     if (!status && error->code)
-        log_error(options->log, "the history has no place to wait for PostgreSQL, and is lost until it has one: %s",
-                  error->text);
+        log_event(options->log, LOG_HISTORY_LOST, "there is no spool: %s", error->text);
     if (!status)
         return h;
     history_free(h);

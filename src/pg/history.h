@@ -25,7 +25,7 @@ typedef struct history_options {
     log_sink *log;
     const char *spool;    /* folder */
     const char *worker;   /* the name of this asynqd in the rows */
-    int64_t spool_most;   /* bytes */
+    int64_t spool_max;    /* bytes */
     int64_t retention_ms; /* of rows; 0: for ever */
 } history_options;
 

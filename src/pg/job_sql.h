@@ -8,7 +8,7 @@
 /* When its task is due, as a scheduler takes it. The same text wherever it is needed: jobs that are done are known by
  * it. */
 #define JOB_SPEC_SQL                                                                                                   \
-    "CASE WHEN schedule = '@once' THEN '@at ' || to_char(armed_at AT TIME ZONE 'UTC', "                                \
+    "CASE WHEN schedule = '@once' THEN '@at ' || to_char(effective_at AT TIME ZONE 'UTC', "                            \
     "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') ELSE schedule END"
 
 #endif

@@ -66,15 +66,16 @@ static const char list_sql[] =
     "|| options || CASE WHEN queue IS NULL THEN '{}'::jsonb ELSE jsonb_build_object('queue', queue) END "
     "|| jsonb_build_object('name', '" ENTRY_PREFIX "' || id, 'spec', " JOB_SPEC_SQL ", 'type', type, "
     "'payload', payload::text, 'headers', coalesce(options -> 'headers', '{}'::jsonb) || "
-    "jsonb_build_object('" PG_JOB_HEADER "', id::text)))::text, problem "
+    "jsonb_build_object('" PG_JOB_HEADER "', id::text)))::text, invalid_reason "
     "FROM asynqd.jobs WHERE enabled AND enqueued_at IS NULL ORDER BY id";
 
 /* One that somebody has locked is told with the next list. */
 static const char problems_sql[] =
-    "WITH seen AS (SELECT * FROM jsonb_to_recordset($1::jsonb) AS r(id bigint, problem text)), "
+    "WITH seen AS (SELECT * FROM jsonb_to_recordset($1::jsonb) AS r(id bigint, invalid_reason text)), "
     "free AS (SELECT id FROM asynqd.jobs WHERE id IN (SELECT id FROM seen) FOR UPDATE SKIP LOCKED) "
-    "UPDATE asynqd.jobs SET problem = seen.problem FROM seen, free WHERE jobs.id = free.id AND jobs.id = seen.id "
-    "AND jobs.problem IS DISTINCT FROM seen.problem";
+    "UPDATE asynqd.jobs SET invalid_reason = seen.invalid_reason FROM seen, free WHERE jobs.id = free.id AND jobs.id = "
+    "seen.id "
+    "AND jobs.invalid_reason IS DISTINCT FROM seen.invalid_reason";
 
 /* ---- the list ---- */
 
@@ -170,7 +171,7 @@ static void tell_scheduler(jobs *j)
     asynq_error error;
     pthread_mutex_lock(&j->scheduler_lock);
     if (j->scheduler && asynq_scheduler_sync(j->scheduler, &error))
-        log_repeated(j->log, &j->complaint, ASYNQ_LOG_ERROR, "jobs: the entries stay as they are: %s", error.text);
+        log_event_repeated(j->log, &j->complaint, LOG_JOBS_FAILED, "the entries stay as they are: %s", error.text);
     pthread_mutex_unlock(&j->scheduler_lock);
 }
 
@@ -188,17 +189,17 @@ void jobs_set_scheduler(jobs *j, asynq_scheduler *scheduler)
 
 static void read_jobs(void *jobs);
 
-static void report(jobs *j, const char *what, const asynq_error *error)
+static void jobs_report(jobs *j, const char *what, const asynq_error *error)
 {
     if (error->code != ASYNQ_E_CLOSED)
-        log_repeated(j->log, &j->complaint, ASYNQ_LOG_WARN, "jobs: %s: %s", what, error->text);
+        log_event_repeated(j->log, &j->complaint, LOG_JOBS_FAILED, "%s: %s", what, error->text);
 }
 
 static void problems_told(void *arg, const PGresult *result, const asynq_error *error)
 {
     (void)result;
     if (error)
-        report(arg, "their problems cannot be written", error);
+        jobs_report(arg, "their problems cannot be written", error);
 }
 
 /* Adds what the table does not say yet; one that is not wanted any more has lost its problem by a trigger. */
@@ -208,9 +209,9 @@ static void add_problem(const jobs *j, const job *one, json_t *rows)
     if (!one->is_seen || is_told)
         return;
     if (one->problem)
-        log_error(j->log, "job \"%s\" is left out: %s", one->name, one->problem);
+        log_event(j->log, LOG_JOB_INVALID, "\"%s\": %s", one->name, one->problem);
     json_array_append_new(
-        rows, json_pack("{s:I, s:s?}", "id", (json_int_t)strtoll(one->id, NULL, 10), "problem", one->problem));
+        rows, json_pack("{s:I, s:s?}", "id", (json_int_t)strtoll(one->id, NULL, 10), "invalid_reason", one->problem));
 }
 
 static void send_problems(jobs *j, const json_t *rows)
@@ -221,7 +222,7 @@ static void send_problems(jobs *j, const json_t *rows)
     int status = j->conn && text ? pg_conn_query(j->conn, problems_sql, 1, &value, problems_told, j) : ASYNQ_OK;
     if (status) {
         error_set_code(&error, status);
-        report(j, "their problems cannot be written", &error);
+        jobs_report(j, "their problems cannot be written", &error);
     }
     free(text);
 }
@@ -267,7 +268,7 @@ static void jobs_read(void *arg, const PGresult *result, const asynq_error *erro
     job_list list = {0};
     j->is_reading = false;
     if (error) {
-        report(j, "cannot be read, and stay as they are", error);
+        jobs_report(j, "cannot be read, and stay as they are", error);
         if (j->conn)
             read_jobs_later(j);
         return;

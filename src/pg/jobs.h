@@ -6,7 +6,7 @@
  *
  * A job for one task alone ("@once", "@at ...") is marked when its task is enqueued (done_jobs.h), and is then no
  * entry any more, so that it costs nothing how many there are.
- * What is wrong with a job is written to its column `problem`.
+ * What is wrong with a job is written to its column `invalid_reason`.
  */
 #ifndef PG_JOBS_H
 #define PG_JOBS_H

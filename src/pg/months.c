@@ -38,7 +38,7 @@ static bool months_went_well(months *m, const char *what, const asynq_error *err
         return true;
     if (!m->conn || error->code == ASYNQ_E_CLOSED)
         return false;
-    log_repeated(m->log, &m->complaint, ASYNQ_LOG_WARN, "history: %s: %s", what, error->text);
+    log_event_repeated(m->log, &m->complaint, LOG_HISTORY_UPKEEP, "%s: %s", what, error->text);
     loop_timer_set(&m->look, SOON_MS);
     return false;
 }
@@ -59,10 +59,7 @@ static int months_number(const PGresult *result, int column)
 static void months_tell_odd(months *m, int odd)
 {
     if (odd && odd != m->odd)
-        log_warn(m->log,
-                 "history: %d rows have times that no month is kept for, as of a clock that was wrong; they are in "
-                 "executions_other",
-                 odd);
+        log_event(m->log, LOG_HISTORY_MISDATED, "%d, of a clock that was wrong; they are in executions_other", odd);
     m->odd = odd;
 }
 
@@ -73,8 +70,8 @@ static void months_deleted(void *arg, const PGresult *result, const asynq_error 
         return;
     int late = months_number(result, 0), deleted = months_number(result, 1);
     if (late)
-        log_repeated(m->log, &m->late_note, ASYNQ_LOG_WARN,
-                     "history: %d rows were of months that are not kept any more, and are deleted", late);
+        log_event_repeated(m->log, &m->late_note, LOG_HISTORY_EXPIRED,
+                           "%d, of months that are not kept any more; they are deleted", late);
     if (late >= MAX_ROWS || deleted >= MAX_ROWS) {
         months_delete(m);
         return;
@@ -85,10 +82,10 @@ static void months_deleted(void *arg, const PGresult *result, const asynq_error 
 
 static void months_delete(months *m)
 {
-    char most[16];
-    snprintf(most, sizeof most, "%d", MAX_ROWS);
+    char max[16];
+    snprintf(max, sizeof max, "%d", MAX_ROWS);
     months_send(m, "SELECT late, deleted, odd FROM asynqd.delete_executions($1::interval, $2::integer)", 2,
-                (const char *const[]){months_interval(m), most}, months_deleted);
+                (const char *const[]){months_interval(m), max}, months_deleted);
 }
 
 /* ---- months ---- */
@@ -99,14 +96,16 @@ static void months_dropped(void *arg, const PGresult *result, const asynq_error 
     if (!months_went_well(m, "old months cannot be dropped", error))
         return;
     for (int i = 0; i < PQntuples(result); i++)
-        log_info(m->log, "history: %s lies behind postgres.retention, and is dropped", PQgetvalue(result, i, 0));
+        log_event(m->log, LOG_PARTITION_DROPPED, "%s, which is older than postgres.retention",
+                  PQgetvalue(result, i, 0));
     months_delete(m);
 }
 
 /* Behind a day there are no lines that are on their way, nor one that has just begun and is not seen yet. */
 static const char months_forgotten_sql[] =
     "WITH open AS (SELECT id, started_at FROM asynqd.executions AS e WHERE finished_at IS NULL "
-    "AND started_at < now() - interval '1 day' AND NOT EXISTS (SELECT FROM asynqd.workers AS w WHERE w.id = e.worker) "
+    "AND started_at < now() - interval '1 day' AND NOT EXISTS (SELECT FROM asynqd.instances AS w WHERE w.id = "
+    "e.instance) "
     "ORDER BY id LIMIT 5000 FOR UPDATE SKIP LOCKED) " UNKNOWN_SET_SQL("is not known any more");
 
 /* Otherwise they would keep their month for ever. */
@@ -125,7 +124,7 @@ static void months_made(void *arg, const PGresult *result, const asynq_error *er
     if (!months_went_well(m, "the coming months cannot be made; rows go to executions_other", error))
         return;
     if (months_number(result, 0))
-        log_info(m->log, "history: %d months are made", months_number(result, 0));
+        log_event(m->log, LOG_PARTITION_CREATED, "%d", months_number(result, 0));
     months_send(m, months_forgotten_sql, 0, NULL, months_forgotten);
 }
 

@@ -102,8 +102,8 @@ static void lose(pg_conn *conn, const char *reason)
     asynq_error error;
     bool was_ready = conn->state == PG_READY;
     pg_error(&error, ASYNQ_E_OUTCOME_UNKNOWN, reason);
-    log_repeated(conn->options.log, &conn->complaint, ASYNQ_LOG_WARN, "PostgreSQL is away%s: %s", conn->options.purpose,
-                 error.text);
+    log_event_repeated(conn->options.log, &conn->complaint, LOG_POSTGRES_DOWN, "the connection%s: %s",
+                       conn->options.purpose, error.text);
     conn->was_lost = true;
     if (was_ready && loop_steady_ms(conn->options.loop) - conn->ready_at_ms >= LASTING_MS)
         conn->pause_ms = 0;
@@ -115,7 +115,7 @@ static void lose(pg_conn *conn, const char *reason)
     fail_statements(conn, &error);
 }
 
-static void time_is_up(void *arg)
+static void pg_conn_time_is_up(void *arg)
 {
     pg_conn *conn = arg;
     lose(conn, conn->state == PG_READY ? "no answer for a minute" : "no connection within 10 s");
@@ -155,14 +155,14 @@ void pg_interval(int64_t ms, char text[PG_INTERVAL_SIZE])
     snprintf(text, PG_INTERVAL_SIZE, "%" PRId64 " hours %" PRId64 " milliseconds", ms / hour_ms, ms % hour_ms);
 }
 
-static bool is_good(const PGresult *result)
+static bool pg_conn_is_good(const PGresult *result)
 {
     return PQresultStatus(result) == PGRES_COMMAND_OK || PQresultStatus(result) == PGRES_TUPLES_OK;
 }
 
 bool pg_result_has_state(const PGresult *result, const char *state)
 {
-    const char *found = result && !is_good(result) ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+    const char *found = result && !pg_conn_is_good(result) ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
     return found && strncmp(found, state, strlen(state)) == 0;
 }
 
@@ -190,7 +190,7 @@ static void take_result(pg_conn *conn, const PGresult *result)
 {
     pg_statement *one = conn->first;
     asynq_error error = {0};
-    if (!is_good(result))
+    if (!pg_conn_is_good(result))
         pg_error(&error, ASYNQ_E_SYSTEM, PQresultErrorMessage(result));
     if (is_of_session(result))
         snprintf(conn->unfit, sizeof conn->unfit, "%s", error.text);
@@ -285,8 +285,8 @@ static void begin_session(pg_conn *conn)
     conn->ready_at_ms = loop_steady_ms(conn->options.loop);
     *conn->unfit = '\0';
     if (conn->was_lost)
-        log_repeated(conn->options.log, &conn->return_note, ASYNQ_LOG_INFO, "PostgreSQL is there again%s",
-                     conn->options.purpose);
+        log_event_repeated(conn->options.log, &conn->return_note, LOG_POSTGRES_UP, "the connection%s again",
+                           conn->options.purpose);
     loop_watch_set(&conn->watch, true, false);
     if (pg_conn_query(conn, session_sql, 0, NULL, NULL, NULL))
         lose(conn, "out of memory");
@@ -356,7 +356,7 @@ pg_conn *pg_conn_new(const pg_conn_options *options)
         conn->options.purpose = "";
     conn->end = &conn->first;
     loop_timer_init(options->loop, &conn->again, connect_now, conn);
-    loop_timer_init(options->loop, &conn->limit, time_is_up, conn);
+    loop_timer_init(options->loop, &conn->limit, pg_conn_time_is_up, conn);
     conn->hosts = pg_hosts_new(options->loop, options->conninfo);
     if (!conn->hosts) {
         mem_free(conn);

@@ -36,7 +36,7 @@ struct pg_hosts {
 
 /* ---- the connection string ---- */
 
-static const char *value_of(const PQconninfoOption *options, const char *keyword)
+static const char *pg_hosts_value_of(const PQconninfoOption *options, const char *keyword)
 {
     for (; options && options->keyword; options++)
         if (strcmp(options->keyword, keyword) == 0)
@@ -67,7 +67,7 @@ static bool is_name(const char *host)
     return !number;
 }
 
-static size_t count_elements(const char *list)
+static size_t pg_hosts_count_elements(const char *list)
 {
     size_t count = 1;
     for (; (list = strchr(list, ',')); list++)
@@ -79,9 +79,9 @@ static size_t count_elements(const char *list)
 static bool take_hosts(pg_hosts *h, const char *hosts, const char *ports)
 {
     const char *port = ports ? ports : "";
-    bool has_own_ports = count_elements(port) > 1;
+    bool has_own_ports = pg_hosts_count_elements(port) > 1;
     h->has_ports = ports != NULL;
-    for (size_t left = count_elements(hosts); left; left--) {
+    for (size_t left = pg_hosts_count_elements(hosts); left; left--) {
         pg_host *one = &h->hosts[h->count++];
         one->owner = h;
         one->name = next_element(&hosts);
@@ -94,7 +94,7 @@ static bool take_hosts(pg_hosts *h, const char *hosts, const char *ports)
     return true;
 }
 
-static void time_is_up(void *hosts);
+static void pg_hosts_time_is_up(void *hosts);
 
 pg_hosts *pg_hosts_new(loop *l, const char *conninfo)
 {
@@ -102,14 +102,14 @@ pg_hosts *pg_hosts_new(loop *l, const char *conninfo)
     if (!h)
         return NULL;
     h->loop = l;
-    loop_timer_init(l, &h->limit, time_is_up, h);
+    loop_timer_init(l, &h->limit, pg_hosts_time_is_up, h);
     buf_init(&h->host_list, 0);
     buf_init(&h->address_list, 0);
     buf_init(&h->port_list, 0);
     PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
-    const char *hosts = value_of(options, "host");
-    bool is_ours = hosts && !value_of(options, "hostaddr") && count_elements(hosts) <= MAX_HOSTS;
-    bool is_read = !is_ours || take_hosts(h, hosts, value_of(options, "port"));
+    const char *hosts = pg_hosts_value_of(options, "host");
+    bool is_ours = hosts && !pg_hosts_value_of(options, "hostaddr") && pg_hosts_count_elements(hosts) <= MAX_HOSTS;
+    bool is_read = !is_ours || take_hosts(h, hosts, pg_hosts_value_of(options, "port"));
     PQconninfoFree(options);
     if (is_read)
         return h;
@@ -218,7 +218,7 @@ static void host_found(void *arg, int problem, struct addrinfo *addresses)
         answer_with_lists(h);
 }
 
-static void time_is_up(void *arg)
+static void pg_hosts_time_is_up(void *arg)
 {
     pg_hosts *h = arg;
     if (h->cb)

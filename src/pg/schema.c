@@ -70,7 +70,7 @@ static PGresult *execute(migration *m, const char *sql)
     return result;
 }
 
-static int run(migration *m, const char *sql, asynq_error *error)
+static int schema_run(migration *m, const char *sql, asynq_error *error)
 {
     PGresult *result = execute(m, sql);
     ExecStatusType what = PQresultStatus(result);
@@ -81,7 +81,7 @@ static int run(migration *m, const char *sql, asynq_error *error)
 }
 
 /* The first value of a query; "" if there is none. */
-static int ask(migration *m, const char *sql, char *value, size_t size, asynq_error *error)
+static int schema_ask(migration *m, const char *sql, char *value, size_t size, asynq_error *error)
 {
     PGresult *result = execute(m, sql);
     int status = ASYNQ_OK;
@@ -100,7 +100,7 @@ static int make_schema(migration *m, asynq_error *error)
     char text[sizeof error->text];
     char sql[128];
     snprintf(sql, sizeof sql, "CREATE SCHEMA \"%s\"", m->schema);
-    if (!run(m, sql, error)) {
+    if (!schema_run(m, sql, error)) {
         (void)terminal_line(m->out, "", "made the schema %s", m->schema);
         return ASYNQ_OK;
     }
@@ -113,9 +113,9 @@ static int adopt_tables(migration *m, const char *from, asynq_error *error)
 {
     char sql[128];
     snprintf(sql, sizeof sql, "SELECT set_config('asynq.schema', '%s', true)", m->schema);
-    int status = run(m, sql, error);
+    int status = schema_run(m, sql, error);
     if (!status)
-        status = run(m, adopt_sql, error);
+        status = schema_run(m, adopt_sql, error);
     if (!status)
         (void)terminal_line(m->out, "", "the tables of an older asynqd in the schema %s are those of asynqd now", from);
     return status;
@@ -125,7 +125,7 @@ static int adopt_tables(migration *m, const char *from, asynq_error *error)
  * Whether old tables there are those of the fleet that wants this schema. A schema of one's own is for those who share
  * the database with others, so what is elsewhere may be theirs.
  */
-static bool is_ours(const migration *m, const char *old_schema)
+static bool schema_is_ours(const migration *m, const char *old_schema)
 {
     return strcmp(m->schema, SCHEMA_NAME_DEFAULT) == 0 || strcmp(m->schema, old_schema) == 0;
 }
@@ -136,17 +136,17 @@ static int prepare(migration *m, asynq_error *error)
     char found[NAME_SIZE];
     char sql[128];
     snprintf(sql, sizeof sql, "SELECT to_regnamespace('\"%s\"')", m->schema);
-    int status = ask(m, sql, found, sizeof found, error);
+    int status = schema_ask(m, sql, found, sizeof found, error);
     if (!status && !*found)
         status = make_schema(m, error);
     if (!status)
-        status = ask(m, "SELECT to_regclass('asynqd.migrations')", found, sizeof found, error);
+        status = schema_ask(m, "SELECT to_regclass('asynqd.migrations')", found, sizeof found, error);
     if (status || *found)
         return status;
-    status = ask(m, adopted_sql, found, sizeof found, error);
+    status = schema_ask(m, adopted_sql, found, sizeof found, error);
     if (status)
         return status;
-    if (*found && is_ours(m, found))
+    if (*found && schema_is_ours(m, found))
         return adopt_tables(m, found, error);
     if (*found)
         (void)terminal_line(
@@ -154,7 +154,7 @@ static int prepare(migration *m, asynq_error *error)
             "the tables of an older asynqd in the schema %s stay there, as they may be another fleet's; those of "
             "the schema " SCHEMA_NAME_DEFAULT " would be made of them",
             found);
-    return run(m, make_sql, error);
+    return schema_run(m, make_sql, error);
 }
 
 /* ---- steps ---- */
@@ -162,7 +162,7 @@ static int prepare(migration *m, asynq_error *error)
 static int read_version(migration *m, int *version, asynq_error *error)
 {
     char text[16];
-    int status = ask(m, "SELECT coalesce(max(version), 0) FROM asynqd.migrations", text, sizeof text, error);
+    int status = schema_ask(m, "SELECT coalesce(max(version), 0) FROM asynqd.migrations", text, sizeof text, error);
     *version = status ? 0 : atoi(text);
     if (*version > pg_schema_wanted())
         status = error_set(error, ASYNQ_E_CONFLICT, "the tables have version %d, this asynqd knows %d; use a newer one",
@@ -175,7 +175,7 @@ static int note_version(migration *m, const pg_migration *step, asynq_error *err
     char sql[256];
     snprintf(sql, sizeof sql, "INSERT INTO asynqd.migrations (version, name) VALUES (%d, '%s')", step->version,
              step->name);
-    return run(m, sql, error);
+    return schema_run(m, sql, error);
 }
 
 /* What is missing behind `version`; NULL: nothing is. */
@@ -198,7 +198,7 @@ static int carry_out_next(migration *m, bool *is_more, asynq_error *error)
     *is_more = step != NULL;
     if (!step)
         return status;
-    status = run(m, step->text, error);
+    status = schema_run(m, step->text, error);
     if (!status)
         status = note_version(m, step, error);
     if (!status)
@@ -206,18 +206,18 @@ static int carry_out_next(migration *m, bool *is_more, asynq_error *error)
     return status;
 }
 
-static int migrate(migration *m, asynq_error *error)
+static int schema_migrate(migration *m, asynq_error *error)
 {
     asynq_error ignored;
     bool is_more = true;
     int status = ASYNQ_OK;
     while (!status && is_more) {
-        status = run(m, begin_sql, error);
+        status = schema_run(m, begin_sql, error);
         if (!status)
             status = carry_out_next(m, &is_more, error);
         if (!status)
-            status = run(m, "COMMIT", error);
-        if (status && run(m, "ROLLBACK", &ignored))
+            status = schema_run(m, "COMMIT", error);
+        if (status && schema_run(m, "ROLLBACK", &ignored))
             PQreset(m->link); /* whatever was begun is gone */
     }
     if (!status)
@@ -230,7 +230,7 @@ int pg_schema_migrate(const char *conninfo, const char *password, const char *sc
     migration m = {pg_connect(conninfo, password, error), schema, out};
     if (!m.link)
         return error->code;
-    int status = migrate(&m, error);
+    int status = schema_migrate(&m, error);
     fflush(out);
     PQfinish(m.link);
     return status;

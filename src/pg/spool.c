@@ -26,7 +26,7 @@ const char *spool_loss_name(spool_loss loss)
 
 /* ---- the whole ---- */
 
-static void close_fd(int *fd)
+static void spool_close_fd(int *fd)
 {
     if (*fd >= 0)
         close(*fd);
@@ -126,8 +126,8 @@ void spool_close(spool *s)
     end_writer(s);
     if (s->folder.lock_fd >= 0 && s->stats.bytes == 0)
         spool_folder_remove(&s->folder);
-    close_fd(&s->read_fd);
-    close_fd(&s->write_fd);
+    spool_close_fd(&s->read_fd);
+    spool_close_fd(&s->write_fd);
     spool_folder_clear(&s->folder);
     buf_clear(&s->pending);
     buf_clear(&s->chunk);
@@ -152,7 +152,7 @@ static void forget_pending(spool *s, int64_t bytes)
 }
 
 /* For the writer, which tells it. */
-static bool refuse(spool *s, spool_loss loss, const char *problem)
+static bool spool_refuse(spool *s, spool_loss loss, const char *problem)
 {
     s->stats.lost[loss]++;
     s->problem = problem;
@@ -163,15 +163,15 @@ static bool append_locked(spool *s, const char *line, size_t length, bool is_fir
 {
     int64_t max = is_first ? s->max_bytes / 8 * 7 : s->max_bytes, needed = (int64_t)length + 1;
     if (length > SPOOL_MAX_LINE || s->used_bytes + needed > max)
-        return refuse(s, SPOOL_FULL, "it is full");
+        return spool_refuse(s, SPOOL_FULL, "it is full");
     if (s->pending.length + length + 1 > MAX_QUEUE)
-        return refuse(s, SPOOL_DISK_SLOW, "the disk is too slow");
+        return spool_refuse(s, SPOOL_DISK_SLOW, "the disk is too slow");
     int64_t before = (int64_t)s->pending.length;
     buf_append(&s->pending, line, length);
     buf_append(&s->pending, "\n", 1);
     if (buf_failed(&s->pending)) {
         forget_pending(s, before);
-        return refuse(s, SPOOL_NO_MEMORY, "out of memory");
+        return spool_refuse(s, SPOOL_NO_MEMORY, "out of memory");
     }
     s->used_bytes += needed;
     s->stats.bytes += needed;
@@ -235,7 +235,7 @@ static bool have_segment(spool *s)
     s->last = number;
     s->last_bytes = 0;
     pthread_mutex_unlock(&s->lock);
-    close_fd(&old_fd);
+    spool_close_fd(&old_fd);
     return true;
 }
 
@@ -296,7 +296,7 @@ static void give_up_rest(spool *s, size_t written, int problem)
     s->stats.lines -= lines;
     s->stats.lost[SPOOL_WRITE_FAILED] += lines - !is_whole;
     pthread_mutex_unlock(&s->lock);
-    close_fd(&old_fd);
+    spool_close_fd(&old_fd);
 }
 
 /* NULL: it is written. */

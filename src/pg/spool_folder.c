@@ -134,7 +134,7 @@ void spool_folder_remove(const spool_folder *folder)
 
 /* ---- the lock ---- */
 
-static void close_fd(int *fd)
+static void spool_folder_close_fd(int *fd)
 {
     if (*fd >= 0)
         close(*fd);
@@ -155,8 +155,8 @@ static bool lock_folder(spool_folder *folder, int flags)
         state.st_nlink > 0)
         return true;
     int problem = errno;
-    close_fd(&folder->lock_fd);
-    close_fd(&folder->fd);
+    spool_folder_close_fd(&folder->lock_fd);
+    spool_folder_close_fd(&folder->fd);
     return errno = problem, false;
 }
 
@@ -172,8 +172,8 @@ bool spool_folder_adopt(spool_folder *folder)
         return false;
     if (!spool_folder_walk(folder, ignore_one, NULL, &has_others) && !has_others)
         return true;
-    close_fd(&folder->lock_fd);
-    close_fd(&folder->fd);
+    spool_folder_close_fd(&folder->lock_fd);
+    spool_folder_close_fd(&folder->fd);
     return false;
 }
 
@@ -222,7 +222,7 @@ int spool_folder_make(spool_folder *folder, asynq_error *error)
         if (lock_folder(&fresh, O_CREAT) && replace_fd(&folder->fd, &fresh.fd) &&
             replace_fd(&folder->lock_fd, &fresh.lock_fd))
             return ASYNQ_OK;
-        close_fd(&fresh.lock_fd);
+        spool_folder_close_fd(&fresh.lock_fd);
     }
     return error_set(error, ASYNQ_E_SYSTEM, "%s: cannot be locked: %s", folder->path, strerror(errno));
 }
@@ -245,8 +245,8 @@ bool spool_folder_init(spool_folder *folder, const char *parent, const char *nam
 
 void spool_folder_clear(spool_folder *folder)
 {
-    close_fd(&folder->lock_fd);
-    close_fd(&folder->fd);
+    spool_folder_close_fd(&folder->lock_fd);
+    spool_folder_close_fd(&folder->fd);
     mem_free(folder->path);
     folder->path = NULL;
 }

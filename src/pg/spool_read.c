@@ -188,7 +188,7 @@ static void settle(spool *s)
 }
 
 /* False: there are lines, a problem, or no more. */
-static bool read_on(spool *s, char *text, size_t max, buf *out, const char **problem)
+static bool spool_read_on(spool *s, char *text, size_t max, buf *out, const char **problem)
 {
     if (!open_segment(s, problem))
         return false;
@@ -216,7 +216,7 @@ size_t spool_read(spool *s, size_t max, buf *out, const char **problem)
     char *text = mem_alloc(READ_BYTES);
     s->taken = (spool_taken){.skipping = s->skipping};
     *problem = text ? NULL : "out of memory";
-    while (text && read_on(s, text, max, out, problem))
+    while (text && spool_read_on(s, text, max, out, problem))
         ;
     mem_free(text);
     if (buf_failed(out))

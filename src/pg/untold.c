@@ -63,9 +63,9 @@ static const char rows_sql[] =
     "SELECT e.id, e.started_at, (extract(epoch FROM e.started_at) * 1000)::bigint, e.task_id, e.queue, e.attempt, "
     "coalesce((SELECT next.attempt FROM asynqd.executions AS next WHERE next.task_id = e.task_id "
     "AND next.queue = e.queue AND next.started_at > e.started_at ORDER BY next.started_at LIMIT 1), 0) "
-    "FROM asynqd.executions AS e WHERE e.outcome = 'unknown' AND e.error_class = 'worker' "
+    "FROM asynqd.executions AS e WHERE e.outcome = 'unknown' AND e.error_class = 'instance' "
     "AND e.finished_at > now() - interval '2 days' AND e.id > $2::uuid "
-    "AND $1 = (SELECT min(id) FROM asynqd.workers WHERE seen_at > now() - interval '30 seconds') "
+    "AND $1 = (SELECT min(id) FROM asynqd.instances WHERE last_seen_at > now() - interval '30 seconds') "
     "ORDER BY e.id LIMIT 100";
 
 /* Who ran it may tell more later, and knows better: a row without a duration is one that was completed here. */
@@ -83,8 +83,7 @@ static const char known_sql[] =
 static void untold_report(untold *e, const char *what, const asynq_error *error)
 {
     if (error->code != ASYNQ_E_CLOSED)
-        log_repeated(e->options.log, &e->complaint, ASYNQ_LOG_WARN,
-                     "the history: ends of attempts that nobody told cannot be completed: %s: %s", what, error->text);
+        log_event_repeated(e->options.log, &e->complaint, LOG_HISTORY_INCOMPLETE, "%s: %s", what, error->text);
 }
 
 static void untold_rest(untold *e, int64_t ms)

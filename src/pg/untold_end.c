@@ -26,7 +26,7 @@ static untold_end failed(const untold_attempt *attempt, const asynq_task_info *t
 static untold_end failed_before(void)
 {
     return (untold_end){.outcome = "retried",
-                        .error_class = "worker",
+                        .error_class = "instance",
                         .error = UNTOLD "it failed, as the task was tried again and Redis has counted it"};
 }
 
@@ -39,8 +39,8 @@ static untold_end not_counted(const untold_attempt *attempt, const asynq_task_in
         return failed(attempt, task, "archived");
     if (task->state == ASYNQ_STATE_RETRY)
         return (untold_end){
-            .outcome = "put off", .error_class = "worker", .error = UNTOLD "it is tried again, and has not failed"};
-    return not_yet; /* its lease is not over yet, or it was given back, or somebody runs it */
+            .outcome = "snoozed", .error_class = "instance", .error = UNTOLD "it is tried again, and has not failed"};
+    return not_yet; /* its lease is not over yet, or it was requeued, or somebody runs it */
 }
 
 static untold_end gone(void)

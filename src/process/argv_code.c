@@ -15,7 +15,7 @@ static const char *file_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-static bool is_among(const char *names, const char *path)
+static bool argv_code_is_among(const char *names, const char *path)
 {
     const char *name = file_name(path);
     return text_has_word(names, name, strlen(name));
@@ -102,8 +102,8 @@ static bool is_for_interpreter(size_t which, const setting_list *words)
 bool argv_code_is_for_shell(const setting_list *words)
 {
     for (size_t i = words->count; i-- > 0;) {
-        bool is_shell = is_among(shells, words->items[i]);
-        if (is_shell || is_among(others, words->items[i]))
+        bool is_shell = argv_code_is_among(shells, words->items[i]);
+        if (is_shell || argv_code_is_among(others, words->items[i]))
             return code_follows(words->items + i + 1, words->count - i - 1, is_shell);
     }
     return false;

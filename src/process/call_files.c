@@ -160,7 +160,7 @@ static void remove_if_left(int base, const char *name)
     close(fd);
 }
 
-static void run_sweep(errand *one)
+static void call_files_run_sweep(errand *one)
 {
     call_files *files = container_of(one, call_files, sweep);
     char path[FILES_PATH];
@@ -190,7 +190,7 @@ static bool is_locked(int fd)
 }
 
 /* Returns the descriptor of a new directory; below 0: see errno. */
-static int make_directory(call_files *files)
+static int call_files_make_directory(call_files *files)
 {
     const char *base = getenv("TMPDIR");
     for (int i = 0; i < FILES_TRIES; i++) {
@@ -213,12 +213,12 @@ call_files *call_files_new(loop *l, log_sink *log, asynq_error *error)
     if (!files)
         return error_set_code(error, ASYNQ_E_NO_MEMORY), NULL;
     files->log = log;
-    files->fd = make_directory(files);
+    files->fd = call_files_make_directory(files);
     if (files->fd < 0)
         error_set(error, ASYNQ_E_SYSTEM, "%s: %s", files->directory, strerror(errno));
     else
         files->thread = errands_new(l, error);
-    files->sweep = (errand){.run = run_sweep, .done = sweep_done};
+    files->sweep = (errand){.run = call_files_run_sweep, .done = sweep_done};
     if (files->thread && errands_send(files->thread, &files->sweep))
         return files;
     call_files_free(files);
@@ -231,7 +231,7 @@ void call_files_free(call_files *files)
         return;
     errands_free(files->thread);
     if (files->fd >= 0 && rmdir(files->directory))
-        log_warn(files->log, "%s: %s", files->directory, strerror(errno));
+        log_event(files->log, LOG_CALL_FILES, "%s: %s", files->directory, strerror(errno));
     if (files->fd >= 0)
         close(files->fd);
     mem_free(files);

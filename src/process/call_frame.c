@@ -3,15 +3,15 @@
 
 #include "handler/output.h"
 
-static const frame_pair *headers_of(const asynq_job *job, frame_pair *pairs, size_t *count)
+static const frame_pair *call_frame_headers_of(const asynq_job *job, frame_pair *pairs, size_t *count)
 {
-    *count = asynq_job_header_count(job) < FRAME_MOST_HEADERS ? asynq_job_header_count(job) : FRAME_MOST_HEADERS;
+    *count = asynq_job_header_count(job) < FRAME_MAX_HEADERS ? asynq_job_header_count(job) : FRAME_MAX_HEADERS;
     for (size_t i = 0; i < *count; i++)
         pairs[i] = (frame_pair){bytes_of(asynq_job_header_key(job, i)), bytes_of(asynq_job_header_value(job, i))};
     return pairs;
 }
 
-void call_frame_make(const handler_call *call, int64_t number, frame_pair pairs[FRAME_MOST_HEADERS], frame *f)
+void call_frame_make(const handler_call *call, int64_t number, frame_pair pairs[FRAME_MAX_HEADERS], frame *f)
 {
     const asynq_job *job = call->job;
     *f = (frame){
@@ -25,16 +25,16 @@ void call_frame_make(const handler_call *call, int64_t number, frame_pair pairs[
         .deadline_ms = asynq_job_deadline_ms(job),
     };
     f->payload.data = asynq_job_payload(job, &f->payload.length);
-    f->headers = headers_of(job, pairs, &f->header_count);
+    f->headers = call_frame_headers_of(job, pairs, &f->header_count);
 }
 
-static void end_with_result(handler_call *call, const frame *f, size_t most)
+static void end_with_result(handler_call *call, const frame *f, size_t max)
 {
     int outcome = ASYNQ_OUTCOME_DONE;
-    if (f->result.length > most)
+    if (f->result.length > max)
         handler_note(call)->is_cut = true;
     if (f->result.data)
-        outcome = asynq_write_result(call->job, f->result.data, f->result.length < most ? f->result.length : most);
+        outcome = asynq_write_result(call->job, f->result.data, f->result.length < max ? f->result.length : max);
     handler_end(call, outcome);
 }
 
@@ -66,10 +66,10 @@ static void end_with_error(handler_call *call, const frame *f)
     buf_clear(&text);
 }
 
-void call_frame_end(handler_call *call, const frame *f, size_t most_result)
+void call_frame_end(handler_call *call, const frame *f, size_t max_result)
 {
     if (f->type == FRAME_RESULT)
-        end_with_result(call, f, most_result);
+        end_with_result(call, f, max_result);
     else
         end_with_error(call, f);
 }

@@ -75,7 +75,7 @@ static void input_writable(void *arg, bool can_read, bool can_write)
 }
 
 /* True if there may be more. */
-static bool read_output(child *c, int stream)
+static bool child_read_output(child *c, int stream)
 {
     char data[READ_BYTES];
     ssize_t length = read(c->fds[stream], data, sizeof data);
@@ -89,13 +89,13 @@ static bool read_output(child *c, int stream)
 static void output_readable(void *arg, bool can_read, bool can_write)
 {
     (void)can_read, (void)can_write;
-    read_output(arg, 1);
+    child_read_output(arg, 1);
 }
 
 static void error_readable(void *arg, bool can_read, bool can_write)
 {
     (void)can_read, (void)can_write;
-    read_output(arg, 2);
+    child_read_output(arg, 2);
 }
 
 /* ---- its end ---- */
@@ -107,7 +107,7 @@ void child_read(child *c)
         int there = 0;
         if (c->fds[stream] >= 0 && ioctl(c->fds[stream], FIONREAD, &there))
             there = READ_BYTES;
-        for (; there > 0 && c->fds[stream] >= 0 && read_output(c, stream); there -= READ_BYTES)
+        for (; there > 0 && c->fds[stream] >= 0 && child_read_output(c, stream); there -= READ_BYTES)
             continue;
     }
 }
@@ -167,7 +167,7 @@ static void ended(void *arg, bool can_read, bool can_write)
     c->on_end(c->arg, &end);
 }
 
-static void look_again(void *arg)
+static void child_look_again(void *arg)
 {
     ended(arg, true, false);
 }
@@ -282,7 +282,7 @@ static void watch_child(child *c)
         loop_watch_init(c->loop, &c->watches[i], c->fds[i], callbacks[i], c);
         loop_watch_set(&c->watches[i], i != 0, i == 0);
     }
-    loop_timer_init(c->loop, &c->look, look_again, c);
+    loop_timer_init(c->loop, &c->look, child_look_again, c);
     loop_watch_init(c->loop, &c->end_watch, c->pid_fd, ended, c);
     loop_watch_set(&c->end_watch, true, false);
 }

@@ -27,7 +27,7 @@ typedef struct child_end {
 
 typedef struct child_limit {
     int resource; /* RLIMIT_... */
-    int64_t most;
+    int64_t max;
 } child_limit;
 
 typedef struct child_user {

@@ -101,7 +101,7 @@ static void command_output(void *arg, int stream, const char *data, size_t lengt
         text_tail_add(&run->error, data, length);
         return;
     }
-    size_t room = (size_t)run->options->most_result - run->output.length;
+    size_t room = (size_t)run->options->max_result - run->output.length;
     if (length > room)
         handler_note(run->call)->is_cut = true;
     buf_append(&run->output, data, length < room ? length : room);
@@ -114,7 +114,7 @@ static void stop_child(command_run *run)
         loop_timer_set(&run->kill, run->options->grace_ms);
 }
 
-static void limit_reached(void *arg)
+static void command_limit_reached(void *arg)
 {
     command_run *run = arg;
     run->is_too_late = true;
@@ -150,7 +150,7 @@ static const char *own_variable(arena *memory, const char *name, const char *val
 
 static const char *const *make_environment(command_run *run)
 {
-    enum { MOST_OWN = 10 };
+    enum { MAX_OWN = 10 };
     asynq_job *job = run->call->job;
     char number[3][24];
     snprintf(number[0], sizeof number[0], "%d", asynq_job_retry_count(job));
@@ -169,7 +169,7 @@ static const char *const *make_environment(command_run *run)
         {"TRACEPARENT", asynq_job_header(job, "traceparent")},
         {"TRACESTATE", asynq_job_header(job, "tracestate")},
     };
-    const char *own[MOST_OWN] = {0};
+    const char *own[MAX_OWN] = {0};
     size_t count = 0;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (rows[i].value && !(own[count++] = own_variable(&run->memory, rows[i].name, rows[i].value)))
@@ -319,8 +319,8 @@ static void command_begin(handler_call *call)
     handler_keep_output(call, &run->options->output);
     arena_init(&run->memory, 0);
     buf_init(&run->output, 0);
-    text_tail_init(&run->error, (size_t)run->options->most_error);
-    loop_timer_init(call->host->loop, &run->limit, limit_reached, run);
+    text_tail_init(&run->error, (size_t)run->options->max_error);
+    loop_timer_init(call->host->loop, &run->limit, command_limit_reached, run);
     loop_timer_init(call->host->loop, &run->kill, kill_child, run);
     bool has_file = run->options->input == INPUT_FILE;
     int status = make_argv(run, &error);

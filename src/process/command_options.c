@@ -46,20 +46,20 @@ const setting command_table[] = {
      .offset = COMMAND(timeout_ms),
      .preset = "0",
      .help = "Maximum duration of a run. 0: as long as the task may run. It ends at the task's deadline in any case."},
-    {.name = "grace",
+    {.name = "kill_timeout",
      .kind = SETTING_DURATION,
      .offset = COMMAND(grace_ms),
      .preset = "5s",
      .help = "Time between the signals TERM and KILL to the process group, at the timeout, at the deadline and on "
              "cancellation."},
-    {.name = "success",
+    {.name = "success_statuses",
      .kind = SETTING_LIST,
      .offset = COMMAND(success),
      .has_numbers = true,
      .preset = "0",
      .value = "[NUMBER, ...]",
      .help = "Exit statuses that mean success."},
-    {.name = "permanent",
+    {.name = "permanent_statuses",
      .kind = SETTING_LIST,
      .offset = COMMAND(permanent),
      .has_numbers = true,
@@ -69,15 +69,15 @@ const setting command_table[] = {
              "After all others it is retried."},
     {.name = "result_limit",
      .kind = SETTING_SIZE,
-     .offset = COMMAND(most_result),
+     .offset = COMMAND(max_result),
      .preset = "64kB",
-     .most = 64 << 20,
+     .max = 64 << 20,
      .help = "Maximum size of the result, which is the beginning of standard output."},
     {.name = "error_limit",
      .kind = SETTING_SIZE,
-     .offset = COMMAND(most_error),
+     .offset = COMMAND(max_error),
      .preset = "2kB",
-     .most = 8000,
+     .max = 8000,
      .help = "Maximum size of the end of standard error that becomes part of the error."},
     {.name = "output",
      .kind = SETTING_GROUP,
@@ -151,9 +151,9 @@ int command_options_prepare(settings *file, settings_node *node, void *target, a
                                  "\"$1\"");
     int status = prepare_words(file, node, options, error);
     if (!status)
-        status = prepare_codes(file, node, "success", &options->success, options->is_success, error);
+        status = prepare_codes(file, node, "success_statuses", &options->success, options->is_success, error);
     if (!status)
-        status = prepare_codes(file, node, "permanent", &options->permanent, options->is_permanent, error);
+        status = prepare_codes(file, node, "permanent_statuses", &options->permanent, options->is_permanent, error);
     if (status)
         return status;
     settings_enter(file, "process");

@@ -18,7 +18,7 @@ typedef struct command_options {
     bool takes_options;
     process_options process;
     setting_list success, permanent;
-    int64_t timeout_ms, grace_ms, most_result, most_error;
+    int64_t timeout_ms, grace_ms, max_result, max_error;
     output_options output;
 
     /* Made by command_options_prepare(). */

@@ -66,7 +66,7 @@ const char *frame_type_name(int type)
     return type_names[type];
 }
 
-static const void *place_of(const frame *f, const field_row *row)
+static const void *frame_place_of(const frame *f, const field_row *row)
 {
     return (const char *)f + row->offset;
 }
@@ -80,11 +80,11 @@ static bool is_present(const frame *f, const field_row *row)
     switch (row->kind) {
     case FIELD_TEXT:
     case FIELD_BYTES:
-        return row->is_needed || ((const bytes *)place_of(f, row))->data;
+        return row->is_needed || ((const bytes *)frame_place_of(f, row))->data;
     case FIELD_NUMBER:
-        return row->is_needed || *(const int64_t *)place_of(f, row);
+        return row->is_needed || *(const int64_t *)frame_place_of(f, row);
     case FIELD_FRACTION:
-        return *(const double *)place_of(f, row) >= 0;
+        return *(const double *)frame_place_of(f, row) >= 0;
     case FIELD_HEADERS:
         return f->header_count > 0;
     case FIELD_WORD:
@@ -106,7 +106,7 @@ static void pack_text(msgpack_packer *packer, bytes text)
 
 static void pack_field(msgpack_packer *packer, const frame *f, const field_row *row)
 {
-    const void *place = place_of(f, row);
+    const void *place = frame_place_of(f, row);
     pack_text(packer, bytes_of(row->key));
     switch (row->kind) {
     case FIELD_TEXT:
@@ -225,7 +225,7 @@ static bool is_text(const msgpack_object *object, const char *text)
            memcmp(object->via.str.ptr, text, object->via.str.size) == 0;
 }
 
-static bool read_bytes(const msgpack_object *object, bool as_text, bytes *value)
+static bool frame_read_bytes(const msgpack_object *object, bool as_text, bytes *value)
 {
     if (object->type == MSGPACK_OBJECT_STR)
         *value = (bytes){object->via.str.ptr, object->via.str.size};
@@ -236,7 +236,7 @@ static bool read_bytes(const msgpack_object *object, bool as_text, bytes *value)
     return true;
 }
 
-static bool read_number(const msgpack_object *object, int64_t *value)
+static bool frame_read_number(const msgpack_object *object, int64_t *value)
 {
     if (object->type == MSGPACK_OBJECT_NEGATIVE_INTEGER)
         *value = object->via.i64;
@@ -247,19 +247,19 @@ static bool read_number(const msgpack_object *object, int64_t *value)
     return true;
 }
 
-static bool read_fraction(const msgpack_object *object, double *value)
+static bool frame_read_fraction(const msgpack_object *object, double *value)
 {
     int64_t whole;
     if (object->type == MSGPACK_OBJECT_FLOAT32 || object->type == MSGPACK_OBJECT_FLOAT64)
         *value = object->via.f64;
-    else if (read_number(object, &whole))
+    else if (frame_read_number(object, &whole))
         *value = (double)whole;
     else
         return false;
     return *value >= 0 && *value <= 1;
 }
 
-static bool read_word(const msgpack_object *object, const char *const *words, int *which)
+static bool frame_read_word(const msgpack_object *object, const char *const *words, int *which)
 {
     for (*which = 0; words[*which]; ++*which)
         if (is_text(object, words[*which]))
@@ -267,38 +267,38 @@ static bool read_word(const msgpack_object *object, const char *const *words, in
     return false;
 }
 
-static bool read_headers(const msgpack_object *object, frame *f, msgpack_zone *zone)
+static bool frame_read_headers(const msgpack_object *object, frame *f, msgpack_zone *zone)
 {
-    if (object->type != MSGPACK_OBJECT_MAP || object->via.map.size > FRAME_MOST_HEADERS)
+    if (object->type != MSGPACK_OBJECT_MAP || object->via.map.size > FRAME_MAX_HEADERS)
         return false;
     frame_pair *pairs = msgpack_zone_malloc(zone, (object->via.map.size + 1) * sizeof *pairs);
     if (!pairs)
         return false;
     for (uint32_t i = 0; i < object->via.map.size; i++)
-        if (!read_bytes(&object->via.map.ptr[i].key, true, &pairs[i].key) ||
-            !read_bytes(&object->via.map.ptr[i].val, true, &pairs[i].value))
+        if (!frame_read_bytes(&object->via.map.ptr[i].key, true, &pairs[i].key) ||
+            !frame_read_bytes(&object->via.map.ptr[i].val, true, &pairs[i].value))
             return false;
     f->headers = pairs;
     f->header_count = object->via.map.size;
     return true;
 }
 
-static bool read_field(const msgpack_object *object, const field_row *row, frame *f, msgpack_zone *zone)
+static bool frame_read_field(const msgpack_object *object, const field_row *row, frame *f, msgpack_zone *zone)
 {
     void *place = (char *)f + row->offset;
     switch (row->kind) {
     case FIELD_TEXT:
-        return read_bytes(object, true, place);
+        return frame_read_bytes(object, true, place);
     case FIELD_BYTES:
-        return object->type == MSGPACK_OBJECT_NIL || read_bytes(object, false, place);
+        return object->type == MSGPACK_OBJECT_NIL || frame_read_bytes(object, false, place);
     case FIELD_NUMBER:
-        return read_number(object, place);
+        return frame_read_number(object, place);
     case FIELD_FRACTION:
-        return object->type == MSGPACK_OBJECT_NIL || read_fraction(object, place);
+        return object->type == MSGPACK_OBJECT_NIL || frame_read_fraction(object, place);
     case FIELD_WORD:
-        return read_word(object, row->words, place);
+        return frame_read_word(object, row->words, place);
     case FIELD_HEADERS:
-        return read_headers(object, f, zone);
+        return frame_read_headers(object, f, zone);
     }
     return false;
 }
@@ -314,12 +314,12 @@ static const msgpack_object *find_key(const msgpack_object_map *map, const char 
 static int read_map(frame *f, const msgpack_object_map *map, msgpack_zone *zone, asynq_error *error)
 {
     const msgpack_object *type = find_key(map, "type");
-    if (!type || !read_word(type, type_names, &f->type))
+    if (!type || !frame_read_word(type, type_names, &f->type))
         return error_set(error, ASYNQ_E_MALFORMED, "a frame has no \"type\" that is known");
     for (size_t i = 0; i < FIELD_COUNT; i++) {
         const field_row *row = &fields[i];
         const msgpack_object *value = row->types & 1u << f->type ? find_key(map, row->key) : NULL;
-        if (value && !read_field(value, row, f, zone))
+        if (value && !frame_read_field(value, row, f, zone))
             return error_set(error, ASYNQ_E_MALFORMED, "\"%s\" of a frame \"%s\" has a wrong value", row->key,
                              type_names[f->type]);
         if (!value && row->is_needed && row->types & 1u << f->type)
@@ -367,9 +367,9 @@ int frame_take_all(buf *in, bool (*take)(void *arg, const frame *f), void *arg, 
     int status = ASYNQ_OK;
     while (goes_on && !status) {
         size_t left = in->length - at, length = frame_length(in->data + at, left);
-        if (length > FRAME_MOST)
-            status = error_set(error, ASYNQ_E_MALFORMED, "it sent a frame of %zu bytes; the most are %d", length,
-                               FRAME_MOST);
+        if (length > FRAME_MAX)
+            status = error_set(error, ASYNQ_E_MALFORMED, "it sent a frame of %zu bytes; the maximum is %d", length,
+                               FRAME_MAX);
         else if (!length || length > left)
             break;
         else

@@ -12,7 +12,7 @@
 #include <msgpack.h>
 #include <stdint.h>
 
-enum { FRAME_VERSION = 1, FRAME_HEADER = 4, FRAME_MOST = 64 << 20, FRAME_MOST_HEADERS = 256 };
+enum { FRAME_VERSION = 1, FRAME_HEADER = 4, FRAME_MAX = 64 << 20, FRAME_MAX_HEADERS = 256 };
 
 typedef enum frame_type {
     FRAME_HELLO,     /* worker: what it is; the first frame */

@@ -68,7 +68,7 @@ static bool link_read(frame_link *link)
     return !link->is_shut;
 }
 
-static void link_ready(void *arg, bool can_read, bool can_write)
+static void frame_link_ready(void *arg, bool can_read, bool can_write)
 {
     frame_link *link = arg;
     if (can_write)
@@ -81,9 +81,9 @@ void frame_link_open(frame_link *link, loop *l, int fd, const frame_link_events 
 {
     *link = (frame_link){.loop = l, .events = *events, .is_open = true, .fd = fd};
     fcntl(fd, F_SETFL, O_NONBLOCK);
-    buf_init(&link->in, FRAME_MOST + READ_BYTES);
+    buf_init(&link->in, FRAME_MAX + READ_BYTES);
     buf_init(&link->out, 0);
-    loop_watch_init(l, &link->watch, fd, link_ready, link);
+    loop_watch_init(l, &link->watch, fd, frame_link_ready, link);
     loop_watch_set(&link->watch, true, false);
     frame_link_expect(link);
 }

@@ -107,7 +107,7 @@ static int start_plugin(plugin *p, asynq_error *error)
 }
 
 /* Its state is that of the process, so it cannot run with two configurations. */
-static plugin *share(plugin *p, const char *config, asynq_error *error)
+static plugin *plugin_share(plugin *p, const char *config, asynq_error *error)
 {
     if (strcmp(p->config, config) != 0) {
         error_set(
@@ -126,7 +126,7 @@ plugin *plugin_load(const char *path, const char *config, asynq_error *error)
     config = config ? config : "";
     for (plugin *p = loaded; p; p = p->next)
         if (strcmp(p->path, path) == 0)
-            return share(p, config, error);
+            return plugin_share(p, config, error);
     plugin *p = mem_calloc(1, sizeof *p);
     if (!p)
         return error_set_code(error, ASYNQ_E_NO_MEMORY), NULL;
@@ -164,7 +164,7 @@ const char *plugin_name(const plugin *p)
 /* ---- isolated ones ---- */
 
 /* One pool for all routes of a plug-in with one configuration. */
-static worker_options *find_pool(const worker_list *workers, const char *name)
+static worker_options *plugin_find_pool(const worker_list *workers, const char *name)
 {
     for (size_t i = 0; i < workers->count; i++)
         if (strcmp(workers->items[i].name, name) == 0)
@@ -172,7 +172,7 @@ static worker_options *find_pool(const worker_list *workers, const char *name)
     return NULL;
 }
 
-static bool add_pool(const plugin_route *own, const char *name, worker_list *workers, arena *memory)
+static bool plugin_add_pool(const plugin_route *own, const char *name, worker_list *workers, arena *memory)
 {
     const char **argv = arena_alloc(memory, 5 * sizeof *argv);
     workers->items = arena_grow(memory, workers->items, workers->count, &workers->capacity, sizeof *workers->items);
@@ -200,10 +200,10 @@ bool plugin_add_pools(const route_list *routes, worker_list *workers, arena *mem
         own->worker.pool = arena_dup(memory, name, (size_t)length - (own->config ? 0 : 1));
         if (!own->worker.pool)
             return false;
-        worker_options *known = find_pool(workers, own->worker.pool);
+        worker_options *known = plugin_find_pool(workers, own->worker.pool);
         if (known && known->size < own->size)
             known->size = own->size;
-        else if (!known && !add_pool(own, own->worker.pool, workers, memory))
+        else if (!known && !plugin_add_pool(own, own->worker.pool, workers, memory))
             return false;
     }
     return true;
@@ -234,8 +234,8 @@ static const setting plugin_table[] = {
     {.name = "size",
      .kind = SETTING_NUMBER,
      .offset = PLUGIN(size),
-     .least = 1,
-     .most = 1000,
+     .min = 1,
+     .max = 1000,
      .preset = "1",
      .help = "Number of processes if `isolate` is set; each runs one task at a time."},
     {0},

@@ -133,7 +133,7 @@ static void *run_in_thread(void *arg)
 {
     asynq_job *job = arg;
     int outcome = job->route->handler(job, job->route->arg);
-    if (outcome != ASYNQ_OUTCOME_LATER)
+    if (outcome != ASYNQ_OUTCOME_DEFERRED)
         job_hand_back(job, outcome);
     return NULL;
 }
@@ -153,7 +153,7 @@ static void run_job(plugin_host *host, asynq_job *job)
         return;
     }
     int outcome = job->route->handler(job, job->route->arg);
-    if (outcome != ASYNQ_OUTCOME_LATER && job_claim(job, outcome)) {
+    if (outcome != ASYNQ_OUTCOME_DEFERRED && job_claim(job, outcome)) {
         job_unref(job);
         job_ended(host);
     }
@@ -162,7 +162,7 @@ static void run_job(plugin_host *host, asynq_job *job)
 /* The message that the frame was made of, as far as handlers see it. */
 static asynq_job *make_job(plugin_host *host, const frame *f, asynq_error *error)
 {
-    task_header headers[FRAME_MOST_HEADERS];
+    task_header headers[FRAME_MAX_HEADERS];
     for (size_t i = 0; i < f->header_count; i++)
         headers[i] = (task_header){f->headers[i].key, f->headers[i].value};
     task_message message = {.id = f->id,
@@ -187,7 +187,7 @@ static asynq_job *make_job(plugin_host *host, const frame *f, asynq_error *error
 
 /* ---- reading ---- */
 
-static bool take_frame(void *arg, const frame *f)
+static bool plugin_host_take_frame(void *arg, const frame *f)
 {
     plugin_host *host = arg;
     asynq_error error;
@@ -224,7 +224,7 @@ static void socket_readable(void *arg, bool can_read, bool can_write)
         return;
     }
     host->in.length += (size_t)length;
-    if (frame_take_all(&host->in, take_frame, host, &error))
+    if (frame_take_all(&host->in, plugin_host_take_frame, host, &error))
         end_with(host, EXIT_FAILURE, error.text);
 }
 
@@ -245,7 +245,7 @@ int plugin_host_run(const char *path, const char *config)
         return EXIT_FAILURE;
     }
     loop_timer_init(host.loop, &host.progress, send_progress, &host);
-    buf_init(&host.in, FRAME_MOST + READ_BYTES);
+    buf_init(&host.in, FRAME_MAX + READ_BYTES);
     host.plugin = plugin_load(path, config, &error);
     if (host.plugin) {
         fcntl(SOCKET, F_SETFL, O_NONBLOCK);

@@ -67,7 +67,7 @@ static void leave_done(errand *one)
     plugin_set_free(container_of(one, plugin_set, leave));
 }
 
-static bool is_empty(const plugin_set *set)
+static bool plugin_set_is_empty(const plugin_set *set)
 {
     for (size_t i = 0; i < set->count; i++)
         if (set->items[i])
@@ -80,6 +80,6 @@ void plugin_set_leave(plugin_set *set, errands *thread)
     if (!set)
         return;
     set->leave = (errand){.run = run_leave, .done = leave_done};
-    if (!thread || is_empty(set) || !errands_send(thread, &set->leave))
+    if (!thread || plugin_set_is_empty(set) || !errands_send(thread, &set->leave))
         plugin_set_free(set);
 }

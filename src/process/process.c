@@ -15,19 +15,19 @@ enum { USER_VARIABLES = 3 };
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 const setting process_table[] = {
-    {.name = "inherit",
+    {.name = "pass_env",
      .kind = SETTING_LIST,
      .offset = offsetof(process_options, inherit),
      .preset = "PATH,HOME,LANG,TZ",
      .value = "[NAME, ...]",
      .help = "Variables of asynqd's environment that the process inherits; no others are."},
-    {.name = "variables",
+    {.name = "env",
      .kind = SETTING_PAIRS,
      .offset = offsetof(process_options, variables),
      .hides_values = true,
      .example = "{LOG_LEVEL: info}",
      .help = "Additional environment variables."},
-    {.name = "directory",
+    {.name = "working_directory",
      .kind = SETTING_TEXT,
      .offset = offsetof(process_options, directory),
      .value = "PATH",
@@ -84,22 +84,22 @@ static int prepare_limits(settings *file, settings_node *node, process_options *
     for (size_t i = 0; i < count; i++) {
         const setting_pair *pair = &options->limits.items[i];
         const limit_row *row = find_limit(pair->name);
-        int64_t most;
+        int64_t max;
         if (!row)
             return settings_complain(file, node, error,
                                      "limits: there is no limit \"%s\"; there are memory, cpu, files, processes, "
                                      "file_size, core",
                                      pair->name);
-        bool is_read = row->kind == SETTING_SIZE       ? size_read(pair->value, &most)
-                       : row->kind == SETTING_DURATION ? duration_read(pair->value, &most)
-                                                       : text_read_number(pair->value, &most);
+        bool is_read = row->kind == SETTING_SIZE       ? size_read(pair->value, &max)
+                       : row->kind == SETTING_DURATION ? duration_read(pair->value, &max)
+                                                       : text_read_number(pair->value, &max);
         if (!is_read)
             return settings_complain(file, node, error, "limits: %s: \"%s\" is not %s", pair->name, pair->value,
                                      row->kind == SETTING_SIZE       ? SIZE_FORM
                                      : row->kind == SETTING_DURATION ? DURATION_FORM
                                                                      : "a whole number from 0 on");
         options->found_limits[options->limit_count++] =
-            (child_limit){row->resource, (most + row->divisor - 1) / row->divisor};
+            (child_limit){row->resource, (max + row->divisor - 1) / row->divisor};
     }
     return ASYNQ_OK;
 }
@@ -109,10 +109,10 @@ int process_prepare(settings *file, settings_node *node, process_options *option
     asynq_error problem;
     for (size_t i = 0; i < options->variables.count; i++)
         if (!*options->variables.items[i].name || strchr(options->variables.items[i].name, '='))
-            return settings_complain(file, node, error, "variables: \"%s\" is no name of a variable",
+            return settings_complain(file, node, error, "env: \"%s\" is no name of a variable",
                                      options->variables.items[i].name);
     if (options->directory && access(options->directory, F_OK))
-        return settings_complain(file, node, error, "directory: there is no %s", options->directory);
+        return settings_complain(file, node, error, "working_directory: there is no %s", options->directory);
     if (options->user && child_find_user(options->user, &options->found_user, &problem))
         return settings_complain(file, node, error, "user: %s", problem.text);
     if (options->user && geteuid() != 0 && options->found_user.uid != geteuid())

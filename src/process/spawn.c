@@ -147,7 +147,7 @@ SPAWN_RAW static void spawn_set_limits(const spawn_order *order)
     if (spawn_files.rlim_max)
         syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &spawn_files, NULL);
     for (size_t i = 0; i < options->limit_count; i++) {
-        rlim_t max = (rlim_t)options->limits[i].most;
+        rlim_t max = (rlim_t)options->limits[i].max;
         const struct rlimit limit = {max, max};
         if (syscall(SYS_prlimit64, 0, options->limits[i].resource, &limit, NULL))
             spawn_fail(order, STEP_LIMITS);

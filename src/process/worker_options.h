@@ -11,8 +11,8 @@ typedef struct worker_options {
     const char *name;   /* of the pool */
     const char *origin; /* "asynqd.yaml:12: workers.python: "; NULL: it is made by us */
     setting_list argv, watch;
-    int64_t size, most_tasks, recycle_after, recycle_memory, most_memory;
-    int64_t start_timeout_ms, silence_ms, grace_ms, most_error, most_result;
+    int64_t size, max_tasks, max_tasks_per_process, soft_memory_limit, max_memory;
+    int64_t start_timeout_ms, silence_ms, grace_ms, max_error, max_result;
     process_options process;
 
     uint64_t stamp; /* of its program; made by worker_program_prepare() */

@@ -166,7 +166,7 @@ asynq_capacity *worker_pool_capacity(const worker_pool *pool)
 
 static void start_processes(worker_pool *pool);
 
-static bool is_outdated(const worker_pool *pool, const worker_process *process)
+static bool worker_pool_is_outdated(const worker_pool *pool, const worker_process *process)
 {
     return process->edition != pool->edition;
 }
@@ -176,7 +176,7 @@ static size_t count_outdated(const worker_pool *pool)
     const worker_process *process;
     size_t count = 0;
     DL_FOREACH(pool->processes, process)
-        count += is_outdated(pool, process);
+        count += worker_pool_is_outdated(pool, process);
     return count;
 }
 
@@ -208,7 +208,7 @@ static void process_has_room(worker_process *process, void *arg)
 static void start_again_later(worker_pool *pool, const char *reason)
 {
     pool->pause_ms = backoff_next_ms(pool->pause_ms, SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS);
-    log_error(pool->host->log, "worker pool %s cannot start a process: %.900s; again in %.1f s", pool->options->name,
+    log_event(pool->host->log, LOG_PROCESS_START_FAILED, "pool %s: %.900s; again in %.1f s", pool->options->name,
               reason, (double)pool->pause_ms / 1000);
     loop_timer_set(&pool->again, pool->pause_ms);
     if (!pool->processes)
@@ -220,7 +220,7 @@ static void end_renewal(worker_pool *pool)
     if (!pool->is_renewing || count_outdated(pool) || pool->is_stopping)
         return;
     pool->is_renewing = false;
-    log_info(pool->host->log, "worker pool %s: all processes have been replaced", pool->options->name);
+    log_event(pool->host->log, LOG_POOL_RESTARTED, "%s: all processes have been replaced", pool->options->name);
 }
 
 static void process_gone(worker_process *process, const char *reason, void *arg)
@@ -292,7 +292,7 @@ static worker_process *find_surplus(const worker_pool *pool)
     size_t ready = 0;
     DL_FOREACH(pool->processes, process) {
         ready += process->state == WORKER_READY;
-        if (process->state == WORKER_READY && is_outdated(pool, process) &&
+        if (process->state == WORKER_READY && worker_pool_is_outdated(pool, process) &&
             (!best || process->task_count < best->task_count))
             best = process;
     }
@@ -316,7 +316,8 @@ void worker_pool_renew(worker_pool *pool)
         return;
     pool->edition++;
     pool->is_renewing = true;
-    log_info(pool->host->log, "worker pool %s: its processes are replaced, one after the other", pool->options->name);
+    log_event(pool->host->log, LOG_POOL_RESTARTING, "%s: its processes are replaced, one after the other",
+              pool->options->name);
     start_processes(pool);
     end_renewal(pool); /* there was none */
 }

@@ -18,7 +18,7 @@ struct worker_pools {
     void *arg;
 };
 
-static worker_pool *find_pool(const worker_pools *pools, const char *name)
+static worker_pool *worker_pools_find_pool(const worker_pools *pools, const char *name)
 {
     for (size_t i = 0; pools && i < pools->count; i++)
         if (strcmp(pools->items[i].name, name) == 0)
@@ -28,7 +28,7 @@ static worker_pool *find_pool(const worker_pools *pools, const char *name)
 
 /* ---- beginning and end ---- */
 
-static bool add_pool(worker_pools *pools, handler_host *host, const worker_options *options)
+static bool worker_pools_add_pool(worker_pools *pools, handler_host *host, const worker_options *options)
 {
     worker_pool *pool = worker_pool_new(host, options);
     if (pool)
@@ -43,7 +43,7 @@ worker_pools *worker_pools_new(handler_host *host, const worker_list *list)
         return NULL;
     bool is_made = (pools->items = mem_calloc(list->count + 1, sizeof *pools->items));
     for (size_t i = 0; is_made && i < list->count; i++)
-        is_made = add_pool(pools, host, &list->items[i]);
+        is_made = worker_pools_add_pool(pools, host, &list->items[i]);
     if (!is_made) {
         worker_pools_free(pools);
         return NULL;
@@ -84,7 +84,7 @@ void worker_pools_free(worker_pools *pools)
 
 void worker_pools_begin(handler_call *call, const char *name)
 {
-    worker_pool *pool = find_pool(call->host->workers, name);
+    worker_pool *pool = worker_pools_find_pool(call->host->workers, name);
     if (pool)
         worker_pool_begin(pool, call);
     else
@@ -93,7 +93,7 @@ void worker_pools_begin(handler_call *call, const char *name)
 
 asynq_capacity *worker_pools_capacity(const handler_host *host, const char *name)
 {
-    const worker_pool *pool = find_pool(host->workers, name);
+    const worker_pool *pool = worker_pools_find_pool(host->workers, name);
     return pool ? worker_pool_capacity(pool) : NULL;
 }
 
@@ -107,7 +107,7 @@ void worker_pools_refresh(worker_pools *pools, const worker_list *list)
 
 bool worker_pools_restart(worker_pools *pools, const char *name)
 {
-    worker_pool *pool = find_pool(pools, name);
+    worker_pool *pool = worker_pools_find_pool(pools, name);
     if (pool)
         worker_pool_renew(pool);
     return pool;

@@ -18,7 +18,7 @@
 #include <string.h>
 #include <utlist.h>
 
-enum { LOOK_PERIOD_MS = 1000, MOST_LINE = 1000 };
+enum { LOOK_PERIOD_MS = 1000, MAX_LINE = 1000 };
 
 /* ---- what it writes ---- */
 
@@ -29,7 +29,7 @@ static handler_call *only_call(const worker_process *process)
 }
 
 /* What it wrote before it ended the task is there by now. */
-static void read_output(const worker_task *task)
+static void worker_process_read_output(const worker_task *task)
 {
     handler_call *call = task->call;
     if (!call || !call->note || !call->note->output)
@@ -91,8 +91,8 @@ static void take_hello(worker_process *process, const frame *f)
     }
     snprintf(process->name, sizeof process->name, "%.*s", BYTES_ARGS(f->name));
     process->capacity = f->capacity < 1 ? 1 : (size_t)f->capacity;
-    if (process->capacity > (size_t)process->options->most_tasks)
-        process->capacity = (size_t)process->options->most_tasks;
+    if (process->capacity > (size_t)process->options->max_tasks)
+        process->capacity = (size_t)process->options->max_tasks;
     process->state = WORKER_READY;
     loop_timer_cancel(&process->start_limit);
     frame_link_send(
@@ -101,14 +101,14 @@ static void take_hello(worker_process *process, const frame *f)
     process->events.ready(process, process->events.arg);
 }
 
-static void take_answer(worker_task *task, const frame *f)
+static void worker_process_take_answer(worker_task *task, const frame *f)
 {
     handler_call *call = task->call;
-    size_t most_result = (size_t)task->process->options->most_result;
-    read_output(task);
+    size_t max_result = (size_t)task->process->options->max_result;
+    worker_process_read_output(task);
     task_free(task);
     if (call)
-        call_frame_end(call, f, most_result);
+        call_frame_end(call, f, max_result);
 }
 
 static void take_log(worker_process *process, const frame *f)
@@ -120,9 +120,9 @@ static void take_log(worker_process *process, const frame *f)
     (void)!asynq_log_level_parse(name, &level, NULL);
     if (!log_wants(process->host->log, level) || !line_limit_pass(&process->lines))
         return;
-    log_at(process->host->log, level, "worker %s.%d%s%s: %.*s", process->options->name, process->number,
-           task && task->call ? " task " : "", task && task->call ? asynq_job_id(task->call->job) : "",
-           BYTES_ARGS(f->text));
+    log_event_at(process->host->log, level, LOG_WORKER_OUTPUT, "worker %s.%d%s%s: %.*s", process->options->name,
+                 process->number, task && task->call ? " task " : "",
+                 task && task->call ? asynq_job_id(task->call->job) : "", BYTES_ARGS(f->text));
 }
 
 /* That it came is a sign of life in any case. Who has only one task need not say which. */
@@ -138,14 +138,14 @@ static void look_after_task(worker_process *process)
 {
     if (process->state != WORKER_READY || process->fault)
         return;
-    if (process->options->recycle_after && process->done >= process->options->recycle_after)
+    if (process->options->max_tasks_per_process && process->done >= process->options->max_tasks_per_process)
         worker_process_drain(process);
     else
         process->events.has_room(process, process->events.arg);
 }
 
 /* False: it is to be killed. */
-static bool take_frame(void *arg, const frame *f)
+static bool worker_process_take_frame(void *arg, const frame *f)
 {
     worker_process *process = arg;
     worker_task *task = find_task(process, f->call);
@@ -164,7 +164,7 @@ static bool take_frame(void *arg, const frame *f)
         break;
     case FRAME_RESULT:
     case FRAME_ERROR:
-        take_answer(task, f);
+        worker_process_take_answer(task, f);
         break;
     case FRAME_LOG:
         take_log(process, f);
@@ -229,8 +229,8 @@ static void process_ended(void *arg, const child_end *end)
 static void log_line(worker_process *process, const char *stream, const char *line, size_t length)
 {
     if (log_wants(process->host->log, ASYNQ_LOG_INFO) && line_limit_pass(&process->lines))
-        log_info(process->host->log, "worker %s.%d %s: %.*s", process->options->name, process->number, stream,
-                 (int)(length < MOST_LINE ? length : MOST_LINE), line);
+        log_event(process->host->log, LOG_WORKER_OUTPUT, "worker %s.%d %s: %.*s", process->options->name,
+                  process->number, stream, (int)(length < MAX_LINE ? length : MAX_LINE), line);
 }
 
 static void stdout_line(void *arg, const char *line, size_t length)
@@ -261,13 +261,13 @@ static void look(void *arg)
 {
     worker_process *process = arg;
     const worker_options *options = process->options;
-    int64_t memory = options->most_memory || options->recycle_memory ? worker_child_memory(process->child) : 0;
+    int64_t memory = options->max_memory || options->soft_memory_limit ? worker_child_memory(process->child) : 0;
     int64_t silent_ms = frame_link_silent_ms(&process->link);
-    if (options->most_memory && memory > options->most_memory)
+    if (options->max_memory && memory > options->max_memory)
         kill_for(process, "memory", "it had %" PRId64 " MB of memory, more than memory_limit", memory / 1000000);
     else if (options->silence_ms && process->tasks && silent_ms > options->silence_ms)
         kill_for(process, "silence", "it was silent for %.3g s", (double)silent_ms / MS_PER_SECOND);
-    else if (options->recycle_memory && memory > options->recycle_memory && process->state == WORKER_READY)
+    else if (options->soft_memory_limit && memory > options->soft_memory_limit && process->state == WORKER_READY)
         worker_process_drain(process);
     loop_timer_set(&process->look, LOOK_PERIOD_MS);
 }
@@ -283,7 +283,7 @@ static void start_limit_reached(void *arg)
 
 static bool send_task(worker_process *process, const worker_task *task)
 {
-    frame_pair pairs[FRAME_MOST_HEADERS];
+    frame_pair pairs[FRAME_MAX_HEADERS];
     frame f;
     call_frame_make(task->call, task->number, pairs, &f);
     return frame_link_send(&process->link, &f);
@@ -305,10 +305,10 @@ bool worker_process_give(worker_process *process, handler_call *call)
 {
     size_t length;
     asynq_job_payload(call->job, &length);
-    if (length > CALL_FRAME_MOST_PAYLOAD) {
+    if (length > CALL_FRAME_MAX_PAYLOAD) {
         handler_fail(call, HANDLER_PERMANENT, "payload", -1,
-                     "the payload of %zu bytes is too large for a worker; the most are %d", length,
-                     CALL_FRAME_MOST_PAYLOAD);
+                     "the payload of %zu bytes is too large for a worker; the maximum is %d", length,
+                     CALL_FRAME_MAX_PAYLOAD);
         return false;
     }
     worker_task *task = mem_calloc(1, sizeof *task);
@@ -367,7 +367,7 @@ worker_process *worker_process_start(handler_host *host, const worker_options *o
     *process = (worker_process){.options = options, .host = host, .number = number, .events = *events};
     snprintf(who, sizeof who, "worker %.60s.%d", options->name, number);
     line_limit_init(&process->lines, host->loop, host->log, who);
-    text_tail_init(&process->error, (size_t)options->most_error);
+    text_tail_init(&process->error, (size_t)options->max_error);
     loop_timer_init(host->loop, &process->start_limit, start_limit_reached, process);
     loop_timer_init(host->loop, &process->look, look, process);
     loop_timer_init(host->loop, &process->kill, kill_slow, process);
@@ -377,7 +377,8 @@ worker_process *worker_process_start(handler_host *host, const worker_options *o
         worker_process_free(process);
         return NULL;
     }
-    frame_link_open(&process->link, host->loop, fd, &(frame_link_events){take_frame, link_broken, process});
+    frame_link_open(&process->link, host->loop, fd,
+                    &(frame_link_events){worker_process_take_frame, link_broken, process});
     loop_timer_set(&process->start_limit, options->start_timeout_ms);
     loop_timer_set(&process->look, LOOK_PERIOD_MS);
     return process;

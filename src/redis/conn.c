@@ -160,7 +160,7 @@ static void conn_hold(redis_conn *conn, const char *reason)
         return;
     conn->is_held = true;
     loop_timer_set(&conn->hold, conn_pause_ms(conn));
-    log_repeated(conn->options.log, &conn->complaint, ASYNQ_LOG_WARN, "redis %s: %s", conn->options.name, reason);
+    log_event_repeated(conn->options.log, &conn->complaint, LOG_REDIS_CONNECTION, "%s: %s", conn->options.name, reason);
 }
 
 /* What an answer means for the connection as a whole. NULL: nothing, the caller reads it; else the command has not
@@ -216,9 +216,8 @@ static void conn_note_kill(redis_conn *conn)
     if (!error->code || conn->has_told_kill)
         return;
     conn->has_told_kill = true;
-    log_warn(conn->options.log,
-             "redis %s: the lost connection cannot be ended with CLIENT KILL (%s); what it had sent may still run",
-             conn->options.name, error->text);
+    log_event(conn->options.log, LOG_REDIS_NOT_KILLED,
+              "%s: CLIENT KILL: %s; what the lost connection had sent may still run", conn->options.name, error->text);
 }
 
 static void conn_handshake_done(void *arg)
@@ -312,8 +311,8 @@ static void conn_report_down(redis_conn *conn, const asynq_error *error)
 {
     char where[300];
     redis_uri_describe(&conn->dial.uri, where, sizeof where);
-    log_repeated(conn->options.log, &conn->complaint, ASYNQ_LOG_WARN, "redis %s (%s): %s", conn->options.name, where,
-                 error->text);
+    log_event_repeated(conn->options.log, &conn->complaint, LOG_REDIS_CONNECTION, "%s (%s): %s", conn->options.name,
+                       where, error->text);
     if (conn->options.events.down)
         conn->options.events.down(conn->options.events.arg, error);
 }

@@ -2,10 +2,15 @@
 #include "redis/engine_ping.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/thread.h"
+#include "redis/answer.h"
 
 #include <errno.h>
+#include <unistd.h>
+
+enum { PING_PAUSE_MS = 20, PING_MAX_MS = 24 * 3600 * 1000 };
 
 struct engine_ping {
     engine_order order;
@@ -18,7 +23,7 @@ struct engine_ping {
 };
 
 /* Under the lock, which is given up. */
-static void ping_unref(engine_ping *ping)
+static void engine_ping_unref(engine_ping *ping)
 {
     bool is_last = --ping->refs == 0;
     pthread_mutex_unlock(&ping->lock);
@@ -29,30 +34,30 @@ static void ping_unref(engine_ping *ping)
     mem_free(ping);
 }
 
-static void ping_end(engine_ping *ping, const asynq_error *error)
+static void engine_ping_end(engine_ping *ping, const asynq_error *error)
 {
     pthread_mutex_lock(&ping->lock);
     ping->has_ended = true;
     ping->error = *error;
     pthread_cond_signal(&ping->done);
-    ping_unref(ping);
+    engine_ping_unref(ping);
 }
 
-static void ping_replied(void *arg, const redis_result *result)
+static void engine_ping_replied(void *arg, const redis_result *result)
 {
     asynq_error error = {0};
     (void)redis_result_check(result, &error);
-    ping_end(arg, &error);
+    engine_ping_end(arg, &error);
 }
 
 static void ping_send(void *arg)
 {
     engine_ping *ping = arg;
     asynq_error error;
-    if (ping->engine->nodes && !redis_nodes_ping(ping->engine->nodes, ping_replied, ping))
+    if (ping->engine->nodes && !redis_nodes_ping(ping->engine->nodes, engine_ping_replied, ping))
         return;
     error_set(&error, ASYNQ_E_UNAVAILABLE, "there is no connection with Redis");
-    ping_end(ping, &error);
+    engine_ping_end(ping, &error);
 }
 
 engine_ping *engine_ping_begin(engine *e)
@@ -78,6 +83,49 @@ int engine_ping_wait(engine_ping *ping, int64_t timeout_ms, asynq_error *error)
     int status = ping->has_ended ? ping->error.code : ASYNQ_E_TIMEOUT;
     if (status)
         error_set(error, status, "%s", ping->has_ended ? ping->error.text : "Redis did not answer in time");
-    ping_unref(ping);
+    engine_ping_unref(ping);
     return status;
+}
+
+/* ---- until there is an answer ---- */
+
+/* The connection knows more of why there is none. */
+static int engine_ping_explain(const engine_ping_owner *owner, int status, asynq_error *error)
+{
+    if (status != ASYNQ_E_UNAVAILABLE && status != ASYNQ_E_TIMEOUT)
+        return status;
+    pthread_mutex_lock(owner->lock);
+    asynq_error cause = *owner->cause;
+    pthread_mutex_unlock(owner->lock);
+    if (redis_error_is_final(cause.code))
+        return error_set(error, cause.code, "%s", cause.text);
+    return cause.code ? error_set(error, status, "Redis cannot be reached: %.200s", cause.text) : status;
+}
+
+static int64_t engine_ping_clamp(int64_t timeout_ms)
+{
+    return timeout_ms < 0 ? 0 : timeout_ms < PING_MAX_MS ? timeout_ms : PING_MAX_MS;
+}
+
+int engine_ping_within(const engine_ping_owner *owner, int64_t timeout_ms, asynq_error *error)
+{
+    asynq_error own_error;
+    error = error ? error : &own_error;
+    error_clear(error);
+    if (engine_check_process(owner->engine, owner->what, error))
+        return ASYNQ_E_STATE;
+    if (engine_is_own_thread(owner->engine))
+        return error_set(error, ASYNQ_E_STATE, "a ping from the %s's own thread would never end", owner->what);
+    int64_t left_ms = engine_ping_clamp(timeout_ms), ends_at_ms = clock_steady_ms() + left_ms;
+    for (;;) {
+        engine_ping *ping = owner->begin(owner->arg, error);
+        if (!ping)
+            return error->code;
+        int status = engine_ping_explain(owner, engine_ping_wait(ping, left_ms, error), error);
+        left_ms = ends_at_ms - clock_steady_ms();
+        if (status != ASYNQ_E_UNAVAILABLE || left_ms <= 0)
+            return status;
+        error_clear(error);
+        usleep((useconds_t)(left_ms < PING_PAUSE_MS ? left_ms : PING_PAUSE_MS) * 1000);
+    }
 }

@@ -15,4 +15,21 @@ ASYNQ_MUST_CHECK engine_ping *engine_ping_begin(engine *e);
  */
 ASYNQ_MUST_CHECK int engine_ping_wait(engine_ping *ping, int64_t timeout_ms, asynq_error *error);
 
+/* Who has the engine. */
+typedef struct engine_ping_owner {
+    engine *engine;
+    const char *what; /* "server": in errors */
+    /* Calls engine_ping_begin() under the lock. NULL with `error` filled: it does not run, or out of memory. */
+    engine_ping *(*begin)(void *arg, asynq_error *error);
+    void *arg;
+    pthread_mutex_t *lock;
+    const asynq_error *cause; /* why there is no connection, code 0: unknown; under the lock */
+} engine_ping_owner;
+
+/*
+ * Pings until Redis has answered, at most so long. Returns 0, ASYNQ_E_STATE (the engine's own thread, a child of a
+ * fork), what `begin` says, or what engine_ping_wait() returns, with the cause. Thread: any.
+ */
+ASYNQ_MUST_CHECK int engine_ping_within(const engine_ping_owner *owner, int64_t timeout_ms, asynq_error *error);
+
 #endif

@@ -108,8 +108,8 @@ static void map_take(redis_nodes *nodes, redis_node **slots)
 
 static void map_complain(redis_nodes *nodes, const redis_node *node, const char *what, const char *words)
 {
-    log_repeated(nodes->options.log, &nodes->complaint, ASYNQ_LOG_WARN, "redis %s (%s:%d): %s%s", nodes->options.name,
-                 node->host, node->uri.port, what, words);
+    log_event_repeated(nodes->options.log, &nodes->complaint, LOG_REDIS_CONNECTION, "%s (%s:%d): %s%s",
+                       nodes->options.name, node->host, node->uri.port, what, words);
 }
 
 static bool map_is_covered(const redis_nodes *nodes)

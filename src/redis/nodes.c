@@ -9,7 +9,7 @@
 
 /* ---- a node ---- */
 
-static void node_ready(void *arg)
+static void nodes_node_ready(void *arg)
 {
     redis_node *node = arg;
     redis_nodes *nodes = node->nodes;
@@ -80,7 +80,7 @@ static redis_node *node_new(redis_nodes *nodes, const char *host, int port)
         .key_prefix = o->key_prefix,
         .in_cluster = nodes->slots != NULL,
         .node_id = node->id,
-        .events = {.ready = node_ready, .down = node_down, .resumed = node_resumed, .arg = node}});
+        .events = {.ready = nodes_node_ready, .down = node_down, .resumed = node_resumed, .arg = node}});
     if (node->conn)
         return node;
     mem_free(node);

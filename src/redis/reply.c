@@ -11,12 +11,12 @@
 
 enum {
     REPLY_MAX_DEPTH = 8, /* of arrays in arrays; libhiredis from 1.0 on has no limit of its own */
-    REPLY_MOST_ELEMENTS = 1 << 20,
+    REPLY_MAX_ELEMENTS = 1 << 20,
     REPLY_KEPT_BUFFER = 1 << 20 /* an idle reader keeps at most this */
 };
 
 /* Redis itself accepts strings of up to 512 MB. */
-#define REPLY_MOST_BYTES ((size_t)640 << 20)
+#define REPLY_MAX_BYTES ((size_t)640 << 20)
 
 struct redis_reader {
     redisReader *hiredis;
@@ -74,7 +74,7 @@ typedef int hiredis_count;
 static void *create_array(const redisReadTask *task, hiredis_count count)
 {
     redis_reader *reader = task->privdata;
-    if ((size_t)count > REPLY_MOST_ELEMENTS || is_too_deep(task))
+    if ((size_t)count > REPLY_MAX_ELEMENTS || is_too_deep(task))
         return NULL;
     redis_value *value = place_value(task);
     if (!value)
@@ -147,7 +147,7 @@ redis_reader *redis_reader_new(void)
     }
     reader->hiredis->privdata = reader;
     reader->hiredis->maxbuf = REPLY_KEPT_BUFFER;
-    arena_init(&reader->values, REPLY_MOST_BYTES);
+    arena_init(&reader->values, REPLY_MAX_BYTES);
     return reader;
 }
 
@@ -163,7 +163,7 @@ void redis_reader_free(redis_reader *reader)
 int redis_reader_feed(redis_reader *reader, const char *data, size_t length)
 {
     reader->waiting += length;
-    if (reader->waiting > REPLY_MOST_BYTES)
+    if (reader->waiting > REPLY_MAX_BYTES)
         return ASYNQ_E_MALFORMED;
     return redisReaderFeed(reader->hiredis, data, length) == REDIS_OK ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
 }

@@ -279,11 +279,10 @@ static void sentinel_tell_disagreement(redis_sentinel *sentinel, const sentinel_
         const sentinel_vote *vote = &sentinel->votes[i];
         if (vote->state != VOTE_GIVEN || vote->epoch != winner->epoch || vote_is_for(vote, winner->host, winner->port))
             continue;
-        log_repeated(sentinel->log, &sentinel->complaint, ASYNQ_LOG_ERROR,
-                     "redis sentinel: the sentinels disagree where the master \"%s\" is: %s:%d says %s:%d, but %zu of "
-                     "%zu say %s:%d, which is taken",
-                     sentinel->uri->sentinels.master, vote->uri.host, vote->uri.port, vote->host, vote->port,
-                     sentinel_votes_for(sentinel, winner), sentinel->count, winner->host, winner->port);
+        log_event_repeated(sentinel->log, &sentinel->complaint, LOG_SENTINELS_DISAGREE,
+                           "where the master \"%s\" is: %s:%d says %s:%d, but %zu of %zu say %s:%d, which is taken",
+                           sentinel->uri->sentinels.master, vote->uri.host, vote->uri.port, vote->host, vote->port,
+                           sentinel_votes_for(sentinel, winner), sentinel->count, winner->host, winner->port);
     }
 }
 

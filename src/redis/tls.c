@@ -16,7 +16,7 @@ struct redis_tls {
     BIO *out; /* to the socket; owned by ssl */
 };
 
-static int tls_fail(asynq_error *error, int status, const char *what)
+static int redis_tls_fail(asynq_error *error, int status, const char *what)
 {
     unsigned long code = ERR_get_error();
     const char *reason = code ? ERR_reason_error_string(code) : NULL;
@@ -49,19 +49,19 @@ static int load_files(redis_tls *tls, const redis_uri *uri, asynq_error *error)
     if (uri->tls_ca_file) {
         snprintf(what, sizeof what, "cannot read the CA file %s", uri->tls_ca_file);
         if (SSL_CTX_load_verify_locations(tls->context, uri->tls_ca_file, NULL) != 1)
-            return tls_fail(error, ASYNQ_E_INVALID, what);
+            return redis_tls_fail(error, ASYNQ_E_INVALID, what);
     } else if (SSL_CTX_set_default_verify_paths(tls->context) != 1) {
-        return tls_fail(error, ASYNQ_E_SYSTEM, "cannot read the system's CA certificates");
+        return redis_tls_fail(error, ASYNQ_E_SYSTEM, "cannot read the system's CA certificates");
     }
     if (!uri->tls_cert_file)
         return ASYNQ_OK;
     snprintf(what, sizeof what, "cannot use the client certificate %s", uri->tls_cert_file);
     if (SSL_CTX_use_certificate_chain_file(tls->context, uri->tls_cert_file) != 1)
-        return tls_fail(error, ASYNQ_E_INVALID, what);
+        return redis_tls_fail(error, ASYNQ_E_INVALID, what);
     snprintf(what, sizeof what, "cannot use the key %s", uri->tls_key_file);
     if (SSL_CTX_use_PrivateKey_file(tls->context, uri->tls_key_file, SSL_FILETYPE_PEM) != 1 ||
         SSL_CTX_check_private_key(tls->context) != 1)
-        return tls_fail(error, ASYNQ_E_INVALID, what);
+        return redis_tls_fail(error, ASYNQ_E_INVALID, what);
     return ASYNQ_OK;
 }
 
@@ -78,7 +78,7 @@ static int tls_setup(redis_tls *tls, const redis_uri *uri, asynq_error *error)
 {
     tls->context = SSL_CTX_new(TLS_client_method());
     if (!tls->context || SSL_CTX_set_min_proto_version(tls->context, TLS1_2_VERSION) != 1)
-        return tls_fail(error, ASYNQ_E_SYSTEM, "cannot set up OpenSSL");
+        return redis_tls_fail(error, ASYNQ_E_SYSTEM, "cannot set up OpenSSL");
     SSL_CTX_set_verify(tls->context, uri->tls_insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
     int status = load_files(tls, uri, error);
     if (status)
@@ -92,13 +92,13 @@ static int tls_setup(redis_tls *tls, const redis_uri *uri, asynq_error *error)
             BIO_free(tls->in);
             BIO_free(tls->out);
         }
-        return tls_fail(error, ASYNQ_E_SYSTEM, "cannot make a session");
+        return redis_tls_fail(error, ASYNQ_E_SYSTEM, "cannot make a session");
     }
     SSL_set_bio(tls->ssl, tls->in, tls->out);
     SSL_set_connect_state(tls->ssl);
     const char *name = uri->tls_server_name ? uri->tls_server_name : uri->host;
     if (name && !expect_name(tls, name))
-        return tls_fail(error, ASYNQ_E_INVALID, "cannot use the server name");
+        return redis_tls_fail(error, ASYNQ_E_INVALID, "cannot use the server name");
     return ASYNQ_OK;
 }
 
@@ -134,7 +134,7 @@ static int tls_explain(redis_tls *tls, asynq_error *error)
 {
     long verified = SSL_get_verify_result(tls->ssl);
     if (verified == X509_V_OK)
-        return tls_fail(error, status_of_alert(), "the handshake failed");
+        return redis_tls_fail(error, status_of_alert(), "the handshake failed");
     ERR_clear_error();
     return error_set(error, ASYNQ_E_AUTH, "TLS: the server's certificate is not trusted: %s; give its CA with ca_file=",
                      X509_verify_cert_error_string(verified));
@@ -165,7 +165,7 @@ int redis_tls_receive(redis_tls *tls, const char *data, size_t length, buf *plai
         if (reason == SSL_ERROR_ZERO_RETURN)
             return error_set(error, ASYNQ_E_UNAVAILABLE, "TLS: the server closed the session");
         /* TLS 1.3 reports a missing certificate here. */
-        return tls_fail(error, status_of_alert(), "the server refused the session");
+        return redis_tls_fail(error, status_of_alert(), "the server refused the session");
     }
     return ASYNQ_OK;
 }
@@ -177,7 +177,7 @@ int redis_tls_send(redis_tls *tls, const char *data, size_t length, asynq_error 
         size_t piece = length - sent < (1u << 20) ? length - sent : 1u << 20;
         int result = SSL_write(tls->ssl, data + sent, (int)piece);
         if (result <= 0)
-            return tls_fail(error, ASYNQ_E_UNAVAILABLE, "cannot encrypt");
+            return redis_tls_fail(error, ASYNQ_E_UNAVAILABLE, "cannot encrypt");
         sent += (size_t)result;
     }
     return ASYNQ_OK;

@@ -75,7 +75,7 @@ static int set_part(char **part, const char *from, const char *to, const char *w
 }
 
 /* What is no number may be a password at a wrong place, as in "redis://user:password": it is not shown. */
-static bool is_number(bytes text)
+static bool uri_is_number(bytes text)
 {
     for (size_t i = 0; i < text.length; i++)
         if (!isdigit((unsigned char)text.data[i]))
@@ -85,7 +85,7 @@ static bool is_number(bytes text)
 
 static int refuse_number(const redis_uri *uri, bytes found, long max, const char *what, asynq_error *error)
 {
-    if (!uri->has_secret && !is_number(found))
+    if (!uri->has_secret && !uri_is_number(found))
         return error_set(error, ASYNQ_E_INVALID,
                          "Redis URI: the %s is not a number from 0 to %ld; a password stands before the host, as in "
                          "redis://:password@host:6379",

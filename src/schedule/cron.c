@@ -16,7 +16,7 @@
 #include <strings.h>
 #include <time.h>
 
-enum { CRON_YEARS_MOST = 5, SECONDS_PER_MINUTE = 60, SECONDS_PER_HOUR = 3600, SECONDS_PER_DAY = 86400 };
+enum { CRON_YEARS_MAX = 5, SECONDS_PER_MINUTE = 60, SECONDS_PER_HOUR = 3600, SECONDS_PER_DAY = 86400 };
 
 typedef struct cron_range {
     const char *what;
@@ -73,7 +73,7 @@ static bool cut_at(bytes *text, char separator, bytes *rest)
 }
 
 /* Digits, with a plus sign before them if one likes. What is beyond any range saturates. */
-static bool read_number(bytes text, unsigned *number)
+static bool cron_read_number(bytes text, unsigned *number)
 {
     if (text.length && text.data[0] == '+')
         text = (bytes){text.data + 1, text.length - 1};
@@ -86,7 +86,7 @@ static bool read_number(bytes text, unsigned *number)
     return text.length > 0;
 }
 
-static int read_value(const cron_place *place, bytes text, unsigned *value)
+static int cron_read_value(const cron_place *place, bytes text, unsigned *value)
 {
     const char *const *names = place->range->names;
     for (unsigned i = 0; names && names[i]; i++) {
@@ -95,7 +95,7 @@ static int read_value(const cron_place *place, bytes text, unsigned *value)
             return ASYNQ_OK;
         }
     }
-    if (!read_number(text, value))
+    if (!cron_read_number(text, value))
         return item_wrong(place, names ? "no number and no name of three letters" : "no number");
     char why[80];
     snprintf(why, sizeof why, "the values go from %u to %u", place->range->min, place->range->max);
@@ -112,10 +112,10 @@ static int read_span(const cron_place *place, bytes text, unsigned *low, unsigne
     *high = place->range->max;
     if (*is_star)
         return ASYNQ_OK; /* Asynq does not look at what follows a hyphen here */
-    int status = read_value(place, text, low);
+    int status = cron_read_value(place, text, low);
     *high = *low;
     if (!status && is_range)
-        status = read_value(place, end, high);
+        status = cron_read_value(place, end, high);
     if (!status && *low > *high)
         status = item_wrong(place, "the range ends before it begins");
     return status;
@@ -130,7 +130,7 @@ static int read_item(asynq_cron *cron, cron_unit unit, const cron_place *place)
     int status = read_span(place, span, &low, &high, &is_star);
     if (status)
         return status;
-    if (has_step && !read_number(after, &step))
+    if (has_step && !cron_read_number(after, &step))
         return item_wrong(place, "the step behind \"/\" is no number");
     if (!step)
         return item_wrong(place, "the step behind \"/\" is 0");
@@ -142,7 +142,7 @@ static int read_item(asynq_cron *cron, cron_unit unit, const cron_place *place)
     return ASYNQ_OK;
 }
 
-static int read_field(asynq_cron *cron, cron_unit unit, bytes field, asynq_error *error)
+static int cron_read_field(asynq_cron *cron, cron_unit unit, bytes field, asynq_error *error)
 {
     int status = ASYNQ_OK;
     bool more = true;
@@ -172,7 +172,7 @@ static int read_fields(asynq_cron *cron, const char *text, asynq_error *error)
                          text, count);
     int status = ASYNQ_OK;
     for (int unit = 0; unit < CRON_UNIT_COUNT && !status; unit++)
-        status = read_field(cron, (cron_unit)unit, fields[unit], error);
+        status = cron_read_field(cron, (cron_unit)unit, fields[unit], error);
     return status;
 }
 
@@ -211,7 +211,7 @@ static bool read_duration_part(const char **at, double *ns)
 }
 
 /* A duration as Go writes it. */
-static bool read_duration(const char *text, double *ns)
+static bool cron_read_duration(const char *text, double *ns)
 {
     bool is_negative = *text == '-';
     text += *text == '-' || *text == '+';
@@ -228,7 +228,7 @@ static bool read_duration(const char *text, double *ns)
     return true;
 }
 
-static int read_moment(asynq_cron *cron, const char *text, asynq_error *error)
+static int cron_read_moment(asynq_cron *cron, const char *text, asynq_error *error)
 {
     int64_t at_ms;
     if (!clock_read_time(text, &at_ms) || at_ms < MS_PER_SECOND)
@@ -245,13 +245,13 @@ static int read_descriptor(asynq_cron *cron, const char *text, asynq_error *erro
         if (strcmp(text, descriptors[i].name) == 0)
             return read_fields(cron, descriptors[i].fields, error);
     if (strncmp(text, at, strlen(at)) == 0)
-        return read_moment(cron, text + strlen(at), error);
+        return cron_read_moment(cron, text + strlen(at), error);
     if (strncmp(text, every, strlen(every)) != 0)
         return error_set(error, ASYNQ_E_INVALID,
                          "unknown descriptor \"%.100s\"; there are @yearly, @monthly, @weekly, @daily, @hourly, "
                          "@every DURATION and @at TIME",
                          text);
-    if (!read_duration(text + strlen(every), &ns))
+    if (!cron_read_duration(text + strlen(every), &ns))
         return error_set(error, ASYNQ_E_INVALID, "\"%.100s\": durations look like 90s, 1h30m or 1.5h", text);
     cron->every_s = ns < NS_PER_SECOND ? 1 : (int64_t)(ns / NS_PER_SECOND);
     return ASYNQ_OK;
@@ -380,7 +380,7 @@ static int64_t next_match(const asynq_cron *cron, int64_t at_s)
     struct tm local;
     if (!local_time(cron, at_s, &local))
         return ASYNQ_NONE;
-    int last_year = local.tm_year + CRON_YEARS_MOST;
+    int last_year = local.tm_year + CRON_YEARS_MAX;
     int64_t step_s;
     while ((step_s = mismatch_s(cron, &local))) {
         at_s = zone_change_within(cron->zone, at_s, at_s + step_s);

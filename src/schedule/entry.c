@@ -18,7 +18,7 @@
 
 /* ---- copying ---- */
 
-static const char *copy_text(arena *into, const char *text, bool *failed)
+static const char *entry_copy_text(arena *into, const char *text, bool *failed)
 {
     char *copy = text ? arena_dup(into, text, strlen(text)) : NULL;
     *failed |= text && !copy;
@@ -32,10 +32,10 @@ static int copy_periodic(schedule_entry *entry, const asynq_task_options *shown,
     asynq_periodic *own = &entry->periodic;
     arena *into = &entry->memory;
     bool failed = false;
-    own->spec = copy_text(into, own->spec, &failed);
-    own->name = copy_text(into, own->name, &failed);
-    own->zone = copy_text(into, own->zone, &failed);
-    own->task.type = copy_text(into, own->task.type, &failed);
+    own->spec = entry_copy_text(into, own->spec, &failed);
+    own->name = entry_copy_text(into, own->name, &failed);
+    own->zone = entry_copy_text(into, own->zone, &failed);
+    own->task.type = entry_copy_text(into, own->task.type, &failed);
     if (own->task.payload) {
         own->task.payload = arena_dup(into, own->task.payload, own->task.payload_length);
         failed |= !own->task.payload;
@@ -57,7 +57,7 @@ static int copy_periodic(schedule_entry *entry, const asynq_task_options *shown,
 
 /* ---- identity ---- */
 
-static void append_part(buf *out, bytes part)
+static void entry_append_part(buf *out, bytes part)
 {
     buf_append_format(out, "%zu:", part.length);
     buf_append(out, part.data, part.length);
@@ -80,12 +80,12 @@ static int make_id(buf *parts, char id[ASYNQ_ENTRY_ID_SIZE], asynq_error *error)
 static void append_definition(const schedule_entry *entry, buf *out)
 {
     const asynq_periodic *own = &entry->periodic;
-    append_part(out, bytes_of(own->spec));
-    append_part(out, bytes_of(asynq_cron_zone(entry->cron)));
-    append_part(out, bytes_of(own->task.type));
-    append_part(out, (bytes){own->task.payload, own->task.payload_length});
+    entry_append_part(out, bytes_of(own->spec));
+    entry_append_part(out, bytes_of(asynq_cron_zone(entry->cron)));
+    entry_append_part(out, bytes_of(own->task.type));
+    entry_append_part(out, (bytes){own->task.payload, own->task.payload_length});
     for (size_t i = 0; i < entry->option_count; i++)
-        append_part(out, entry->option_texts[i]);
+        entry_append_part(out, entry->option_texts[i]);
 }
 
 /* The same id in every scheduler that has the entry. */
@@ -94,9 +94,9 @@ static int make_common_id(schedule_entry *entry, asynq_error *error)
     const asynq_periodic *own = &entry->periodic;
     buf identity;
     buf_init(&identity, 0);
-    append_part(&identity, bytes_of(entry->queue_name));
+    entry_append_part(&identity, bytes_of(entry->queue_name));
     if (own->name)
-        append_part(&identity, bytes_of(own->name));
+        entry_append_part(&identity, bytes_of(own->name));
     else
         append_definition(entry, &identity);
     return make_id(&identity, entry->id, error);
@@ -112,11 +112,11 @@ static int make_content(schedule_entry *entry, asynq_error *error)
     buf content;
     buf_init(&content, 0);
     append_definition(entry, &content);
-    append_part(&content, bytes_of(own->name ? own->name : ""));
+    entry_append_part(&content, bytes_of(own->name ? own->name : ""));
     buf_append_format(&content, "%d %" PRId64 " %" PRId64 " %d ", (int)own->catch_up, own->catch_up_limit_ms,
                       own->jitter_ms, own->task.payload != NULL);
     for (size_t i = 0; i < count; i++)
-        append_part(&content, texts[i]);
+        entry_append_part(&content, texts[i]);
     return make_id(&content, entry->content, error);
 }
 
@@ -179,7 +179,7 @@ static int ask_defaults(asynq_task_options *defaults, const char *type, const en
 }
 
 /* What the entry says counts more. */
-static int add_defaults(asynq_periodic *own, const entry_context *context, asynq_error *error)
+static int entry_add_defaults(asynq_periodic *own, const entry_context *context, asynq_error *error)
 {
     asynq_task_options defaults;
     const asynq_task_options *said = &own->task.options;
@@ -204,7 +204,7 @@ static int fill(schedule_entry *entry, const asynq_periodic *given, const entry_
     entry->periodic = *given;
     int status = check_periodic(&entry->periodic, error);
     if (!status)
-        status = add_defaults(&entry->periodic, context, error);
+        status = entry_add_defaults(&entry->periodic, context, error);
     if (!status)
         status = copy_periodic(entry, given->options, context->sizes, error);
     if (!status)
@@ -291,7 +291,7 @@ int schedule_entry_plan(schedule_entry *entry, int64_t tick_s, bool names_tick, 
     return status;
 }
 
-static record_time time_of(int64_t tick_s, int64_t none)
+static record_time entry_time_of(int64_t tick_s, int64_t none)
 {
     return tick_s == none ? RECORD_TIME_NEVER : (record_time){tick_s, 0};
 }
@@ -306,8 +306,8 @@ int schedule_entry_encode(const schedule_entry *entry, buf *out, asynq_error *er
         .task_payload = {own->task.payload, own->task.payload_length},
         .options = entry->option_texts,
         .option_count = entry->option_count,
-        .next_enqueue_time = time_of(entry->next_s, TICK_NEVER),
-        .prev_enqueue_time = time_of(entry->previous_s, 0),
+        .next_enqueue_time = entry_time_of(entry->next_s, TICK_NEVER),
+        .prev_enqueue_time = entry_time_of(entry->previous_s, 0),
     };
     return scheduler_entry_encode(&record, out, error);
 }

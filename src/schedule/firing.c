@@ -27,8 +27,8 @@ void firing_set_clock(asynq_scheduler *scheduler, const redis_value *reply)
 static void entry_report_missed(asynq_scheduler *scheduler, schedule_entry *entry, const tick_choice *choice)
 {
     int64_t first_ms = choice->missed_first_s * MS_PER_SECOND, last_ms = choice->missed_last_s * MS_PER_SECOND;
-    log_warn(&scheduler->log, "entry %s (%s, \"%s\"): ticks of %" PRId64 " s were missed and are given up", entry->id,
-             entry->periodic.task.type, entry->periodic.spec, choice->missed_last_s - choice->missed_first_s + 1);
+    log_event(&scheduler->log, LOG_RUNS_MISSED, "entry %s (%s, \"%s\"): of %" PRId64 " s; they are dropped", entry->id,
+              entry->periodic.task.type, entry->periodic.spec, choice->missed_last_s - choice->missed_first_s + 1);
     if (scheduler->options.on_missed)
         scheduler->options.on_missed(entry->id, entry->shown, first_ms, last_ms, scheduler->options.arg);
 }
@@ -67,8 +67,8 @@ static void record_event(asynq_scheduler *scheduler, schedule_entry *entry)
         status = broker_record_tick(&scheduler->broker, bytes_of(entry->id), (bytes){event.data, event.length},
                                     floor_div(now_ns, NS_PER_SECOND), NULL, NULL);
     if (status)
-        log_repeated(&scheduler->log, &scheduler->complaint, ASYNQ_LOG_WARN, "entry %s: its history lacks task %s",
-                     entry->id, entry->plan.enqueued.id);
+        log_event_repeated(&scheduler->log, &scheduler->complaint, LOG_RUN_NOT_LISTED, "entry %s: task %s", entry->id,
+                           entry->plan.enqueued.id);
     buf_clear(&event);
 }
 
@@ -83,8 +83,8 @@ void firing_finished(asynq_scheduler *scheduler, schedule_entry *entry, int stat
     else
         record_event(scheduler, entry);
     if (status)
-        log_repeated(&scheduler->log, &scheduler->complaint, ASYNQ_LOG_WARN, "entry %s (%s): not enqueued: %s",
-                     entry->id, entry->periodic.task.type, text);
+        log_event_repeated(&scheduler->log, &scheduler->complaint, LOG_RUN_FAILED, "entry %s (%s): not enqueued: %s",
+                           entry->id, entry->periodic.task.type, text);
     structs_room room;
     const asynq_enqueued *enqueued = structs_shown_in(&room, scheduler->sizes, STRUCT_ENQUEUED, &entry->plan.enqueued);
     if (scheduler->options.post_enqueue)

@@ -30,8 +30,8 @@ static void entry_held(asynq_scheduler *scheduler, schedule_entry *entry, const 
     if (held->is_held != entry->held || !entry->last_s)
         showing_soon(scheduler);
     if (held->is_held && !entry->held)
-        log_info(&scheduler->log, "entry %s (%s, \"%s\") is ours", entry->id, entry->periodic.task.type,
-                 entry->periodic.spec);
+        log_event(&scheduler->log, LOG_ENTRY_HELD, "%s (%s, \"%s\")", entry->id, entry->periodic.task.type,
+                  entry->periodic.spec);
     entry->held = held->is_held;
     if (entry->unsure)
         resolve_unsure(scheduler, entry, held);

@@ -47,7 +47,7 @@ static void append_count(buf *out, int64_t wish)
     buf_append_format(out, "%" PRId64, wish < 0 ? 0 : wish);
 }
 
-static void append_json(buf *out, const char *text)
+static void option_text_append_json(buf *out, const char *text)
 {
     buf_append_text(out, "\"");
     for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
@@ -88,17 +88,17 @@ static bool append_option(buf *out, const task_option *row, const asynq_task_opt
     return true;
 }
 
-static void append_header(buf *out, const asynq_header *header)
+static void option_text_append_header(buf *out, const asynq_header *header)
 {
     buf_append_text(out, "Header([");
-    append_json(out, header->key ? header->key : "");
+    option_text_append_json(out, header->key ? header->key : "");
     buf_append_text(out, ",");
-    append_json(out, header->value ? header->value : "");
+    option_text_append_json(out, header->value ? header->value : "");
     buf_append_text(out, "])");
 }
 
 /* Moves what was written into the arena. */
-static bool keep(buf *text, arena *into, bytes *kept)
+static bool option_text_keep(buf *text, arena *into, bytes *kept)
 {
     char *copy = buf_failed(text) ? NULL : arena_dup(into, text->data, text->length);
     *kept = (bytes){copy, text->length};
@@ -117,12 +117,12 @@ size_t option_texts(const asynq_task_options *options, arena *into, bytes **text
     for (size_t i = 0; i < TASK_OPTIONS && fine; i++) {
         buf_init(&text, 0);
         if (append_option(&text, &task_options[i], options))
-            fine = keep(&text, into, &(*texts)[count++]);
+            fine = option_text_keep(&text, into, &(*texts)[count++]);
     }
     for (size_t i = 0; i < options->header_count && fine; i++) {
         buf_init(&text, 0);
-        append_header(&text, &options->headers[i]);
-        fine = keep(&text, into, &(*texts)[count++]);
+        option_text_append_header(&text, &options->headers[i]);
+        fine = option_text_keep(&text, into, &(*texts)[count++]);
     }
     if (!fine)
         *texts = NULL;

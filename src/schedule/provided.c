@@ -55,7 +55,7 @@ int asynq_periodic_list_add(asynq_periodic_list *list, const asynq_periodic *giv
         status = list_take(list, entry, error);
     list->is_broken |= status == ASYNQ_E_NO_MEMORY;
     if (status && list->log)
-        log_error(list->log, "scheduler: entry \"%s\" for %s is left out: %s", given->spec ? given->spec : "",
+        log_event(list->log, LOG_ENTRY_INVALID, "\"%s\" for %s: %s", given->spec ? given->spec : "",
                   given->task.type ? given->task.type : "no type", error->text);
     return status;
 }
@@ -87,7 +87,7 @@ static void drop_missing(asynq_scheduler *scheduler, const asynq_periodic_list *
         if (entry)
             continue;
         if (!asynq_scheduler_unregister(scheduler, known->id, NULL)) /* else somebody else did */
-            log_info(&scheduler->log, "entry %s is no longer provided", known->id);
+            log_event(&scheduler->log, LOG_ENTRY_REMOVED, "%s", known->id);
         HASH_DEL(scheduler->provided.entries, known);
         mem_free(known);
     }
@@ -126,9 +126,9 @@ static void admit_new(asynq_scheduler *scheduler, asynq_periodic_list *list)
         memcpy(id, entry->id, sizeof id);
         list_drop(list, entry);
         if (admit(scheduler, entry, &error)) /* tried again with the next list */
-            log_error(&scheduler->log, "scheduler: entry %s is left out: %s", id, error.text);
+            log_event(&scheduler->log, LOG_ENTRY_INVALID, "%s: %s", id, error.text);
         else
-            log_info(&scheduler->log, "entry %s is provided", id);
+            log_event(&scheduler->log, LOG_ENTRY_ADDED, "%s", id);
     }
 }
 
@@ -160,7 +160,7 @@ int asynq_scheduler_sync(asynq_scheduler *scheduler, asynq_error *error)
 
 /* ---- from time to time ---- */
 
-static bool wait_for_end(asynq_scheduler *scheduler)
+static bool provided_wait_for_end(asynq_scheduler *scheduler)
 {
     struct timespec until = thread_wait_end(scheduler->options.sync_interval_ms);
     int problem = 0;
@@ -176,10 +176,9 @@ static void *keep_asking(void *arg)
 {
     asynq_scheduler *scheduler = arg;
     asynq_error error;
-    while (!wait_for_end(scheduler))
+    while (!provided_wait_for_end(scheduler))
         if (asynq_scheduler_sync(scheduler, &error))
-            log_repeated(&scheduler->log, &scheduler->provided.complaint, ASYNQ_LOG_ERROR,
-                         "scheduler: the entries stay as they are: %s", error.text);
+            log_event_repeated(&scheduler->log, &scheduler->provided.complaint, LOG_ENTRIES_KEPT, "%s", error.text);
     return NULL;
 }
 

@@ -40,7 +40,7 @@ typedef struct file_entry {
     arena *memory;
 } file_entry;
 
-static int read_payload(settings *file, settings_node *node, void *target, asynq_error *error)
+static int schedule_file_read_payload(settings *file, settings_node *node, void *target, asynq_error *error)
 {
     file_entry *entry = target;
     asynq_task *task = &entry->periodic.task;
@@ -53,7 +53,7 @@ static int read_payload(settings *file, settings_node *node, void *target, asynq
     return status;
 }
 
-static int read_headers(settings *file, settings_node *node, void *target, asynq_error *error)
+static int schedule_file_read_headers(settings *file, settings_node *node, void *target, asynq_error *error)
 {
     file_entry *entry = target;
     asynq_task_options *options = &entry->options;
@@ -79,13 +79,13 @@ static const char *const catch_up_names[] = {
 static const setting entry_rows[] = {
     {.name = "spec", .alias = "cronspec", SETTING_TEXT, offsetof(file_entry, periodic.spec), .is_needed = true},
     {.name = "type", .alias = "task_type", SETTING_TEXT, offsetof(file_entry, periodic.task.type), .is_needed = true},
-    {.name = "payload", .kind = SETTING_OTHER, .read = read_payload},
+    {.name = "payload", .kind = SETTING_OTHER, .read = schedule_file_read_payload},
     {.name = "name", .offset = offsetof(file_entry, periodic.name)},
     {.name = "zone", .offset = offsetof(file_entry, periodic.zone)},
     {.name = "catch_up", NULL, SETTING_CHOICE, offsetof(file_entry, periodic.catch_up), .choices = catch_up_names},
     {.name = "catch_up_limit", NULL, SETTING_DURATION, offsetof(file_entry, periodic.catch_up_limit_ms), .zero = 1},
     {.name = "jitter", NULL, SETTING_DURATION, offsetof(file_entry, periodic.jitter_ms)},
-    {.name = "headers", .kind = SETTING_OTHER, .read = read_headers},
+    {.name = "headers", .kind = SETTING_OTHER, .read = schedule_file_read_headers},
 };
 
 enum { ENTRY_ROWS = sizeof entry_rows / sizeof *entry_rows };
@@ -139,7 +139,7 @@ static const setting file_table[] = {
     {0},
 };
 
-static int read_entries(settings *file, asynq_periodic_list *list, asynq_error *error)
+static int schedule_file_read_entries(settings *file, asynq_periodic_list *list, asynq_error *error)
 {
     reading own = {.list = list};
     arena_init(&own.memory, 0);
@@ -192,7 +192,7 @@ int schedule_file_provide(asynq_periodic_list *list, void *arg, asynq_error *err
     own->status = settings_open(&file, own->path, &own->state, &own->error);
     own->is_settled = floor_div(clock_now_ns(), NS_PER_SECOND) - own->state.st_mtim.tv_sec >= SETTLED_AFTER_S;
     if (!own->status)
-        own->status = read_entries(file, list, &own->error);
+        own->status = schedule_file_read_entries(file, list, &own->error);
     settings_free(file);
     if (own->status && error)
         error_set(error, own->error.code, "%s", own->error.text);

@@ -19,8 +19,8 @@ enum {
 void scheduler_complain(asynq_scheduler *scheduler, const char *what, const asynq_error *error)
 {
     if (!redis_error_is_passing(error->code))
-        log_repeated(&scheduler->log, &scheduler->complaint, ASYNQ_LOG_ERROR, "scheduler: cannot %s: %s", what,
-                     error->text);
+        log_event_repeated(&scheduler->log, &scheduler->complaint, LOG_SCHEDULER_CALL, "cannot %s: %s", what,
+                           error->text);
 }
 
 /* ---- a turn of the thread ---- */
@@ -66,17 +66,26 @@ static void scheduler_resumed(void *arg)
     showing_soon(scheduler);
 }
 
+/* For asynq_scheduler_ping(); NULL: there is a connection. */
+static void scheduler_note_connection(asynq_scheduler *scheduler, const asynq_error *error)
+{
+    pthread_mutex_lock(&scheduler->lock);
+    scheduler->connection_error = error ? *error : (asynq_error){0};
+    pthread_mutex_unlock(&scheduler->lock);
+}
+
 static void scheduler_ready(void *arg, redis_node *node)
 {
     (void)node;
+    scheduler_note_connection(arg, NULL);
     scheduler_resumed(arg);
 }
 
 static void scheduler_down(void *arg, redis_node *node, const asynq_error *error)
 {
     (void)node;
-    (void)error; /* logged by the connection */
     asynq_scheduler *scheduler = arg;
+    scheduler_note_connection(scheduler, error); /* logged by the connection */
     holding_lost(scheduler);
 }
 
@@ -288,8 +297,8 @@ int asynq_scheduler_start(asynq_scheduler *scheduler, asynq_error *error)
     if (is_half)
         asynq_scheduler_shutdown(scheduler);
     if (!status)
-        log_info(&scheduler->log, "scheduler started: pid %d, id %s", (int)scheduler->process.pid,
-                 scheduler->process.id);
+        log_event(&scheduler->log, LOG_SCHEDULER_STARTED, "pid %d, id %s", (int)scheduler->process.pid,
+                  scheduler->process.id);
     return status;
 }
 
@@ -312,7 +321,7 @@ void asynq_scheduler_shutdown(asynq_scheduler *scheduler)
     pthread_mutex_lock(&scheduler->lock); /* a late asynq_scheduler_unregister() may want to wake the loop */
     scheduler_take_down(scheduler);
     pthread_mutex_unlock(&scheduler->lock);
-    log_info(&scheduler->log, "scheduler ended");
+    log_event(&scheduler->log, LOG_SCHEDULER_STOPPED, "id %s", scheduler->process.id);
 }
 
 void asynq_scheduler_free(asynq_scheduler *scheduler)

@@ -49,6 +49,7 @@ struct asynq_scheduler {
     pthread_mutex_t lock;
     scheduler_status status;
     bool stop_asked;
+    asynq_error connection_error; /* why there is no connection; code 0: there is one, or it is not known yet */
     schedule_entry *by_id;
     schedule_entry *arrivals, *departures;
 

@@ -71,8 +71,7 @@ void showing_fired(void *arg)
             if (entry->held && !entry->gone)
                 shown[count++] = entry;
         if (write_entries(scheduler, shown, count, records))
-            log_repeated(&scheduler->log, &scheduler->complaint, ASYNQ_LOG_WARN,
-                         "scheduler: the list of entries could not be written");
+            log_event_repeated(&scheduler->log, &scheduler->complaint, LOG_ENTRIES_NOT_LISTED, "Redis refused it");
     }
     mem_free(shown);
     mem_free(records);

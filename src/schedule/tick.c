@@ -44,7 +44,7 @@ static int64_t tick_after_misses(const tick_rule *rule, int64_t last_s, int64_t 
     if (rule->catch_up == ASYNQ_CATCH_UP_ALL)
         return first_s >= oldest_s ? first_s : tick_from(rule->cron, last_s, oldest_s);
     if (rule->catch_up == ASYNQ_CATCH_UP_SKIP)
-        oldest_s = floor_div(now_ms - TICK_LATE_MOST_MS + MS_PER_SECOND - 1, MS_PER_SECOND);
+        oldest_s = floor_div(now_ms - TICK_LATE_MAX_MS + MS_PER_SECOND - 1, MS_PER_SECOND);
     return newest_s >= oldest_s ? newest_s : tick_after(rule->cron, newest_s);
 }
 
@@ -56,7 +56,7 @@ int64_t tick_before_first(const asynq_cron *cron)
 tick_choice tick_choose(const tick_rule *rule, int64_t last_s, int64_t now_ms)
 {
     int64_t first_s = tick_after(rule->cron, last_s);
-    if (first_s == TICK_NEVER || now_ms - first_s * MS_PER_SECOND <= TICK_LATE_MOST_MS)
+    if (first_s == TICK_NEVER || now_ms - first_s * MS_PER_SECOND <= TICK_LATE_MAX_MS)
         return (tick_choice){.tick_s = first_s};
     int64_t chosen_s = tick_after_misses(rule, last_s, first_s, now_ms);
     if (chosen_s == first_s)

@@ -7,7 +7,7 @@
 
 #include <asynq/scheduler.h>
 
-enum { TICK_LATE_MOST_MS = 30000 };
+enum { TICK_LATE_MAX_MS = 30000 };
 
 #define TICK_NEVER INT64_MIN
 

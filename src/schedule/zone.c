@@ -43,7 +43,7 @@ static uint32_t read_32(const unsigned char *at)
     return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 }
 
-static int64_t read_time(const unsigned char *at, size_t time_bytes)
+static int64_t zone_read_time(const unsigned char *at, size_t time_bytes)
 {
     return time_bytes == 4 ? (int32_t)read_32(at) : (int64_t)((uint64_t)read_32(at) << 32 | read_32(at + 4));
 }
@@ -85,7 +85,7 @@ static bool take_changes(zone *z, const zone_block *b)
 {
     const unsigned char *kinds = b->at + b->changes * b->time_bytes;
     for (size_t i = 0; i < b->changes; i++) {
-        z->at[i] = read_time(b->at + i * b->time_bytes, b->time_bytes);
+        z->at[i] = zone_read_time(b->at + i * b->time_bytes, b->time_bytes);
         z->kinds[i] = kinds[i];
         if (z->kinds[i] >= b->kinds || (i && z->at[i] <= z->at[i - 1]))
             return false;
@@ -158,7 +158,7 @@ void zone_free(zone *z)
 
 /* ---- files ---- */
 
-static int read_all(int fd, char **data, size_t *length)
+static int zone_read_all(int fd, char **data, size_t *length)
 {
     struct stat state;
     if (fstat(fd, &state) || !S_ISREG(state.st_mode) || state.st_size > ZONE_MAX_BYTES)
@@ -179,7 +179,7 @@ static int load_file(zone **loaded, const char *path)
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return ASYNQ_E_NOT_FOUND;
-    int status = read_all(fd, &data, &length);
+    int status = zone_read_all(fd, &data, &length);
     close(fd);
     if (!status)
         status = zone_parse(loaded, data, length);

@@ -19,7 +19,7 @@ static bool takes(rule_text *text, char sign)
     return is_there;
 }
 
-static bool read_number(rule_text *text, int min, int max, int *number)
+static bool zone_rule_read_number(rule_text *text, int min, int max, int *number)
 {
     const char *begin = text->at;
     *number = 0;
@@ -43,17 +43,17 @@ static bool read_name(rule_text *text)
 }
 
 /* "[+-]h[:mm[:ss]]" in seconds. */
-static bool read_time(rule_text *text, int max_hours, int32_t *seconds)
+static bool zone_rule_read_time(rule_text *text, int max_hours, int32_t *seconds)
 {
     int hours, minutes = 0, rest = 0;
     bool is_negative = takes(text, '-');
     if (!is_negative)
         takes(text, '+');
-    bool is_valid = read_number(text, 0, max_hours, &hours);
+    bool is_valid = zone_rule_read_number(text, 0, max_hours, &hours);
     if (is_valid && takes(text, ':'))
-        is_valid = read_number(text, 0, 59, &minutes);
+        is_valid = zone_rule_read_number(text, 0, 59, &minutes);
     if (is_valid && takes(text, ':'))
-        is_valid = read_number(text, 0, 59, &rest);
+        is_valid = zone_rule_read_number(text, 0, 59, &rest);
     *seconds = (hours * 60 + minutes) * 60 + rest;
     if (is_negative)
         *seconds = -*seconds;
@@ -64,24 +64,26 @@ static bool read_day(rule_text *text, zone_date *date)
 {
     if (takes(text, 'M')) {
         date->form = 'M';
-        return read_number(text, 1, 12, &date->month) && takes(text, '.') && read_number(text, 1, 5, &date->week) &&
-               takes(text, '.') && read_number(text, 0, 6, &date->day);
+        return zone_rule_read_number(text, 1, 12, &date->month) && takes(text, '.') &&
+               zone_rule_read_number(text, 1, 5, &date->week) && takes(text, '.') &&
+               zone_rule_read_number(text, 0, 6, &date->day);
     }
     date->form = takes(text, 'J') ? 'J' : 'n';
-    return read_number(text, date->form == 'J', 365, &date->day);
+    return zone_rule_read_number(text, date->form == 'J', 365, &date->day);
 }
 
 static bool read_date(rule_text *text, zone_date *date)
 {
     date->time_s = 2 * HOUR_S;
-    return takes(text, ',') && read_day(text, date) && (!takes(text, '/') || read_time(text, MAX_HOURS, &date->time_s));
+    return takes(text, ',') && read_day(text, date) &&
+           (!takes(text, '/') || zone_rule_read_time(text, MAX_HOURS, &date->time_s));
 }
 
 /* Offsets are west of UTC there. */
 static bool read_offset(rule_text *text, int32_t *east_s)
 {
     int32_t west_s;
-    bool is_valid = read_time(text, MAX_OFFSET_HOURS, &west_s);
+    bool is_valid = zone_rule_read_time(text, MAX_OFFSET_HOURS, &west_s);
     *east_s = -west_s;
     return is_valid;
 }

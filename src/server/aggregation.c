@@ -94,12 +94,12 @@ static void aggregation_end(asynq_aggregation *aggregation)
 }
 
 /* The tasks go back to the group when the set's time is over. */
-static void give_up(asynq_aggregation *aggregation, const char *why)
+static void aggregation_give_up(asynq_aggregation *aggregation, const char *why)
 {
     served_queue *queue = aggregation->queue;
-    log_repeated(&queue->server->log, &queue->complaint, ASYNQ_LOG_WARN,
-                 "queue \"%s\": group \"%s\" was not aggregated: %s; its %" PRId64 " tasks are tried again in %d s",
-                 queue->name, aggregation->group, why, aggregation->size, BROKER_AGGREGATION_S);
+    log_event_repeated(&queue->server->log, &queue->complaint, LOG_GROUP_FAILED,
+                       "queue \"%s\", group \"%s\": %s; its %" PRId64 " tasks are tried again in %d s", queue->name,
+                       aggregation->group, why, aggregation->size, BROKER_AGGREGATION_S);
     aggregation_end(aggregation);
 }
 
@@ -109,7 +109,7 @@ void aggregation_lost(asynq_aggregation *aggregation, const char *why)
     if (loop_steady_ms(server->loop) < aggregation->ends_at_ms && !server->phase)
         LL_APPEND(server->unfinished, aggregation);
     else
-        give_up(aggregation, why);
+        aggregation_give_up(aggregation, why);
 }
 
 static void aggregations_go_on(void *arg)
@@ -131,9 +131,9 @@ static void aggregation_refused(asynq_aggregation *aggregation, const asynq_erro
 
 /* ---- reading ---- */
 
-static void read_on(asynq_aggregation *aggregation);
+static void aggregation_read_on(asynq_aggregation *aggregation);
 
-static asynq_header *copy_headers(arena *into, const task_message *message)
+static asynq_header *aggregation_copy_headers(arena *into, const task_message *message)
 {
     asynq_header *headers = arena_alloc(into, (message->header_count + 1) * sizeof *headers);
     for (size_t i = 0; headers && i < message->header_count; i++) {
@@ -158,7 +158,7 @@ static int add_message(asynq_aggregation *aggregation, const task_message *messa
         .type = arena_dup(into, message->type.data, message->type.length),
         .payload = arena_dup(into, message->payload.data, message->payload.length),
         .payload_length = message->payload.length,
-        .options = {.headers = copy_headers(into, message), .header_count = message->header_count},
+        .options = {.headers = aggregation_copy_headers(into, message), .header_count = message->header_count},
     };
     aggregation->count += task->type && task->payload && task->options.headers;
     return task->type && task->payload && task->options.headers ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
@@ -176,13 +176,14 @@ static int add_task(asynq_aggregation *aggregation, leased_task task)
     if (!status)
         status = add_message(aggregation, &message);
     else if (status == ASYNQ_E_MALFORMED)
-        log_warn(&aggregation->queue->server->log, "queue \"%s\": task %.*s of group \"%s\" is left out: %s",
-                 aggregation->queue_name, BYTES_ARGS(task.id), aggregation->group, error.text);
+        log_event(&aggregation->queue->server->log, LOG_GROUP_TASK_SKIPPED,
+                  "queue \"%s\", task %.*s of group \"%s\": %s", aggregation->queue_name, BYTES_ARGS(task.id),
+                  aggregation->group, error.text);
     arena_clear(&scratch);
     return status == ASYNQ_E_MALFORMED ? ASYNQ_OK : status;
 }
 
-static void page_read(void *arg, int status, const asynq_error *error, const redis_value *reply)
+static void aggregation_page_read(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     asynq_aggregation *aggregation = arg;
     if (redis_error_is_passing(status)) {
@@ -200,31 +201,31 @@ static void page_read(void *arg, int status, const asynq_error *error, const red
         status = add_task(aggregation, broker_set_task(reply, i));
     aggregation->read += (int64_t)count;
     if (status)
-        give_up(aggregation, asynq_status_text(status));
+        aggregation_give_up(aggregation, asynq_status_text(status));
     else if (!aggregation->size)
         aggregation_end(aggregation); /* it was not formed, or was taken back */
     else if (count && aggregation->read < aggregation->size)
-        read_on(aggregation);
+        aggregation_read_on(aggregation);
     else
         aggregator_run(aggregation->queue->server->aggregator, aggregation);
 }
 
-static void read_on(asynq_aggregation *aggregation)
+static void aggregation_read_on(asynq_aggregation *aggregation)
 {
     served_queue *queue = aggregation->queue;
     int64_t first = aggregation->read;
     int status = broker_read_set(queue->broker, &queue->keys, set_of(aggregation), first,
-                                 first + BROKER_CHUNK_TASKS - 1, page_read, aggregation);
+                                 first + BROKER_CHUNK_TASKS - 1, aggregation_page_read, aggregation);
     if (status == ASYNQ_E_UNAVAILABLE)
         aggregation_lost(aggregation, no_redis);
     else if (status)
-        give_up(aggregation, asynq_status_text(status));
+        aggregation_give_up(aggregation, asynq_status_text(status));
 }
 
 void aggregation_begin(asynq_aggregation *aggregation)
 {
     aggregation->step = AGGREGATION_READING;
-    read_on(aggregation);
+    aggregation_read_on(aggregation);
 }
 
 /* ---- finishing ---- */
@@ -239,9 +240,9 @@ static void set_finished(void *arg, int status, const asynq_error *error, const 
     } else if (status) {
         aggregation_refused(aggregation, error);
     } else if (result == SET_TAKEN_BACK && !aggregation->may_be_finished) {
-        give_up(aggregation, "it took too long, and its tasks went back into the group");
+        aggregation_give_up(aggregation, "it took too long, and its tasks went back into the group");
     } else if (result != SET_TAKEN_BACK && result != ENQUEUE_CREATED) {
-        give_up(aggregation, asynq_status_text(broker_enqueue_status(result)));
+        aggregation_give_up(aggregation, asynq_status_text(broker_enqueue_status(result)));
     } else {
         duty_run(aggregation->queue, DUTY_CLEAR_SETS);
         aggregation_end(aggregation);
@@ -254,8 +255,8 @@ static void aggregation_finish(asynq_aggregation *aggregation)
     aggregation->step = AGGREGATION_FINISHING;
     bool is_dropped = aggregation->outcome == ASYNQ_OUTCOME_REVOKED;
     if (!is_dropped && (aggregation->outcome != ASYNQ_OUTCOME_DONE || !aggregation->has_task)) {
-        give_up(aggregation,
-                aggregation->outcome == ASYNQ_OUTCOME_DONE ? "the aggregator made no task" : "the aggregator failed");
+        aggregation_give_up(aggregation, aggregation->outcome == ASYNQ_OUTCOME_DONE ? "the aggregator made no task"
+                                                                                    : "the aggregator failed");
         return;
     }
     const enqueue_item *item = is_dropped ? NULL : &aggregation->plan.item;
@@ -264,7 +265,7 @@ static void aggregation_finish(asynq_aggregation *aggregation)
     if (status == ASYNQ_E_UNAVAILABLE)
         aggregation_lost(aggregation, no_redis);
     else if (status)
-        give_up(aggregation, asynq_status_text(status));
+        aggregation_give_up(aggregation, asynq_status_text(status));
 }
 
 void aggregation_resume_all(asynq_server *server)

@@ -14,7 +14,7 @@ enum {
 
 /* ---- places ---- */
 
-static void place_set(ahead_place *place, pending_place to)
+static void ahead_place_set(ahead_place *place, pending_place to)
 {
     char *copy = to.passed > 0 ? mem_dup(to.last_id.data, to.last_id.length) : NULL;
     if (to.passed > 0 && !copy)
@@ -28,7 +28,7 @@ static pending_place place_get(const ahead_place *place)
     return (pending_place){place->passed, place->last_id ? bytes_of(place->last_id) : (bytes){0}};
 }
 
-static bool is_known(const ahead_place *place)
+static bool ahead_is_known(const ahead_place *place)
 {
     return place->passed >= 0;
 }
@@ -41,9 +41,9 @@ static void exhausted_set(served_queue *queue, bool is_exhausted)
 void ahead_forget(served_queue *queue)
 {
     queue_ahead *own = &queue->ahead;
-    place_set(&own->looked_at, (pending_place){0});
+    ahead_place_set(&own->looked_at, (pending_place){0});
     for (size_t i = 0; i < queue->server->capacities.count; i++)
-        place_set(&own->first[i], (pending_place){.passed = -1});
+        ahead_place_set(&own->first[i], (pending_place){.passed = -1});
     exhausted_set(queue, false);
     own->fruitless = 0;
     own->began_at_ms = loop_steady_ms(queue->server->loop);
@@ -92,7 +92,7 @@ static const ahead_place *first_with_room(const served_queue *queue)
     const ahead_place *best = NULL;
     for (size_t i = 0; i < queue->server->capacities.count; i++) {
         const ahead_place *first = &queue->ahead.first[i];
-        if (is_known(first) && capacity_room(queue->server, i) && (!best || first->passed < best->passed))
+        if (ahead_is_known(first) && capacity_room(queue->server, i) && (!best || first->passed < best->passed))
             best = first;
     }
     return best;
@@ -103,12 +103,12 @@ static size_t rooms_of_known(const served_queue *queue)
 {
     size_t sum = 0;
     for (size_t i = 0; i < queue->server->capacities.count; i++)
-        if (is_known(&queue->ahead.first[i]))
+        if (ahead_is_known(&queue->ahead.first[i]))
             sum += (size_t)capacity_room(queue->server, i);
     return sum;
 }
 
-static size_t at_most(size_t value, size_t limit)
+static size_t ahead_at_most(size_t value, size_t limit)
 {
     return value < limit ? value : limit;
 }
@@ -134,14 +134,14 @@ ahead_way ahead_prepare(served_queue *queue, size_t *count, lease_choice *choice
     if (own->is_from_looked)
         from = &own->looked_at;
     else
-        *count = at_most(*count, rooms_of_known(queue));
-    *count = at_most(*count, 1 + AHEAD_LREM_STEPS / (size_t)(from->passed + 1));
+        *count = ahead_at_most(*count, rooms_of_known(queue));
+    *count = ahead_at_most(*count, 1 + AHEAD_LREM_STEPS / (size_t)(from->passed + 1));
     *choice = (lease_choice){
         .rules = server->capacities.rules,
         .rule_count = server->capacities.rule_count,
         .rooms = server->capacities.rooms,
         .capacity_count = server->capacities.count,
-        .max_looked = own->is_from_looked ? AHEAD_LOOK : at_most(AHEAD_LOOK, AHEAD_LOOK_EACH * (*count + 1)),
+        .max_looked = own->is_from_looked ? AHEAD_LOOK : ahead_at_most(AHEAD_LOOK, AHEAD_LOOK_EACH * (*count + 1)),
         .from = place_get(from),
     };
     reserve(queue, *count);
@@ -155,7 +155,7 @@ static void learn_end(queue_ahead *own, pending_place end, int64_t taken)
 {
     int64_t rest = own->looked_at.passed - taken;
     if (own->is_from_looked || end.passed >= rest)
-        place_set(&own->looked_at, end);
+        ahead_place_set(&own->looked_at, end);
     else
         own->looked_at.passed = rest;
 }
@@ -165,10 +165,10 @@ static void learn_first(queue_ahead *own, size_t capacity, pending_place first, 
     ahead_place *known = &own->first[capacity];
     bool is_wanted = own->is_wanted[capacity];
     if (first.passed >= 0) {
-        if (is_wanted || !is_known(known) || first.passed < known->passed)
-            place_set(known, first);
-    } else if (is_wanted && is_known(known) && known->passed <= end.passed) { /* all that were met are taken */
-        place_set(known, end.passed < own->looked_at.passed ? end : (pending_place){.passed = -1});
+        if (is_wanted || !ahead_is_known(known) || first.passed < known->passed)
+            ahead_place_set(known, first);
+    } else if (is_wanted && ahead_is_known(known) && known->passed <= end.passed) { /* all that were met are taken */
+        ahead_place_set(known, end.passed < own->looked_at.passed ? end : (pending_place){.passed = -1});
     }
 }
 

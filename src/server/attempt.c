@@ -8,6 +8,7 @@
 #include "server/job_port.h"
 #include "server/limit.h"
 #include "server/outcome.h"
+#include "server/result_flush.h"
 #include "server/server.h"
 
 #include <utlist.h>
@@ -42,9 +43,8 @@ void attempt_tell_end(asynq_job *job, asynq_attempt_end end, const char *error, 
 }
 
 static const char *const end_names[] = {
-    [ASYNQ_ATTEMPT_COMPLETED] = "completed", [ASYNQ_ATTEMPT_RETRIED] = "retried",
-    [ASYNQ_ATTEMPT_ARCHIVED] = "archived",   [ASYNQ_ATTEMPT_REVOKED] = "revoked",
-    [ASYNQ_ATTEMPT_PUT_OFF] = "put off",     [ASYNQ_ATTEMPT_GIVEN_BACK] = "given back",
+    [ASYNQ_ATTEMPT_COMPLETED] = "completed", [ASYNQ_ATTEMPT_RETRIED] = "retried", [ASYNQ_ATTEMPT_ARCHIVED] = "archived",
+    [ASYNQ_ATTEMPT_REVOKED] = "revoked",     [ASYNQ_ATTEMPT_SNOOZED] = "snoozed", [ASYNQ_ATTEMPT_REQUEUED] = "requeued",
     [ASYNQ_ATTEMPT_LOST] = "lost",
 };
 
@@ -60,7 +60,7 @@ static void attempt_returned(asynq_job *job);
 /* What its deadline is as long as it has not begun: that of an attempt which begins now. */
 static int64_t attempt_deadline_ns(const asynq_job *job, int64_t now_ns)
 {
-    bool waits = job->route->starts_later && job->beginning == JOB_MAY_BEGIN;
+    bool waits = job->route->deferred_start && job->beginning == JOB_MAY_BEGIN;
     return waits ? job_effective_deadline_ns(&job->message, now_ns) : job->deadline_ns;
 }
 
@@ -90,10 +90,10 @@ static bool attempt_register(served_queue *queue, asynq_job *job, const held_lea
 static void attempt_run_on_loop(asynq_job *job)
 {
     job_ref(job); /* the handler's */
-    if (!job->route->starts_later)
+    if (!job->route->deferred_start)
         (void)job_begin(job);
     int outcome = mux_run(job->queue->server->mux, job->route, job);
-    if (outcome != ASYNQ_OUTCOME_LATER && job_claim(job, outcome))
+    if (outcome != ASYNQ_OUTCOME_DEFERRED && job_claim(job, outcome))
         attempt_returned(job);
 }
 
@@ -130,7 +130,7 @@ void attempt_start(asynq_job *job)
     int64_t left_ms = (job->deadline_ns - now_ns) / NS_PER_MS + 1;
     int64_t day_ms = 24 * 3600 * MS_PER_SECOND;
     loop_timer_set(&job->deadline_timer, left_ms < day_ms ? left_ms : day_ms);
-    if (!job->route->starts_later)
+    if (!job->route->deferred_start)
         job_tell(job);
     if (is_async)
         attempt_run_on_loop(job);
@@ -140,8 +140,9 @@ static void attempt_run(asynq_job *job)
 {
     asynq_server *server = job->queue->server;
     if (!job->message.timeout && !job->message.deadline)
-        log_warn(&server->log, "task %s (%s) of queue \"%s\" has neither timeout nor deadline; it gets 30 minutes",
-                 job->id, job->type, job->queue->name);
+        log_event(&server->log, LOG_TIME_LIMIT_MISSING,
+                  "task %s (%s) of queue \"%s\" has neither timeout nor deadline; it gets 30 minutes", job->id,
+                  job->type, job->queue->name);
     job->policy = mux_innermost(job->route, job->type);
     if (job->policy->limit.scope)
         limit_enter(job);
@@ -181,9 +182,8 @@ static void attempt_put_back(served_queue *queue, leased_task task, const held_l
         .at_ms = floor_div(now_ns, NS_PER_MS) + PUT_BACK_PAUSE_MS,
     };
     int status = broker_settle(queue->broker, &queue->keys, &item, 1, now_ns, NULL, NULL);
-    log_repeated(&server->log, &queue->odd_tasks, ASYNQ_LOG_ERROR,
-                 "queue \"%s\": task %.*s cannot be run now: out of memory; %s", queue->name, BYTES_ARGS(task.id),
-                 status ? "its lease runs out" : "it is put off for a moment");
+    log_event_repeated(&server->log, &queue->odd_tasks, LOG_TASK_NOT_RUN, "queue \"%s\", task %.*s: out of memory; %s",
+                       queue->name, BYTES_ARGS(task.id), status ? "its lease runs out" : "it is delayed for a moment");
 }
 
 void attempt_begin(served_queue *queue, leased_task task, const held_lease *lease)
@@ -191,8 +191,9 @@ void attempt_begin(served_queue *queue, leased_task task, const held_lease *leas
     asynq_server *server = queue->server;
     asynq_error error;
     if (!task.id.data) {
-        log_repeated(&server->log, &queue->odd_tasks, ASYNQ_LOG_ERROR,
-                     "queue \"%s\": the reply to a lease has a task without an id; it is passed over", queue->name);
+        log_event_repeated(&server->log, &queue->odd_tasks, LOG_TASK_NOT_RUN,
+                           "queue \"%s\": the reply to a lease has a task without an id; it is passed over",
+                           queue->name);
         return;
     }
     if (!task.message.data) {
@@ -213,9 +214,9 @@ void attempt_begin(served_queue *queue, leased_task task, const held_lease *leas
     bool is_known = known && !attempt_supersede(known);
     if (!job || is_known || !job_set_id(job, task.id) || !attempt_register(queue, job, lease)) {
         if (is_known) /* the lease runs out and the task comes back */
-            log_repeated(&server->log, &queue->odd_tasks, ASYNQ_LOG_ERROR,
-                         "queue \"%s\": task %.*s cannot be run now: an earlier attempt is not finished", queue->name,
-                         BYTES_ARGS(task.id));
+            log_event_repeated(&server->log, &queue->odd_tasks, LOG_TASK_NOT_RUN,
+                               "queue \"%s\", task %.*s: an earlier attempt is not finished", queue->name,
+                               BYTES_ARGS(task.id));
         else
             attempt_put_back(queue, task, lease);
         if (job)
@@ -249,8 +250,8 @@ void attempt_give_up(asynq_job *job, asynq_cancel_reason reason, const char *tex
 void attempt_lease_lost(asynq_job *job, const char *reason)
 {
     asynq_server *server = job->queue->server;
-    log_warn(&server->log, "task %s (%s) of queue \"%s\": lease lost: %s", job->id, job->type, job->queue->name,
-             reason);
+    log_event(&server->log, LOG_LEASE_LOST, "task %s (%s) of queue \"%s\": %s", job->id, job->type, job->queue->name,
+              reason);
     server->stats.leases_lost++;
     if (job->state == JOB_RUNNING) {
         job_cancel(job, ASYNQ_CANCEL_LEASE_LOST);
@@ -266,7 +267,7 @@ void attempt_lease_lost(asynq_job *job, const char *reason)
  * token. */
 static bool attempt_has_begun(asynq_job *job)
 {
-    return job->holds_thread || job->route->starts_later ? !job_withdraw(job) : job_is_told(job);
+    return job->holds_thread || job->route->deferred_start ? !job_withdraw(job) : job_is_told(job);
 }
 
 void attempt_lease_ended(asynq_job *job, const char *reason)
@@ -282,7 +283,7 @@ void attempt_lease_ended(asynq_job *job, const char *reason)
 void attempt_requeue(asynq_job *job)
 {
     job_cancel(job, ASYNQ_CANCEL_SHUTDOWN);
-    attempt_tell_end(job, ASYNQ_ATTEMPT_GIVEN_BACK, "given back unfinished", 0);
+    attempt_tell_end(job, ASYNQ_ATTEMPT_REQUEUED, "requeued unfinished", 0);
     job->way = SETTLE_REQUEUE;
     job_move(job, JOB_UNSETTLED);
 }
@@ -306,6 +307,7 @@ static void attempt_returned(asynq_job *job)
 static void attempt_take_returned(void *arg)
 {
     asynq_server *server = arg;
+    result_flush_turn(server); /* before their ends */
     for (asynq_job *job = job_port_take(server->port); job;) {
         asynq_job *next = job->port_next;
         attempt_returned(job);

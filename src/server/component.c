@@ -69,8 +69,7 @@ static int component_start(asynq_server *server, const server_component *compone
     for (size_t i = 0; !status && component->queue_start && i < server->queue_count; i++)
         status = component->queue_start(server->queues[i]);
     if (status)
-        log_error(&server->log, "the server's part \"%s\" cannot start: %s", component->name,
-                  asynq_status_text(status));
+        log_event(&server->log, LOG_SERVER_START_FAILED, "%s: %s", component->name, asynq_status_text(status));
     return status;
 }
 

@@ -98,7 +98,7 @@ static bool can_take(const served_queue *queue)
 
 /* ---- who is in the draw ---- */
 
-static fetch_place place_of(const served_queue *queue)
+static fetch_place fetch_place_of(const served_queue *queue)
 {
     if (queue_is_leaving(queue) || !queue->broker->nodes || (!queue->fetch.may_have_tasks && !fetch_is_unknown(queue)))
         return FETCH_NOTHING;
@@ -107,7 +107,7 @@ static fetch_place place_of(const served_queue *queue)
     return can_take(queue) ? FETCH_READY : FETCH_HELD;
 }
 
-static void place_set(served_queue *queue, fetch_place place)
+static void fetch_place_set(served_queue *queue, fetch_place place)
 {
     fetch_place before = queue->fetch.place;
     if (place == before)
@@ -122,12 +122,12 @@ static void place_set(served_queue *queue, fetch_place place)
 void fetch_reconsider(served_queue *queue)
 {
     queue_list_set(queue, QUEUES_UNKNOWN, fetch_is_unknown(queue));
-    place_set(queue, place_of(queue));
+    fetch_place_set(queue, fetch_place_of(queue));
 }
 
 void fetch_withdraw(served_queue *queue)
 {
-    place_set(queue, FETCH_NOTHING);
+    fetch_place_set(queue, FETCH_NOTHING);
 }
 
 void fetch_may(served_queue *queue, bool may_have_tasks)
@@ -256,8 +256,8 @@ static void fetch_take_tasks(lease_call *call, const redis_value *reply)
     int64_t waiting = broker_lease_waiting(reply);
     held_lease lease = call->lease;
     if (count && held_lease_has_ended(&lease))
-        log_repeated(&queue->server->log, &queue->complaint, ASYNQ_LOG_WARN,
-                     "queue \"%s\": a lease was answered after its end; its %d tasks go back", queue->name, count);
+        log_event_repeated(&queue->server->log, &queue->complaint, LOG_LEASE_LATE,
+                           "queue \"%s\": after its end; its %d tasks are recovered", queue->name, count);
     for (int i = 0; i < count; i++) {
         size_t size = broker_lease_message_size(reply, (size_t)i);
         queue->fetch.mean_message_size = (7 * queue->fetch.mean_message_size + size) / 8;
@@ -439,8 +439,8 @@ static void number_taken(void *arg, int status, const asynq_error *error, const 
     if (redis_error_is_passing(status))
         return; /* the next connection asks again */
     /* Where the key may not be written, chance is good enough: a clash matters only for a stale settle. */
-    int64_t number = status ? server_random_below(server, LEASE_SERVER_MOST) : redis_value_integer(reply);
-    server->fetch.number = (uint32_t)(number % LEASE_SERVER_MOST) + LEASE_SERVER_MOST; /* never 0; the tag cuts it */
+    int64_t number = status ? server_random_below(server, LEASE_SERVER_MAX) : redis_value_integer(reply);
+    server->fetch.number = (uint32_t)(number % LEASE_SERVER_MAX) + LEASE_SERVER_MAX; /* never 0; the tag cuts it */
 }
 
 /* ---- from outside ---- */

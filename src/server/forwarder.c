@@ -15,7 +15,7 @@ enum {
 };
 
 /* Sets the timer to the next due time, or `most_ms` from now if that is earlier. */
-static void due_set_timer(due_source *due, int64_t most_ms)
+static void due_set_timer(due_source *due, int64_t max_ms)
 {
     asynq_server *server = due->queue->server;
     int64_t wait_ms = FORWARD_FAR_MS;
@@ -23,7 +23,7 @@ static void due_set_timer(due_source *due, int64_t most_ms)
         double left_ms = due->next_due * 1000.0 - (double)loop_now_ns(server->loop) / 1e6;
         wait_ms = left_ms < 0 ? 0 : left_ms < FORWARD_FAR_MS ? (int64_t)left_ms + 1 : FORWARD_FAR_MS;
     }
-    loop_timer_set(&due->timer, wait_ms < most_ms ? wait_ms : most_ms);
+    loop_timer_set(&due->timer, wait_ms < max_ms ? wait_ms : max_ms);
 }
 
 static bool is_on_duty(const served_queue *queue)

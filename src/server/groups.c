@@ -311,9 +311,9 @@ static void list_read(served_queue *queue)
 }
 
 /* The longer the list, the longer its rest; those who leave the upkeep to others share one reading. */
-static int64_t list_rest_ms(const served_queue *queue, int64_t least_ms)
+static int64_t list_rest_ms(const served_queue *queue, int64_t min_ms)
 {
-    int64_t rest_ms = least_ms + queue->groups->listed * GROUPS_REST_PER_THOUSAND / 1000;
+    int64_t rest_ms = min_ms + queue->groups->listed * GROUPS_REST_PER_THOUSAND / 1000;
     if (parking_skips_upkeep(queue) && queue->server->parking.servers_alive > 1)
         rest_ms *= queue->server->parking.servers_alive;
     return rest_ms < GROUPS_REST_MAX_MS ? rest_ms : GROUPS_REST_MAX_MS;

@@ -25,7 +25,7 @@ enum {
     RECORD_MAX_BYTES = 1 << 20,    /* of the workers' record in one call, and one more */
     NEWS_BYTES = 65536,            /* of a payload, which goes along, for each period between news of its task */
     UNKNOWN_LEASE_MORE_MS = 30000, /* so long after its end nobody else recovers what a lease took */
-    CLOCK_DIFFERENCE_MOST_MS = 2000
+    CLOCK_DIFFERENCE_MAX_MS = 2000
 };
 
 /* ---- leases ---- */
@@ -297,25 +297,37 @@ static int64_t clock_ahead_ms(int64_t sent_ms, int64_t redis_ms, int64_t answere
 static void compare_clocks(asynq_server *server, int64_t redis_ms)
 {
     int64_t ahead_ms = clock_ahead_ms(server->heartbeat.sent_at_ms, redis_ms, clock_now_ns() / NS_PER_MS);
-    if (ahead_ms > CLOCK_DIFFERENCE_MOST_MS || ahead_ms < -CLOCK_DIFFERENCE_MOST_MS)
-        log_repeated(&server->log, &server->heartbeat.clock_complaint, ASYNQ_LOG_WARN,
-                     "the clocks of this machine and of Redis's differ by %.1f s; tasks may start early or "
-                     "late, and leases may end too soon",
-                     (double)ahead_ms / 1000);
+    if (ahead_ms > CLOCK_DIFFERENCE_MAX_MS || ahead_ms < -CLOCK_DIFFERENCE_MAX_MS)
+        log_event_repeated(
+            &server->log, &server->heartbeat.clock_complaint, LOG_CLOCKS_DIFFER,
+            "this machine's and Redis's, by %.1f s; tasks may start early or late, and leases may end too soon",
+            (double)ahead_ms / 1000);
+}
+
+/* True: it is tried again at once, in several calls. If these fail as well, what they say is logged. */
+static bool beat_comes_apart(asynq_server *server, const asynq_error *error)
+{
+    if (server->heartbeat.is_apart || redis_error_is_passing(error->code) || broker_is_cluster(&server->broker))
+        return false;
+    server->heartbeat.is_apart = true;
+    loop_timer_set(&server->heartbeat.rest, 0);
+    return true;
 }
 
 static void beat_replied(void *arg, int status, const asynq_error *error, const broker_beat_reply *reply)
 {
     asynq_server *server = arg;
     server->heartbeat.in_flight = false;
+    parking_kept(server, status ? NULL : reply->roles);
     if (status) {
         server->heartbeat.record_is_unsure = true;
+        if (beat_comes_apart(server, error))
+            return;
         if (!redis_error_is_passing(error->code))
-            log_repeated(&server->log, &server->complaint, ASYNQ_LOG_ERROR, "cannot write the server's record: %s",
-                         error->text);
+            log_event_repeated(&server->log, &server->complaint, LOG_HEARTBEAT_FAILED, "%s", error->text);
         return;
     }
-    server->stats.last_beat_ms = clock_now_ns() / NS_PER_MS;
+    server->stats.last_heartbeat_ms = clock_now_ns() / NS_PER_MS;
     /* The record may have run out meanwhile, for example because the process was suspended. */
     if (reply->workers_recorded != (int64_t)server->heartbeat.recorded_count)
         server->heartbeat.record_is_unsure = true;
@@ -339,6 +351,7 @@ static void heartbeat_records(asynq_server *server)
         server->heartbeat.recorded_count = rewrite ? parts.started_count
                                                    : server->heartbeat.recorded_count + parts.started_count -
                                                          parts.news_count - server->heartbeat.ended_count;
+        const queue_keys *roles[BROKER_BEAT_ROLES];
         server_beat beat = {
             .identity = identity_text(&server->process),
             .server_info = {info.data, info.length},
@@ -350,12 +363,16 @@ static void heartbeat_records(asynq_server *server)
             .now_ns = loop_now_ns(server->loop),
             .life_s = BEAT_LIFE_S,
             .server_id = bytes_of(server->process.id),
+            .roles = roles,
+            .role_count = parking_beat(server, roles),
+            .is_apart = server->heartbeat.is_apart,
         };
         server->heartbeat.sent_at_ms = clock_now_ns() / NS_PER_MS;
         server->heartbeat.in_flight = broker_beat(&server->broker, &beat, beat_replied, server) == 0;
         server->heartbeat.record_is_unsure = !server->heartbeat.in_flight;
         server->heartbeat.has_more = parts.has_more;
-        parking_beat(server);
+        if (!server->heartbeat.in_flight)
+            parking_kept(server, NULL);
         ended_clear(server);
     }
     arena_clear(&parts.memory);
@@ -394,6 +411,7 @@ static void beat_fired(void *arg)
 
 void heartbeat_ready(asynq_server *server)
 {
+    server->heartbeat.is_apart = false; /* it may be another Redis */
     /* A fleet that starts, or finds Redis again, at the same moment does not beat at the same moment for ever. */
     beat(server, BEAT_PERIOD_MS / 2 + server_random_below(server, BEAT_PERIOD_MS / 2));
 }

@@ -24,6 +24,7 @@ typedef struct server_heartbeat {
     size_t recorded_count; /* workers in the record as far as we know */
     bool record_is_unsure; /* rewrite it */
     bool in_flight, has_more;
+    bool is_apart;      /* this Redis takes no call with keys of several slots: one of a cluster, or behind a proxy */
     int64_t sent_at_ms; /* Unix time */
     char **ended_ids;   /* recorded workers that ended since the last beat */
     size_t ended_count, ended_capacity;

@@ -19,10 +19,10 @@ static int janitor_send(served_queue *queue, broker_cb replied, void *arg)
 static void janitor_expect(served_queue *queue, double next_s)
 {
     asynq_server *server = queue->server;
-    int64_t least_ms = server->options.janitor_interval_ms;
+    int64_t min_ms = server->options.janitor_interval_ms;
     double left_ms = next_s * 1000.0 - (double)loop_now_ns(server->loop) / 1e6;
     int64_t wait_ms = left_ms > JANITOR_FAR_MS ? JANITOR_FAR_MS : left_ms > 0 ? (int64_t)left_ms + 1 : 0;
-    loop_timer_set(&queue->janitor.timer, wait_ms > least_ms ? wait_ms : least_ms);
+    loop_timer_set(&queue->janitor.timer, wait_ms > min_ms ? wait_ms : min_ms);
 }
 
 static bool janitor_is_told(served_queue *queue)

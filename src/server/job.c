@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "base/thread.h"
 #include "server/job_port.h"
+#include "server/result_flush.h"
 #include "server/server.h"
 
 #include <pthread.h>
@@ -15,7 +16,7 @@
 #include <time.h>
 #include <utlist.h>
 
-enum { JOB_MOST_ERROR_TEXT = 64 * 1024, JOB_DEFAULT_LIMIT_S = 1800 };
+enum { JOB_MAX_ERROR_TEXT = 64 * 1024, JOB_DEFAULT_LIMIT_S = 1800 };
 
 /* A thread in asynq_job_wait_cancelled(). */
 struct job_waiter {
@@ -124,6 +125,9 @@ void job_unref(asynq_job *job)
     buf_clear(&job->settled_message);
     arena_clear(&job->memory);
     mem_free(job->progress);
+    if (job->flush)
+        buf_clear(&job->flush->result);
+    mem_free(job->flush);
     mem_free(job);
 }
 
@@ -369,7 +373,7 @@ static void fail_with(asynq_job *job, const char *format, va_list args)
     buf_append_formatv(&job->error_text, format, args);
     if (job->error_text.data) {
         text_make_utf8(job->error_text.data, job->error_text.length);
-        job->error_text.length = text_cut(job->error_text.data, job->error_text.length, JOB_MOST_ERROR_TEXT);
+        job->error_text.length = text_cut(job->error_text.data, job->error_text.length, JOB_MAX_ERROR_TEXT);
         job->error_text.data[job->error_text.length] = '\0';
     }
 }

@@ -77,6 +77,8 @@ struct asynq_job {
     struct job_progress *progress; /* under the port's lock; NULL: nothing was said */
     _Atomic bool has_news;         /* in `progress` */
     struct asynq_job *port_next;
+    struct job_flush *flush;      /* under the port's lock; NULL: no result was stored while it runs */
+    struct asynq_job *flush_next; /* in the port's list */
 
     /* The loop's. */
     UT_hash_handle hh; /* in the books by id, unless GONE */

@@ -48,6 +48,11 @@ void job_port_close(job_port *port)
         job_unref(job);
         job = next;
     }
+    for (asynq_job *job = port->flushing, *next; job; job = next) { /* no other can come */
+        next = job->flush_next;
+        job_unref(job);
+    }
+    port->flushing = NULL;
 }
 
 bool job_claim(asynq_job *job, int outcome)

@@ -14,6 +14,7 @@ struct job_port {
     pthread_mutex_t lock;
     loop_waker *waker; /* NULL: closed */
     asynq_job *first, **end;
+    asynq_job *flushing; /* linked by flush_next, each with a reference: see result_flush.h */
 };
 
 /* `waker` is called from any thread until the port is closed. NULL: out of memory. */

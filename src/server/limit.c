@@ -5,11 +5,11 @@
  *   limit_enter() --> waiting --> asked --granted--> held --handler returned--> to be given back --> free
  *                        |  ^        |
  *                        |  +--none--+
- *                        +--> put off, when too many wait here or it has waited for long: among the retries
+ *                        +--> postponed, when too many wait here or it has waited for long: among the retries
  *
  * One call per scope is under way: it gives tokens back, prolongs those that are held, and takes others, so a token
  * passes from one job to the next in one round trip. While all are taken we ask again at the pace at which tokens
- * were had lately; and tasks that are put off come back one after the other, instead of all at once.
+ * were had lately; and tasks that are postponed come back one after the other, instead of all at once.
  *
  * A token is held until the deadline of the attempt in Go. Ours are held for some seconds and prolonged, so that those
  * of a dead server are free when its leases are.
@@ -28,15 +28,15 @@
 enum {
     CALL_TOKENS = 64, /* of each kind in one call */
     PROLONG_EVERY_S = 5,
-    ASK_LEAST_MS = 50, /* between two calls while all tokens are taken */
-    ASK_MOST_MS = 1000,
-    WAIT_MOST_MS = 5000,  /* in a server that holds no token that could be passed on */
+    ASK_MIN_MS = 50, /* between two calls while all tokens are taken */
+    ASK_MAX_MS = 1000,
+    WAIT_MAX_MS = 5000,   /* in a server that holds no token that could be passed on */
     WAITING_FOR_MS = 200, /* so much work waits here; if this server dies, each of these has failed once */
-    PUT_OFF_LEAST_MS = 100,
-    PUT_OFF_PACE_MS = 5,    /* at least so often one comes back, so that a wrong idea of the pace costs no time */
-    PUT_OFF_LONG_MS = 1000, /* after a long wait, so that other servers take the task */
-    FIRST_PACE_MS = 4,      /* until it is known; a mistake in this direction costs Redis some work, and no time */
-    PACE_SAMPLE_MOST_MS = 5000
+    POSTPONE_MIN_MS = 100,
+    POSTPONE_PACE_MS = 5,    /* at least so often one comes back, so that a wrong idea of the pace costs no time */
+    POSTPONE_LONG_MS = 1000, /* after a long wait, so that other servers take the task */
+    FIRST_PACE_MS = 4,       /* until it is known; a mistake in this direction costs Redis some work, and no time */
+    PACE_SAMPLE_MAX_MS = 5000
 };
 
 /* The lists of jobs, by what they have to do with tokens. */
@@ -44,7 +44,7 @@ typedef struct route_limit {
     UT_hash_handle hh;
     asynq_server *server;
     char *scope;
-    int most;
+    int max;
     asynq_job *waiting, *asked, *held, *back;
     size_t waiting_count, back_sent;
     bool in_flight;
@@ -57,25 +57,25 @@ typedef struct route_limit {
     double pace_ms; /* between two tokens that were had */
     bool is_measured;
     int64_t had_at_ms;
-    int64_t put_off_until_ms; /* the last that was put off comes back then */
+    int64_t postponed_until_ms; /* the last that was postponed comes back then */
 } route_limit;
 
 /* ---- the pace ---- */
 
-static double at_most(double value, double most)
+static double limit_at_most(double value, double max)
 {
-    return value < most ? value : most;
+    return value < max ? value : max;
 }
 
-static double at_least(double value, double least)
+static double at_least(double value, double min)
 {
-    return value > least ? value : least;
+    return value > min ? value : min;
 }
 
 static void pace_measure(route_limit *limit, size_t had)
 {
     int64_t now_ms = loop_steady_ms(limit->server->loop);
-    double sample_ms = at_most((double)(now_ms - limit->had_at_ms) / (double)had, PACE_SAMPLE_MOST_MS);
+    double sample_ms = limit_at_most((double)(now_ms - limit->had_at_ms) / (double)had, PACE_SAMPLE_MAX_MS);
     if (limit->had_at_ms && limit->waiting) {
         limit->pace_ms = limit->is_measured ? 0.8 * limit->pace_ms + 0.2 * sample_ms : sample_ms;
         limit->is_measured = true;
@@ -83,9 +83,9 @@ static void pace_measure(route_limit *limit, size_t had)
     limit->had_at_ms = now_ms;
 }
 
-static size_t waiting_most(const route_limit *limit)
+static size_t waiting_max(const route_limit *limit)
 {
-    return (size_t)at_least(WAITING_FOR_MS / at_least(limit->pace_ms, 1), limit->most);
+    return (size_t)at_least(WAITING_FOR_MS / at_least(limit->pace_ms, 1), limit->max);
 }
 
 /*
@@ -95,10 +95,10 @@ static size_t waiting_most(const route_limit *limit)
 static int64_t back_in_ms(route_limit *limit)
 {
     int64_t now_ms = loop_steady_ms(limit->server->loop);
-    int64_t next_ms = limit->put_off_until_ms + (int64_t)at_least(at_most(limit->pace_ms, PUT_OFF_PACE_MS), 1);
-    int64_t soonest_ms = now_ms + (int64_t)at_least(at_most(limit->pace_ms, PUT_OFF_LONG_MS), PUT_OFF_LEAST_MS);
-    limit->put_off_until_ms = next_ms > soonest_ms ? next_ms : soonest_ms;
-    return limit->put_off_until_ms - now_ms;
+    int64_t next_ms = limit->postponed_until_ms + (int64_t)at_least(limit_at_most(limit->pace_ms, POSTPONE_PACE_MS), 1);
+    int64_t soonest_ms = now_ms + (int64_t)at_least(limit_at_most(limit->pace_ms, POSTPONE_LONG_MS), POSTPONE_MIN_MS);
+    limit->postponed_until_ms = next_ms > soonest_ms ? next_ms : soonest_ms;
+    return limit->postponed_until_ms - now_ms;
 }
 
 /* ---- jobs come and go ---- */
@@ -138,13 +138,13 @@ static void token_move(asynq_job *job, job_token to)
 }
 
 /* Among the retries, without a failed attempt. */
-static void put_off(asynq_job *job, int64_t pause_ms)
+static void postpone(asynq_job *job, int64_t pause_ms)
 {
     route_limit *limit = job->limit;
     buf text;
     buf_init(&text, 0);
-    buf_append_format(&text, "waits for one of %d tokens of the semaphore \"%s\"", limit->most, limit->scope);
-    outcome_put_off(job, pause_ms, text.data ? text.data : "");
+    buf_append_format(&text, "waits for one of %d tokens of the semaphore \"%s\"", limit->max, limit->scope);
+    outcome_postpone(job, pause_ms, text.data ? text.data : "");
     buf_clear(&text);
 }
 
@@ -171,7 +171,7 @@ static route_limit *limit_of(asynq_server *server, const asynq_limit *given)
         return NULL;
     limit->server = server;
     limit->scope = mem_strdup(given->scope);
-    limit->most = given->max;
+    limit->max = given->max;
     limit->pace_ms = FIRST_PACE_MS;
     if (limit->scope)
         HASH_ADD_KEYPTR(hh, server->limits, limit->scope, strlen(limit->scope), limit);
@@ -268,8 +268,8 @@ static void rest_after_error(route_limit *limit, const asynq_error *error)
 {
     asynq_server *server = limit->server;
     if (!redis_error_is_passing(error->code))
-        log_repeated(&server->log, &server->complaint, ASYNQ_LOG_ERROR, "semaphore \"%s\": cannot ask for tokens: %s",
-                     limit->scope, error->text);
+        log_event_repeated(&server->log, &server->complaint, LOG_LIMIT_FAILED, "scope \"%s\": %s", limit->scope,
+                           error->text);
     if (!broker_is_ready(&server->broker))
         return; /* the next connection asks again */
     limit->is_resting = true;
@@ -369,7 +369,7 @@ static void call(route_limit *limit)
     limit->back_sent = back_count;
     semaphore_call order = {
         .scope = bytes_of(limit->scope),
-        .most = limit->most,
+        .max = limit->max,
         .back = {back, back_count},
         .prolong = {held, held_count},
         .take = {wanted, wanted_count},
@@ -381,17 +381,17 @@ static void call(route_limit *limit)
     }
 }
 
-static void put_off_some(route_limit *limit)
+static void postpone_some(route_limit *limit)
 {
-    int64_t long_ago_ms = loop_steady_ms(limit->server->loop) - WAIT_MOST_MS;
-    while (limit->is_full && limit->waiting_count > waiting_most(limit))
-        put_off(limit->waiting->token_prev, back_in_ms(limit)); /* the newest */
+    int64_t long_ago_ms = loop_steady_ms(limit->server->loop) - WAIT_MAX_MS;
+    while (limit->is_full && limit->waiting_count > waiting_max(limit))
+        postpone(limit->waiting->token_prev, back_in_ms(limit)); /* the newest */
     while (!limit->held && limit->waiting && limit->waiting->waiting_since_ms < long_ago_ms)
-        put_off(limit->waiting, PUT_OFF_LONG_MS + server_random_below(limit->server, PUT_OFF_LONG_MS));
+        postpone(limit->waiting, POSTPONE_LONG_MS + server_random_below(limit->server, POSTPONE_LONG_MS));
 }
 
 /* Each timer keeps its time until it fires. */
-static void set_timer(loop_timer *timer, bool is_needed, int64_t delay_ms)
+static void limit_set_timer(loop_timer *timer, bool is_needed, int64_t delay_ms)
 {
     if (!is_needed)
         loop_timer_cancel(timer);
@@ -399,7 +399,7 @@ static void set_timer(loop_timer *timer, bool is_needed, int64_t delay_ms)
         loop_timer_set(timer, delay_ms);
 }
 
-static void pump(route_limit *limit)
+static void limit_pump(route_limit *limit)
 {
     asynq_server *server = limit->server;
     int64_t now_s = floor_div(loop_now_ns(server->loop), NS_PER_SECOND);
@@ -409,18 +409,18 @@ static void pump(route_limit *limit)
         forget_back(limit); /* it is over by itself */
     if (!limit->in_flight && !limit->is_resting && broker_is_ready(&server->broker))
         call(limit);
-    put_off_some(limit);
+    postpone_some(limit);
     if (!limit->waiting && !limit->asked)
         limit->had_at_ms = 0;
-    set_timer(&limit->ask, limit->waiting || limit->is_resting,
-              (int64_t)at_most(at_least(limit->pace_ms, ASK_LEAST_MS), ASK_MOST_MS));
-    set_timer(&limit->prolong, limit->held, PROLONG_EVERY_S * MS_PER_SECOND);
+    limit_set_timer(&limit->ask, limit->waiting || limit->is_resting,
+                    (int64_t)limit_at_most(at_least(limit->pace_ms, ASK_MIN_MS), ASK_MAX_MS));
+    limit_set_timer(&limit->prolong, limit->held, PROLONG_EVERY_S * MS_PER_SECOND);
 }
 
 void limit_turn(asynq_server *server)
 {
     for (route_limit *limit = server->limits; limit; limit = limit->hh.next)
-        pump(limit);
+        limit_pump(limit);
 }
 
 bool limit_is_busy(const asynq_server *server)

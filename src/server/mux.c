@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_NESTED = 16 };
+enum { MAX_NESTED = 16 };
 
 typedef struct mux_middleware {
     asynq_middleware run;
@@ -151,7 +151,7 @@ int asynq_mux_handle(asynq_mux *mux, const asynq_route *route, asynq_error *erro
     if (route->kind != ASYNQ_HANDLER_THREAD && route->kind != ASYNQ_HANDLER_ASYNC)
         return error_set(error, ASYNQ_E_INVALID, "pattern \"%s\" has an unknown kind of handler: %d", route->pattern,
                          (int)route->kind);
-    if (route->starts_later && route->kind != ASYNQ_HANDLER_ASYNC)
+    if (route->deferred_start && route->kind != ASYNQ_HANDLER_ASYNC)
         return error_set(error, ASYNQ_E_INVALID, "pattern \"%s\": only an asynchronous handler can start later",
                          route->pattern);
     int status = check_retry(route, error);
@@ -217,7 +217,7 @@ const asynq_route *mux_find(const asynq_mux *mux, const char *type)
 
 const asynq_route *mux_innermost(const asynq_route *route, const char *type)
 {
-    for (int depth = 0; route->handler == asynq_mux_dispatch && depth < MOST_NESTED; depth++)
+    for (int depth = 0; route->handler == asynq_mux_dispatch && depth < MAX_NESTED; depth++)
         route = mux_find(route->arg, type);
     return route;
 }

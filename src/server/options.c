@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 enum {
-    SERVER_DEFAULT_PARK_FROM = 5,
+    SERVER_DEFAULT_PARK_THRESHOLD = 5,
     SERVER_DEFAULT_GROUP_SIZE = 10000,
     SERVER_JANITOR_MAX = 1000,
     SERVER_DEFAULT_REPORTS = 1000
@@ -61,8 +61,8 @@ int server_fill_defaults(asynq_server_options *options, asynq_error *error)
         return error_set(error, ASYNQ_E_INVALID, "max_waiting_reports is negative");
     if (!options->max_waiting_reports)
         options->max_waiting_reports = SERVER_DEFAULT_REPORTS;
-    if (!options->park_from)
-        options->park_from = SERVER_DEFAULT_PARK_FROM;
+    if (!options->park_threshold)
+        options->park_threshold = SERVER_DEFAULT_PARK_THRESHOLD;
     if (options->janitor_batch_size < 1)
         options->janitor_batch_size = 100;
     if (options->janitor_batch_size > SERVER_JANITOR_MAX)

@@ -28,7 +28,7 @@ static bool write_message(asynq_job *job, const task_message *message)
     asynq_error error;
     if (task_message_encode(message, &job->settled_message, &error) == ASYNQ_OK)
         return true;
-    log_error(&job->queue->server->log, "task %s of queue \"%s\": its outcome cannot be written: %s", job->id,
+    log_event(&job->queue->server->log, LOG_OUTCOME_NOT_WRITTEN, "task %s of queue \"%s\": %s", job->id,
               job->queue->name, error.text);
     return false;
 }
@@ -43,7 +43,7 @@ static void settle_without_message(asynq_job *job, int outcome)
     if (job->way == SETTLE_DONE)
         attempt_tell_end(job, ASYNQ_ATTEMPT_COMPLETED, "", 0);
     else
-        attempt_tell_end(job, ASYNQ_ATTEMPT_GIVEN_BACK, "out of memory", 0);
+        attempt_tell_end(job, ASYNQ_ATTEMPT_REQUEUED, "out of memory", 0);
     job_move(job, JOB_UNSETTLED);
 }
 
@@ -68,8 +68,8 @@ static bool decide_failure(asynq_job *job, const asynq_failure *failure, int64_t
     message.last_failed_at = floor_div(now_ns, NS_PER_SECOND);
     if (failure->outcome == ASYNQ_OUTCOME_SKIP_RETRY || message.retried >= message.retry) {
         job->way = SETTLE_ARCHIVE;
-        log_warn(&server->log, "task %s (%s) of queue \"%s\" is archived: %s", job->id, job->type, job->queue->name,
-                 error);
+        log_event(&server->log, LOG_TASK_ARCHIVED, "%s (%s) of queue \"%s\": %s", job->id, job->type, job->queue->name,
+                  error);
         return write_message(job, &message);
     }
     bool is_failure = hook_is_failure(server, failure);
@@ -87,7 +87,7 @@ static bool decide_again(asynq_job *job, const char *reason)
     task_message message = job->message;
     message.error_msg = bytes_of(reason);
     job->way = SETTLE_AGAIN;
-    log_debug(&job->queue->server->log, "task %s (%s) of queue \"%s\" is put off: %s", job->id, job->type,
+    log_debug(&job->queue->server->log, "task %s (%s) of queue \"%s\" is snoozed: %s", job->id, job->type,
               job->queue->name, reason);
     return write_message(job, &message);
 }
@@ -104,7 +104,7 @@ static const char *error_text(int outcome, const char *given, char *room, size_t
     if (outcome == ASYNQ_OUTCOME_FAILED)
         return "the handler failed and gave no reason";
     if (outcome == ASYNQ_OUTCOME_SNOOZED)
-        return "put off by the handler";
+        return "snoozed by the handler";
     snprintf(room, size, "the handler returned %d", outcome);
     return room;
 }
@@ -115,7 +115,7 @@ static void tell_end(asynq_job *job, int outcome, const char *error)
     if (job->way == SETTLE_RETRY)
         attempt_tell_end(job, ASYNQ_ATTEMPT_RETRIED, error, job->settle_at_ms);
     else if (job->way == SETTLE_AGAIN)
-        attempt_tell_end(job, ASYNQ_ATTEMPT_PUT_OFF, error, job->settle_at_ms);
+        attempt_tell_end(job, ASYNQ_ATTEMPT_SNOOZED, error, job->settle_at_ms);
     else if (job->way == SETTLE_ARCHIVE)
         attempt_tell_end(job, ASYNQ_ATTEMPT_ARCHIVED, error, 0);
     else
@@ -150,7 +150,7 @@ void outcome_decide(asynq_job *job, int outcome, const char *given)
     }
 }
 
-void outcome_put_off(asynq_job *job, int64_t pause_ms, const char *reason)
+void outcome_postpone(asynq_job *job, int64_t pause_ms, const char *reason)
 {
     job->settle_at_ms = after_pause(pause_ms, clock_now_ns());
     if (decide_again(job, reason))

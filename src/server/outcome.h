@@ -10,7 +10,7 @@ struct served_queue;
 /* Decides and queues for settling. `error` is empty for success. */
 void outcome_decide(asynq_job *job, int outcome, const char *error);
 /* The same for a job that has not begun: it is tried again after the pause, to the millisecond. */
-void outcome_put_off(asynq_job *job, int64_t pause_ms, const char *reason);
+void outcome_postpone(asynq_job *job, int64_t pause_ms, const char *reason);
 void outcome_archive_malformed(struct served_queue *queue, bytes id, bytes found, const char *reason, lease_score lease,
                                const char *exact_score);
 

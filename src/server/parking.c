@@ -179,26 +179,66 @@ bool parking_woken(asynq_server *server, const redis_node *by, bytes name)
 
 /* ---- with the heartbeat ---- */
 
+static void role_renewed(served_queue *queue, queue_role role)
+{
+    if (queue->parking.role != ROLE_NONE && queue->parking.role != role)
+        role_take(queue, role);
+}
+
 static void role_kept(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     served_queue *queue = arg;
     queue->parking.renewals--;
     if (status)
         queue_complain(queue, "keep a role among idle servers", error);
-    else if (queue->parking.role != ROLE_NONE && queue->parking.role != broker_role(reply))
-        role_take(queue, broker_role(reply));
+    else
+        role_renewed(queue, broker_role(reply));
 }
 
-void parking_beat(asynq_server *server)
+/* By a call of its own; if it cannot be sent, the next beat does it. */
+static void role_renew(served_queue *queue)
+{
+    const asynq_server *server = queue->server;
+    if (!broker_take_role(queue->broker, bytes_of(server->process.id), &queue->keys, role_kept, queue))
+        queue->parking.renewals++;
+}
+
+static bool rides_on_beat(const asynq_server *server)
+{
+    return !server->heartbeat.is_apart && !broker_is_cluster(&server->broker) &&
+           server->parking.riding_count < BROKER_BEAT_ROLES;
+}
+
+size_t parking_beat(asynq_server *server, const queue_keys *roles[BROKER_BEAT_ROLES])
 {
     served_queue *queue, *next;
+    server->parking.riding_count = 0;
     QUEUES_FOREACH_SAFE(server, QUEUES_WITH_ROLE, queue, next)
     {
-        if (queue->parking.role == ROLE_NONE)
+        if (queue->parking.role == ROLE_NONE) {
             take_duty(queue); /* it has been busy for a while */
-        else if (!broker_take_role(queue->broker, bytes_of(server->process.id), &queue->keys, role_kept, queue))
-            queue->parking.renewals++; /* else the next beat does it */
+        } else if (rides_on_beat(server)) {
+            roles[server->parking.riding_count] = &queue->keys;
+            server->parking.riding[server->parking.riding_count++] = queue;
+            queue->parking.renewals++;
+        } else {
+            role_renew(queue);
+        }
     }
+    return server->parking.riding_count;
+}
+
+void parking_kept(asynq_server *server, const queue_role *roles)
+{
+    for (size_t i = 0; i < server->parking.riding_count; i++) {
+        served_queue *queue = server->parking.riding[i];
+        queue->parking.renewals--;
+        if (roles && roles[i] == ROLE_UNKNOWN)
+            role_renew(queue); /* which says what is wrong */
+        else if (roles)
+            role_renewed(queue, roles[i]);
+    }
+    server->parking.riding_count = 0;
 }
 
 static void parking_switch(asynq_server *server, bool on)
@@ -221,7 +261,7 @@ static void parking_switch(asynq_server *server, bool on)
 void parking_fleet_counted(asynq_server *server, int64_t servers_alive)
 {
     server->parking.servers_alive = servers_alive;
-    int64_t from = server->options.park_from;
+    int64_t from = server->options.park_threshold;
     bool on = from > 0 && server->queue_count <= PARKING_MAX_QUEUES && subscriber_can_be_woken(server) &&
               servers_alive >= (server->parking.is_on ? from - 1 : from); /* not to and fro at the limit */
     if (on != server->parking.is_on)

@@ -20,9 +20,11 @@ typedef struct queue_parking {
 
 /* Of the server. */
 typedef struct server_parking {
-    bool is_on;            /* the fleet is large enough */
-    int64_t servers_alive; /* as the last beat told */
-    buf wake_channel;      /* our own */
+    bool is_on;                                     /* the fleet is large enough */
+    int64_t servers_alive;                          /* as the last beat told */
+    buf wake_channel;                               /* our own */
+    struct served_queue *riding[BROKER_BEAT_ROLES]; /* whose roles the beat that is under way renews */
+    size_t riding_count;
 } server_parking;
 
 int parking_queue_start(struct served_queue *queue);
@@ -39,8 +41,11 @@ void parking_forget(struct served_queue *queue);
 bool parking_woken(struct asynq_server *server, const redis_node *by, bytes queue);
 /* True if another server does the upkeep of the queue. */
 bool parking_skips_upkeep(const struct served_queue *queue);
-/* With each beat: keeps the roles that it has; and what the beat told of the fleet. */
-void parking_beat(struct asynq_server *server);
+/* With each beat: keeps the roles that it has. Fills in those that the beat is to renew, and returns how many. */
+size_t parking_beat(struct asynq_server *server, const queue_keys *roles[BROKER_BEAT_ROLES]);
+/* The answers to them, or NULL: the beat has failed. */
+void parking_kept(struct asynq_server *server, const queue_role *roles);
+/* What the beat told of the fleet. */
 void parking_fleet_counted(struct asynq_server *server, int64_t servers_alive);
 
 #endif

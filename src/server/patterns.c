@@ -162,15 +162,17 @@ static void tell_passed_over(asynq_server *server)
 {
     server_patterns *own = &server->patterns;
     if (own->odd)
-        log_repeated(&server->log, &own->odd_complaint, ASYNQ_LOG_WARN,
-                     "%zu names in %s are passed over by the patterns of queues: they are longer than %d bytes, blank, "
-                     "no UTF-8, have control characters, or cannot be kept by this Redis",
-                     own->odd, global_key_name(&server->space, GLOBAL_KEY_QUEUES).data, PATTERN_NAME_MAX);
+        log_event_repeated(
+            &server->log, &own->odd_complaint, LOG_QUEUE_NAMES_IGNORED,
+            "%zu in %s: they are longer than %d bytes, blank, no UTF-8, have control characters, or cannot be kept by "
+            "this Redis",
+            own->odd, global_key_name(&server->space, GLOBAL_KEY_QUEUES).data, PATTERN_NAME_MAX);
     if (own->over)
-        log_repeated(&server->log, &own->over_complaint, ASYNQ_LOG_ERROR,
-                     "%zu queues match a pattern and are not served: a server has at most %d queues; give several "
-                     "servers narrower patterns",
-                     own->over, PATTERN_QUEUES_MAX);
+        log_event_repeated(
+            &server->log, &own->over_complaint, LOG_QUEUES_OVER_LIMIT,
+            "%zu match a pattern and are not served: a server has at most %d queues; give several servers narrower "
+            "patterns",
+            own->over, PATTERN_QUEUES_MAX);
 }
 
 static void reading_ended(asynq_server *server)
@@ -181,20 +183,20 @@ static void reading_ended(asynq_server *server)
     own->last_listed = own->listed;
     own->read_at_ms = loop_steady_ms(server->loop);
     error_pause_end(&own->pause);
-    int64_t poll_ms = server->options.task_check_interval_ms, least_ms = rest_ms(own);
+    int64_t poll_ms = server->options.task_check_interval_ms, min_ms = rest_ms(own);
     if (!own->is_wanted && is_watched(server))
         loop_timer_set(&own->timer, PATTERNS_SAFETY_MS);
     else
-        loop_timer_set(&own->timer, own->is_wanted || least_ms > poll_ms ? least_ms : poll_ms);
+        loop_timer_set(&own->timer, own->is_wanted || min_ms > poll_ms ? min_ms : poll_ms);
 }
 
-static void page_read(void *arg, int status, const asynq_error *error, const redis_value *reply);
+static void patterns_page_read(void *arg, int status, const asynq_error *error, const redis_value *reply);
 
 static void page_ask(void *arg)
 {
     asynq_server *server = arg;
     server_patterns *own = &server->patterns;
-    own->in_flight = broker_scan_queues(&server->broker, bytes_of(own->cursor), page_read, server) == 0;
+    own->in_flight = broker_scan_queues(&server->broker, bytes_of(own->cursor), patterns_page_read, server) == 0;
     if (!own->in_flight)
         loop_timer_set(&own->timer, error_pause_next_ms(server, &own->pause));
 }
@@ -209,12 +211,11 @@ static void page_failed(asynq_server *server, const asynq_error *error)
 {
     server_patterns *own = &server->patterns;
     if (!redis_error_is_passing(error->code))
-        log_repeated(&server->log, &own->complaint, ASYNQ_LOG_ERROR,
-                     "the set of queues cannot be read, which the patterns of queues need: %s", error->text);
+        log_event_repeated(&server->log, &own->complaint, LOG_QUEUE_SET_UNREADABLE, "%s", error->text);
     loop_timer_set(&own->timer, error_pause_next_ms(server, &own->pause));
 }
 
-static void page_read(void *arg, int status, const asynq_error *error, const redis_value *reply)
+static void patterns_page_read(void *arg, int status, const asynq_error *error, const redis_value *reply)
 {
     asynq_server *server = arg;
     server_patterns *own = &server->patterns;

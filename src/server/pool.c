@@ -104,8 +104,8 @@ static asynq_job *pool_take(job_pool *pool)
 static void pool_run(job_pool *pool, asynq_job *job)
 {
     int outcome = job_begin(job) ? mux_run(pool->mux, job->route, job) : ASYNQ_OUTCOME_FAILED;
-    pool->engaged--;                    /* before the job is back: then the loop may count on this thread */
-    if (outcome != ASYNQ_OUTCOME_LATER) /* else asynq_complete() hands it back, perhaps it already did */
+    pool->engaged--;                       /* before the job is back: then the loop may count on this thread */
+    if (outcome != ASYNQ_OUTCOME_DEFERRED) /* else asynq_complete() hands it back, perhaps it already did */
         job_hand_back(job, outcome);
 }
 

@@ -74,14 +74,14 @@ static served_queue *queue_new(asynq_server *server, const char *name)
 void queue_complain(served_queue *queue, const char *what, const asynq_error *error)
 {
     if (!redis_error_is_passing(error->code))
-        log_repeated(&queue->server->log, &queue->complaint, ASYNQ_LOG_ERROR, "queue \"%s\": cannot %s: %s",
-                     queue->name, what, error->text);
+        log_event_repeated(&queue->server->log, &queue->complaint, LOG_QUEUE_CALL_FAILED, "queue \"%s\": cannot %s: %s",
+                           queue->name, what, error->text);
 }
 
 void queue_tell_dropped(served_queue *queue, bytes id)
 {
-    log_repeated(&queue->server->log, &queue->odd_tasks, ASYNQ_LOG_WARN,
-                 "queue \"%s\": dropped id %.*s, which had no task behind it", queue->name, BYTES_ARGS(id));
+    log_event_repeated(&queue->server->log, &queue->odd_tasks, LOG_ID_REMOVED, "queue \"%s\": %.*s has no task",
+                       queue->name, BYTES_ARGS(id));
 }
 
 /* ---- coming ---- */
@@ -127,7 +127,7 @@ static void queue_enter(served_queue *queue, queue_band *band)
 }
 
 /* NULL: out of memory. */
-static served_queue *queue_add(asynq_server *server, const char *name, queue_band *band)
+static served_queue *queues_queue_add(asynq_server *server, const char *name, queue_band *band)
 {
     served_queue *queue = queue_new(server, name);
     if (!queue) {
@@ -146,7 +146,7 @@ static served_queue *queue_add(asynq_server *server, const char *name, queue_ban
 static bool named_add(asynq_server *server, const char *name, int priority)
 {
     queue_band *band = band_for(server, priority);
-    return band && queue_add(server, name, band);
+    return band && queues_queue_add(server, name, band);
 }
 
 int queues_add(asynq_server *server, const char *name, int priority, asynq_error *error)
@@ -183,14 +183,14 @@ static bool has_calls(served_queue *queue)
 }
 
 /* A pattern may have thousands. */
-static asynq_log_level level_of(const served_queue *queue)
+static asynq_log_level queues_level_of(const served_queue *queue)
 {
     return queue->links[QUEUES_NAMED].prev ? ASYNQ_LOG_INFO : ASYNQ_LOG_DEBUG;
 }
 
 static void queue_goes(served_queue *queue)
 {
-    log_at(&queue->server->log, level_of(queue), "queue \"%s\" is not served any more", queue->name);
+    log_event_at(&queue->server->log, queues_level_of(queue), LOG_QUEUE_REMOVED, "%s", queue->name);
     components_queue_stop(queue);
     queue_remove(queue);
 }
@@ -235,13 +235,14 @@ static void queue_begin(served_queue *queue)
 
 static served_queue *queue_comes(asynq_server *server, const char *name, queue_band *band)
 {
-    served_queue *queue = band ? queue_add(server, name, band) : NULL;
+    served_queue *queue = band ? queues_queue_add(server, name, band) : NULL;
     if (queue && !components_queue_start(queue)) {
-        log_at(&server->log, level_of(queue), "queue \"%s\" is served, with priority %d", name, band->priority);
+        log_event_at(&server->log, queues_level_of(queue), LOG_QUEUE_ADDED, "%s, with priority %d", name,
+                     band->priority);
         queue_begin(queue);
         return queue;
     }
-    log_error(&server->log, "queue \"%s\" cannot be served: out of memory", name);
+    log_event(&server->log, LOG_QUEUE_NOT_SERVED, "%s: out of memory", name);
     if (queue) {
         components_queue_stop(queue);
         queue_remove(queue);
@@ -252,7 +253,7 @@ static served_queue *queue_comes(asynq_server *server, const char *name, queue_b
 static void queue_changes(served_queue *queue, queue_band *band)
 {
     if (band != queue->band) {
-        log_info(&queue->server->log, "queue \"%s\" has priority %d", queue->name, band->priority);
+        log_event(&queue->server->log, LOG_QUEUE_PRIORITY, "%s: %d", queue->name, band->priority);
         band_leave(queue);
         queue_enter(queue, band);
     }
@@ -283,7 +284,7 @@ static void follow_pattern(asynq_server *server, const queue_order *order)
     if (!order->priority)
         patterns_remove(server, order->name);
     else if (patterns_set(server, order->name, order->priority))
-        log_error(&server->log, "queues \"%s\" cannot be served: out of memory", order->name);
+        log_event(&server->log, LOG_QUEUE_NOT_SERVED, "%s: out of memory", order->name);
 }
 
 static void follow_name(asynq_server *server, const queue_order *order)

@@ -28,8 +28,8 @@ static void read_back_replied(void *arg, int status, const asynq_error *error, c
     size_t count = broker_read_back_count(reply);
     for (size_t i = 0; i < count; i++)
         attempt_begin(queue, broker_read_back_task(reply, i), &call->lease);
-    log_repeated(&queue->server->log, &queue->complaint, ASYNQ_LOG_INFO,
-                 "queue \"%s\": a lease whose reply was lost had taken %zu tasks; they run now", queue->name, count);
+    log_event_repeated(&queue->server->log, &queue->complaint, LOG_LEASE_FOUND,
+                       "queue \"%s\": its reply was lost; its %zu tasks run now", queue->name, count);
 }
 
 static void read_back_call(lease_call *call)

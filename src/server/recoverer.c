@@ -92,8 +92,8 @@ static void recover_one(served_queue *queue, const expired_lease *expired)
         job_unref(job); /* out of memory: the next look finds it again */
         return;
     }
-    log_info(&server->log, "task %s (%s) of queue \"%s\": its server is gone; %s", job->id, job->type, queue->name,
-             job->message.retried >= job->message.retry ? "archived" : "retried");
+    log_event(&server->log, LOG_TASK_RECOVERED, "%s (%s) of queue \"%s\": its server is gone; %s", job->id, job->type,
+              queue->name, job->message.retried >= job->message.retry ? "archived" : "retried");
     outcome_decide(job, ASYNQ_OUTCOME_FAILED, lease_expired);
 }
 
@@ -172,8 +172,8 @@ static bool orphans_contain(const orphan_list *list, bytes id)
 static void orphans_add(orphan_list *list, bytes id)
 {
     if (!list->ids)
-        list->ids = mem_calloc(ORPHANS_MOST, sizeof *list->ids);
-    char *copy = list->ids && list->count < ORPHANS_MOST ? mem_dup(id.data, id.length) : NULL;
+        list->ids = mem_calloc(ORPHANS_MAX, sizeof *list->ids);
+    char *copy = list->ids && list->count < ORPHANS_MAX ? mem_dup(id.data, id.length) : NULL;
     if (copy)
         list->ids[list->count++] = copy;
 }
@@ -186,8 +186,8 @@ static void orphan_seen(served_queue *queue, bytes id)
         return;
     }
     int64_t long_ago = floor_div(loop_now_ns(server->loop), NS_PER_SECOND) - BROKER_RECOVERY_ALLOWANCE_S - 1;
-    log_repeated(&server->log, &queue->odd_tasks, ASYNQ_LOG_WARN,
-                 "queue \"%s\": task %.*s is active without a lease; it is recovered", queue->name, BYTES_ARGS(id));
+    log_event_repeated(&server->log, &queue->odd_tasks, LOG_LEASE_MISSING, "queue \"%s\": %.*s; it is recovered",
+                       queue->name, BYTES_ARGS(id));
     (void)!broker_adopt(queue->broker, &queue->keys, long_ago, queue->recovery.orphan_scan_at, id, NULL,
                         NULL); /* or at the next look */
 }
@@ -241,9 +241,9 @@ static int sets_reclaim(served_queue *queue, broker_cb replied, void *arg)
 static bool sets_reclaimed(served_queue *queue, const redis_value *reply)
 {
     for (size_t i = 0; i < broker_reclaimed_count(reply); i++)
-        log_info(&queue->server->log,
-                 "queue \"%s\": aggregation %.*s was not finished; its tasks are back in the group", queue->name,
-                 BYTES_ARGS(broker_reclaimed_set(reply, i)));
+        log_event(&queue->server->log, LOG_GROUP_RECOVERED,
+                  "queue \"%s\": %.*s was not finished; its tasks are in the group again", queue->name,
+                  BYTES_ARGS(broker_reclaimed_set(reply, i)));
     return broker_reclaim_goes_on(reply);
 }
 

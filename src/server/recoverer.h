@@ -11,7 +11,7 @@
 struct asynq_server;
 struct served_queue;
 
-enum { ORPHANS_MOST = 256 };
+enum { ORPHANS_MAX = 256 };
 
 /* Ids seen active without a lease; those seen again at the next look are adopted. */
 typedef struct orphan_list {

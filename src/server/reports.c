@@ -128,10 +128,9 @@ static void report_hand_over(asynq_server *server, report *r, const asynq_job *j
     bool is_added = r && reporter_add(server->reporter, r);
     if (!is_added) {
         server->stats.reports_dropped++;
-        log_repeated(&server->log, &server->complaint, ASYNQ_LOG_WARN,
-                     "task %s: no room for a report, which is dropped: %" PRId64
-                     " wait for report_error and report_end",
-                     job->id, server->options.max_waiting_reports);
+        log_event_repeated(&server->log, &server->complaint, LOG_REPORT_DROPPED,
+                           "task %s: no room: %" PRId64 " wait for report_error and report_end", job->id,
+                           server->options.max_waiting_reports);
     }
     if (r && !is_added)
         report_free(r);
@@ -217,6 +216,7 @@ void reports_stop(asynq_server *server)
     }
     own->count = 0;
     if (left)
-        log_warn(&server->log, "%zu reports were not told: report_error and report_end took too long", left);
+        log_event(&server->log, LOG_REPORT_DROPPED, "%zu at the shutdown: report_error and report_end took too long",
+                  left);
     reporter_unref(own);
 }

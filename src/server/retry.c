@@ -8,7 +8,7 @@
 
 #include <stdatomic.h>
 
-#define DEFAULT_MOST_MS ASYNQ_HOURS(1)
+#define DEFAULT_MAX_MS ASYNQ_HOURS(1)
 
 /* A task that comes back sooner keeps Redis and a slot busy with nothing, and has no retries left in a moment. */
 enum { PAUSE_MIN_MS = 100 };
@@ -42,11 +42,11 @@ static int64_t server_pause_ms(asynq_job *job, const asynq_failure *failure)
 
 static int64_t with_jitter_ms(asynq_job *job, int64_t pause_ms)
 {
-    int64_t most_ms = pause_ms / 100 * job->policy->retry.jitter_percent;
-    if (!most_ms)
+    int64_t max_ms = pause_ms / 100 * job->policy->retry.jitter_percent;
+    if (!max_ms)
         return pause_ms;
-    int64_t width_ms = saturating_add(saturating_mul(most_ms, 2), 1);
-    return saturating_add(pause_ms - most_ms, server_random_below(job->queue->server, width_ms));
+    int64_t width_ms = saturating_add(saturating_mul(max_ms, 2), 1);
+    return saturating_add(pause_ms - max_ms, server_random_below(job->queue->server, width_ms));
 }
 
 static int64_t constant_pause_ms(asynq_job *job, const asynq_failure *failure)
@@ -59,12 +59,12 @@ static int64_t exponential_pause_ms(asynq_job *job, const asynq_failure *failure
 {
     (void)failure;
     const asynq_retry_policy *policy = &job->policy->retry;
-    int64_t pause_ms = policy->delay_ms, most_ms = policy->max_delay_ms;
-    if (!most_ms)
-        most_ms = pause_ms > DEFAULT_MOST_MS ? pause_ms : DEFAULT_MOST_MS;
-    for (int i = 0; i < job->message.retried && pause_ms < most_ms; i++)
+    int64_t pause_ms = policy->delay_ms, max_ms = policy->max_delay_ms;
+    if (!max_ms)
+        max_ms = pause_ms > DEFAULT_MAX_MS ? pause_ms : DEFAULT_MAX_MS;
+    for (int i = 0; i < job->message.retried && pause_ms < max_ms; i++)
         pause_ms = saturating_mul(pause_ms, 2);
-    return with_jitter_ms(job, pause_ms < most_ms ? pause_ms : most_ms);
+    return with_jitter_ms(job, pause_ms < max_ms ? pause_ms : max_ms);
 }
 
 static int64_t wished_pause_ms(asynq_job *job, const asynq_failure *failure)

@@ -79,7 +79,7 @@ static void server_note_stats(asynq_server *server)
 {
     server->stats.is_connected = broker_is_ready(&server->broker);
     server->stats.is_fetching = server->fetching;
-    server->stats.last_turn_ms = loop_now_ns(server->loop) / NS_PER_MS;
+    server->stats.last_loop_ms = loop_now_ns(server->loop) / NS_PER_MS;
     server->stats.running = (int64_t)server->running_count;
     server->stats.commands = server->broker.nodes ? redis_nodes_commands_sent(server->broker.nodes) : 0;
 }
@@ -91,8 +91,8 @@ void asynq_server_get_stats(const asynq_server *server, asynq_server_stats *stat
                                   .running = server->stats.running,
                                   .commands = server->stats.commands,
                                   .leases_lost = server->stats.leases_lost,
-                                  .last_turn_ms = server->stats.last_turn_ms,
-                                  .last_beat_ms = server->stats.last_beat_ms,
+                                  .last_loop_ms = server->stats.last_loop_ms,
+                                  .last_heartbeat_ms = server->stats.last_heartbeat_ms,
                                   .reports_dropped = server->stats.reports_dropped};
 }
 
@@ -240,8 +240,8 @@ int asynq_server_start(asynq_server *server, asynq_error *error)
     int concurrency = server->concurrency;
     pthread_mutex_unlock(&server->lock);
     if (!status)
-        log_info(&server->log, "server started: %d at a time, pid %d, id %s", concurrency, (int)server->process.pid,
-                 server->process.id);
+        log_event(&server->log, LOG_SERVER_STARTED, "concurrency %d, pid %d, id %s", concurrency,
+                  (int)server->process.pid, server->process.id);
     return status;
 }
 
@@ -269,7 +269,7 @@ void server_stop_soon(asynq_server *server)
         server->status = SERVER_STOPPED;
         server->stop_asked = true;
         engine_wake(&server->engine);
-        log_info(&server->log, "server stopped taking tasks");
+        log_event(&server->log, LOG_SERVER_QUIET, "no new tasks are taken");
     }
     pthread_mutex_unlock(&server->lock);
 }
@@ -307,7 +307,7 @@ void asynq_server_shutdown(asynq_server *server)
     server->has_ended = true; /* nobody wakes it any more */
     pthread_mutex_unlock(&server->lock);
     server_take_down(server);
-    log_info(&server->log, "server ended");
+    log_event(&server->log, LOG_SERVER_STOPPED, "id %s", server->process.id);
 }
 
 void asynq_server_shutdown_now(asynq_server *server)

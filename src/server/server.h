@@ -104,7 +104,7 @@ struct asynq_server {
     /* What asynq_server_get_stats() tells; written by the loop thread. */
     struct {
         _Atomic bool is_connected, is_fetching;
-        _Atomic int64_t running, commands, leases_lost, last_turn_ms, last_beat_ms, reports_dropped;
+        _Atomic int64_t running, commands, leases_lost, last_loop_ms, last_heartbeat_ms, reports_dropped;
     } stats;
 
     /* The loop thread's. */

@@ -88,7 +88,7 @@ static void settle_put_back(settle_call *call)
 }
 
 /* The jobs of a call are tried again after a pause that grows with each error. */
-static void settle_put_off(settle_call *call)
+static void settle_postpone(settle_call *call)
 {
     asynq_server *server = call->queue->server;
     asynq_job *first = call->first, *job = first;
@@ -104,11 +104,11 @@ static void settle_acknowledged(asynq_job *job, int result)
     asynq_server *server = job->queue->server;
     bool is_expected = job->settle_unknown || job->settle_score[0]; /* done before, or another server was faster */
     if (result == SETTLE_FENCED && !is_expected)
-        log_warn(&server->log, "task %s (%s) of queue \"%s\": another server holds it now; our outcome is dropped",
-                 job->id, job->type, job->queue->name);
+        log_event(&server->log, LOG_OUTCOME_DROPPED, "task %s (%s) of queue \"%s\": another server holds it now",
+                  job->id, job->type, job->queue->name);
     else if (result == SETTLE_NOT_FOUND && !is_expected)
-        log_warn(&server->log, "task %s (%s) of queue \"%s\" was not active any more; our outcome is dropped", job->id,
-                 job->type, job->queue->name);
+        log_event(&server->log, LOG_OUTCOME_DROPPED, "task %s (%s) of queue \"%s\" was not active any more", job->id,
+                  job->type, job->queue->name);
     attempt_forget(job);
 }
 
@@ -116,12 +116,12 @@ static void settle_refused(settle_call *call, const asynq_error *error)
 {
     served_queue *queue = call->queue;
     asynq_job *first = call->first, *job = first;
-    log_repeated(&queue->server->log, &queue->complaint, ASYNQ_LOG_ERROR,
-                 "queue \"%s\": outcomes of %zu tasks cannot be written, first task %s: %s", queue->name, call->count,
-                 first->id, error->text);
+    log_event_repeated(&queue->server->log, &queue->complaint, LOG_OUTCOME_NOT_WRITTEN,
+                       "queue \"%s\": of %zu tasks, first task %s: %s", queue->name, call->count, first->id,
+                       error->text);
     /* The first time each kind goes separately at once, so that one bad key does not hold up the others. */
     if (first->settle_alone)
-        settle_put_off(call);
+        settle_postpone(call);
     for (size_t i = 0; i < call->count; i++, job = job->next)
         job->settle_alone = true;
 }
@@ -137,7 +137,7 @@ static void settle_failed(settle_call *call, int status, const asynq_error *erro
         settle_refused(call, error);
     else if (broker_has_queue(queue->broker,
                               &queue->keys)) /* Redis cannot do it now; else the next connection does it */
-        settle_put_off(call);
+        settle_postpone(call);
     settle_put_back(call);
 }
 
@@ -183,7 +183,7 @@ static void settle_send(settle_call *call)
     }
     int64_t now_ns = loop_now_ns(queue->server->loop);
     if (broker_settle(queue->broker, &queue->keys, items, call->count, now_ns, settle_replied, call)) {
-        settle_put_off(call);
+        settle_postpone(call);
         settle_put_back(call);
     }
 }

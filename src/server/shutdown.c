@@ -1,6 +1,6 @@
 /*
  * Shutting down, in this order: no more leases (a lease under way goes straight back); jobs may end until the time
- * limit while renewals, settles and heartbeats go on; jobs that are left are given back, newest first, so that the
+ * limit while renewals, settles and heartbeats go on; jobs that are left are requeued, newest first, so that the
  * oldest is the next to run; outcomes are written until acknowledged or until their leases end; the server's records
  * go; connections close; threads end.
  *
@@ -30,8 +30,8 @@ static void give_back_running(asynq_server *server)
     {
         while (queue->books.running) {
             asynq_job *newest = queue->books.running->prev; /* utlist: the head's prev is the tail */
-            log_warn(&server->log, "task %s (%s) of queue \"%s\" did not end in time and goes back to its queue",
-                     newest->id, newest->type, queue->name);
+            log_event(&server->log, LOG_TASK_REQUEUED, "%s (%s) of queue \"%s\" did not end in time", newest->id,
+                      newest->type, queue->name);
             attempt_requeue(newest);
         }
     }
@@ -55,15 +55,15 @@ static void leave_to_recovery(asynq_server *server)
     for (size_t i = 0; i < server->queue_count; i++)
         append_left(&left, server->queues[i]);
     if (left.length && left.data)
-        log_warn(&server->log,
-                 "Redis did not answer in time for the shutdown; left to recovery, about a minute after "
-                 "their leases were taken or renewed: %s",
-                 left.data);
+        log_event(&server->log, LOG_SHUTDOWN_INCOMPLETE,
+                  "Redis did not answer in time; left to recovery, about a minute after their leases were taken or "
+                  "renewed: %s",
+                  left.data);
     buf_clear(&left);
     server->phase = SHUTDOWN_DONE;
 }
 
-static void limit_reached(void *arg)
+static void shutdown_limit_reached(void *arg)
 {
     asynq_server *server = arg;
     if (server->phase == SHUTDOWN_CLEARING) {
@@ -85,10 +85,10 @@ void shutdown_begin(asynq_server *server)
         return;
     server->phase = SHUTDOWN_JOBS_RUN;
     server->fetching = false;
-    loop_timer_init(server->loop, &server->shutdown.limit, limit_reached, server);
+    loop_timer_init(server->loop, &server->shutdown.limit, shutdown_limit_reached, server);
     loop_timer_set(&server->shutdown.limit, server->options.shutdown_timeout_ms);
     server->shutdown.ends_at_ms = loop_steady_ms(server->loop) + server->options.shutdown_timeout_ms + SHUTDOWN_LAST_MS;
-    log_info(&server->log, "shutting down; %zu tasks are running", server->running_count);
+    log_event(&server->log, LOG_SERVER_SHUTDOWN, "%zu tasks are running", server->running_count);
 }
 
 void shutdown_hurry(asynq_server *server)
@@ -134,7 +134,7 @@ static void clear_records(asynq_server *server)
         server->phase = SHUTDOWN_DONE;
 }
 
-static void finish(asynq_server *server)
+static void shutdown_finish(asynq_server *server)
 {
     subscriber_stop(server); /* nothing is to be watched when pending commands end with the connections */
     server->broker.nodes = NULL;
@@ -155,5 +155,5 @@ void shutdown_turn(asynq_server *server)
     if (server->phase == SHUTDOWN_SETTLING && !outcomes_wait(server))
         clear_records(server);
     if (server->phase == SHUTDOWN_DONE)
-        finish(server);
+        shutdown_finish(server);
 }

@@ -21,18 +21,18 @@ enum { PING_PERIOD_MS = 6000 }; /* a little more than a beat */
 
 static const char invalidate_channel[] = "__redis__:invalidate";
 
-static void refuse(node_subscriber *s, const char *reason)
+static void subscriber_refuse(node_subscriber *s, const char *reason)
 {
     asynq_server *server = s->server;
     s->is_tracking = false;
     if (!server->subscriber.tracking_refused)
-        log_warn(&server->log,
-                 "Redis does not notify us of new tasks (%s); queues are polled every %d ms instead%s. If the "
-                 "user lacks rights, for the channel %s or for client tracking, these are they: "
-                 "&%s +client|tracking +client|caching",
-                 reason, (int)server->options.task_check_interval_ms,
-                 s->cannot_cancel ? ", and tasks cannot be cancelled from outside" : "", invalidate_channel,
-                 invalidate_channel);
+        log_event(
+            &server->log, LOG_REDIS_NOTIFICATIONS,
+            "%s; queues are polled every %d ms instead%s. If the user lacks rights, for the channel %s or for client "
+            "tracking, these are they: &%s +client|tracking +client|caching",
+            reason, (int)server->options.task_check_interval_ms,
+            s->cannot_cancel ? ", and tasks cannot be cancelled from outside" : "", invalidate_channel,
+            invalidate_channel);
     server->subscriber.tracking_refused = true;
 }
 
@@ -43,7 +43,7 @@ static void tracking_replied(void *arg, const redis_result *result)
     if (!s || result->outcome != REDIS_REPLIED)
         return; /* the next connection tries again */
     if (redis_result_check(result, &error)) {
-        refuse(s, error.text);
+        subscriber_refuse(s, error.text);
         return;
     }
     if (strcmp(redis_conn_run_id(s->node->conn), redis_conn_run_id(s->conn)) != 0) {
@@ -79,12 +79,11 @@ static void invalidations_subscribed(void *arg, const redis_result *result)
     if (result->outcome != REDIS_REPLIED)
         return;
     if (redis_result_check(result, &error)) {
-        refuse(s, error.text);
+        subscriber_refuse(s, error.text);
         return;
     }
     if (s->cannot_cancel)
-        log_repeated(&s->server->log, &s->server->complaint, ASYNQ_LOG_WARN,
-                     "tasks cannot be cancelled from outside: %s", s->cancel_error.text);
+        log_event_repeated(&s->server->log, &s->server->complaint, LOG_CANCELLATION, "%s", s->cancel_error.text);
     s->subscriptions++;
     subscriber_enable_tracking(s);
 }
@@ -203,7 +202,7 @@ static void subscriber_down(void *arg, const asynq_error *error)
 }
 
 /* An id names tasks in all queues. */
-static void cancel(asynq_server *server, bytes id)
+static void subscriber_cancel(asynq_server *server, bytes id)
 {
     served_queue *queue, *next;
     QUEUES_FOREACH_SAFE(server, QUEUES_WITH_JOBS, queue, next)
@@ -241,7 +240,7 @@ static void subscriber_message(void *arg, const redis_value *message)
         slot_note(s, key_slot(channel->text), false);
         redis_nodes_slot_left(server->broker.nodes);
     } else if (bytes_equal(channel->text, global_key_name(&server->space, GLOBAL_KEY_CANCEL)))
-        cancel(server, content->text);
+        subscriber_cancel(server, content->text);
     else if (bytes_equal(channel->text, wake_channel(server)))
         wake_or_tell(s, content->text);
     else if (content->type == REDIS_ARRAY)

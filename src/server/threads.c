@@ -36,8 +36,7 @@ static void threads_try_again(void *arg)
             backoff_next_ms(server->threads.pause_ms, THREADS_FIRST_PAUSE_MS, THREADS_LONGEST_PAUSE_MS);
         loop_timer_set(&server->threads.again, server->threads.pause_ms);
     } else {
-        log_info(&server->log, "all worker threads could be started: %d tasks at a time again",
-                 server->threads.slots_wanted);
+        log_event(&server->log, LOG_THREADS_BACK, "%d tasks at a time again", server->threads.slots_wanted);
         server->threads.pause_ms = 0;
     }
     slots_follow(server);
@@ -58,9 +57,9 @@ void threads_lack(asynq_server *server)
         return;
     server->threads.are_lacking = true;
     slots_follow(server);
-    log_error(&server->log,
-              "no more worker threads can be started: %d tasks at a time instead of %d; tasks without a thread go back "
-              "to their queues; is a limit of processes reached (ulimit -u, pids.max)?",
+    log_event(&server->log, LOG_THREADS_EXHAUSTED,
+              "%d tasks at a time instead of %d; tasks without a thread are requeued; is a limit of processes reached "
+              "(ulimit -u, pids.max)?",
               server->slots, server->threads.slots_wanted);
     server->threads.pause_ms = THREADS_FIRST_PAUSE_MS;
     loop_timer_set(&server->threads.again, server->threads.pause_ms);

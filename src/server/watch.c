@@ -12,8 +12,8 @@ static const char *const pending_read[] = {"LLEN", "KEY", NULL};
 
 enum {
     SAFETY_POLL_MS = 15000,
-    SAFETY_MAX = 10,    /* queues in a poll */
-    FRUITLESS_MOST = 8, /* wake-ups without need to rest */
+    SAFETY_MAX = 10,   /* queues in a poll */
+    FRUITLESS_MAX = 8, /* wake-ups without need to rest */
     FIRST_REST_MS = 10,
     LONGEST_REST_MS = 100,  /* so long a task may wait if it comes just then */
     EXHAUSTED_REST_MS = 20, /* the same beside tasks that have no room */
@@ -21,7 +21,7 @@ enum {
     LOOK_PAUSE_MS = 5       /* about what Redis takes to answer for them */
 };
 
-static void look_again(void *arg)
+static void watch_look_again(void *arg)
 {
     ahead_wake(arg);
     fetch_rested(arg);
@@ -50,20 +50,20 @@ static void pending_value(void *arg, const redis_value *value)
 {
     const served_queue *queue = arg;
     if (redis_value_integer(value) > (queue->ahead.is_exhausted ? queue->ahead.looked_at.passed : 0))
-        look_again(arg);
+        watch_look_again(arg);
 }
 
 static void paused_value(void *arg, const redis_value *value)
 {
     if (redis_value_integer(value) == 0)
-        look_again(arg);
+        watch_look_again(arg);
 }
 
 int watch_queue_start(served_queue *queue)
 {
     queue->fetch.may_have_tasks = true;
     fetch_reconsider(queue);
-    loop_timer_init(queue->server->loop, &queue->watch.rest, look_again, queue);
+    loop_timer_init(queue->server->loop, &queue->watch.rest, watch_look_again, queue);
     queue->watch.pending = (key_watch){
         .key = queue->keys.key[QUEUE_KEY_PENDING],
         .read = pending_read,
@@ -125,15 +125,15 @@ void watch_pending(served_queue *queue)
 
 int64_t watch_rest_ms(unsigned fruitless_wakes)
 {
-    if (fruitless_wakes <= FRUITLESS_MOST)
+    if (fruitless_wakes <= FRUITLESS_MAX)
         return 0;
-    unsigned doublings = fruitless_wakes - FRUITLESS_MOST - 1;
+    unsigned doublings = fruitless_wakes - FRUITLESS_MAX - 1;
     int64_t ms = (int64_t)FIRST_REST_MS << (doublings < 10 ? doublings : 10);
     return ms < LONGEST_REST_MS ? ms : LONGEST_REST_MS;
 }
 
 /* Rests before watching again, if too many wake-ups were in vain. False: there is no need. */
-static bool watch_rests(served_queue *queue, bool found_any, int64_t most_ms)
+static bool watch_rests(served_queue *queue, bool found_any, int64_t max_ms)
 {
     if (found_any)
         queue->watch.fruitless_wakes = 0;
@@ -142,7 +142,7 @@ static bool watch_rests(served_queue *queue, bool found_any, int64_t most_ms)
         return false;
     fetch_may(queue, false);
     queue->watch.fruitless_wakes++;
-    loop_timer_set(&queue->watch.rest, rest_ms < most_ms ? rest_ms : most_ms);
+    loop_timer_set(&queue->watch.rest, rest_ms < max_ms ? rest_ms : max_ms);
     return true;
 }
 

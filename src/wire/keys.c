@@ -248,7 +248,7 @@ void key_append_lock(buf *out, const key_space *space, bytes queue, bytes type, 
         append_md5(out, payload);
 }
 
-static int compare_names(const void *a, const void *b)
+static int keys_compare_names(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
@@ -259,7 +259,7 @@ void key_append_scale(buf *out, const key_space *space, const char **queues, siz
     bytes start = global_key_name(space, GLOBAL_KEY_SCALE);
     buf_init(&names, 0);
     if (count)
-        qsort(queues, count, sizeof *queues, compare_names);
+        qsort(queues, count, sizeof *queues, keys_compare_names);
     for (size_t i = 0; i < count; i++)
         buf_append(&names, queues[i], strlen(queues[i]) + 1);
     buf_append(out, start.data, start.length);

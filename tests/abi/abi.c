@@ -144,7 +144,7 @@ static void use_server(void)
     MUST(handled == 4 && ended == 4);
     FILL(stats);
     asynq_server_get_stats(server, stats.it);
-    MUST(IS_WHOLE(stats) && stats.it->is_connected && stats.it->last_beat_ms > 0 && GROWN_IS_ZERO(*stats.it));
+    MUST(IS_WHOLE(stats) && stats.it->is_connected && stats.it->last_heartbeat_ms > 0 && GROWN_IS_ZERO(*stats.it));
     asynq_server_free(server);
 }
 

@@ -25,11 +25,11 @@ json_t *peer_status(int status, const asynq_error *error);
 asynq_log_cb peer_log(void);
 
 /* A task and what it points to. Tasks are objects with the names of asynq_task_options. */
-enum { PEER_HEADERS_MOST = 16 };
+enum { PEER_HEADERS_MAX = 16 };
 
 typedef struct peer_task {
     asynq_task task;
-    asynq_header headers[PEER_HEADERS_MOST];
+    asynq_header headers[PEER_HEADERS_MAX];
 } peer_task;
 
 /* Borrow from `from`. */

@@ -46,7 +46,7 @@ static void connect_broker(void)
 {
     if (broker_there.nodes)
         return;
-    log_init(&broker_log, NULL, NULL, ASYNQ_LOG_NOTHING);
+    log_init(&broker_log, NULL, NULL, ASYNQ_LOG_OFF);
     broker_loop = loop_new();
     if (redis_uri_parse(&broker_uri, peer_redis, NULL) || key_space_init(&broker_space, NULL, NULL))
         abort();
@@ -125,8 +125,8 @@ static json_t *lease(json_t *arguments)
     connect_broker();
     queue_keys keys = keys_of(arguments);
     lease_score score = {floor_div(clock_now_ns(), NS_PER_SECOND) + BROKER_LEASE_S, lease_tag(1, ++lease_calls)};
-    size_t most = number_of(arguments, "most") ? (size_t)number_of(arguments, "most") : 1;
-    json_t *answer = wait_for(broker_lease(&broker_there, &keys, &(lease_order){most, score, false, 0}, replied, NULL));
+    size_t max = number_of(arguments, "max") ? (size_t)number_of(arguments, "max") : 1;
+    json_t *answer = wait_for(broker_lease(&broker_there, &keys, &(lease_order){max, score, false, 0}, replied, NULL));
     json_object_set_new(answer, "tag", json_integer(score.tag));
     queue_keys_clear(&keys);
     return answer;
@@ -260,12 +260,23 @@ static json_t *forward(json_t *arguments)
     return answer;
 }
 
+static json_t *write_result(json_t *arguments)
+{
+    connect_broker();
+    queue_keys keys = keys_of(arguments);
+    json_t *answer =
+        wait_for(broker_write_result(&broker_there, &keys, text_of(arguments, "id"),
+                                     (uint32_t)number_of(arguments, "tag"), bytes_of("late"), replied, NULL));
+    queue_keys_clear(&keys);
+    return answer;
+}
+
 static json_t *expire(json_t *arguments)
 {
     connect_broker();
     queue_keys keys = keys_of(arguments);
     json_t *answer = wait_for(
-        broker_expire(&broker_there, &keys, clock_now_ns(), (size_t)number_of(arguments, "most"), replied, NULL));
+        broker_expire(&broker_there, &keys, clock_now_ns(), (size_t)number_of(arguments, "max"), replied, NULL));
     queue_keys_clear(&keys);
     return answer;
 }
@@ -345,6 +356,7 @@ const peer_row peer_broker_rows[] = {
     {"settle", settle},
     {"settle_done", settle_done},
     {"renew", renew},
+    {"write-result", write_result},
     {"forward", forward},
     {"expire", expire},
     {"list_expired", list_expired},

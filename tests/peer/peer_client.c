@@ -33,7 +33,7 @@ void peer_read_options(asynq_task_options *options, asynq_header *headers, json_
     const char *key;
     json_t *value;
     json_object_foreach(json_object_get(from, "headers"), key, value)
-        if (options->header_count < PEER_HEADERS_MOST)
+        if (options->header_count < PEER_HEADERS_MAX)
             headers[options->header_count++] = (asynq_header){key, json_string_value(value)};
 }
 
@@ -86,7 +86,7 @@ static json_t *enqueue(json_t *arguments)
     asynq_enqueued enqueued = {0};
     asynq_error error;
     asynq_task_options over;
-    asynq_header headers[PEER_HEADERS_MOST];
+    asynq_header headers[PEER_HEADERS_MAX];
     json_t *call = json_object_get(arguments, "call");
     peer_read_task(&in, json_object_get(arguments, "task"));
     peer_read_options(&over, headers, call);
@@ -168,15 +168,15 @@ static void *run_load(void *arg)
 
 static json_t *enqueue_load(json_t *arguments)
 {
-    enum { MOST_THREADS = 32 };
-    static load loads[MOST_THREADS];
-    pthread_t threads[MOST_THREADS];
+    enum { MAX_THREADS = 32 };
+    static load loads[MAX_THREADS];
+    pthread_t threads[MAX_THREADS];
     asynq_error error;
     int64_t count = number(arguments, "threads");
     int status = open_client(&error);
     if (status)
         return peer_status(status, &error);
-    if (count < 1 || count > MOST_THREADS)
+    if (count < 1 || count > MAX_THREADS)
         count = 1;
     for (int64_t i = 0; i < count; i++) {
         loads[i] = (load){

@@ -75,7 +75,7 @@ typedef struct peer_periodic {
     asynq_periodic entry;
     peer_task in;
     asynq_task_options call;
-    asynq_header headers[PEER_HEADERS_MOST];
+    asynq_header headers[PEER_HEADERS_MAX];
 } peer_periodic;
 
 /* {"spec", "task", "call" (options), "name", "zone", "catch_up", "limit_ms", "jitter_ms"} */
@@ -183,6 +183,13 @@ static json_t *scheduler_unregister(json_t *arguments)
         asynq_scheduler_unregister(scheduler, json_string_value(json_object_get(arguments, "id")), &error), &error);
 }
 
+static json_t *scheduler_ping(json_t *arguments)
+{
+    asynq_error error;
+    int64_t timeout_ms = json_integer_value(json_object_get(arguments, "timeout_ms"));
+    return peer_status(asynq_scheduler_ping(scheduler, timeout_ms, &error), &error);
+}
+
 static json_t *scheduler_shutdown(json_t *arguments)
 {
     (void)arguments;
@@ -235,6 +242,7 @@ const peer_row peer_schedule_rows[] = {
     {"scheduler.unregister", scheduler_unregister},
     {"scheduler.fork", scheduler_fork},
     {"scheduler.notes", scheduler_notes},
+    {"scheduler.ping", scheduler_ping},
     {"scheduler.shutdown", scheduler_shutdown},
     {"scheduler.free", scheduler_free},
     {NULL, NULL},

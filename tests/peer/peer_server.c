@@ -62,8 +62,19 @@ static int64_t wish_number(json_t *wish, const char *name)
     return json_integer_value(json_object_get(wish, name));
 }
 
+/* A result that is there while the task runs; what is told at the end comes later. */
+static void flush_as_wished(asynq_job *job, json_t *wish)
+{
+    const char *early = json_string_value(json_object_get(wish, "flush"));
+    for (int i = 0; early && i < 100; i++) { /* also while one is under way */
+        if (asynq_write_result(job, early, strlen(early)) != ASYNQ_OUTCOME_DONE || asynq_job_flush_result(job))
+            note("not flushed %s", asynq_job_id(job));
+    }
+}
+
 static void pause_as_wished(asynq_job *job, json_t *wish)
 {
+    flush_as_wished(job, wish);
     int64_t sleep_ms = wish_number(wish, "sleep_ms");
     if (sleep_ms && json_is_true(json_object_get(wish, "stubborn")))
         usleep((useconds_t)sleep_ms * 1000);
@@ -142,7 +153,7 @@ static int handle_async(asynq_job *job, void *arg)
     if (pthread_create(&thread, NULL, complete_later, job))
         return asynq_fail(job, "no thread");
     pthread_detach(thread);
-    return ASYNQ_OUTCOME_LATER;
+    return ASYNQ_OUTCOME_DEFERRED;
 }
 
 /* Begins its work when it has waited for as long as a route says. */
@@ -162,7 +173,7 @@ static int handle_starting_later(asynq_job *job, void *arg)
     if (pthread_create(&thread, NULL, start_later, job))
         return asynq_fail(job, "no thread");
     pthread_detach(thread);
-    return ASYNQ_OUTCOME_LATER;
+    return ASYNQ_OUTCOME_DEFERRED;
 }
 
 typedef struct hanging {
@@ -200,7 +211,7 @@ static int handle_hanging(asynq_job *job, void *arg)
     pthread_detach(thread);
     ledger_write("start", job);
     asynq_job_on_cancel(job, hang_cancelled, own);
-    return ASYNQ_OUTCOME_LATER;
+    return ASYNQ_OUTCOME_DEFERRED;
 }
 
 static int handle_deadline(asynq_job *job, void *arg)
@@ -300,14 +311,14 @@ static void on_health(int status, const char *text, void *arg)
 
 static char email[] = "email", email_welcome[] = "email:welcome", outer[] = "A", inner[] = "B";
 
-enum { MOST_CAPACITIES = 8 };
-static asynq_capacity *capacities[MOST_CAPACITIES];
+enum { MAX_CAPACITIES = 8 };
+static asynq_capacity *capacities[MAX_CAPACITIES];
 
 /* That of a route, by its number from 1 on; made when it is named first. */
 static asynq_capacity *find_capacity(const json_t *row)
 {
     int64_t number = json_integer_value(json_object_get(row, "capacity"));
-    if (number < 1 || number > MOST_CAPACITIES)
+    if (number < 1 || number > MAX_CAPACITIES)
         return NULL;
     if (!capacities[number - 1])
         capacities[number - 1] = asynq_capacity_new((int)json_integer_value(json_object_get(row, "room")));
@@ -327,7 +338,7 @@ static json_t *set_room(json_t *arguments)
 }
 
 /*
- * [{"pattern", "retry": {"kind", "delay_ms", "most_ms", "jitter"}, "scope", "most", "nested": true, "async": true,
+ * [{"pattern", "retry": {"kind", "delay_ms", "max_ms", "jitter"}, "scope", "max", "nested": true, "async": true,
  *   "capacity": number, "room": n, "later": true}]
  */
 static int add_routes(asynq_mux *into, json_t *rows, asynq_error *error)
@@ -337,22 +348,22 @@ static int add_routes(asynq_mux *into, json_t *rows, asynq_error *error)
     int status = 0;
     json_array_foreach(rows, i, row) {
         json_t *retry = json_object_get(row, "retry");
-        bool starts_later = json_is_true(json_object_get(row, "later"));
-        bool is_async = starts_later || json_is_true(json_object_get(row, "async"));
+        bool deferred_start = json_is_true(json_object_get(row, "later"));
+        bool is_async = deferred_start || json_is_true(json_object_get(row, "async"));
         asynq_route route = {
             .pattern = json_string_value(json_object_get(row, "pattern")),
-            .handler = starts_later ? handle_starting_later
-                       : is_async   ? handle_async
-                                    : handle,
+            .handler = deferred_start ? handle_starting_later
+                       : is_async     ? handle_async
+                                      : handle,
             .kind = is_async ? ASYNQ_HANDLER_ASYNC : ASYNQ_HANDLER_THREAD,
             .retry = {(asynq_retry_kind)json_integer_value(json_object_get(retry, "kind")),
                       json_integer_value(json_object_get(retry, "delay_ms")),
-                      json_integer_value(json_object_get(retry, "most_ms")),
+                      json_integer_value(json_object_get(retry, "max_ms")),
                       (int)json_integer_value(json_object_get(retry, "jitter"))},
             .limit = {json_string_value(json_object_get(row, "scope")),
-                      (int)json_integer_value(json_object_get(row, "most"))},
+                      (int)json_integer_value(json_object_get(row, "max"))},
             .capacity = find_capacity(row),
-            .starts_later = starts_later,
+            .deferred_start = deferred_start,
         };
         if (!nested && json_is_true(json_object_get(row, "nested")))
             nested = asynq_mux_new();
@@ -455,7 +466,7 @@ static json_t *start(json_t *arguments)
         .on_health = on_health,
         .health_interval_ms = json_integer_value(json_object_get(arguments, "health_ms")),
         .shutdown_timeout_ms = json_integer_value(json_object_get(arguments, "shutdown_ms")),
-        .park_from = getenv("ASYNQ_PEER_PARK_FROM") ? atoi(getenv("ASYNQ_PEER_PARK_FROM")) : 0,
+        .park_threshold = getenv("ASYNQ_PEER_PARK_THRESHOLD") ? atoi(getenv("ASYNQ_PEER_PARK_THRESHOLD")) : 0,
         .on_start = tells ? on_start : NULL,
         .on_end = tells ? on_end : NULL,
         .report_error = tells ? report_error : NULL,

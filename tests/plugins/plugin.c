@@ -98,7 +98,7 @@ static int later(asynq_job *job, void *arg)
     if (pthread_create(&thread, NULL, complete, job))
         return asynq_fail(job, "no thread");
     pthread_detach(thread);
-    return ASYNQ_OUTCOME_LATER;
+    return ASYNQ_OUTCOME_DEFERRED;
 }
 
 static char argument[] = "argument";

@@ -186,7 +186,7 @@ START_TEST(lengths)
 {
     ck_assert_uint_eq(frame_length("\0\0\0", 3), 0);
     ck_assert_uint_eq(frame_length("\0\0\1\2", 4), 0x102 + FRAME_HEADER);
-    ck_assert_uint_gt(frame_length("\xff\xff\xff\xff", 4), FRAME_MOST);
+    ck_assert_uint_gt(frame_length("\xff\xff\xff\xff", 4), FRAME_MAX);
 }
 END_TEST
 

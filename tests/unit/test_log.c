@@ -23,15 +23,15 @@ START_TEST(one_complaint)
     log_limit limit = {0};
     log_init(&log, count_line, NULL, ASYNQ_LOG_INFO);
     for (int i = 0; i < 100; i++)
-        log_repeated(&log, &limit, ASYNQ_LOG_WARN, "line %d", i);
+        log_event_repeated(&log, &limit, LOG_LIBEVENT, "line %d", i);
     ck_assert_int_eq(lines, 1);
-    ck_assert_str_eq(last_line, "line 0");
+    ck_assert_str_eq(last_line, "libevent: line 0");
     limit.written_at_ms -= 3000;
-    log_repeated(&log, &limit, ASYNQ_LOG_WARN, "line %d", 100);
+    log_event_repeated(&log, &limit, LOG_LIBEVENT, "line %d", 100);
     ck_assert_int_eq(lines, 2);
-    ck_assert_str_eq(last_line, "line 100 (99 lines like it were left out)");
+    ck_assert_str_eq(last_line, "libevent: line 100 (99 lines like it were left out)");
     limit.written_at_ms -= 3000; /* now it is 6 s */
-    log_repeated(&log, &limit, ASYNQ_LOG_WARN, "line");
+    log_event_repeated(&log, &limit, LOG_LIBEVENT, "line");
     ck_assert_int_eq(lines, 2);
     log_clear(&log);
 }
@@ -42,15 +42,15 @@ START_TEST(many_complaints)
 {
     log_sink log;
     log_limit limits[100] = {{0}};
-    log_init(&log, count_line, NULL, ASYNQ_LOG_INFO);
+    log_init(&log, count_line, NULL, ASYNQ_LOG_WARN);
     for (int round = 0; round < 3; round++)
         for (int i = 0; i < 100; i++) {
-            log_repeated(&log, &limits[i], ASYNQ_LOG_DEBUG, "%d", i);
-            log_repeated(&log, &limits[0], ASYNQ_LOG_WARN, "the first");
-            log_repeated(&log, &limits[i], ASYNQ_LOG_WARN, "%d", i);
+            log_event_repeated(&log, &limits[i], LOG_TASK_OUTPUT, "%d", i); /* info */
+            log_event_repeated(&log, &limits[0], LOG_LIBEVENT, "the first");
+            log_event_repeated(&log, &limits[i], LOG_LIBEVENT, "%d", i);
         }
     ck_assert_int_eq(lines, LOG_REPEATED_MAX);
-    log_info(&log, "no complaint");
+    log_event(&log, LOG_LIBEVENT, "no complaint");
     ck_assert_int_eq(lines, LOG_REPEATED_MAX + 1);
     log_clear(&log);
 }

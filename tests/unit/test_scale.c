@@ -14,7 +14,7 @@ static scale_rates rates[QUEUES];
 static scale_history history;
 static const char *reason;
 
-/* Two queues, workers with a concurrency of 10, looked at every 5 s; 80 % busy is what a worker should be. */
+/* Two queues, instances with a concurrency of 10, looked at every 5 s; 80 % busy is what an instance should be. */
 static void begin(void)
 {
     arena memory;
@@ -25,9 +25,9 @@ static void begin(void)
 }
 
 /* How it is 5 s later. The last LAST samples are kept. */
-static scale_queue *add(int64_t workers, int64_t busiest)
+static scale_queue *add(int64_t instances, int64_t busiest)
 {
-    scale_sample newest = {.at_ms = 1700000000000, .workers = workers, .busiest = busiest};
+    scale_sample newest = {.at_ms = 1700000000000, .instances = instances, .busiest = busiest};
     if (history.count == LAST) {
         memmove(samples, samples + 1, (LAST - 1) * sizeof *samples);
         memmove(queues, queues + 1, (LAST - 1) * sizeof *queues);
@@ -50,13 +50,13 @@ static scale_queue *add(int64_t workers, int64_t busiest)
 static int64_t decide(void)
 {
     scale_advice advice = scale_decide(&history, rates);
-    reason = advice.reason;
+    reason = scale_reason_name(advice.reason);
     return advice.wanted;
 }
 
 /* What happens in 5 s to the first queue. */
 typedef struct step {
-    int64_t workers, processed, failed, pending, active, latency_ms;
+    int64_t instances, processed, failed, pending, active, latency_ms;
     bool is_paused;
     int64_t busiest; /* 0: all have the same */
     int64_t leaving;
@@ -64,7 +64,8 @@ typedef struct step {
 
 static int64_t next(step s)
 {
-    scale_queue *queue = add(s.workers, s.busiest || !s.workers ? s.busiest : (s.active + s.workers - 1) / s.workers);
+    scale_queue *queue =
+        add(s.instances, s.busiest || !s.instances ? s.busiest : (s.active + s.instances - 1) / s.instances);
     queue->processed += s.processed;
     queue->failed += s.failed;
     queue->pending = s.pending;
@@ -87,14 +88,14 @@ static int64_t steady(int minutes, step s)
 START_TEST(measured_rates)
 {
     begin();
-    steady(2, (step){.workers = 1, .processed = 100, .active = 6}); /* 20 per s, 6 at a time: 0.3 s each */
+    steady(2, (step){.instances = 1, .processed = 100, .active = 6}); /* 20 per s, 6 at a time: 0.3 s each */
     ck_assert_double_eq_tol(rates[0].arrival, 20, 0.2);
     ck_assert_double_eq_tol(rates[0].service, 20, 0.2);
     ck_assert_double_eq_tol(rates[0].run_s, 0.3, 0.01);
     ck_assert_double_eq_tol(rates[0].slots, 6, 0.1);
     ck_assert_double_eq(rates[1].slots, 0);
     queues[history.count - 1][0].processed = 0; /* the queue is deleted, and begins anew */
-    next((step){.workers = 1, .processed = 5, .active = 1});
+    next((step){.instances = 1, .processed = 5, .active = 1});
     ck_assert_double_eq_tol(rates[0].service, 18, 3);
 }
 END_TEST
@@ -105,97 +106,92 @@ typedef struct situation {
     step s;
     int64_t wanted;
     const char *reason;
-    int64_t room; /* of each worker, by its pools; 0: its concurrency */
+    int64_t room; /* of each instance, by its pools; 0: its concurrency */
     int64_t min, max;
     int64_t concurrency; /* 0: 10 */
 } situation;
 
 static const situation situations[] = {
-    {"nothing", {.workers = 3}, 1, "the minimum", .min = 1, .max = 10},
-    {"nothing, and a fleet may sleep", {.workers = 3}, 0, "the load", .min = 0, .max = 10},
-    {"a worker is busy", {.workers = 1, .processed = 100, .active = 8}, 1, "the load", .min = 1, .max = 10},
-    {"too busy", {.workers = 1, .processed = 100, .active = 9}, 2, "the load", .min = 1, .max = 10},
-    {"five are needed", {.workers = 1, .processed = 500, .active = 40}, 5, "the load", .min = 1, .max = 10},
-    {"more than may be", {.workers = 9, .processed = 5000, .active = 400}, 10, "the maximum", .min = 1, .max = 10},
-    {"fewer than must be", {.workers = 9, .processed = 100, .active = 8}, 4, "the minimum", .min = 4, .max = 10},
+    {"nothing", {.instances = 3}, 1, "min", .min = 1, .max = 10},
+    {"nothing, and a fleet may sleep", {.instances = 3}, 0, "load", .min = 0, .max = 10},
+    {"an instance is busy", {.instances = 1, .processed = 100, .active = 8}, 1, "load", .min = 1, .max = 10},
+    {"too busy", {.instances = 1, .processed = 100, .active = 9}, 2, "load", .min = 1, .max = 10},
+    {"five are needed", {.instances = 1, .processed = 500, .active = 40}, 5, "load", .min = 1, .max = 10},
+    {"more than may be", {.instances = 9, .processed = 5000, .active = 400}, 10, "max", .min = 1, .max = 10},
+    {"fewer than must be", {.instances = 9, .processed = 100, .active = 8}, 4, "min", .min = 4, .max = 10},
     /* 5 in a paused queue raised 1 to 10 in 75 s. */
     {"a paused queue",
-     {.workers = 1, .pending = 5000, .latency_ms = 600000, .is_paused = true},
+     {.instances = 1, .pending = 5000, .latency_ms = 600000, .is_paused = true},
      1,
-     "the minimum",
+     "min",
      .min = 1,
      .max = 10},
     {"a paused queue, still active",
-     {.workers = 5, .pending = 5000, .active = 31, .latency_ms = 600000, .is_paused = true},
+     {.instances = 5, .pending = 5000, .active = 31, .latency_ms = 600000, .is_paused = true},
      4,
-     "tasks are active",
+     "active_tasks",
      .min = 1,
      .max = 10},
-    /* 100 were active for an hour, and busy workers were killed. */
-    {"long tasks", {.workers = 10, .active = 100}, 10, "tasks are active", .min = 1, .max = 20},
-    {"long tasks of workers that are ending",
-     {.workers = 10, .active = 150, .busiest = 10, .leaving = 100},
+    /* 100 were active for an hour, and busy instances were killed. */
+    {"long tasks", {.instances = 10, .active = 100}, 10, "active_tasks", .min = 1, .max = 20},
+    {"long tasks of instances that are ending",
+     {.instances = 10, .active = 150, .busiest = 10, .leaving = 100},
      5,
-     "tasks are active",
+     "active_tasks",
      .min = 1,
      .max = 20},
-    {"long tasks, and a few others",
-     {.workers = 10, .processed = 1, .active = 100},
-     13,
-     "the load",
-     .min = 1,
-     .max = 20},
+    {"long tasks, and a few others", {.instances = 10, .processed = 1, .active = 100}, 13, "load", .min = 1, .max = 20},
     {"long tasks wait",
-     {.workers = 10, .pending = 100, .active = 100, .latency_ms = 20000},
+     {.instances = 10, .pending = 100, .active = 100, .latency_ms = 20000},
      13,
-     "the load",
+     "load",
      .min = 1,
      .max = 20},
-    /* +1 of 20 was less than the hysteresis. */
+    /* +1 of 20 was less than the tolerance. */
     {"they wait in a large fleet",
-     {.workers = 20, .processed = 100, .pending = 1, .active = 60, .latency_ms = 600000, .busiest = 10},
+     {.instances = 20, .processed = 100, .pending = 1, .active = 60, .latency_ms = 600000, .busiest = 10},
      23,
-     "tasks wait too long",
+     "latency",
      .min = 1,
      .max = 100},
     {"they wait in a huge fleet",
-     {.workers = 1000, .processed = 100, .pending = 1, .active = 60, .latency_ms = 600000, .busiest = 10},
+     {.instances = 1000, .processed = 100, .pending = 1, .active = 60, .latency_ms = 600000, .busiest = 10},
      1101,
-     "tasks wait too long",
+     "latency",
      .min = 1,
      .max = 5000},
     {"they wait in a small fleet",
-     {.workers = 2, .processed = 100, .pending = 1, .active = 6, .latency_ms = 31000, .busiest = 10},
+     {.instances = 2, .processed = 100, .pending = 1, .active = 6, .latency_ms = 31000, .busiest = 10},
      3,
-     "tasks wait too long",
+     "latency",
      .min = 1,
      .max = 10},
-    {"nobody runs", {.workers = 0, .pending = 1, .latency_ms = 31000}, 1, "the load", .min = 0, .max = 10},
+    {"nobody runs", {.instances = 0, .pending = 1, .latency_ms = 31000}, 1, "load", .min = 0, .max = 10},
     {"more would not help",
-     {.workers = 2, .processed = 100, .failed = 60, .pending = 5000, .active = 20, .latency_ms = 90000},
+     {.instances = 2, .processed = 100, .failed = 60, .pending = 5000, .active = 20, .latency_ms = 90000},
      2,
-     "too many attempts fail",
+     "failure_rate",
      .min = 1,
      .max = 10},
     {"they fail, and few are needed",
-     {.workers = 5, .processed = 10, .failed = 6, .active = 1},
+     {.instances = 5, .processed = 10, .failed = 6, .active = 1},
      1,
-     "the load",
+     "load",
      .min = 1,
      .max = 10},
-    /* Pools of 4 in workers with a concurrency of 500. */
+    /* Pools of 4 in instances with a concurrency of 500. */
     {"pools are full",
-     {.workers = 2, .processed = 40, .pending = 500, .active = 8, .latency_ms = 20000},
+     {.instances = 2, .processed = 40, .pending = 500, .active = 8, .latency_ms = 20000},
      6,
-     "the load",
+     "load",
      .room = 4,
      .min = 1,
      .max = 20,
      .concurrency = 500},
     {"pools are not full",
-     {.workers = 2, .processed = 40, .pending = 0, .active = 8},
+     {.instances = 2, .processed = 40, .pending = 0, .active = 8},
      1,
-     "the load",
+     "load",
      .min = 1,
      .max = 20,
      .concurrency = 500},
@@ -219,19 +215,19 @@ START_TEST(table_of_situations)
 }
 END_TEST
 
-START_TEST(what_a_worker_runs)
+START_TEST(what_a_instance_runs)
 {
     begin();
     history.concurrency = 500;
-    steady(2, (step){.workers = 3, .processed = 5, .active = 12});
+    steady(2, (step){.instances = 3, .processed = 5, .active = 12});
     ck_assert_int_eq(samples[history.count - 1].room, 0); /* nobody waits: it may be more than 4 */
-    steady(2, (step){.workers = 3, .processed = 5, .pending = 20, .active = 12, .latency_ms = 5000});
+    steady(2, (step){.instances = 3, .processed = 5, .pending = 20, .active = 12, .latency_ms = 5000});
     ck_assert_int_eq(samples[history.count - 1].room, 4);
-    steady(30, (step){.workers = 3, .active = 12}); /* and that stays known while they run for half an hour */
+    steady(30, (step){.instances = 3, .active = 12}); /* and that stays known while they run for half an hour */
     ck_assert_int_eq(decide(), 3);
-    next((step){.workers = 3, .processed = 5, .active = 24}); /* it is more after all: the pools have grown */
+    next((step){.instances = 3, .processed = 5, .active = 24}); /* it is more after all: the pools have grown */
     ck_assert_int_eq(samples[history.count - 1].room, 8);
-    steady(2, (step){.workers = 3, .processed = 5, .pending = 20, .active = 6, .latency_ms = 5000});
+    steady(2, (step){.instances = 3, .processed = 5, .pending = 20, .active = 6, .latency_ms = 5000});
     ck_assert_int_eq(samples[history.count - 1].room, 2);
 }
 END_TEST
@@ -239,20 +235,20 @@ END_TEST
 START_TEST(unknown_is_not_nothing)
 {
     begin();
-    ck_assert_int_eq(next((step){.workers = 7}), 7); /* a fleet that works before anybody knows why */
-    ck_assert_str_eq(reason, "nothing is known yet");
-    ck_assert_int_eq(steady(5, (step){.workers = 7}), 7);
-    ck_assert_int_eq(steady(2, (step){.workers = 7}), 1);
+    ck_assert_int_eq(next((step){.instances = 7}), 7); /* a fleet that works before anybody knows why */
+    ck_assert_str_eq(reason, "warming_up");
+    ck_assert_int_eq(steady(5, (step){.instances = 7}), 7);
+    ck_assert_int_eq(steady(2, (step){.instances = 7}), 1);
     begin();
-    next((step){.workers = 1}); /* ten begin together, and one is the first to look */
-    for (int workers = 1; workers <= 10; workers++)
-        ck_assert_int_eq(next((step){.workers = workers}), workers);
-    ck_assert_int_eq(steady(4, (step){.workers = 10}), 10);
+    next((step){.instances = 1}); /* ten begin together, and one is the first to look */
+    for (int instances = 1; instances <= 10; instances++)
+        ck_assert_int_eq(next((step){.instances = instances}), instances);
+    ck_assert_int_eq(steady(4, (step){.instances = 10}), 10);
     begin();
     for (int i = 0; i < 60; i++)
-        next((step){.workers = 1});
-    ck_assert_int_le(next((step){.workers = 1, .pending = 100, .active = 10}), 3); /* short, for all that is known */
-    ck_assert_int_eq(next((step){.workers = 1, .processed = 110}), 2);
+        next((step){.instances = 1});
+    ck_assert_int_le(next((step){.instances = 1, .pending = 100, .active = 10}), 3); /* short, for all that is known */
+    ck_assert_int_eq(next((step){.instances = 1, .processed = 110}), 2);
 }
 END_TEST
 
@@ -260,14 +256,14 @@ START_TEST(small_changes_are_left)
 {
     begin();
     options.max = 100;
-    options.cool_down_ms = 0;
-    ck_assert_int_eq(steady(2, (step){.workers = 29, .processed = 1000, .active = 240}), 30);
+    options.cooldown_ms = 0;
+    ck_assert_int_eq(steady(2, (step){.instances = 29, .processed = 1000, .active = 240}), 30);
     for (int active = 240; active >= 220; active -= 2)
-        ck_assert_int_eq(steady(2, (step){.workers = 30, .processed = 1000, .active = active}), 30);
-    ck_assert_int_lt(steady(2, (step){.workers = 30, .processed = 1000, .active = 200}), 30);
-    ck_assert_int_eq(steady(2, (step){.workers = 30, .processed = 1000, .active = 250}), 32);
-    options.hysteresis = 100; /* never fewer */
-    ck_assert_int_eq(steady(2, (step){.workers = 30, .processed = 1, .active = 1}), 30);
+        ck_assert_int_eq(steady(2, (step){.instances = 30, .processed = 1000, .active = active}), 30);
+    ck_assert_int_lt(steady(2, (step){.instances = 30, .processed = 1000, .active = 200}), 30);
+    ck_assert_int_eq(steady(2, (step){.instances = 30, .processed = 1000, .active = 250}), 32);
+    options.tolerance = 100; /* never fewer */
+    ck_assert_int_eq(steady(2, (step){.instances = 30, .processed = 1, .active = 1}), 30);
 }
 END_TEST
 
@@ -275,15 +271,15 @@ START_TEST(backlog_counts)
 {
     begin();
     options.max = 100;
-    step busy = {.workers = 1, .processed = 50, .active = 5}; /* 10 per s, 0.5 s each */
+    step busy = {.instances = 1, .processed = 50, .active = 5}; /* 10 per s, 0.5 s each */
     ck_assert_int_eq(steady(2, busy), 1);
     busy.pending = 1200; /* 30 per s came in the last minute: 15 places; 1,200 in a minute: 10 */
     ck_assert_int_eq(next(busy), 4);
     begin();
     options.max = 100;
-    steady(2, (step){.workers = 1, .active = 10});
+    steady(2, (step){.instances = 1, .active = 10});
     /* Each runs for ten minutes; seven that wait need seven places, not seventy. */
-    ck_assert_int_eq(next((step){.workers = 1, .processed = 1, .pending = 7, .active = 10}), 3);
+    ck_assert_int_eq(next((step){.instances = 1, .processed = 1, .pending = 7, .active = 10}), 3);
 }
 END_TEST
 
@@ -292,7 +288,7 @@ END_TEST
 /*
  * Kubernetes: a metric is asked for every 15 s, and a HorizontalPodAutoscaler makes replicas of it: differences of up
  * to a tenth are passed over, fewer only when that was so for the stabilization window, at most twice as many or four
- * more at once. A worker serves 30 s after it was asked for. Workers that are taken away end at once.
+ * more at once. A instance serves 30 s after it was asked for. Instances that are taken away end at once.
  */
 enum { START_STEPS = 6, ASK_STEPS = 3, MAX_STEPS = 1440 };
 
@@ -412,8 +408,8 @@ static fleet simulate(load_shape shape, double run_s, int64_t stabilization_ms, 
 static const struct {
     const char *name;
     load_shape shape;
-    int64_t max_workers; /* needed for its highest load, and for what waited meanwhile */
-    int turns;           /* from more to fewer or back, in two hours */
+    int64_t max_instances; /* needed for its highest load, and for what waited meanwhile */
+    int turns;             /* from more to fewer or back, in two hours */
 } loads[] = {
     {"level", level, 13, 2}, {"noisy", noisy, 13, 2},  {"jump", jump, 20, 3},
     {"wave", wave, 16, 6},   {"bursts", bursts, 6, 8},
@@ -426,28 +422,31 @@ START_TEST(fleets_over_time)
         for (int64_t stabilization_ms = 0; stabilization_ms <= 300000; stabilization_ms += 300000)
             for (int64_t replicas = 1; replicas <= 20; replicas += 19) {
                 fleet f = simulate(loads[i].shape, 1, stabilization_ms, replicas);
-                int64_t max = replicas > loads[i].max_workers ? replicas : loads[i].max_workers;
+                int64_t max = replicas > loads[i].max_instances ? replicas : loads[i].max_instances;
                 ck_assert_msg(f.turns <= loads[i].turns && f.max_replicas <= max && !f.killed_busy && f.pending < 50,
-                              "%s from %d, %d s: %d turns, %d workers, %d times killed at work, %d tasks wait",
+                              "%s from %d, %d s: %d turns, %d instances, %d times killed at work, %d tasks wait",
                               loads[i].name, (int)replicas, (int)stabilization_ms / 1000, f.turns, (int)f.max_replicas,
                               f.killed_busy, (int)f.pending);
             }
 }
 END_TEST
 
-/* Tasks wait because of something that no worker mends, and new ones take their time: one step is asked for at a time.
+/* Tasks wait because of something that no instance repairs, and new ones take their time: one step is asked for at a
+ * time.
  */
-START_TEST(no_runaway_while_workers_start)
+START_TEST(no_runaway_while_instances_start)
 {
     begin();
     options.max = 100;
-    steady(5, (step){.workers = 2, .processed = 10, .active = 2});
+    steady(5, (step){.instances = 2, .processed = 10, .active = 2});
     for (int i = 0; i < 60; i++)
         ck_assert_int_eq(
-            next((step){.workers = 2, .processed = 10, .pending = 1, .active = 2, .latency_ms = 40000, .busiest = 10}),
+            next(
+                (step){.instances = 2, .processed = 10, .pending = 1, .active = 2, .latency_ms = 40000, .busiest = 10}),
             3);
     ck_assert_int_eq(
-        next((step){.workers = 3, .processed = 10, .pending = 1, .active = 2, .latency_ms = 40000, .busiest = 10}), 4);
+        next((step){.instances = 3, .processed = 10, .pending = 1, .active = 2, .latency_ms = 40000, .busiest = 10}),
+        4);
 }
 END_TEST
 
@@ -460,10 +459,10 @@ START_TEST(samples_reach_back)
     ck_assert_int_eq(scale_interval_ms(&options, 1000), options.interval_ms);
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         int64_t span_ms = ((int64_t)scale_max_samples(counts[i]) - 1) * scale_interval_ms(&options, counts[i]);
-        ck_assert_int_ge(span_ms, options.window_ms + options.cool_down_ms);
+        ck_assert_int_ge(span_ms, options.window_ms + options.cooldown_ms);
     }
-    options.cool_down_ms = 86400000;
-    ck_assert_int_ge(511 * scale_interval_ms(&options, 1), options.window_ms + options.cool_down_ms);
+    options.cooldown_ms = 86400000;
+    ck_assert_int_ge(511 * scale_interval_ms(&options, 1), options.window_ms + options.cooldown_ms);
     options.interval_ms = 3600000;
     ck_assert_int_eq(scale_interval_ms(&options, 1), 3600000);
 }
@@ -472,9 +471,9 @@ END_TEST
 Suite *suite_scale(void)
 {
     const TTest *const list[] = {measured_rates,         table_of_situations,
-                                 what_a_worker_runs,     unknown_is_not_nothing,
+                                 what_a_instance_runs,   unknown_is_not_nothing,
                                  small_changes_are_left, backlog_counts,
-                                 fleets_over_time,       no_runaway_while_workers_start,
+                                 fleets_over_time,       no_runaway_while_instances_start,
                                  samples_reach_back,     NULL};
     return suite_of("scaling", list);
 }

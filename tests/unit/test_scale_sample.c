@@ -31,7 +31,7 @@ START_TEST(texts_of_samples)
     char *text = scale_sample_print(&written, &both);
     arena_init(&memory, 0);
     ck_assert(scale_sample_read(bytes_of(text), &both, &memory, &read, &problem));
-    ck_assert(read.at_ms == written.at_ms && read.since_ms == written.since_ms && read.workers == 3 &&
+    ck_assert(read.at_ms == written.at_ms && read.since_ms == written.since_ms && read.instances == 3 &&
               read.busiest == 4 && read.room == 5 && read.leaving == 6);
     ck_assert_mem_eq(&read.queues[0], &two[0], offsetof(scale_queue, is_paused));
     ck_assert(read.queues[0].is_paused && !read.queues[1].is_paused);
@@ -41,7 +41,7 @@ START_TEST(texts_of_samples)
     arena_clear(&memory);
 #define QUEUES_OF(a, b) "\"queues\":{\"a\":[" a "],\"b \\\"\":[" b "]}}"
 #define GOOD "1,2,3,4,5,6,7,8,0"
-#define HEAD "{\"at\":5,\"since\":5,\"workers\":1,\"busiest\":1,\"leaving\":0,\"room\":0,"
+#define HEAD "{\"at\":5,\"since\":5,\"instances\":1,\"busiest\":1,\"leaving\":0,\"room\":0,"
     static const char *const number = "a number is missing, or cannot be",
                              *const queue = "a queue is missing, or has no numbers that can be";
     ck_assert(takes(HEAD QUEUES_OF(GOOD, GOOD), ""));
@@ -51,15 +51,17 @@ START_TEST(texts_of_samples)
     ck_assert(!takes("{}", number));
     ck_assert(!takes("[1]", number));
     ck_assert(
-        !takes("{\"at\":5,\"since\":6,\"workers\":1,\"busiest\":1,\"leaving\":0,\"room\":0," QUEUES_OF(GOOD, GOOD),
+        !takes("{\"at\":5,\"since\":6,\"instances\":1,\"busiest\":1,\"leaving\":0,\"room\":0," QUEUES_OF(GOOD, GOOD),
                "it is older than the first one"));
+    ck_assert(
+        !takes("{\"at\":5,\"since\":5,\"instances\":-1,\"busiest\":1,\"leaving\":0,\"room\":0," QUEUES_OF(GOOD, GOOD),
+               number));
+    ck_assert(
+        !takes("{\"at\":5.5,\"since\":5,\"instances\":1,\"busiest\":1,\"leaving\":0,\"room\":0," QUEUES_OF(GOOD, GOOD),
+               number));
     ck_assert(!takes(
-        "{\"at\":5,\"since\":5,\"workers\":-1,\"busiest\":1,\"leaving\":0,\"room\":0," QUEUES_OF(GOOD, GOOD), number));
-    ck_assert(!takes(
-        "{\"at\":5.5,\"since\":5,\"workers\":1,\"busiest\":1,\"leaving\":0,\"room\":0," QUEUES_OF(GOOD, GOOD), number));
-    ck_assert(!takes(
-        "{\"at\":5,\"since\":5,\"workers\":9223372036854775807,\"busiest\":1,\"leaving\":0,\"room\":0," QUEUES_OF(GOOD,
-                                                                                                                  GOOD),
+        "{\"at\":5,\"since\":5,\"instances\":9223372036854775807,\"busiest\":1,\"leaving\":0,\"room\":0," QUEUES_OF(
+            GOOD, GOOD),
         number));
     ck_assert(!takes(HEAD "\"queues\":[]}", queue));
     ck_assert(!takes(HEAD "\"queues\":{\"a\":[" GOOD "]}}", queue));

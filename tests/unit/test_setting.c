@@ -69,7 +69,7 @@ static const char *const colours[] = {"red", "green", NULL};
     }
 static const setting table[] = {
     ROW(SETTING_TEXT, text, .has_password = true),
-    ROW(SETTING_NUMBER, number, .least = 2, .most = 9, .preset = "5"),
+    ROW(SETTING_NUMBER, number, .min = 2, .max = 9, .preset = "5"),
     ROW(SETTING_DURATION, duration, .zero = -7),
     ROW(SETTING_SWITCH, is_on),
     ROW(SETTING_CHOICE, colour, .choices = colours, .preset = "green"),

@@ -48,10 +48,10 @@ static void written(void *arg, const char *problem)
     problems += problem != NULL;
 }
 
-static spool *open_spool(const char *name, int64_t most)
+static spool *open_spool(const char *name, int64_t max)
 {
     asynq_error error;
-    spool *s = spool_open(parent, name, most, written, NULL, &error);
+    spool *s = spool_open(parent, name, max, written, NULL, &error);
     ck_assert_msg(s != NULL, "%s", error.text);
     return s;
 }
@@ -62,13 +62,13 @@ static bool append(spool *s, const char *line, bool is_first)
 }
 
 /* What is read next, and how many lines it is. */
-static size_t check_next(spool *s, size_t most, const char *expected)
+static size_t check_next(spool *s, size_t max, const char *expected)
 {
     buf lines;
     buf_init(&lines, 0);
     const char *problem;
     spool_flush(s);
-    size_t count = spool_read(s, most, &lines, &problem);
+    size_t count = spool_read(s, max, &lines, &problem);
     ck_assert_ptr_null(problem);
     ck_assert_str_eq(lines.data ? lines.data : "", expected);
     buf_clear(&lines);

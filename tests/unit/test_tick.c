@@ -96,9 +96,9 @@ END_TEST
 
 /* ---- simulated time: a scheduler that looks every second, while the clock does what it likes ---- */
 
-enum { TICKS_MOST = 20000 };
+enum { TICKS_MAX = 20000 };
 
-static int64_t enqueued[TICKS_MOST];
+static int64_t enqueued[TICKS_MAX];
 static size_t enqueued_count;
 
 /* What one look at the clock enqueues. `last_s` is what Redis remembers. */
@@ -112,7 +112,7 @@ static void look(int64_t *last_s, int64_t now_ms)
             return;
         ck_assert_int_gt(choice.tick_s, *last_s); /* none comes twice */
         *last_s = choice.tick_s;
-        ck_assert_uint_lt(enqueued_count, TICKS_MOST);
+        ck_assert_uint_lt(enqueued_count, TICKS_MAX);
         enqueued[enqueued_count++] = choice.tick_s;
     }
 }

@@ -7,8 +7,8 @@ FROM asynqd.executions AS e LEFT JOIN asynqd.jobs AS j ON j.id = e.job_id
 GROUP BY 1, 2 ORDER BY 1, 2;
 \echo The last attempts:
 SELECT to_char(started_at, 'HH24:MI:SS.MS') AS started, coalesce(j.name, '(the Go API)') AS job, e.queue, attempt, outcome,
-       duration_ms AS ms, http_status AS http, e.worker
+       duration_ms AS ms, http_status AS http, e.instance
 FROM asynqd.executions AS e LEFT JOIN asynqd.jobs AS j ON j.id = e.job_id
 ORDER BY started_at DESC LIMIT 12;
 \echo Jobs with a mistake:
-SELECT name, schedule, problem FROM asynqd.jobs WHERE problem IS NOT NULL;
+SELECT name, schedule, invalid_reason FROM asynqd.jobs WHERE invalid_reason IS NOT NULL;

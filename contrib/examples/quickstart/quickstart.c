@@ -93,7 +93,7 @@ static void redis_stop(private_redis *redis)
 
 /* ---- what the tasks do, counted by a middleware around the worker's handlers ---- */
 
-enum { TYPES = 7, MOST_SAMPLES = 1 << 20 };
+enum { TYPES = 7, MAX_SAMPLES = 1 << 20 };
 
 typedef struct type_count {
     const char *type;
@@ -127,7 +127,7 @@ static void count_outcome(tally *t, const asynq_job *job, int outcome, int64_t p
         count->archived++;
     else
         count->retried++;
-    if (asynq_job_retry_count(job) == 0 && t->samples < MOST_SAMPLES)
+    if (asynq_job_retry_count(job) == 0 && t->samples < MAX_SAMPLES)
         t->pick_up_us[t->samples++] = pick_up_us;
     pthread_mutex_unlock(&t->lock);
 }
@@ -384,7 +384,7 @@ static void wait_until_over(tally *t)
 static int run(int tasks, bool stay)
 {
     asynq_error error = {0};
-    tally t = {.lock = PTHREAD_MUTEX_INITIALIZER, .pick_up_us = calloc(MOST_SAMPLES, sizeof(int64_t))};
+    tally t = {.lock = PTHREAD_MUTEX_INITIALIZER, .pick_up_us = calloc(MAX_SAMPLES, sizeof(int64_t))};
     for (int i = 0; i < TYPES; i++)
         t.types[i].type = sample_tasks[i].type;
     sigset_t ends;

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PROTOCOL_VERSION = 1, MOST_FRAME = 64 << 20 };
+enum { PROTOCOL_VERSION = 1, MAX_FRAME = 64 << 20 };
 
 struct asynq_worker_state {
     int fd;
@@ -108,7 +108,7 @@ static int receive(worker *own, msgpack_unpacked *unpacked)
     if (read_all(own->fd, (char *)header, sizeof header))
         return -1;
     size_t length = (size_t)header[0] << 24 | (size_t)header[1] << 16 | (size_t)header[2] << 8 | header[3], at = 0;
-    char *body = length <= MOST_FRAME ? malloc(length + 1) : NULL;
+    char *body = length <= MAX_FRAME ? malloc(length + 1) : NULL;
     int status = body ? read_all(own->fd, body, length) : -1;
     /* A copy of the bytes goes into the zone, as msgpack-c points into what it reads. */
     char *kept = NULL;

@@ -40,7 +40,7 @@ func sleepers(t *testing.T, size int) string {
 		t.Fatal(err)
 	}
 	libraries, _ := filepath.Abs("../../../contrib/workers/python")
-	return fmt.Sprintf("workers:\n  sleepers: {argv: [/usr/bin/python3, %s], size: %d, process: {variables: {PYTHONPATH: %s}}}\n", path, size, libraries)
+	return fmt.Sprintf("workers:\n  sleepers: {argv: [/usr/bin/python3, %s], size: %d, process: {env: {PYTHONPATH: %s}}}\n", path, size, libraries)
 }
 
 func ready(t *testing.T, d *Daemon, n int) {
@@ -53,7 +53,7 @@ func ready(t *testing.T, d *Daemon, n int) {
 // ended counts attempts with an outcome ("": any) at tasks of a type.
 func ended(d *Daemon, taskType, outcome string) (n int) {
 	for _, line := range d.Lines() {
-		if line["msg"] == "attempt" && line["type"] == taskType && (outcome == "" || line["outcome"] == outcome) {
+		if text, _ := line["msg"].(string); strings.HasPrefix(text, "attempt ") && line["type"] == taskType && (outcome == "" || line["outcome"] == outcome) {
 			n++
 		}
 	}
@@ -134,11 +134,11 @@ func TestAdmissionOfHosts(t *testing.T) {
 	t.Parallel()
 	const tasks = 40
 	for _, named := range []bool{false, true} {
-		var running, most atomic.Int64
+		var running, highest atomic.Int64
 		gate := make(chan bool)
 		slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			now := running.Add(1)
-			for seen := most.Load(); now > seen && !most.CompareAndSwap(seen, now); seen = most.Load() {
+			for seen := highest.Load(); now > seen && !highest.CompareAndSwap(seen, now); seen = highest.Load() {
 			}
 			<-gate
 			running.Add(-1)
@@ -153,7 +153,7 @@ func TestAdmissionOfHosts(t *testing.T) {
 redis: `+r.URI()+`
 concurrency: 20
 routes:
-  - {type: "slow", http: {url: "`+url+`", per_host: 2, targets: {private_addresses: allow}}}
+  - {type: "slow", http: {url: "`+url+`", max_connections_per_host: 2, targets: {private_addresses: allow}}}
   - {type: "quick", command: {argv: [/bin/true]}}
 `)
 		for i := range tasks {
@@ -171,8 +171,8 @@ routes:
 		time.Sleep(4 * time.Second) // longer than the time that most of them have
 		close(gate)
 		Eventually(t, 2*time.Minute, "all tasks", func() bool { return ended(d, "slow", "completed") == tasks })
-		if most.Load() > 2 {
-			t.Errorf("%v: %d requests at a time", named, most.Load())
+		if highest.Load() > 2 {
+			t.Errorf("%v: %d requests at a time", named, highest.Load())
 		}
 	}
 }

@@ -52,10 +52,10 @@ func TestCheckTellsAll(t *testing.T) {
 		{command("argv: [" + dir + "]"), `Is a directory`},
 		{command("argv: [" + plain + "]"), ``}, // root may; see below
 		{command("argv: [tool]"), `there is no such program`},
-		{command("argv: [tool], process: {variables: {PATH: " + dir + "}}"), ``},
-		{command("argv: [cat], process: {variables: {PATH: " + dir + "}}"), `cat: there is no such program in the PATH`},
-		{command("argv: [./tool], process: {directory: " + dir + "}"), ``},
-		{command("argv: [./toll], process: {directory: " + dir + "}"), `./toll: No such file`},
+		{command("argv: [tool], process: {env: {PATH: " + dir + "}}"), ``},
+		{command("argv: [cat], process: {env: {PATH: " + dir + "}}"), `cat: there is no such program in the PATH`},
+		{command("argv: [./tool], process: {working_directory: " + dir + "}"), ``},
+		{command("argv: [./toll], process: {working_directory: " + dir + "}"), `./toll: No such file`},
 		{command("argv: ['{{payload.program}}']"), ``},
 		{command("shell: 'no-such-program'"), ``},
 		{command("argv: 'echo hello'"), `argv: "echo hello" is one word with spaces in it`},
@@ -82,9 +82,9 @@ func TestCheckTellsAll(t *testing.T) {
 		{http(`body: "{}\n{}", content_type: "application/vnd.x+json; charset=utf-8"`), `body: is no JSON`},
 		{"endpoints: {cert_file: /nowhere.pem, key_file: /nowhere.key}\n", `endpoints.cert_file: /nowhere.pem: `},
 		{"endpoints: {cert_file: " + plain + ", key_file: " + plain + "}\n", `endpoints.cert_file: ` + plain + `: `},
-		{"routes:\n- {type: a, command: {argv: [cat]}, limit: {scope: s, most: 1}}\n- {type: b, command: {argv: [cat]}, limit: {scope: s, most: 2}}\n",
+		{"routes:\n- {type: a, command: {argv: [cat]}, limit: {scope: s, max: 1}}\n- {type: b, command: {argv: [cat]}, limit: {scope: s, max: 2}}\n",
 			`:3: routes[1]: limit: the scope "s" has 2 here and 1 in the route "a"`},
-		{"routes:\n- {type: a, command: {argv: [cat]}, limit: {scope: s, most: 2}}\n- {type: b, command: {argv: [cat]}, limit: {scope: s, most: 2}}\n", ``},
+		{"routes:\n- {type: a, command: {argv: [cat]}, limit: {scope: s, max: 2}}\n- {type: b, command: {argv: [cat]}, limit: {scope: s, max: 2}}\n", ``},
 		{"redis: 'redis://u:secret@bad host/0'\n", `in the host`},
 		{"redis: redis://a\nredis_host: bad host\n", `redis_host: Redis URI: there is a space`},
 		{"redis: private\nprivate_redis: {program: no-such-redis}\n", `private_redis.program: no-such-redis: there is no such program`},
@@ -150,7 +150,7 @@ func TestExamplesStart(t *testing.T) {
 			t.Errorf("%s: %s", name, output)
 		}
 		d := StartDaemon(t, text, "--redis", r.URI(), "--shutdown-timeout", "1s")
-		if got := d.Find("is ready: "); len(got) != 1 {
+		if got := d.Find("asynqd ready: "); len(got) != 1 {
 			t.Errorf("%s: %s", name, d.Text())
 		}
 	}

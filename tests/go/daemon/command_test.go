@@ -61,18 +61,18 @@ concurrency: 20
 routes:
   - {type: "cat", command: {argv: [cat]}}
   - {type: "words", command: {argv: [printf, "%s|", "{{payload.a}}", "{{payload.list.1}}", "{{payload.none?}}", "{{task.id}} {{task.queue}}", "{{header.who}}", "$HOME;id"]}}
-  - {type: "environment", command: {argv: [env], process: {inherit: [], variables: {COLOUR: dark red}}}}
-  - {type: "where", command: {argv: [pwd], process: {directory: /usr}}}
+  - {type: "environment", command: {argv: [env], process: {pass_env: [], env: {COLOUR: dark red}}}}
+  - {type: "where", command: {argv: [pwd], process: {working_directory: /usr}}}
   - {type: "file", command: {shell: 'ls -l "$ASYNQ_PAYLOAD_FILE" | cut -c1-10; cat "$ASYNQ_PAYLOAD_FILE"', input: file}}
   - {type: "nothing", command: {argv: [wc, -c], input: none}}
   - {type: "shell", command: {shell: 'echo "$1" | tr a-z A-Z', argv: ["{{payload.text}}"]}}
-  - {type: "exit", command: {shell: 'echo it broke >&2; exit $1', argv: ["{{payload}}"], success: [0, 3], permanent: [4]}}
+  - {type: "exit", command: {shell: 'echo it broke >&2; exit $1', argv: ["{{payload}}"], success_statuses: [0, 3], permanent_statuses: [4]}}
   - {type: "long", command: {shell: 'head -c 100000 /dev/zero | tr "\0" x', result_limit: 10kB}}
   - {type: "chatty", command: {shell: 'seq 100000 >&2; exit 1', error_limit: 50B}}
   - {type: "signal", command: {shell: 'kill -SEGV $$'}}
   - {type: "missing", command: {argv: [/no/such/program]}}
   - {type: "late", command: {argv: [sleep, "60"], timeout: 300ms}}
-  - {type: "stubborn", command: {shell: 'trap "" TERM; sleep 60', timeout: 5s, grace: 300ms}} # the shell must have come to its trap
+  - {type: "stubborn", command: {shell: 'trap "" TERM; sleep 60', timeout: 5s, kill_timeout: 300ms}} # the shell must have come to its trap
   - {type: "deaf", command: {argv: ["true"]}}
   - {type: "greedy", command: {argv: [dd, if=/dev/zero, of=/dev/null, bs=200M, count=1], process: {limits: {memory: 50MB}}}}
   - {type: "busy", command: {shell: 'while :; do :; done', process: {limits: {cpu: 1s}}}}
@@ -164,7 +164,7 @@ redis: `+r.URI()+`
 concurrency: 20
 shutdown_timeout: 500ms
 routes:
-  - {type: "sleep", command: {shell: 'trap "date +%s%N >$1.end; exit 0" TERM; echo $$ >$1; while :; do sleep 0.05; done', argv: ["{{payload}}"], grace: 10s}}
+  - {type: "sleep", command: {shell: 'trap "date +%s%N >$1.end; exit 0" TERM; echo $$ >$1; while :; do sleep 0.05; done', argv: ["{{payload}}"], kill_timeout: 10s}}
 `)
 	started := func(name string) string {
 		path := filepath.Join(d.Dir, name)

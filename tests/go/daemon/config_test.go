@@ -85,7 +85,7 @@ func TestConfigMistakes(t *testing.T) {
 		{config: "queues: {a: [1]}\n", want: `queues: a: is no plain value`},
 		{variable: "ASYNQD_QUEUES=a", want: `$ASYNQD_QUEUES: "a" is not NAME=VALUE`},
 		{flag: "--queues=a=1,a=2", want: `--queues: queues: queue "a" is given twice`},
-		{config: command("success: [{}]"), want: `success[0]: is no plain value`},
+		{config: command("success_statuses: [{}]"), want: `success_statuses[0]: is no plain value`},
 		// Redis.
 		{config: "redis: http://a\n", want: `:1: redis: `},
 		{variable: "REDIS_URL=redis://:secret@h:port", want: `$REDIS_URL: redis: `},
@@ -114,14 +114,14 @@ func TestConfigMistakes(t *testing.T) {
 		{config: "routes: [{type: ' ', command: {argv: [a]}}]\n", want: `routes[0]: type is blank`},
 		{config: "routes: [{type: '*', command: {argv: [a]}}]\n", want: `type: "*": there are no wildcards; a type matches all that begin with it`},
 		{config: "postgres: {uri: 'hust=x'}\n", want: `postgres.uri: invalid connection option "hust"`},
-		{config: "postgres: {uri: 'host=x', spool_limit: 1MiB}\n", want: `spool_limit: "1MiB" is too little`},
+		{config: "postgres: {uri: 'host=x', spool_max_size: 1MiB}\n", want: `spool_max_size: "1MiB" is too little`},
 		{config: "postgres: {uri: 'host=x', retention: soon}\n", want: `retention: "soon" is not a duration`},
 		{config: "routes: [{type: t}]\n", want: `routes[0]: there is no handler; give one of http, command, worker, plugin`},
 		{config: "routes: [{type: t, comand: {argv: [a]}}]\n", want: `there is no key "comand"; did you mean "command"?`},
 		{config: "routes:\n- {type: t, command: {argv: [a]}}\n- {type: t, command: {argv: [b]}}\n", want: `:3: routes[1]: another route has the type "t"`},
 		{config: route("command: {}"), want: `routes[0].command: argv is missing`},
 		{config: command("input: stdin"), want: `input: "stdin" is none of payload, file, none`},
-		{config: command("success: [256]"), want: `success: "256" is no exit status; they are 0 to 255`},
+		{config: command("success_statuses: [256]"), want: `success_statuses: "256" is no exit status; they are 0 to 255`},
 		{config: route("command: {shell: 'echo {{payload}}'}"), want: `shell: has a placeholder, whose value could be a command`},
 		{config: route("command: {argv: [sh, -c, 'echo {{payload}}']}"), want: `argv[2]: is code with a placeholder, whose value could be a command`},
 		{config: route("command: {argv: [env, A=b, bash, -eo, pipefail, -c, 'echo {{task.id}}']}"), want: `argv[6]: is code with a placeholder`},
@@ -130,17 +130,17 @@ func TestConfigMistakes(t *testing.T) {
 		{config: route("command: {argv: ['{{user}}']}"), want: `argv[0]: {{user}} stands for nothing; there are payload,`},
 		{config: route("command: {argv: ['{{payload..a}}']}"), want: `{{payload..a}} stands for nothing`},
 		{config: command("process: {user: nobody-here}"), want: `routes[0].command.process: user: there is no user "nobody-here"`},
-		{config: command("process: {directory: /no/where}"), want: `directory: there is no /no/where`},
+		{config: command("process: {working_directory: /no/where}"), want: `working_directory: there is no /no/where`},
 		{config: command("process: {limits: {speed: 1}}"), want: `limits: there is no limit "speed"; there are memory, cpu,`},
 		{config: command("process: {limits: {memory: much}}"), want: `limits: memory: "much" is not a size`},
-		{config: command("process: {variables: {'a=b': c}}"), want: `variables: "a=b" is no name of a variable`},
+		{config: command("process: {env: {'a=b': c}}"), want: `env: "a=b" is no name of a variable`},
 		{config: command("timeout: 1s") + "  retry: {policy: never}\n", want: `routes[0].retry: policy: "never" is none of asynq, constant, exponential`},
-		{config: command("timeout: 1s") + "  retry: {policy: constant}\n", want: `routes[0].retry: delay is missing`},
-		{config: command("timeout: 1s") + "  retry: {delay: 2s, most: 1s}\n", want: `retry: most is less than delay`},
-		{config: command("timeout: 1s") + "  retry: {delay: 2s, jitter: 101}\n", want: `jitter: "101" is too much; it can be 0 to 100`},
-		{config: command("timeout: 1s") + "  retry: {policy: asynq, delay: 2s}\n", want: `delay is given, but the policy asynq does not use it`},
-		{config: command("timeout: 1s") + "  limit: {most: 1}\n", want: `routes[0].limit: scope is missing`},
-		{config: command("timeout: 1s") + "  limit: {scope: a, most: 0}\n", want: `limit: most: "0" is too little`},
+		{config: command("timeout: 1s") + "  retry: {policy: constant}\n", want: `routes[0].retry: initial_delay is missing`},
+		{config: command("timeout: 1s") + "  retry: {initial_delay: 2s, max_delay: 1s}\n", want: `retry: max_delay is less than initial_delay`},
+		{config: command("timeout: 1s") + "  retry: {initial_delay: 2s, jitter: 101}\n", want: `jitter: "101" is too much; it can be 0 to 100`},
+		{config: command("timeout: 1s") + "  retry: {policy: asynq, initial_delay: 2s}\n", want: `initial_delay is given, but the policy asynq does not use it`},
+		{config: command("timeout: 1s") + "  limit: {max: 1}\n", want: `routes[0].limit: scope is missing`},
+		{config: command("timeout: 1s") + "  limit: {scope: a, max: 0}\n", want: `limit: max: "0" is too little`},
 		{config: route("command: {argv: [a]}") + "\n\n  rerty: {}\n", want: `:6: routes[0]: there is no key "rerty"; did you mean "retry"?`},
 		{variable: "ASYNQD_ROUTES=[{type: t}]", want: `$ASYNQD_ROUTES:1: routes[0]: there is no handler`},
 		// HTTP.
@@ -155,13 +155,13 @@ func TestConfigMistakes(t *testing.T) {
 		{config: http("url: http://a/, headers: {a: '{{b}}'}"), want: `headers: {{b}} stands for nothing`},
 		{config: http("url: http://a/, body: '{{b}}'"), want: `body: {{b}} stands for nothing`},
 		{config: http("url: http://a/, timeout: 0"), want: `timeout: "0" is too little`},
-		{config: http("url: http://a/, success: [2xy]"), want: `success: "2xy" is no status such as 404 or 4xx`},
-		{config: http("url: http://a/, retry: [99]"), want: `retry: "99" is no status`},
-		{config: http("url: http://a/, success: [404], retry: [404]"), want: `404 is in both success and retry`},
-		{config: http("url: http://a/, success: [2xx, 4xx]"), want: `4xx is in both success and permanent`},
+		{config: http("url: http://a/, success_statuses: [2xy]"), want: `success_statuses: "2xy" is no status such as 404 or 4xx`},
+		{config: http("url: http://a/, retryable_statuses: [99]"), want: `retryable_statuses: "99" is no status`},
+		{config: http("url: http://a/, success_statuses: [404], retryable_statuses: [404]"), want: `404 is in both success_statuses and retryable_statuses`},
+		{config: http("url: http://a/, success_statuses: [2xx, 4xx]"), want: `4xx is in both success_statuses and permanent_statuses`},
 		{config: http("url: http://a/, permanent_errors: [tsl]"), want: `permanent_errors: "tsl" is none of dns, connect, tls, timeout, protocol`},
-		{config: http("url: http://a/, redirects: 51"), want: `redirects: "51" is too much`},
-		{config: http("url: http://a/, version: 3"), want: `version: "3" is none of auto, 1.1, 2`},
+		{config: http("url: http://a/, max_redirects: 51"), want: `max_redirects: "51" is too much`},
+		{config: http("url: http://a/, http_version: 3"), want: `http_version: "3" is none of auto, 1.1, 2`},
 		{config: http("url: http://a/, tls: {cert_file: a}"), want: `tls: cert_file and key_file belong together`},
 		{config: http("url: http://a/, signature: {key_file: /no/key}"), want: `signature: key: /no/key: No such file`},
 		{config: http("url: http://a/, signature: {key: a, header: 'b c'}"), want: `signature: header: "b c" is no name of a header`},
@@ -185,12 +185,12 @@ func TestConfigMistakes(t *testing.T) {
 		{flag: "--endpoints-listen=::1:80", want: `--endpoints-listen: endpoints.listen: "::1:80" is not HOST:PORT`},
 		{config: "endpoints: {cert_file: a}\n", want: `endpoints.cert_file: cert_file and key_file belong together`},
 		{config: "endpoints: {token: ''}\n", want: `endpoints.token: is empty`},
-		{config: "endpoints: {body_limit: 1}\n", want: `body_limit: "1" is too little; it can be 1KiB to 1GiB`},
+		{config: "endpoints: {max_body_size: 1}\n", want: `max_body_size: "1" is too little; it can be 1KiB to 1GiB`},
 		{config: "scale: {min: 5, max: 3}\n", want: `scale.min: is more than scale.max`},
 		{config: "scale: {window: 2s, interval: 5s}\n", want: `scale.window: is less than scale.interval`},
-		{config: "scale: {window: 1h, interval: 1s}\n", want: `scale.window: is, with scale.cool_down, more than 510 times scale.interval`},
-		{config: "scale: {cool_down: 2h}\n", want: `scale.window: is, with scale.cool_down, more than 510 times scale.interval`},
-		{config: "scale: {utilisation: 101}\n", want: `utilisation: "101" is too much; it can be 1 to 100`},
+		{config: "scale: {window: 1h, interval: 1s}\n", want: `scale.window: is, with scale.cooldown, more than 510 times scale.interval`},
+		{config: "scale: {cooldown: 2h}\n", want: `scale.window: is, with scale.cooldown, more than 510 times scale.interval`},
+		{config: "scale: {target_utilization: 101}\n", want: `target_utilization: "101" is too much; it can be 1 to 100`},
 		{config: "routes: [{type: a, command: {argv: [b]}, defaults: {tmeout: 3s}}]\n", want: `defaults: there is no key "tmeout"; did you mean "timeout"?`},
 		{config: "routes: [{type: a, command: {argv: [b]}, defaults: {id: x}}]\n", want: `defaults: there is no key "id"`},
 		{config: "routes: [{type: a, command: {argv: [b]}, defaults: {unique: 10ms}}]\n", want: `defaults: Unique TTL cannot be less than 1s`},
@@ -240,7 +240,7 @@ func TestConfigSources(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := "redis: redis://u:pass@a:1/2\nconcurrency: 11\nqueues: {a: 1, b: 2}\nlog:\n  level: warn\n" +
-		"routes:\n- {type: 'a:', command: {argv: [x, '{{payload}}', 'q\"uote']}, limit: {scope: s, most: 3}}\n"
+		"routes:\n- {type: 'a:', command: {argv: [x, '{{payload}}', 'q\"uote']}, limit: {scope: s, max: 3}}\n"
 	output, ok := asynqd(t, file, []string{"ASYNQD_LOG_LEVEL=error", "LOG_LEVEL=debug", "REDIS_PORT=7", "WORKER_QUEUES=c=4, d=5",
 		"REDIS_PASSWORD_FILE=" + secret, "ASYNQD_SERVICE_HOST=10.0.0.1", "ASYNQD_PORT=tcp://10.0.0.1:80"},
 		"--print-config", "--concurrency", "12", "--strict-priority", "--log-format=json")
@@ -317,11 +317,11 @@ routes:
 - type: a
   http: {url: "https://u:s3cret3@h/", headers: {Authorization: "Bearer s3cret4", X-Key: s3cret5}, proxy: "http://u:s3cret6@p:1", signature: {key: s3cret7}}
 - type: b
-  command: {argv: [a], process: {variables: {API_KEY: s3cret8}}}
+  command: {argv: [a], process: {env: {API_KEY: s3cret8}}}
 - type: c
   worker: w
 workers:
-  w: {argv: [a], process: {variables: {API_KEY: s3cret9}}}
+  w: {argv: [a], process: {env: {API_KEY: s3cret9}}}
 `, nil, "--print-config")
 	if !ok || strings.Contains(output, "s3cret") || strings.Count(output, "***") < 9 || !strings.Contains(output, "Authorization") {
 		t.Errorf("%v: %s", ok, output)

@@ -103,7 +103,7 @@ func TestEndpointsWithoutDescriptors(t *testing.T) {
 	}
 	before := cpu(t, d)
 	halves(t, d, 100)
-	Eventually(t, 30*time.Second, "a line about it", func() bool { return len(d.Find("Too many open files")) > 0 })
+	Eventually(t, 30*time.Second, "a line about it", func() bool { return len(d.Find("accept failed: Too many open files")) > 0 })
 	Eventually(t, 60*time.Second, "/healthz", func() bool { return isAlive(d) })
 	time.Sleep(2 * time.Second) // in which nothing is to be done
 	if used := cpu(t, d) - before; used > time.Second {
@@ -242,7 +242,7 @@ func TestAmbiguousRequests(t *testing.T) {
 func TestAnswersAreJSON(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
-	d := StartDaemon(t, "redis: "+r.URI()+"\nendpoints: {body_limit: 20kB}\n")
+	d := StartDaemon(t, "redis: "+r.URI()+"\nendpoints: {max_body_size: 20kB}\n")
 	for _, test := range []struct{ request, status, want string }{
 		{"garbage", "400", `cannot be read`},
 		{"GET /metrics", "400", `cannot be read`},
@@ -254,7 +254,7 @@ func TestAnswersAreJSON(t *testing.T) {
 		{"PATCH /v1/tasks HTTP/1.1", "405", "\r\nAllow: POST\r\n"},
 		{"OPTIONS /v1/tasks HTTP/1.1", "405", "\r\nAllow: POST\r\n"},
 		{"GET //metrics HTTP/1.1", "404", `there is nothing at //metrics`},
-		{"POST /v1/tasks HTTP/1.1\r\nContent-Length: 30000", "413", `larger than endpoints.body_limit, 20kB`},
+		{"POST /v1/tasks HTTP/1.1\r\nContent-Length: 30000", "413", `larger than endpoints.max_body_size, 20kB`},
 		{"POST /v1/tasks HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "413", `chunks cannot be read`},
 		{"POST /v1/tasks HTTP/1.1\r\nExpect: wonders\r\nContent-Length: 1", "417", `Expect`},
 		{"GET /healthz HTTP/1.1", "200", `{"status":"alive"}`},

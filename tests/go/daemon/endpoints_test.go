@@ -70,7 +70,7 @@ func TestHealth(t *testing.T) {
 	s := startTarget(t)
 	d := StartDaemon(t, `
 redis: `+r.URI()+`
-endpoints: {ready_within: 6s}
+endpoints: {readiness_max_heartbeat_age: 6s}
 shutdown_timeout: 2s
 routes: [{type: t, http: {url: "`+s.URL+`/sleep/60000"}}]
 `)
@@ -88,11 +88,11 @@ routes: [{type: t, http: {url: "`+s.URL+`/sleep/60000"}}]
 		t.Errorf("/healthz without Redis: %d %s", status, body)
 	}
 	r.Start()
-	ready(200, `"redis":"fine"`)
+	ready(200, `"redis":"ok"`)
 	r.Stop()
 	ready(503, `"redis":"`)
 	r.Continue()
-	ready(200, `"redis":"fine"`)
+	ready(200, `"redis":"ok"`)
 	enqueue(t, r, "long", "t", "")
 	Eventually(t, 20*time.Second, "the task to run", func() bool { return s.running.Load() == 1 })
 	d.Signal(20) // TSTP
@@ -133,15 +133,15 @@ func TestMetrics(t *testing.T) {
 	})
 	text := page()
 	for _, want := range []string{
-		`asynqd_postgres_up 1`, `asynqd_history_lost_total{reason="refused"} 0`, `asynqd_spool_bytes 0`, `asynqd_jobs{state="enabled"} 0`,
+		`asynqd_postgres_up 1`, `asynqd_history_lost_total{reason="refused"} 0`, `asynqd_spool_bytes 0`, `asynqd_jobs{state="valid"} 0`,
 		`asynqd_attempts_total{queue="default",route="py:",outcome="completed"} 7`,
 		`asynqd_attempts_total{queue="default",route="py:",outcome="archived"} 1`,
-		`asynqd_failures_total{queue="default",route="py:",class="worker_error"} 1`,
-		`asynqd_task_run_seconds_count{queue="default",route="py:"} 8`,
+		`asynqd_failures_total{queue="default",route="py:",error_class="worker_error"} 1`,
+		`asynqd_task_duration_seconds_count{queue="default",route="py:"} 8`,
 		`asynqd_task_wait_seconds_bucket{queue="default",route="py:",le="+Inf"} 8`,
 		`asynqd_concurrency 50`, `asynqd_running_tasks 0`, `asynqd_redis_up 1`, `asynqd_leases_lost_total 0`,
 		`asynqd_worker_processes{pool="python",state="ready"} 2`, `asynqd_worker_crashes_total{pool="python"} 0`,
-		`asynqd_info{version="` + Version(t) + `"} 1`,
+		`asynqd_build_info{version="` + Version(t) + `"} 1`,
 		`asynq_tasks_enqueued_total{queue="default",state="scheduled"} 1`, `asynq_queue_size{queue="default"} 9`,
 	} {
 		if !strings.Contains(text, want+"\n") {
@@ -161,7 +161,7 @@ func TestMetrics(t *testing.T) {
 	prometheus.Has(`asynqd_attempts_total{route="py:",outcome="completed"} == 7`, 1)
 	prometheus.Has(`asynq_queue_size`, 1)
 	r.Kill()
-	if text := page(); !strings.Contains(text, "asynqd_info") || !strings.Contains(text, "# The queues are missing") {
+	if text := page(); !strings.Contains(text, "asynqd_build_info") || !strings.Contains(text, "# The queues are missing") {
 		t.Errorf("without Redis: %s", text)
 	}
 	r.Start()
@@ -291,7 +291,7 @@ func TestPostTasks(t *testing.T) {
 func TestPostTasksMistakes(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
-	d := StartDaemon(t, "redis: "+r.URI()+"\nendpoints: {body_limit: 20kB}\nroutes: [{type: t, command: {argv: [cat]}}]\n")
+	d := StartDaemon(t, "redis: "+r.URI()+"\nendpoints: {max_body_size: 20kB}\nroutes: [{type: t, command: {argv: [cat]}}]\n")
 	url := d.URL() + "/v1/tasks"
 	for _, test := range []struct {
 		body   string
@@ -337,8 +337,8 @@ func TestPostTasksMistakes(t *testing.T) {
 		{`{"type": "a", "payload_base64": 5}`, 400, `payload_base64: is no base64`},
 		{`{"type": "a", "queue": ""}`, 400, ``},
 		{`{"type": "` + strings.Repeat("x", 2000) + `"}`, 400, `type`},
-		{`{"type": "a", "payload": "` + strings.Repeat("x", 30000) + `"}`, 413, `larger than endpoints.body_limit, 20kB`},
-		{`{"type": "a", "payload": "` + strings.Repeat("x", 8000000) + `"}`, 413, `larger than endpoints.body_limit, 20kB`},
+		{`{"type": "a", "payload": "` + strings.Repeat("x", 30000) + `"}`, 413, `larger than endpoints.max_body_size, 20kB`},
+		{`{"type": "a", "payload": "` + strings.Repeat("x", 8000000) + `"}`, 413, `larger than endpoints.max_body_size, 20kB`},
 		{`[` + strings.Repeat(`{"type":"a"},`, 1000) + `{"type":"a"}]`, 413, `tasks: is no list of 1 to 1000 tasks`},
 		{strings.Repeat("[", 5000), 400, `maximum parsing depth`},
 		{"{\"type\": \"\xff\"}", 400, `unable to decode byte 0xff`},

@@ -76,7 +76,7 @@ func TestMigrateOldTables(t *testing.T) {
 				"SELECT count(*) FROM asynqd.executions WHERE outcome = 'unknown'":                                    1,
 				"SELECT count(*) FROM asynqd.executions WHERE outcome = 'lost'":                                       1,
 				"SELECT count(*) FROM asynqd.jobs WHERE enqueued_at IS NULL":                                          2,
-				"SELECT count(*) FROM asynqd.workers":                                                                 1,
+				"SELECT count(*) FROM asynqd.instances":                                                               1,
 				"SELECT count(*) FROM asynqd.migrations":                                                              migrations(t),
 				"SELECT count(*) FROM asynqd.months WHERE ending > now()":                                             3,
 				"SELECT count(*) FROM pg_partitioned_table WHERE partrelid = 'asynqd.executions'::regclass":           1,
@@ -122,7 +122,7 @@ func TestMigrateWithoutRights(t *testing.T) {
 		GRANT EXECUTE ON FUNCTION asynqd.make_months, asynqd.drop_months, asynqd.delete_executions TO least`)
 	p.Exec(`INSERT INTO asynqd.jobs (name, type) VALUES ('one', 't')`)
 	executions(t, p, 1)
-	if lines := d.Find("history: the coming months cannot be made"); len(lines) != 0 {
+	if lines := d.Find("history maintenance failed: the coming months cannot be made"); len(lines) != 0 {
 		t.Errorf("%v", lines)
 	}
 }
@@ -145,7 +145,7 @@ func TestMonths(t *testing.T) {
 		if outcome == "running" {
 			finished = "NULL"
 		}
-		p.Exec(fmt.Sprintf(`INSERT INTO executions (id, task_id, queue, type, attempt, started_at, finished_at, outcome, worker)
+		p.Exec(fmt.Sprintf(`INSERT INTO executions (id, task_id, queue, type, attempt, started_at, finished_at, outcome, instance)
 			SELECT gen_random_uuid(), '%s', 'q', 't', 1, %s + n * interval '1 second', %s, '%s', 'w' FROM generate_series(1, 100) AS n`, task, age, finished, outcome))
 	}
 	ago := func(months int) string {
@@ -160,8 +160,8 @@ func TestMonths(t *testing.T) {
 		insert("old", ago(old), "completed")
 	}
 	insert("old that runs", ago(9), "running")
-	p.Exec("INSERT INTO workers (id, host, pid, seen_at) VALUES ('w', 'elsewhere', 1, now() + interval '1 hour')")
-	p.Exec(fmt.Sprintf(`INSERT INTO executions (id, task_id, queue, type, attempt, started_at, outcome, worker)
+	p.Exec("INSERT INTO instances (id, host, pid, last_seen_at) VALUES ('w', 'elsewhere', 1, now() + interval '1 hour')")
+	p.Exec(fmt.Sprintf(`INSERT INTO executions (id, task_id, queue, type, attempt, started_at, outcome, instance)
 		SELECT gen_random_uuid(), 'old of nobody', 'q', 't', 1, %s, 'running', 'nobody'`, ago(8)))
 	names := func() map[string]bool {
 		found := map[string]bool{}
@@ -189,8 +189,8 @@ func TestMonths(t *testing.T) {
 			t.Errorf("%s has %d rows", task, found)
 		}
 	}
-	for _, wanted := range []string{month(8) + " lies behind postgres.retention", "100 rows were of months that are not kept any more",
-		"100 rows have times that no month is kept for"} {
+	for _, wanted := range []string{"history partition dropped: asynqd." + month(8), "history rows expired: 100, of months that are not kept any more",
+		"history rows misdated: 100, of a clock that was wrong"} {
 		if len(d.Find(wanted)) != 1 {
 			t.Errorf("the log does not tell %q: %s", wanted, d.Text())
 		}
@@ -229,16 +229,16 @@ func TestSpoolOfTheDead(t *testing.T) {
 	must(os.MkdirAll(folder, 0o700))
 	must(os.WriteFile(filepath.Join(folder, "lock"), nil, 0o600))
 	must(os.WriteFile(segment, []byte(text), 0o600))
-	p.Exec(`INSERT INTO executions (id, task_id, queue, type, attempt, started_at, outcome, worker)
+	p.Exec(`INSERT INTO executions (id, task_id, queue, type, attempt, started_at, outcome, instance)
 		VALUES ('00000000-0000-0000-0000-000000000009', 'open', 'q', 't', 1, now(), 'running', 'dead')`)
-	p.Exec(`INSERT INTO workers (id, host, pid, seen_at) VALUES ('dead', 'here', 1, now() + interval '1 hour')`)
+	p.Exec(`INSERT INTO instances (id, host, pid, last_seen_at) VALUES ('dead', 'here', 1, now() + interval '1 hour')`)
 	p.Stop()
 	d := StartDaemon(t, postgresConfig(r, p, state, "- {type: t, command: {argv: [cat]}}\n"))
 	must(os.Rename(segment, filepath.Join(state, "aside")))
 	must(os.Mkdir(segment, 0o700)) // what cannot be read
 	p.Start()
 	Eventually(t, 30*time.Second, "the error to be told", func() bool {
-		return len(d.Find("the history in the spool dead cannot be read, and waits there: Is a directory")) == 1
+		return len(d.Find("history unreadable: spool dead: Is a directory")) == 1
 	})
 	for i := range 5 {
 		enqueueAs(t, r, fmt.Sprint(i), "t", "")
@@ -256,7 +256,7 @@ func TestSpoolOfTheDead(t *testing.T) {
 	must(os.Remove(segment))
 	must(os.Rename(filepath.Join(state, "aside"), segment))
 	ended(9)
-	for query, wanted := range map[string]int{"task_id = 'of the dead' AND outcome = 'completed' AND worker = 'dead'": 3,
+	for query, wanted := range map[string]int{"task_id = 'of the dead' AND outcome = 'completed' AND instance = 'dead'": 3,
 		"task_id = 'open' AND outcome = 'unknown'": 1} {
 		if found := p.Int("SELECT count(*) FROM executions WHERE " + query); found != wanted {
 			t.Errorf("%d rows where %s", found, query)
@@ -267,7 +267,7 @@ func TestSpoolOfTheDead(t *testing.T) {
 			t.Errorf("%s: %v lines are lost", reason, lost)
 		}
 	}
-	if len(d.Find("the spool dead has pieces that are no lines")) == 0 {
+	if len(d.Find("spool dead: pieces that are no lines")) == 0 {
 		t.Errorf("the log does not tell: %s", d.Text())
 	}
 	if _, err := os.Stat(folder); err == nil {
@@ -298,7 +298,7 @@ func TestFullDisk(t *testing.T) {
 		}
 		Eventually(t, 60*time.Second, "the tasks", func() bool { return len(d.Attempts("")) >= total })
 	}
-	if len(d.Find("the history loses attempts")) == 0 || len(d.Find("No space left on device")) == 0 {
+	if len(d.Find("history lost: ")) == 0 || len(d.Find("No space left on device")) == 0 {
 		t.Errorf("the log does not tell: %s", d.Text())
 	}
 	if files, _ := filepath.Glob(filepath.Join(state, "spool", "*", "*")); len(files) > 3 {
@@ -334,7 +334,7 @@ func TestNoSpool(t *testing.T) {
 	Eventually(t, 20*time.Second, "the loss to be counted", func() bool {
 		return metric(t, d, `asynqd_history_lost_total{reason="write_failed"}`) == 2
 	})
-	for _, wanted := range []string{"the history has no place to wait for PostgreSQL, and is lost until it has one: " + state, "the history loses attempts"} {
+	for _, wanted := range []string{"history lost: there is no spool: " + state} {
 		if len(d.Find(wanted)) != 1 {
 			t.Errorf("the log does not tell %q: %s", wanted, d.Text())
 		}
@@ -379,7 +379,7 @@ func TestSchemas(t *testing.T) {
 			"postgres: {", "postgres: {schema: "+schema+", ", 1))
 		p.Exec(fmt.Sprintf(`INSERT INTO "%s".jobs (name, type) VALUES ('of %s', 't')`, schema, schema))
 		Eventually(t, 20*time.Second, "the job of "+schema, func() bool { return count(schema, "of "+schema) == 1 })
-		if lines := d.Find("PostgreSQL: "); len(lines) != 0 {
+		if lines := d.Find("postgres unavailable: "); len(lines) != 0 {
 			t.Errorf("%v", lines)
 		}
 	}

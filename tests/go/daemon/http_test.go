@@ -31,7 +31,7 @@ type target struct {
 	mutex    sync.Mutex
 	requests []*request
 	running  atomic.Int32
-	most     atomic.Int32
+	highest  atomic.Int32
 	gone     atomic.Int32 // clients that went away
 	open     chan bool    // closed: requests for /held are answered
 }
@@ -48,7 +48,7 @@ func (s *target) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mutex.Unlock()
 	running := s.running.Add(1)
 	defer s.running.Add(-1)
-	for most := s.most.Load(); running > most && !s.most.CompareAndSwap(most, running); most = s.most.Load() {
+	for highest := s.highest.Load(); running > highest && !s.highest.CompareAndSwap(highest, running); highest = s.highest.Load() {
 	}
 	what, argument, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	number, _ := strconv.Atoi(argument)
@@ -124,17 +124,17 @@ routes:
   - {type: "text", http: {url: "`+s.URL+`/text", content_type: text/plain, body: 'Hello {{payload.a}}!', headers: {X-A: "a {{payload.a}}", X-Empty: "", User-Agent: me}}}
   - {type: "empty", http: {url: "`+s.URL+`/empty", body: "", task_headers: false}}
   - {type: "url", http: {url: "{{payload.url}}", method: GET, targets: {private_addresses: allow}}}
-  - {type: "status", http: {url: "`+s.URL+`/status/{{payload}}", permanent: [4xx, 501], success: [2xx, 418], retry: [429, 5xx, 404]}}
+  - {type: "status", http: {url: "`+s.URL+`/status/{{payload}}", permanent_statuses: [4xx, 501], success_statuses: [2xx, 418], retryable_statuses: [429, 5xx, 404]}}
   - {type: "sleep", http: {url: "`+s.URL+`/sleep/60000", timeout: 300ms}}
   - {type: "refused", http: {url: "http://127.0.0.1:`+strconv.Itoa(closed)+`/"}}
   - {type: "unknown", http: {url: "http://no-such-host.invalid/", permanent_errors: [dns]}}
   - {type: "hang-up", http: {url: "`+s.URL+`/hang-up"}}
   - {type: "bytes", http: {url: "`+s.URL+`/bytes/{{payload}}", result_limit: 10kB}}
-  - {type: "redirect", http: {url: "`+s.URL+`/redirect/{{payload.status}}?to={{payload.to}}", redirects: 3}}
+  - {type: "redirect", http: {url: "`+s.URL+`/redirect/{{payload.status}}?to={{payload.to}}", max_redirects: 3}}
   - {type: "stay", http: {url: "`+s.URL+`/redirect/302?to=/plain"}}
   - {type: "signed", http: {url: "`+s.URL+`/signed", signature: {key: "s3cret"}}}
   - {type: "later", http: {url: "`+s.URL+`/later/{{payload.status}}?after={{payload.after}}", retry_after_limit: 2m}}
-  - {type: "patient", retry: {policy: constant, delay: 1m}, http: {url: "`+s.URL+`/later/{{payload.status}}?after={{payload.after}}"}}
+  - {type: "patient", retry: {policy: constant, initial_delay: 1m}, http: {url: "`+s.URL+`/later/{{payload.status}}?after={{payload.after}}"}}
 `)
 	for _, test := range []struct{ id, taskType, payload, result, failure string }{
 		{"plain", "plain", "\x00binary\xff", "POST /plain \x00binary\xff", ""},
@@ -189,7 +189,7 @@ routes:
 
 // retries: failures that are tried again, and when.
 func retries(t *testing.T, r *Redis, d *Daemon) {
-	for _, test := range []struct{ id, taskType, payload, failure, class, least, most string }{
+	for _, test := range []struct{ id, taskType, payload, failure, class, lowest, highest string }{
 		{"status-404", "status", "404", "HTTP status 404 of 127.0.0.1:", "http_status", "15s", "46s"},
 		{"status-500", "status", "500", "HTTP status 500 of 127.0.0.1:", "http_status", "15s", "46s"},
 		{"status-299", "later", `{"status": 199, "after": "7"}`, "", "http_status", "", ""},
@@ -206,16 +206,16 @@ func retries(t *testing.T, r *Redis, d *Daemon) {
 		{"later-500", "later", `{"status": 500, "after": "77"}`, "HTTP status 500", "http_status", "15s", "46s"},
 		{"later-odd", "later", `{"status": 429, "after": "soon"}`, "HTTP status 429", "http_status", "15s", "46s"},
 	} {
-		if test.least == "" {
+		if test.lowest == "" {
 			continue
 		}
 		enqueue(t, r, test.id, test.taskType, test.payload, asynq.MaxRetry(3))
 		line := d.Attempt(test.id, 1)
-		least, _ := time.ParseDuration(test.least)
-		most, _ := time.ParseDuration(test.most)
+		lowest, _ := time.ParseDuration(test.lowest)
+		highest, _ := time.ParseDuration(test.highest)
 		pause := time.Duration(line["next_in_ms"].(float64)) * time.Millisecond
 		if text, _ := line["error"].(string); line["outcome"] != "retried" || line["error_class"] != test.class ||
-			!strings.HasPrefix(text, test.failure) || pause < least-2*time.Second || pause > most {
+			!strings.HasPrefix(text, test.failure) || pause < lowest-2*time.Second || pause > highest {
 			t.Errorf("%s: %v", test.id, line)
 		}
 	}
@@ -365,14 +365,14 @@ func TestHTTPPerHost(t *testing.T) {
 redis: `+r.URI()+`
 concurrency: 100
 routes:
-  - {type: "sleep", http: {url: "`+s.URL+`/sleep/250", per_host: 3}}
+  - {type: "sleep", http: {url: "`+s.URL+`/sleep/250", max_connections_per_host: 3}}
 `)
 	for i := range 30 {
 		enqueue(t, r, fmt.Sprint("task-", i), "sleep", "")
 	}
 	Eventually(t, 60*time.Second, "all to be done", func() bool { return len(d.Attempts("")) == 30 })
-	if most := s.most.Load(); most != 3 { // on a slow machine calls of 20 ms did not even meet
-		t.Errorf("%d requests at once", most)
+	if highest := s.highest.Load(); highest != 3 { // on a slow machine calls of 20 ms did not even meet
+		t.Errorf("%d requests at once", highest)
 	}
 	for _, line := range d.Attempts("") {
 		if line["outcome"] != "completed" {
@@ -410,7 +410,7 @@ concurrency: 50
 routes:
   - {type: "held", http: {url: "`+s.URL+`/held", tls: {ca_file: `+ca+`}}}
   - {type: "known", http: {url: "`+s.URL+`/sleep/100", tls: {ca_file: `+ca+`}}}
-  - {type: "one", http: {url: "`+s.URL+`/one", version: "1.1", tls: {ca_file: `+ca+`}}}
+  - {type: "one", http: {url: "`+s.URL+`/one", http_version: "1.1", tls: {ca_file: `+ca+`}}}
   - {type: "unknown", http: {url: "`+s.URL+`/unknown"}}
   - {type: "careless", http: {url: "`+s.URL+`/careless", tls: {verify: false}}}
 `)
@@ -463,12 +463,12 @@ func TestHTTPTargets(t *testing.T) {
 redis: `+r.URI()+`
 concurrency: 20
 routes:
-  - {type: "free", http: {url: "{{payload}}", method: GET, redirects: 5, connect_timeout: 2s, retry: []}}
-  - {type: "own", http: {url: "`+at("127.0.0.1")+`/redirect/302?to={{payload}}", method: GET, redirects: 5}}
+  - {type: "free", http: {url: "{{payload}}", method: GET, max_redirects: 5, connect_timeout: 2s, retryable_statuses: []}}
+  - {type: "own", http: {url: "`+at("127.0.0.1")+`/redirect/302?to={{payload}}", method: GET, max_redirects: 5}}
   - {type: "path", http: {url: "`+at("127.0.0.1")+`/{{payload}}", method: GET}}
   - {type: "named", http: {url: "{{payload}}", method: GET, targets: {allow: [localhost, 127.0.0.1/32]}}}
   - {type: "other", http: {url: "{{payload}}", method: GET, targets: {allow: ["*.example.com"], private_addresses: allow}}}
-  - {type: "denied", http: {url: "{{payload}}", method: GET, redirects: 5, targets: {deny: [localhost, 127.0.0.0/8], private_addresses: allow}}}
+  - {type: "denied", http: {url: "{{payload}}", method: GET, max_redirects: 5, targets: {deny: [localhost, 127.0.0.0/8], private_addresses: allow}}}
   - {type: "never", http: {url: "`+at("127.0.0.1")+`/never", method: GET, targets: {private_addresses: deny}}}
   - {type: "open", http: {url: "{{payload}}", method: GET, targets: {private_addresses: allow}}}
 `)
@@ -530,8 +530,8 @@ func TestOneRequestAnAttempt(t *testing.T) {
 	d := StartDaemon(t, "redis: "+r.URI()+`
 routes:
   - {type: "fine", http: {url: "`+s.URL+`/sleep/200"}}
-  - {type: "hang-up", http: {url: "`+s.URL+`/hang-up/{{task.id}}"}, retry: {delay: 50ms}}
-  - {type: "moved", http: {url: "`+s.URL+`/redirect/307?to=/hang-up/{{task.id}}", redirects: 5}, retry: {delay: 50ms}}
+  - {type: "hang-up", http: {url: "`+s.URL+`/hang-up/{{task.id}}"}, retry: {initial_delay: 50ms}}
+  - {type: "moved", http: {url: "`+s.URL+`/redirect/307?to=/hang-up/{{task.id}}", max_redirects: 5}, retry: {initial_delay: 50ms}}
 `)
 	for i := range 8 {
 		enqueueAs(t, r, fmt.Sprint("fine ", i), "fine", "")
@@ -567,9 +567,9 @@ func TestRedirectsElsewhere(t *testing.T) {
 	d := StartDaemon(t, `
 redis: `+r.URI()+`
 routes:
-  - {type: "plain", http: {url: "`+url+`", redirects: 3, targets: {private_addresses: allow}}}
-  - {type: "headers", http: {url: "`+url+`", redirects: 3, headers: {X-Api-Key: s3cret}, targets: {private_addresses: allow}}}
-  - {type: "signed", http: {url: "`+url+`", redirects: 3, signature: {key: s3cret}, targets: {private_addresses: allow}}}
+  - {type: "plain", http: {url: "`+url+`", max_redirects: 3, targets: {private_addresses: allow}}}
+  - {type: "headers", http: {url: "`+url+`", max_redirects: 3, headers: {X-Api-Key: s3cret}, targets: {private_addresses: allow}}}
+  - {type: "signed", http: {url: "`+url+`", max_redirects: 3, signature: {key: s3cret}, targets: {private_addresses: allow}}}
 `)
 	for _, kind := range []string{"plain", "headers", "signed"} {
 		enqueue(t, r, kind+"-here", kind, s.URL+"/here")

@@ -25,10 +25,10 @@ func TestFinishedJobs(t *testing.T) {
 	d := StartDaemon(t, postgresConfig(r, p, stateDir(t), "- {type: t, command: {argv: [cat]}}\n"))
 	p.Exec("INSERT INTO jobs (name, type, schedule) VALUES ('wrong', 't', 'every day'), ('other', 't', '@every 1h')")
 	Eventually(t, 30*time.Second, "the problem of a job", func() bool {
-		return p.Int("SELECT count(*) FROM jobs WHERE problem IS NOT NULL") == 1
+		return p.Int("SELECT count(*) FROM jobs WHERE invalid_reason IS NOT NULL") == 1
 	})
-	if enabled := metric(t, d, `asynqd_jobs{state="enabled"}`); enabled != 2 {
-		t.Errorf("%v jobs are enabled", enabled)
+	if valid := metric(t, d, `asynqd_jobs{state="valid"}`); valid != 1 {
+		t.Errorf("%v jobs are valid", valid)
 	}
 	// Each session tells its numbers at most once a second.
 	time.Sleep(1500 * time.Millisecond)
@@ -81,7 +81,7 @@ func TestLostNotifications(t *testing.T) {
 	t.Parallel()
 	p, r := StartPostgres(t), StartRedis(t)
 	p.Migrate()
-	lost := "PostgreSQL's notifications do not arrive, as behind a pooler in transaction mode"
+	lost := "postgres notifications lost: as behind a pooler in transaction mode"
 	config := postgresConfig(r, p, stateDir(t), "- {type: t, command: {argv: [cat]}}\n")
 	good := StartDaemon(t, strings.Replace(config, "postgres: {", "postgres: {jobs: true, ", 1))
 	d := StartDaemon(t, strings.Replace(strings.Replace(config, p.URI(), LossyPooler(t, p), 1), "state_directory: ", "state_directory: "+stateDir(t), 1))

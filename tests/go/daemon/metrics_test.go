@@ -79,8 +79,8 @@ func TestMetricsAfterReload(t *testing.T) {
 		page := metricsOf(t, d)
 		return strings.Contains(page, `asynqd_worker_processes{pool="goes",state="ready"} 1`) &&
 			strings.Contains(page, `asynqd_attempts_total{queue="goes",route="cat",outcome="completed"} 1`) &&
-			strings.Contains(page, `asynqd_task_run_seconds_count{queue="goes",route="cat:stays"} 1`) &&
-			strings.Contains(page, `asynqd_failures_total{queue="goes",route="none",class="`) &&
+			strings.Contains(page, `asynqd_task_duration_seconds_count{queue="goes",route="cat:stays"} 1`) &&
+			strings.Contains(page, `asynqd_failures_total{queue="goes",route="none",error_class="`) &&
 			strings.Contains(page, `asynqd_attempts_total{queue="default",route="py:",outcome="completed"} 1`)
 	})
 	takeOver(t, d, config("default: 1", "")+"workers: {"+pool("stays")+"}\n")
@@ -185,5 +185,5 @@ func TestPoolIsSmall(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "free"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	told("fine")
+	told("ok")
 }

@@ -122,7 +122,7 @@ routes: [{type: "quick", command: {argv: ["/bin/true"]}}]
 	if answers < answersWanted {
 		t.Errorf("%d answers of /healthz while %d commands ran, want %d at least", answers, tasks, answersWanted)
 	}
-	if turns := metric(t, d, "asynqd_loop_turn_seconds_count"); turns < answersWanted {
+	if turns := metric(t, d, "asynqd_loop_busy_seconds_count"); turns < answersWanted {
 		t.Errorf("%v turns of the loop were measured", turns)
 	}
 }
@@ -151,7 +151,7 @@ routes:
 		t.Errorf("no warning at the start: %s", d.Text())
 	}
 	Eventually(t, 60*time.Second, "the want to be told in the log", func() bool {
-		return len(d.Find("asynqd lacks something: ")) > 0
+		return len(d.Find("resources exhausted: ")) > 0
 	})
 	Eventually(t, 240*time.Second, "all tasks to be completed", func() bool {
 		queue := queueInfo(t, r)
@@ -161,12 +161,12 @@ routes:
 		return queue.Completed == 3*tasks
 	})
 	for _, line := range d.Attempts("") {
-		if line["outcome"] != "completed" && line["outcome"] != "given back" {
+		if line["outcome"] != "completed" && line["outcome"] != "requeued" {
 			t.Errorf("an attempt was charged: %v", line)
 		}
 	}
 	Eventually(t, 120*time.Second, "readiness to come back", func() bool {
-		return strings.Contains(get(t, d.URL()+"/readyz"), `"resources":"fine"`)
+		return strings.Contains(get(t, d.URL()+"/readyz"), `"resources":"ok"`)
 	})
 }
 
@@ -184,10 +184,10 @@ concurrency: 200
 shutdown_timeout: 1s
 routes:
   - {type: "command", command: {argv: [sleep, "2"]}}
-  - {type: "http", http: {url: "%s/", per_host: 3, targets: {private_addresses: allow}}}
+  - {type: "http", http: {url: "%s/", max_connections_per_host: 3, targets: {private_addresses: allow}}}
 `, r.URI(), service.URL))
 	Eventually(t, 60*time.Second, "the want to be told in the log", func() bool {
-		return len(d.Find("asynqd lacks something: ")) > 0
+		return len(d.Find("resources exhausted: ")) > 0
 	})
 	enqueueMany(t, r, "h", "http", 20, asynq.MaxRetry(0))
 	Eventually(t, 60*time.Second, "the requests to be made", func() bool {
@@ -255,10 +255,10 @@ func TestHaltStaysOverReload(t *testing.T) {
 routes: [{type: "quick", command: {argv: ["true"]}}]
 `)
 	d.Signal(syscall.SIGTSTP)
-	Eventually(t, 20*time.Second, "no more tasks to be taken", func() bool { return len(d.Find("server stopped taking tasks")) == 1 })
+	Eventually(t, 20*time.Second, "no more tasks to be taken", func() bool { return len(d.Find("server quiet: ")) == 1 })
 	d.Signal(syscall.SIGHUP)
-	Eventually(t, 20*time.Second, "the configuration to be read", func() bool { return len(d.Find("the configuration was read again")) == 1 })
-	Eventually(t, 20*time.Second, "the new server to have stopped", func() bool { return len(d.Find("server stopped taking tasks")) == 2 })
+	Eventually(t, 20*time.Second, "the configuration to be read", func() bool { return len(d.Find("configuration reloaded: ")) == 1 })
+	Eventually(t, 20*time.Second, "the new server to have stopped", func() bool { return len(d.Find("server quiet: ")) == 2 })
 	enqueue(t, r, "later", "quick", "")
 	Eventually(t, 20*time.Second, "readiness to say so", func() bool { // its state and the log come from two threads
 		return strings.Contains(get(t, d.URL()+"/readyz"), "no new tasks are taken")
@@ -280,7 +280,7 @@ routes: [{type: "long", command: {argv: [sleep, "600"]}}]
 	enqueue(t, r, "long", "long", "")
 	Eventually(t, 20*time.Second, "the task to run", func() bool { return info(t, r, "long").State == asynq.TaskStateActive })
 	d.Signal(syscall.SIGTERM)
-	Eventually(t, 20*time.Second, "asynqd to wait", func() bool { return len(d.Find("shutting down; 1 tasks are running")) == 1 })
+	Eventually(t, 20*time.Second, "asynqd to wait", func() bool { return len(d.Find("server shutting down: 1 tasks are running")) == 1 })
 	d.Signal(syscall.SIGTERM)
 	d.End()
 	if task := info(t, r, "long"); task.State != asynq.TaskStatePending || task.Retried != 0 {
@@ -316,7 +316,7 @@ redis: `+r.URI()+`
 concurrency: 400
 routes:
   - {type: "named", http: {url: "http://{{payload}}.example/", connect_timeout: 2s}}
-  - {type: "redirected", http: {url: "`+service.URL+`/{{payload}}", redirects: 1, task_headers: false, connect_timeout: 2s, targets: {private_addresses: allow}}}
+  - {type: "redirected", http: {url: "`+service.URL+`/{{payload}}", max_redirects: 1, task_headers: false, connect_timeout: 2s, targets: {private_addresses: allow}}}
   - {type: "numbered", http: {url: "`+service.URL+`/", targets: {private_addresses: allow}}}
 `)
 	for i := range tasks {
@@ -465,7 +465,7 @@ func TestHungFileSystem(t *testing.T) {
 	d := StartDaemon(t, `
 redis: `+r.URI()+`
 routes:
-  - {type: "hung", command: {argv: ["true"], process: {directory: `+files.Dir+`}}}
+  - {type: "hung", command: {argv: ["true"], process: {working_directory: `+files.Dir+`}}}
   - {type: "quick", command: {argv: ["true"]}}
 `)
 	t.Cleanup(files.Abort) // before asynqd has to end

@@ -62,12 +62,12 @@ func TestOutput(t *testing.T) {
 - {type: "c:large", `+shell(`i=0; while [ $i -lt 2000 ]; do echo "line $i \"quoted\""; i=$((i + 1)); done; exit 7`)+`{keep: always, limit: 64kB}}}
 - {type: "c:odd", `+shell(`printf "a\\000b\\377c\\033[31m"; exit 7`)+`{keep: always}}}
 - {type: "c:small", `+shell(`echo 0123456789; exit 7`)+`{keep: always, limit: 4B}}}
-- {type: "c:hang", `+shell(`echo half; printf "a line"; sleep 60`)+`{keep: failure, log: true}, grace: 200ms}}
+- {type: "c:hang", `+shell(`echo half; printf "a line"; sleep 60`)+`{keep: failure, log: true}, kill_timeout: 200ms}}
 - {type: "w:", worker: {pool: python, output: {keep: failure}}}
 - {type: "w:always", worker: {pool: python, output: {keep: always, log: true}}}
 - {type: "w:never", worker: python}
 workers:
-  python: {argv: [/usr/bin/python3, `+worker+`], grace: 200ms, start_timeout: 60s}
+  python: {argv: [/usr/bin/python3, `+worker+`], kill_timeout: 200ms, start_timeout: 60s}
 `))
 	talk := func(id string) string {
 		return fmt.Sprintf("err %[1]s 0\nerr %[1]s 1\nerr %[1]s 2\nout %[1]s 0\nout %[1]s 1\nout %[1]s 2", id)
@@ -114,7 +114,7 @@ workers:
 		"task c:hang stdout: a line", "task w:always stderr: err w:always 0"} {
 		Eventually(t, 20*time.Second, line, func() bool {
 			for _, found := range d.Find(line) {
-				if found["msg"] == line {
+				if text := found["msg"]; text == "task output: "+line || text == "worker output: "+line {
 					return true
 				}
 			}
@@ -158,13 +158,13 @@ func TestFloodOfLines(t *testing.T) {
 	d := StartDaemon(t, `
 redis: `+r.URI()+`
 routes: [{type: "flood", command: {shell: "`+flood+` >&2", output: {log: true}}}]
-workers: {pool: {start_timeout: 60s, grace: 100ms, argv: [sh, -c, "`+flood+`; sleep 60"]}}
+workers: {pool: {start_timeout: 60s, kill_timeout: 100ms, argv: [sh, -c, "`+flood+`; sleep 60"]}}
 `)
 	enqueue(t, r, "task", "flood", "")
 	if line := d.Attempt("task", 1); line["outcome"] != "completed" {
 		t.Errorf("%v", line)
 	}
-	count := regexp.MustCompile(`: (\d+) lines were not logged`)
+	count := regexp.MustCompile(`: (\d+) lines, as there are more`)
 	for source, said := range map[string]string{"task task": " stderr: flooded", "worker pool.1": " stdout: flooded"} {
 		Eventually(t, 60*time.Second, "each line of "+source+" to be logged or counted", func() bool {
 			logged, left := len(d.Find(source+said)), 0

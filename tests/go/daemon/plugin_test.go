@@ -62,7 +62,7 @@ redis: `+r.URI()+`
 concurrency: 20
 routes:
   - {type: "p:", plugin: {path: `+path+`, config: "some text", isolate: `+isolated+`, size: 2}}
-  - {type: "p:fail:slowly", plugin: {path: `+path+`, config: "some text", isolate: `+isolated+`}, retry: {policy: constant, delay: 500s}}
+  - {type: "p:fail:slowly", plugin: {path: `+path+`, config: "some text", isolate: `+isolated+`}, retry: {policy: constant, initial_delay: 500s}}
 `)
 			for i, test := range []struct{ taskType, payload, outcome, result, failure string }{
 				{"p:echo", "\x00binary\xff", "completed", "\x00binary\xff", ""},
@@ -70,7 +70,7 @@ routes:
 				{"p:fail", "", "retried", "", "no such thing"},
 				{"p:fail", "skip", "archived", "", "never"},
 				{"p:fail", "revoke", "revoked", "", "not wanted"},
-				{"p:fail", "snooze", "put off", "", "asleep"},
+				{"p:fail", "snooze", "snoozed", "", "asleep"},
 				{"p:unheard-of", "", "retried", "", `handler not found for task "p:unheard-of"`},
 			} {
 				id := fmt.Sprint("task-", i)
@@ -203,7 +203,7 @@ func TestPluginThatCrashes(t *testing.T) {
 	}
 }
 
-const staysAsItIs = "the configuration stays as it is"
+const staysAsItIs = "reload failed: "
 
 // worksMeanwhile has the configuration read again, and tells whether a task ran before that had an end.
 func worksMeanwhile(t *testing.T, r *Redis, d *Daemon, try int) bool {

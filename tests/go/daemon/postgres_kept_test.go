@@ -121,7 +121,7 @@ func TestPresence(t *testing.T) {
 	p.Migrate()
 	attempt := func(n int, worker, at string) {
 		t.Helper()
-		p.Exec(fmt.Sprintf(`INSERT INTO executions (id, task_id, queue, type, attempt, started_at, outcome, worker)
+		p.Exec(fmt.Sprintf(`INSERT INTO executions (id, task_id, queue, type, attempt, started_at, outcome, instance)
 			VALUES ('00000000-0000-0000-0000-%012d', '%d', 'q', 't', 1, %s, 'running', '%s')`, n, n, at, worker))
 	}
 	open := func(n int) bool {
@@ -130,7 +130,7 @@ func TestPresence(t *testing.T) {
 	config := func() string {
 		return "shutdown_timeout: 100ms\n" + postgresConfig(r, p, stateDir(t), "- {type: long, command: {argv: [sleep, '600']}}\n")
 	}
-	p.Exec("INSERT INTO workers (id, host, pid, seen_at) VALUES ('other', 'elsewhere', 1, now() - interval '5 minutes')")
+	p.Exec("INSERT INTO instances (id, host, pid, last_seen_at) VALUES ('other', 'elsewhere', 1, now() - interval '5 minutes')")
 	attempt(1, "other", "now()")
 	attempt(2, "nobody", "now() - interval '2 days'")
 	attempt(3, "nobody", "now() - interval '1 hour'")
@@ -141,29 +141,29 @@ func TestPresence(t *testing.T) {
 	})
 	d := StartDaemon(t, config())
 	own := fmt.Sprintf("id LIKE '%%-%d-%%'", d.Pid())
-	Eventually(t, 20*time.Second, "it to be seen", func() bool { return p.Int("SELECT count(*) FROM workers WHERE "+own) == 1 })
-	if !open(1) || !open(3) || p.Int("SELECT count(*) FROM workers WHERE id = 'other'") != 1 {
+	Eventually(t, 20*time.Second, "it to be seen", func() bool { return p.Int("SELECT count(*) FROM instances WHERE "+own) == 1 })
+	if !open(1) || !open(3) || p.Int("SELECT count(*) FROM instances WHERE id = 'other'") != 1 {
 		t.Error("one that has just come has said that another one is gone")
 	}
 	Eventually(t, 20*time.Second, "the attempt of nobody", func() bool { return !open(2) })
 	// One that was here for longer may say so; but some do so wrongly. What another one is doing to a third is not waited for.
-	p.Exec("INSERT INTO workers (id, host, pid, seen_at) VALUES ('locked', 'elsewhere', 1, now() - interval '5 minutes')")
-	go p.Try("BEGIN; SELECT FROM workers WHERE id = 'locked' FOR UPDATE; SELECT pg_sleep(60); COMMIT")
+	p.Exec("INSERT INTO instances (id, host, pid, last_seen_at) VALUES ('locked', 'elsewhere', 1, now() - interval '5 minutes')")
+	go p.Try("BEGIN; SELECT FROM instances WHERE id = 'locked' FOR UPDATE; SELECT pg_sleep(60); COMMIT")
 	Eventually(t, 20*time.Second, "the lock", func() bool {
 		return p.Int("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND state = 'active' AND wait_event = 'PgSleep'") == 1
 	})
-	p.Exec("UPDATE workers SET present_since = now() - interval '2 minutes' WHERE " + own)
-	p.Exec("UPDATE executions SET outcome = 'unknown', finished_at = now(), error_class = 'worker', error = 'x' WHERE task_id = 'long'")
-	p.Exec(fmt.Sprintf("DELETE FROM workers WHERE id LIKE '%%-%d-%%'", back.Pid()))
+	p.Exec("UPDATE instances SET present_since = now() - interval '2 minutes' WHERE " + own)
+	p.Exec("UPDATE executions SET outcome = 'unknown', finished_at = now(), error_class = 'instance', error = 'x' WHERE task_id = 'long'")
+	p.Exec(fmt.Sprintf("DELETE FROM instances WHERE id LIKE '%%-%d-%%'", back.Pid()))
 	Eventually(t, 30*time.Second, "the other one to be given up", func() bool { return !open(1) })
-	if p.Int("SELECT count(*) FROM workers WHERE id = 'locked'") != 1 {
+	if p.Int("SELECT count(*) FROM instances WHERE id = 'locked'") != 1 {
 		t.Error("the third one was not locked meanwhile, so this has shown nothing")
 	}
 	Eventually(t, 30*time.Second, "one to be back", func() bool {
 		return p.Int("SELECT count(*) FROM executions WHERE task_id = 'long' AND outcome = 'running' AND finished_at IS NULL AND error IS NULL") == 1
 	})
 	// The end of an attempt was lost.
-	attempt(4, fmt.Sprint(p.Rows("SELECT id FROM workers WHERE " + own)[0]["id"]), "now()")
+	attempt(4, fmt.Sprint(p.Rows("SELECT id FROM instances WHERE " + own)[0]["id"]), "now()")
 	d.End()
 	if open(4) {
 		t.Error("an attempt of one that has ended is still running")

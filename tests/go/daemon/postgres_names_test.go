@@ -61,6 +61,6 @@ func TestPostgresNames(t *testing.T) {
 	executions(t, p, 2)
 	d = StartDaemon(t, config("host=no-such-host.invalid user=asynq dbname=asynq"))
 	Eventually(t, 20*time.Second, "the missing name to be told", func() bool {
-		return len(d.Find("PostgreSQL is away: the host has no address: ")) > 0
+		return len(d.Find("postgres unavailable: the connection: the host has no address: ")) > 0
 	})
 }

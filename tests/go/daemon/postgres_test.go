@@ -124,7 +124,7 @@ func TestMigrate(t *testing.T) {
 	if rows[0]["task_id"] != "before" || rows[0]["outcome"] != "completed" {
 		t.Errorf("the attempt before there were tables: %v", rows[0])
 	}
-	Eventually(t, 20*time.Second, "to be ready", func() bool { problem, _ := readiness(t, d, "postgresql"); return problem == "fine" })
+	Eventually(t, 20*time.Second, "to be ready", func() bool { problem, _ := readiness(t, d, "postgresql"); return problem == "ok" })
 
 	p.Exec("INSERT INTO migrations (version, name) VALUES (9999, 'of tomorrow')")
 	text, err := DaemonCommand("migrate", "--postgres-uri", p.URI()).CombinedOutput()
@@ -167,8 +167,8 @@ func TestHistory(t *testing.T) {
 	p, r, s := StartPostgres(t), StartRedis(t), startTarget(t)
 	p.Migrate()
 	d := StartDaemon(t, postgresConfig(r, p, stateDir(t), `
-- {type: "call", http: {url: "`+s.URL+`/status/{{payload}}"}, retry: {delay: 100ms}}
-- {type: "shout", command: {argv: [sh, -c, 'printf "\377 \342\202\254 \"quoted\"\ttab" >&2; exit 3']}, retry: {delay: 100ms}}
+- {type: "call", http: {url: "`+s.URL+`/status/{{payload}}"}, retry: {initial_delay: 100ms}}
+- {type: "shout", command: {argv: [sh, -c, 'printf "\377 \342\202\254 \"quoted\"\ttab" >&2; exit 3']}, retry: {initial_delay: 100ms}}
 - {type: "long", command: {argv: [sh, -c, 'head -c 20000 /dev/zero | tr "\0" x >&2; exit 3'], error_limit: 8kB}}
 - {type: "late", command: {argv: [sleep, "60"]}}
 `))
@@ -195,8 +195,8 @@ func TestHistory(t *testing.T) {
 		if row["started_at"] == nil || row["queued_at"] == nil || row["duration_ms"] == nil || row["queue"] != "default" {
 			t.Errorf("something is missing: %v", row)
 		}
-		if !strings.Contains(row["worker"].(string), "-"+strconv.Itoa(d.Pid())+"-") {
-			t.Errorf("the worker is %v", row["worker"])
+		if !strings.Contains(row["instance"].(string), "-"+strconv.Itoa(d.Pid())+"-") {
+			t.Errorf("the instance is %v", row["instance"])
 		}
 	}
 	check := func(id string, n int, wanted M) {
@@ -235,7 +235,7 @@ func TestHistoryOfDeath(t *testing.T) {
 	p, r := StartPostgres(t), StartRedis(t)
 	p.Migrate()
 	state := stateDir(t)
-	config := postgresConfig(r, p, state, "- {type: \"long\", command: {argv: [sleep, \"4\"]}, retry: {delay: 1s}}\n- {type: \"t\", command: {argv: [cat]}}\n")
+	config := postgresConfig(r, p, state, "- {type: \"long\", command: {argv: [sleep, \"4\"]}, retry: {initial_delay: 1s}}\n- {type: \"t\", command: {argv: [cat]}}\n")
 	d := StartDaemon(t, config)
 	for i := range 5 {
 		enqueueAs(t, r, fmt.Sprint("long ", i), "long", "")
@@ -269,7 +269,7 @@ func TestHistoryOfDeath(t *testing.T) {
 	close(stop)
 	more := <-loaded
 	executions(t, p, 15+more) // the tasks come back a minute later, when their leases are over
-	if unknown := p.Int("SELECT count(*) FROM executions WHERE (outcome = 'unknown' AND error_class = 'worker' OR outcome = 'retried') AND duration_ms IS NULL AND type = 'long'"); unknown != 5 {
+	if unknown := p.Int("SELECT count(*) FROM executions WHERE (outcome = 'unknown' AND error_class = 'instance' OR outcome = 'retried') AND duration_ms IS NULL AND type = 'long'"); unknown != 5 {
 		t.Errorf("the end of %d rows is not known", unknown)
 	}
 	if done := p.Int("SELECT count(*) FROM executions WHERE outcome = 'completed'"); done != 10+more {
@@ -282,7 +282,7 @@ func TestHistoryOfDeath(t *testing.T) {
 	if entries, _ := os.ReadDir(filepath.Join(state, "spool")); len(entries) != 0 {
 		t.Errorf("a spool with nothing in it is still there: %v", entries)
 	}
-	if left := p.Int("SELECT count(*) FROM workers"); left != 0 {
+	if left := p.Int("SELECT count(*) FROM instances"); left != 0 {
 		t.Errorf("%d workers are known after the end", left)
 	}
 }
@@ -314,10 +314,10 @@ func TestPostgresAway(t *testing.T) {
 		problem, status := readiness(t, d, "postgresql")
 		return status == 200 && problem == "there is no connection with PostgreSQL"
 	})
-	if metric(t, d, "asynqd_postgres_up") != 0 || metric(t, d, "asynqd_spool_lines") < 300 || metric(t, d, "asynqd_spool_bytes") < 50000 {
+	if metric(t, d, "asynqd_postgres_up") != 0 || metric(t, d, "asynqd_spool_records") < 300 || metric(t, d, "asynqd_spool_bytes") < 50000 {
 		t.Error("the metrics do not tell that history waits")
 	}
-	if len(d.Find("PostgreSQL is away: ")) == 0 {
+	if len(d.Find("postgres unavailable: ")) == 0 {
 		t.Errorf("the log does not tell that PostgreSQL is away: %s", d.Text())
 	}
 	p.Start()
@@ -348,7 +348,7 @@ func TestSpoolLimit(t *testing.T) {
 	p, r := StartPostgres(t), StartRedis(t)
 	p.Migrate()
 	config := postgresConfig(r, p, stateDir(t), "- {type: k, command: {argv: [sh, -c, 'head -c 8000 /dev/zero | tr \"\\0\" x >&2; exit 1'], error_limit: 8kB}}\n")
-	d := StartDaemon(t, strings.Replace(config, "postgres: {", "postgres: {spool_limit: 16MiB, ", 1))
+	d := StartDaemon(t, strings.Replace(config, "postgres: {", "postgres: {spool_max_size: 16MiB, ", 1))
 	p.Stop()
 	kind := strings.Repeat("k", 3000)
 	total := 0
@@ -362,11 +362,11 @@ func TestSpoolLimit(t *testing.T) {
 	if bytes := metric(t, d, "asynqd_spool_bytes"); bytes > 16<<20 || bytes < 13<<20 {
 		t.Errorf("the spool has %v bytes", bytes)
 	}
-	if len(d.Find("the history loses attempts")) == 0 {
+	if len(d.Find("history lost: ")) == 0 {
 		t.Errorf("the log does not tell: %s", d.Text())
 	}
 	p.Start()
-	Eventually(t, 60*time.Second, "the spool to be empty", func() bool { return metric(t, d, "asynqd_spool_lines") == 0 })
+	Eventually(t, 60*time.Second, "the spool to be empty", func() bool { return metric(t, d, "asynqd_spool_records") == 0 })
 	rows, running := p.Int("SELECT count(*) FROM executions"), p.Int("SELECT count(*) FROM executions WHERE finished_at IS NULL")
 	if rows < 1000 || rows > total || running != 0 {
 		t.Errorf("%d rows of %d attempts, %d of them without an end", rows, total, running)
@@ -388,7 +388,7 @@ func TestRefusedRows(t *testing.T) {
 		return metric(t, d, `asynqd_history_lost_total{reason="refused"}`) == 24
 	})
 	Eventually(t, 20*time.Second, "the log to tell of each", func() bool {
-		return len(d.Find("a row of the history is left out, as PostgreSQL refuses it")) == 24
+		return len(d.Find("history row refused: ")) == 24
 	})
 	// One whose month is not there yet waits for it.
 	p.Exec(time.Now().UTC().Format("ALTER TABLE executions DETACH PARTITION executions_2006_01; ALTER TABLE executions DETACH PARTITION executions_other"))
@@ -408,7 +408,7 @@ func TestRetention(t *testing.T) {
 	t.Parallel()
 	p, r := StartPostgres(t), StartRedis(t)
 	p.Migrate()
-	p.Exec(`INSERT INTO executions (id, task_id, queue, type, attempt, started_at, finished_at, outcome, worker)
+	p.Exec(`INSERT INTO executions (id, task_id, queue, type, attempt, started_at, finished_at, outcome, instance)
 		SELECT gen_random_uuid(), n, 'q', 't', 1, now() - n * interval '1 minute', now(), 'completed', 'w'
 		FROM generate_series(1, 12000) AS n`)
 	config := postgresConfig(r, p, stateDir(t), "- {type: \"t\", command: {argv: [cat]}}\n")
@@ -435,8 +435,8 @@ func TestJobs(t *testing.T) {
 	p.Exec(`INSERT INTO jobs (name, type, payload, options) VALUES
 		('now', 'one', '{"b": 1,   "a": "\u20ac"}', '{"retention": "1h", "max_retry": 3, "timeout": "90s", "headers": {"x": "y"}}')`)
 	Eventually(t, 10*time.Second, "the task of a new job", func() bool { return count(id("now")) == 1 })
-	done := p.Rows("SELECT enqueued_at, problem, (SELECT task_id FROM executions WHERE job_id = jobs.id) AS task FROM jobs")[0]
-	if done["enqueued_at"] == nil || done["problem"] != nil {
+	done := p.Rows("SELECT enqueued_at, invalid_reason, (SELECT task_id FROM executions WHERE job_id = jobs.id) AS task FROM jobs")[0]
+	if done["enqueued_at"] == nil || done["invalid_reason"] != nil {
 		t.Errorf("the job: %v", done)
 	}
 	info, err := asynq.NewInspectorFromRedisClient(r.Client).GetTaskInfo("default", done["task"].(string))
@@ -457,14 +457,14 @@ func TestJobs(t *testing.T) {
 	for name, wanted := range map[string]string{"wrong": "has 3 fields", "typo": `there is no key "tmeout"; did you mean "timeout"?`,
 		"number": "timeout"} {
 		Eventually(t, 10*time.Second, "the problem of "+name, func() bool {
-			problem, _ := p.Rows("SELECT problem FROM jobs WHERE name = '" + name + "'")[0]["problem"].(string)
+			problem, _ := p.Rows("SELECT invalid_reason FROM jobs WHERE name = '" + name + "'")[0]["invalid_reason"].(string)
 			return strings.Contains(problem, wanted)
 		})
 	}
 	p.Exec("UPDATE jobs SET schedule = '@once' WHERE name = 'wrong'")
-	Eventually(t, 10*time.Second, "a job that was mended", func() bool { return count(id("wrong")) == 1 })
-	if p.Int("SELECT count(*) FROM jobs WHERE name = 'wrong' AND problem IS NULL") != 1 {
-		t.Error("a job that was mended still has its problem")
+	Eventually(t, 10*time.Second, "a job that was repaired", func() bool { return count(id("wrong")) == 1 })
+	if p.Int("SELECT count(*) FROM jobs WHERE name = 'wrong' AND invalid_reason IS NULL") != 1 {
+		t.Error("a job that was repaired still has its problem")
 	}
 	p.Exec("UPDATE jobs SET enqueued_at = NULL WHERE name = 'now'")
 	Eventually(t, 10*time.Second, "a job that is wanted once more", func() bool { return count(id("now")) == 2 })
@@ -491,7 +491,7 @@ func TestJobs(t *testing.T) {
 	if p.Int("SELECT count(*) - ceil(extract(epoch FROM max(started_at) - min(started_at)))::integer FROM executions WHERE type = 'steady'") > 2 {
 		t.Errorf("there were more ticks than seconds: %v", p.Rows("SELECT started_at, worker FROM executions WHERE type = 'steady'"))
 	}
-	if metric(t, second, `asynqd_jobs{state="broken"}`) != 2 {
+	if metric(t, second, `asynqd_jobs{state="invalid"}`) != 2 {
 		t.Error("asynqd_jobs does not tell of the broken ones")
 	}
 }
@@ -518,15 +518,15 @@ func TestLockedHistory(t *testing.T) {
 		p.Exec(fmt.Sprintf("INSERT INTO jobs (name, type) VALUES ('job %d', 't')", i))
 	}
 	Eventually(t, 20*time.Second, "the tasks of the jobs", func() bool { return len(d.Attempts("")) == 6 })
-	most := 0
+	highest := 0
 	Eventually(t, 60*time.Second, "the lock to end", func() bool {
-		if now := waiting(); now > most {
-			most = now
+		if now := waiting(); now > highest {
+			highest = now
 		}
 		return len(locked) == 1
 	})
-	if err := <-locked; err != nil || most != 1 {
-		t.Errorf("%d backends waited at a time; %v", most, err)
+	if err := <-locked; err != nil || highest != 1 {
+		t.Errorf("%d backends waited at a time; %v", highest, err)
 	}
 	executions(t, p, 6)
 }

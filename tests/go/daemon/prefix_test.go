@@ -30,7 +30,7 @@ endpoints: {queues: [default]}
 scale: {interval: 1s}
 schedule: {file: `+schedule+`}
 routes:
-- {type: t, command: {argv: [echo, tenant]}, limit: {scope: one, most: 1}}
+- {type: t, command: {argv: [echo, tenant]}, limit: {scope: one, max: 1}}
 - {type: tick, command: {argv: ["true"]}}
 `)
 	asynqctl := func(words ...string) string {

@@ -77,7 +77,7 @@ func TestPrivateRedis(t *testing.T) {
 	}
 	enqueue("second")
 	d.Attempt("second", 1)
-	if len(d.Find("the private Redis has ended (killed by signal 9 (Killed)")) != 1 {
+	if len(d.Find("private redis exited: killed by signal 9 (Killed)")) != 1 {
 		t.Errorf("the end is not logged: %s", d.Text())
 	}
 

@@ -56,7 +56,7 @@ func TestRebinding(t *testing.T) {
 		fmt.Fprint(w, "public")
 	})
 	r := StartRedis(t)
-	config := "redis: " + r.URI() + "\nroutes: [{type: t, http: {url: '{{payload}}', method: GET, redirects: 3}}]\n"
+	config := "redis: " + r.URI() + "\nroutes: [{type: t, http: {url: '{{payload}}', method: GET, max_redirects: 3}}]\n"
 	try := func(d *Daemon, id, url string, wanted bool) {
 		t.Helper()
 		enqueue(t, r, id, "t", url)

@@ -31,12 +31,12 @@ func reload(t testing.TB, d *Daemon, config, says string) {
 // then it can still take a task.
 func takeOver(t testing.TB, d *Daemon, config string) {
 	t.Helper()
-	before := len(d.Find("server ended"))
+	before := len(d.Find("server stopped: "))
 	reload(t, d, config, wasRead)
-	Eventually(t, 20*time.Second, "the old server to end", func() bool { return len(d.Find("server ended")) > before })
+	Eventually(t, 20*time.Second, "the old server to end", func() bool { return len(d.Find("server stopped: ")) > before })
 }
 
-const wasRead = "the configuration was read again"
+const wasRead = "configuration reloaded: "
 
 // TestReload: what a change of the configuration changes.
 func TestReload(t *testing.T) {
@@ -120,12 +120,12 @@ func TestReload(t *testing.T) {
 	// What cannot change, and what is wrong.
 	takeOver(t, d, base+cat+"endpoints: {token: x, listen: \"127.0.0.1:1\"}\nstate_directory: /elsewhere\nprivate_redis: {port: 4000}\n")
 	for _, path := range []string{"endpoints.token", "state_directory", "private_redis.port"} {
-		if len(d.Find(path+" has changed; that needs a restart")) != 1 {
+		if len(d.Find("restart required: "+path+" changed")) != 1 {
 			t.Errorf("nothing is said about %s: %s", path, d.Text())
 		}
 	}
 	run("same", "t", "default", "")
-	reload(t, d, base+"routes: [{type: t, comand: {argv: [cat]}}]\nconcurrency: 0\n", "the configuration stays as it is")
+	reload(t, d, base+"routes: [{type: t, comand: {argv: [cat]}}]\nconcurrency: 0\n", "reload failed: ")
 	if len(d.Find(`did you mean "command"?`)) != 1 || len(d.Find("concurrency: ")) == 0 {
 		t.Errorf("the mistakes are not told: %s", d.Text())
 	}
@@ -135,7 +135,7 @@ func TestReload(t *testing.T) {
 	for text, says := range map[string]string{base: "has no routes", "": "has no routes", "# nothing\n": "has no routes",
 		strings.Repeat("\x00", 4096): "is 0x00, which is not a character of a text"} {
 		reload(t, d, text, says)
-		if len(d.Find("the configuration stays as it is")) == 0 {
+		if len(d.Find("reload failed: ")) == 0 {
 			t.Errorf("%q is taken", text)
 		}
 	}
@@ -194,7 +194,7 @@ func TestReloadOfPools(t *testing.T) {
 	if again := pid(); again != first {
 		t.Errorf("the process was %s and is %s", first, again)
 	}
-	takeOver(t, d, config(", recycle_after: 999", ""))
+	takeOver(t, d, config(", max_tasks_per_process: 999", ""))
 	second := pid()
 	if second == first {
 		t.Errorf("the pool is another one, the process is not")
@@ -268,8 +268,8 @@ routes:
 	if len(attempts) != int(total.Load()) {
 		t.Errorf("%d tasks were run, %d were enqueued", len(attempts), total.Load())
 	}
-	if most := s.most.Load(); most > 10 {
-		t.Errorf("%d calls at the same time with a concurrency of 10", most)
+	if highest := s.highest.Load(); highest > 10 {
+		t.Errorf("%d calls at the same time with a concurrency of 10", highest)
 	}
 	t.Logf("%d tasks", total.Load())
 }
@@ -290,7 +290,7 @@ func TestEndAfterReload(t *testing.T) {
 	}
 	d.End()
 	if pending := r.Int("LLEN", QueueKey("default", "pending")); pending != 3 {
-		t.Errorf("%d tasks were given back", pending)
+		t.Errorf("%d tasks were requeued", pending)
 	}
 }
 
@@ -366,7 +366,7 @@ routes: [{type: t, plugin: {path: %s, config: refuse when %d is stopped}}]
 `, r.URI(), schedule, path, pid), staysAsItIs)
 	get(t, d.URL()+"/healthz")
 	r.Continue()
-	if held := d.Find("own loop was held"); len(held) > 0 {
+	if held := d.Find("loop blocked: "); len(held) > 0 {
 		t.Error(held)
 	}
 	enqueue(t, r, "still", "t", "x")
@@ -386,10 +386,10 @@ func TestPauseWhileRedisHangs(t *testing.T) {
 	r.Stop()
 	d.Attempt("0", 1) // and the next one is asked for
 	d.Signal(syscall.SIGTSTP)
-	Eventually(t, 20*time.Second, "the signal", func() bool { return len(d.Find("no new tasks are taken")) == 1 })
+	Eventually(t, 20*time.Second, "the signal", func() bool { return len(d.Find("fetching stopped: ")) == 1 })
 	get(t, d.URL()+"/healthz")
 	r.Continue()
-	if held := d.Find("own loop was held"); len(held) > 0 {
+	if held := d.Find("loop blocked: "); len(held) > 0 {
 		t.Error(held)
 	}
 }

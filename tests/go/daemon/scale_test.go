@@ -39,7 +39,7 @@ func queueOf(t testing.TB, scale M, name string) M {
 	return nil
 }
 
-// TestScale: what /scale tells is what is in Redis, and it asks for more workers when there is more to do than they can.
+// TestScale: what /scale tells is what is in Redis, and it asks for more instances when there is more to do than they can.
 func TestScale(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
@@ -48,19 +48,19 @@ func TestScale(t *testing.T) {
 redis: ` + r.URI() + `
 concurrency: 5
 queues: {default: 2, empty: 1}
-scale: {interval: 1s, window: 5s, drain: 5s, max: 7, cool_down: 2s}
+scale: {interval: 1s, window: 5s, drain_time: 5s, max: 7, cooldown: 2s}
 routes: [{type: t, http: {url: "` + s.URL + `/sleep/200"}}]
 `
 	d := StartDaemon(t, config)
 	scale := func() M { t.Helper(); return scaleOf(t, d) }
 	Eventually(t, 20*time.Second, "the idle fleet", func() bool {
 		got := scale()
-		return got["workers_wanted"] == 1.0 && got["workers"] == 1.0 && got["concurrency"] == 5.0
+		return got["instances_wanted"] == 1.0 && got["instances"] == 1.0 && got["concurrency"] == 5.0
 	})
 	other := StartDaemon(t, config)
-	Eventually(t, 30*time.Second, "the other worker to be counted", func() bool { return scale()["workers"] == 2.0 })
+	Eventually(t, 30*time.Second, "the other instance to be counted", func() bool { return scale()["instances"] == 2.0 })
 	other.Signal(syscall.SIGTSTP)
-	Eventually(t, 30*time.Second, "it to count no more, as it takes no tasks", func() bool { return scale()["workers"] == 1.0 })
+	Eventually(t, 30*time.Second, "it to count no more, as it takes no tasks", func() bool { return scale()["instances"] == 1.0 })
 	if servers := r.Int("ZCARD", "asynq:servers"); servers != 2 {
 		t.Errorf("it has gone, instead of being stopped: %d servers", servers)
 	}
@@ -68,12 +68,12 @@ routes: [{type: t, http: {url: "` + s.URL + `/sleep/200"}}]
 	for i := range 400 {
 		enqueue(t, r, fmt.Sprint("task-", i), "t", "")
 	}
-	Eventually(t, 60*time.Second, "more workers to be wanted", func() bool { return scale()["workers_wanted"].(float64) >= 3 })
+	Eventually(t, 60*time.Second, "more instances to be wanted", func() bool { return scale()["instances_wanted"].(float64) >= 3 })
 	queue := scale()["queues"].([]any)[0].(M)
-	if run := queue["run_seconds"].(float64); queue["queue"] != "default" || run < 0.1 || run > 2 || queue["service_rate"].(float64) < 3 {
+	if run := queue["duration_seconds"].(float64); queue["queue"] != "default" || run < 0.1 || run > 2 || queue["service_rate"].(float64) < 3 {
 		t.Errorf("%v", queue)
 	}
-	Eventually(t, 120*time.Second, "one to be enough again", func() bool { return scale()["workers_wanted"] == 1.0 })
+	Eventually(t, 120*time.Second, "one to be enough again", func() bool { return scale()["instances_wanted"] == 1.0 })
 	r.Kill()
 	Eventually(t, 30*time.Second, "the complaint", func() bool {
 		status, body := ask(t, "GET", d.URL()+"/scale", "")
@@ -108,13 +108,13 @@ routes: [{type: sleep, command: {argv: [sleep, "{{payload.s}}"]}}]
 func TestScaleIsShared(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
-	config := "redis: " + r.URI() + "\nconcurrency: 5\nscale: {interval: 1s, window: 5s, drain: 5s, cool_down: 4m}\n" + sleeping
+	config := "redis: " + r.URI() + "\nconcurrency: 5\nscale: {interval: 1s, window: 5s, drain_time: 5s, cooldown: 4m}\n" + sleeping
 	first := StartDaemon(t, config)
 	scaleFor(t, first, 2)
 	for i := range 200 {
 		enqueue(t, r, fmt.Sprint("task-", i), "sleep", `{"s": 0.3}`)
 	}
-	Eventually(t, 60*time.Second, "more workers to be wanted", func() bool { return scaleOf(t, first)["workers_wanted"].(float64) >= 3 })
+	Eventually(t, 60*time.Second, "more instances to be wanted", func() bool { return scaleOf(t, first)["instances_wanted"].(float64) >= 3 })
 	Eventually(t, 60*time.Second, "the tasks to end", func() bool {
 		queue := queueOf(t, scaleOf(t, first), "default")
 		return queue["pending"] == 0.0 && queue["active"] == 0.0
@@ -129,14 +129,14 @@ func TestScaleIsShared(t *testing.T) {
 				continue // there was a new sample in between
 			}
 			agreed++
-			if one["workers_wanted"] != other["workers_wanted"] || one["reason"] != other["reason"] || one["workers"] != other["workers"] {
+			if one["instances_wanted"] != other["instances_wanted"] || one["reason"] != other["reason"] || one["instances"] != other["instances"] {
 				t.Fatalf("%v\n%v", one, other)
 			}
 		}
 	}
 	same(20)
 	third := StartDaemon(t, config)
-	Eventually(t, 30*time.Second, "the third worker to be counted", func() bool { return scaleOf(t, first)["workers"] == 3.0 })
+	Eventually(t, 30*time.Second, "the third instance to be counted", func() bool { return scaleOf(t, first)["instances"] == 3.0 })
 	key := samplesKey(t, r)
 	from := r.Int("ZCARD", key)
 	Eventually(t, 2*time.Minute, "ten more samples", func() bool { return r.Int("ZCARD", key) >= from+10 })
@@ -165,7 +165,7 @@ func samplesKey(t testing.TB, r *Redis) string {
 	return ""
 }
 
-// TestScalePausedQueue: what waits in a paused queue needs no workers; what is active in it does.
+// TestScalePausedQueue: what waits in a paused queue needs no instances; what is active in it does.
 func TestScalePausedQueue(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
@@ -178,14 +178,14 @@ func TestScalePausedQueue(t *testing.T) {
 	for i := range 5 {
 		enqueue(t, r, fmt.Sprint("task-", i), "sleep", `{"s": 0}`)
 	}
-	d := StartDaemon(t, "redis: "+r.URI()+"\nconcurrency: 5\nscale: {interval: 1s, window: 5s, latency: 2s, cool_down: 0s}\n"+sleeping)
+	d := StartDaemon(t, "redis: "+r.URI()+"\nconcurrency: 5\nscale: {interval: 1s, window: 5s, max_latency: 2s, cooldown: 0s}\n"+sleeping)
 	for range 2 {
 		Eventually(t, 60*time.Second, "them to have waited", func() bool {
 			return queueOf(t, scaleOf(t, d), "default")["latency_seconds"].(float64) > 8
 		})
 	}
 	for _, got := range scaleFor(t, d, 4) {
-		if got["workers_wanted"] != 1.0 {
+		if got["instances_wanted"] != 1.0 {
 			t.Errorf("%v", got)
 		}
 	}
@@ -196,42 +196,42 @@ func TestScalePausedQueue(t *testing.T) {
 	IsWell(t, r)
 }
 
-// TestScaleActive: workers that are busy for long stay wanted, though nothing comes and nothing ends.
+// TestScaleActive: instances that are busy for long stay wanted, though nothing comes and nothing ends.
 func TestScaleActive(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
-	config := "redis: " + r.URI() + "\nconcurrency: 5\nshutdown_timeout: 1s\nscale: {interval: 1s, window: 2s, cool_down: 0s, utilisation: 100}\n" + sleeping
+	config := "redis: " + r.URI() + "\nconcurrency: 5\nshutdown_timeout: 1s\nscale: {interval: 1s, window: 2s, cooldown: 0s, target_utilization: 100}\n" + sleeping
 	d, other := StartDaemon(t, config), StartDaemon(t, config)
 	for i := range 8 {
 		enqueue(t, r, fmt.Sprint("task-", i), "sleep", `{"s": 300}`)
 	}
 	Eventually(t, 60*time.Second, "all to be active", func() bool {
-		return queueOf(t, scaleOf(t, d), "default")["active"] == 8.0 && scaleOf(t, d)["workers"] == 2.0
+		return queueOf(t, scaleOf(t, d), "default")["active"] == 8.0 && scaleOf(t, d)["instances"] == 2.0
 	})
 	for _, got := range scaleFor(t, d, 8)[3:] {
-		if got["workers_wanted"] != 2.0 {
+		if got["instances_wanted"] != 2.0 {
 			t.Errorf("%v", got)
 		}
 	}
 	reload(t, d, config, wasRead)
 	for _, got := range scaleFor(t, d, 8)[4:] {
-		if got["workers_wanted"] != 2.0 {
+		if got["instances_wanted"] != 2.0 {
 			t.Errorf("the tasks that began before a reload do not count: %v", got)
 		}
 	}
 	other.Signal(syscall.SIGTSTP) // it ends with its tasks, for which nobody else is needed
-	Eventually(t, 60*time.Second, "one worker to be enough", func() bool { return scaleOf(t, d)["workers_wanted"] == 1.0 })
+	Eventually(t, 60*time.Second, "one instance to be enough", func() bool { return scaleOf(t, d)["instances_wanted"] == 1.0 })
 	if active := queueOf(t, scaleOf(t, d), "default")["active"]; active != 8.0 {
 		t.Errorf("%v tasks are active", active)
 	}
 	other.End()
 }
 
-// TestScaleWaitsForWorkers: tasks that wait too long ask for more workers than run, and not for ever more until these are there.
+// TestScaleWaitsForWorkers: tasks that wait too long ask for more instances than run, and not for ever more until these are there.
 func TestScaleWaitsForWorkers(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
-	d := StartDaemon(t, "redis: "+r.URI()+"\nconcurrency: 1\nshutdown_timeout: 1s\nscale: {interval: 1s, window: 5s, drain: 1h, latency: 2s, utilisation: 100}\n"+sleeping)
+	d := StartDaemon(t, "redis: "+r.URI()+"\nconcurrency: 1\nshutdown_timeout: 1s\nscale: {interval: 1s, window: 5s, drain_time: 1h, max_latency: 2s, target_utilization: 100}\n"+sleeping)
 	for i := range 2 {
 		enqueue(t, r, fmt.Sprint("task-", i), "sleep", `{"s": 300}`)
 	}
@@ -239,19 +239,19 @@ func TestScaleWaitsForWorkers(t *testing.T) {
 		return queueOf(t, scaleOf(t, d), "default")["latency_seconds"].(float64) > 2
 	})
 	for _, got := range scaleFor(t, d, 8)[1:] {
-		if got["workers_wanted"] != 2.0 {
+		if got["instances_wanted"] != 2.0 {
 			t.Errorf("%v", got)
 		}
 	}
 }
 
-// TestScaleOfHosts: what a worker runs is what its hosts and pools have room for, whatever its concurrency.
+// TestScaleOfHosts: what an instance runs is what its hosts and pools have room for, whatever its concurrency.
 func TestScaleOfHosts(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
 	s := startTarget(t)
-	config := "redis: " + r.URI() + "\nconcurrency: 500\nshutdown_timeout: 1s\nscale: {interval: 1s, window: 4s, latency: 0s, cool_down: 0s, utilisation: 100}\n" +
-		"routes: [{type: t, http: {url: \"" + s.URL + "/sleep/600000\", timeout: 10m, per_host: 2}}]\n"
+	config := "redis: " + r.URI() + "\nconcurrency: 500\nshutdown_timeout: 1s\nscale: {interval: 1s, window: 4s, max_latency: 0s, cooldown: 0s, target_utilization: 100}\n" +
+		"routes: [{type: t, http: {url: \"" + s.URL + "/sleep/600000\", timeout: 10m, max_connections_per_host: 2}}]\n"
 	d, other := StartDaemon(t, config), StartDaemon(t, config)
 	for i := range 8 {
 		enqueue(t, r, fmt.Sprint("task-", i), "t", "")
@@ -266,7 +266,7 @@ func TestScaleOfHosts(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	for _, got := range scaleFor(t, d, 10)[6:] {
-		if got["workers_wanted"] != 2.0 || got["tasks_per_worker"] != 2.0 {
+		if got["instances_wanted"] != 2.0 || got["tasks_per_instance"] != 2.0 {
 			t.Errorf("%v", got)
 		}
 	}
@@ -319,7 +319,7 @@ func TestScaleTurn(t *testing.T) {
 }
 
 // TestScaleOddSamples: anybody may have written anything where the samples are. It is passed over, and told once; and the rights of
-// a worker are enough.
+// an instance are enough.
 func TestScaleOddSamples(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
@@ -330,22 +330,22 @@ func TestScaleOddSamples(t *testing.T) {
 	key, now := samplesKey(t, r), time.Now().UnixMilli()
 	good := r.Strings("ZRANGE", key, "-1", "-1")[0]
 	for i, text := range []string{"", "{", "\xff\x00", "[]", `{"at": 1}`, strings.Repeat("[", 100000), strings.Repeat("x", 2<<20),
-		strings.Replace(good, `"workers":1`, `"workers":99999999999999999`, 1), strings.Replace(good, `"workers":1`, `"workers":-1`, 1)} {
+		strings.Replace(good, `"instances":1`, `"instances":99999999999999999`, 1), strings.Replace(good, `"instances":1`, `"instances":-1`, 1)} {
 		r.Do("ZADD", key, now-1000+int64(i), text)
 	}
-	r.Do("ZADD", key, now+3600000, strings.Replace(good, `"workers":1`, `"workers":77`, 1)) // of the future
+	r.Do("ZADD", key, now+3600000, strings.Replace(good, `"instances":1`, `"instances":77`, 1)) // of the future
 	r.Do("ZADD", key, "inf", "endless")
-	r.Do("ZADD", key, now-500, strings.Replace(good, `"workers":1`, `"workers":78`, 1)) // of another time than it says
-	Eventually(t, 30*time.Second, "the warning", func() bool { scaleOf(t, d); return len(d.Find("samples for /scale in Redis are passed over")) == 1 })
+	r.Do("ZADD", key, now-500, strings.Replace(good, `"instances":1`, `"instances":78`, 1)) // of another time than it says
+	Eventually(t, 30*time.Second, "the warning", func() bool { scaleOf(t, d); return len(d.Find("scale samples ignored: ")) == 1 })
 	newest := scaleOf(t, d)["sampled_at_ms"].(float64)
 	Eventually(t, 60*time.Second, "more samples", func() bool {
 		got := scaleOf(t, d)
-		if got["workers"] != 1.0 || got["workers_wanted"] != 1.0 {
+		if got["instances"] != 1.0 || got["instances_wanted"] != 1.0 {
 			t.Fatalf("%v", got)
 		}
 		return got["sampled_at_ms"].(float64) > newest+3000
 	})
-	if n := len(d.Find("samples for /scale in Redis are passed over")); n != 1 {
+	if n := len(d.Find("scale samples ignored: ")); n != 1 {
 		t.Errorf("%d warnings", n)
 	}
 	if n := r.Int("ZCOUNT", key, now+60000, "+inf"); n != 0 {
@@ -374,7 +374,7 @@ func TestKedaFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`url: http://[a-z]+:9273/scale\n`, `valueLocation: workers_wanted\n`, `targetValue: "1"\n`, `metricType: AverageValue\b`, `minReplicaCount: [1-9]`} {
+	for _, want := range []string{`url: http://[a-z]+:9273/scale\n`, `valueLocation: instances_wanted\n`, `targetValue: "1"\n`, `metricType: AverageValue\b`, `minReplicaCount: [1-9]`} {
 		if !regexp.MustCompile(want).Match(text) {
 			t.Errorf("there is no %s in\n%s", want, text)
 		}

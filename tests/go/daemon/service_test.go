@@ -205,11 +205,11 @@ func TestJournal(t *testing.T) {
 	startService(t, "redis: "+r.URI()+"\nlog: {output: journal}\nroutes: [{type: t, command: {shell: 'printf \"two\\nlines\" >&2; exit 1'}}]\n", nil, nil,
 		"--endpoints-listen", "")
 	Eventually(t, 30*time.Second, "the first line", func() bool {
-		return journal.count("MESSAGE=asynqd "+Version(t)+" is ready", "PRIORITY=6", "SYSLOG_IDENTIFIER=asynqd") == 1
+		return journal.count("MESSAGE=asynqd ready: asynqd "+Version(t), "PRIORITY=6", "SYSLOG_IDENTIFIER=asynqd") == 1
 	})
 	enqueue(t, r, "task-1", "t", "")
 	Eventually(t, 30*time.Second, "the attempt", func() bool {
-		return journal.count("MESSAGE=attempt\n", "PRIORITY=3\n", "TASK=task-1\n", "OUTCOME=archived\n", "QUEUE=default\n",
+		return journal.count("MESSAGE=attempt archived\n", "PRIORITY=3\n", "TASK=task-1\n", "OUTCOME=archived\n", "QUEUE=default\n",
 			"ERROR_CLASS=exit_status\n", "two\nlines") == 1
 	})
 	fmt.Println("the journal has", journal.count(""), "lines")

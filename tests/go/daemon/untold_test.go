@@ -27,11 +27,11 @@ func TestUntoldEnds(t *testing.T) {
 		"completed": {func(m *base.TaskMessage) error { return broker.MarkAsComplete(ctx, m) }, "completed", "", ""},
 		"failed":    {func(m *base.TaskMessage) error { return broker.Retry(ctx, m, in, "no luck", true) }, "retried", "", "no luck"},
 		"archived":  {func(m *base.TaskMessage) error { return broker.Archive(ctx, m, "never") }, "archived", "", "never"},
-		"put off": {func(m *base.TaskMessage) error { return broker.Retry(ctx, m, in, "", false) }, "put off", "worker",
+		"snoozed": {func(m *base.TaskMessage) error { return broker.Retry(ctx, m, in, "", false) }, "snoozed", "instance",
 			"the asynqd that ran it has ended, and did not tell how it went; it is tried again, and has not failed"},
 		"gone": {func(m *base.TaskMessage) error { return broker.Done(ctx, m) }, "unknown", "gone",
 			"the asynqd that ran it has ended, and did not tell how it went; Redis does not have the task any more: it was done and not kept, dropped or deleted"},
-		"open": {func(m *base.TaskMessage) error { return nil }, "unknown", "worker",
+		"open": {func(m *base.TaskMessage) error { return nil }, "unknown", "instance",
 			"the asynqd that ran it has ended, and did not tell how it went"},
 	}
 	d := StartDaemon(t, config)

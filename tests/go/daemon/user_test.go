@@ -27,8 +27,8 @@ func TestOtherUser(t *testing.T) {
 	d := StartDaemon(t, `
 redis: `+r.URI()+`
 routes:
-  - {type: "who", command: {shell: 'echo "$HOME $USER $LOGNAME $(id -un) $LANG"', process: {user: nobody, variables: {LANG: xx}}}}
-  - {type: "own", command: {shell: 'echo "$HOME $USER"', process: {user: nobody, variables: {HOME: /own}}}}
+  - {type: "who", command: {shell: 'echo "$HOME $USER $LOGNAME $(id -un) $LANG"', process: {user: nobody, env: {LANG: xx}}}}
+  - {type: "own", command: {shell: 'echo "$HOME $USER"', process: {user: nobody, env: {HOME: /own}}}}
   - {type: "long", command: {shell: 'echo $$ > `+place+`/pid; exec sleep 300', process: {user: nobody}}}
 `)
 	for id, wanted := range map[string]string{"who": "/nonexistent nobody nobody nobody xx", "own": "/own nobody"} {
@@ -71,13 +71,13 @@ routes:
   - {type: "theirs", command: {argv: ["true"], process: {user: nobody}}}
   - {type: "own", command: {argv: ["true"], process: {user: nobody, limits: {processes: 0}}}}
 `)
-	for _, test := range []struct{ id, wanted string }{{"own", "retried"}, {"theirs", "given back"}} {
+	for _, test := range []struct{ id, wanted string }{{"own", "retried"}, {"theirs", "requeued"}} {
 		enqueue(t, r, test.id, test.id, "", asynq.MaxRetry(5))
 		if line := d.Attempt(test.id, 1); line["outcome"] != test.wanted {
 			t.Errorf("%v", line)
 		}
 	}
-	if len(d.Find("asynqd lacks something: cannot run it: Resource temporarily unavailable")) == 0 {
+	if len(d.Find("resources exhausted: cannot run it: Resource temporarily unavailable")) == 0 {
 		t.Errorf("nothing is said: %s", d.Text())
 	}
 }

@@ -38,9 +38,9 @@ routes:
     proxy: "http://u:${PW}@p:1"
     tls: {verify: False}
 - type: "y:"
-  command: {argv: [sh, -c, "echo $${HOME} $x $$", "${TOKEN}", {file: ` + token + `}, "${EMPTY}"], process: {variables: {A: "${TOKEN}"}}}
+  command: {argv: [sh, -c, "echo $${HOME} $x $$", "${TOKEN}", {file: ` + token + `}, "${EMPTY}"], process: {env: {A: "${TOKEN}"}}}
 - {type: "w:", command: {argv: [env, "A=${N}", bash, -euc, "echo ${TOKEN} ${A:-x} ${#A}", "${TOKEN}"]}}
-- {type: "z:", command: {shell: "echo ${NOT_OURS}"}, retry: {delay: "${N}s"}}
+- {type: "z:", command: {shell: "echo ${NOT_OURS}"}, retry: {initial_delay: "${N}s"}}
 `
 	output, ok := asynqd(t, config, variables, "--print-config")
 	if !ok || strings.Contains(output, "s3cret") {
@@ -49,7 +49,7 @@ routes:
 	for _, want := range []string{`redis: "redis://u:${PW}@h:1/0"`, `concurrency: "${N}"`, `queues: {a: "${N}", b: 2}`, `token: {file: ` + token + `}`,
 		`queues: ["${Q}", own]`, `url: "https://h/${TOKEN}"`, `Authorization: "Bearer ${TOKEN}"`, `X-Key: {file: ` + token + `}`, `X-Mixed: "***"`,
 		`X-Plain: "***"`, `proxy: "http://u:${PW}@p:1"`, `verify: false`, `"echo $${HOME} $x $$", "${TOKEN}", {file: ` + token + `}, "${EMPTY}"]`,
-		`[env, "A=${N}", bash, "-euc", "echo $${TOKEN} $${A:-x} $${#A}", "${TOKEN}"]`, `variables: {A: "${TOKEN}"}`, `shell: "echo ${NOT_OURS}"`} {
+		`[env, "A=${N}", bash, "-euc", "echo $${TOKEN} $${A:-x} $${#A}", "${TOKEN}"]`, `env: {A: "${TOKEN}"}`, `shell: "echo ${NOT_OURS}"`} {
 		if !strings.Contains(output, want) {
 			t.Errorf("there is no %s in\n%s", want, output)
 		}
@@ -89,7 +89,7 @@ routes:
 		{`[{type: a, worker: {pool: {file: ` + token + `}}}]`, `there is no worker pool "{file: ` + token + `}"`},
 		{`[{type: a, command: {argv: ["/${TOKEN}"]}}]`, `argv: /${TOKEN}: No such file`},
 		{`[{type: a, command: {argv: ["${TOKEN}"]}}]`, `argv: ${TOKEN}: there is no such program`},
-		{`[{type: a, limit: {scope: "${TOKEN}", most: 1}, command: {argv: [cat]}}, {type: b, limit: {scope: "${TOKEN}", most: 2}, command: {argv: [cat]}}]`,
+		{`[{type: a, limit: {scope: "${TOKEN}", max: 1}, command: {argv: [cat]}}, {type: b, limit: {scope: "${TOKEN}", max: 2}, command: {argv: [cat]}}]`,
 			`the scope "${TOKEN}" has`},
 	} {
 		for origin, given := range map[string][2]string{":2: ": {"redis: redis://a\nroutes: " + test.routes + "\n", ""}, "$ASYNQD_ROUTES:": {"redis: redis://a\n", "ASYNQD_ROUTES=" + test.routes}} {
@@ -102,7 +102,7 @@ routes:
 	// They are what they are when asynqd works with them.
 	r := StartRedis(t)
 	t.Run("at work", func(t *testing.T) {
-		d := StartDaemon(t, "redis: "+r.URI()+"\nroutes: [{type: t, command: {argv: [sh, -c, 'echo \"$1 $2 $${0} ${X}\"', zero, {file: "+token+"}, '${HOME}'], process: {variables: {X: \"the shell's\"}}}}]\n")
+		d := StartDaemon(t, "redis: "+r.URI()+"\nroutes: [{type: t, command: {argv: [sh, -c, 'echo \"$1 $2 $${0} ${X}\"', zero, {file: "+token+"}, '${HOME}'], process: {env: {X: \"the shell's\"}}}}]\n")
 		enqueue(t, r, "one", "t", "")
 		d.Attempt("one", 1)
 		Eventually(t, 20e9, "the result", func() bool {
@@ -163,7 +163,7 @@ func TestCoreSchema(t *testing.T) {
 		}
 	}
 	// An option that is not given is not, though others of its group are.
-	if output, ok := asynqd(t, "redis: redis://a\nendpoints: {ready_within: 20s}\n", nil, "--print-config"); !ok || !strings.Contains(output, "listen: \"127.0.0.1:9273\"  # default") {
+	if output, ok := asynqd(t, "redis: redis://a\nendpoints: {readiness_max_heartbeat_age: 20s}\n", nil, "--print-config"); !ok || !strings.Contains(output, "listen: \"127.0.0.1:9273\"  # default") {
 		t.Errorf("%s", output)
 	}
 }

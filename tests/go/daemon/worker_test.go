@@ -29,9 +29,9 @@ routes:
   - {type: "js:", worker: node}
   - {type: "c:", worker: {pool: c}}
 workers:
-  python: {argv: [/usr/bin/python3, ` + program("worker.py") + `], grace: 500ms` + further + `}
-  node: {argv: [node, ` + program("worker.js") + `], grace: 500ms}
-  c: {argv: [` + filepath.Join(BuildDir(), "asynq-test-worker") + `], grace: 500ms}
+  python: {argv: [/usr/bin/python3, ` + program("worker.py") + `], kill_timeout: 500ms` + further + `}
+  node: {argv: [node, ` + program("worker.js") + `], kill_timeout: 500ms}
+  c: {argv: [` + filepath.Join(BuildDir(), "asynq-test-worker") + `], kill_timeout: 500ms}
 `
 }
 
@@ -55,7 +55,7 @@ func worker(t *testing.T, r *Redis, d *Daemon, prefix string) {
 		{"fail", "0", "retried", "", "no such thing"},
 		{"permanent", "0", "archived", "", "never"},
 		{"revoke", "0", "revoked", "", "not wanted"},
-		{"snooze", "55000", "put off", "", "asleep"},
+		{"snooze", "55000", "snoozed", "", "asleep"},
 		{"crash", "x", "retried", "", ": killed by signal 11 (Segmentation fault)"},
 		{"unheard-of", "x", "archived", "", "unction for the type"},
 	} {
@@ -128,7 +128,7 @@ func TestWorkerFaults(t *testing.T) {
 		{"py:loop", "", "context deadline exceeded", ""},
 		{"js:loop", "", "context deadline exceeded", ""},
 		{"py:garbage", "", "worker python: a frame of 5 bytes is no map of MessagePack; killed by signal 9", "protocol"},
-		{"py:huge", "", "worker python: it sent a frame of 4294967299 bytes; the most are 67108864; killed", "protocol"},
+		{"py:huge", "", "worker python: it sent a frame of 4294967299 bytes; the maximum is 67108864; killed", "protocol"},
 		{"py:claims", "", "worker python: a frame of 5 bytes claims to have more in it; killed", "protocol"},
 		{"py:stranger", "", "worker python: it ended call 99, which it does not have; killed", "protocol"},
 	} {
@@ -229,7 +229,7 @@ queues: {many: 1}
 concurrency: 20
 routes: [{type: "py:", worker: many}]
 workers:
-  many: {argv: [/usr/bin/python3, `+program("worker.py")+`, "5"], grace: 300ms, most_tasks: 3}
+  many: {argv: [/usr/bin/python3, `+program("worker.py")+`, "5"], kill_timeout: 300ms, max_concurrent_tasks: 3}
 `)
 	for i := range 6 {
 		enqueue(t, r, fmt.Sprint("sleep-", i), "py:sleep", "1.5", asynq.Queue("many"))
@@ -242,7 +242,7 @@ workers:
 		t.Errorf("%v", line)
 	}
 	line := d.Attempt("innocent", 1)
-	if line["outcome"] != "put off" || !strings.Contains(line["error"].(string), "a task had to end, and did not within 0.3 s") {
+	if line["outcome"] != "snoozed" || !strings.Contains(line["error"].(string), "a task had to end, and did not within 0.3 s") {
 		t.Errorf("%v", line)
 	}
 	if line := d.Attempt("innocent", 2); line["outcome"] != "completed" || line["attempt"] != 1.0 {
@@ -259,7 +259,7 @@ workers:
 func TestWorkerRecycling(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
-	d := StartDaemon(t, pools(t, r, ", recycle_after: 3"))
+	d := StartDaemon(t, pools(t, r, ", max_tasks_per_process: 3"))
 	pids := map[string]int{}
 	for i := range 9 {
 		id := fmt.Sprint("pid-", i)
@@ -292,8 +292,8 @@ routes:
   - {type: "py:pid", worker: large}
   - {type: "py:", worker: silent}
 workers:
-  large: {argv: [/usr/bin/python3, `+program("worker.py")+`], recycle_memory: 80MB}
-  silent: {argv: [/usr/bin/python3, `+program("worker.py")+`], silence_limit: 2s}
+  large: {argv: [/usr/bin/python3, `+program("worker.py")+`], soft_memory_limit: 80MB}
+  silent: {argv: [/usr/bin/python3, `+program("worker.py")+`], heartbeat_timeout: 2s}
 `)
 	result := func(id string) string {
 		t.Helper()
@@ -322,11 +322,11 @@ workers:
 }
 
 // TestWorkerStart: a program that cannot be started, says nothing, or speaks another version costs no task an attempt; when it
-// is mended, the tasks run.
+// is repaired, the tasks run.
 func TestWorkerStart(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
-	mark := filepath.Join(r.Dir, "mended")
+	mark := filepath.Join(r.Dir, "repaired")
 	d := StartDaemon(t, `
 redis: `+r.URI()+`
 concurrency: 50
@@ -344,11 +344,11 @@ workers:
   heals: {argv: [/usr/bin/python3, `+program("worker.py")+`, heals, `+mark+`]}
 `)
 	for _, test := range []struct{ id, failure string }{
-		{"missing", "worker pool missing cannot start a process: cannot run it: No such file or directory"},
-		{"broken", "worker pool broken cannot start a process: worker broken: exit status 1: cannot import what it needs"},
-		{"silent", "worker pool silent cannot start a process: worker silent: it did not say hello within 0.3 s; killed"},
-		{"old", "worker pool old cannot start a process: worker old: it speaks version 99 of the worker protocol, asynqd version 1; killed"},
-		{"py:echo", "worker pool heals cannot start a process: worker heals: exit status 1: not yet"},
+		{"missing", "worker process not started: pool missing: cannot run it: No such file or directory"},
+		{"broken", "worker process not started: pool broken: worker broken: exit status 1: cannot import what it needs"},
+		{"silent", "worker process not started: pool silent: worker silent: it did not say hello within 0.3 s; killed"},
+		{"old", "worker process not started: pool old: worker old: it speaks version 99 of the worker protocol, asynqd version 1; killed"},
+		{"py:echo", "worker process not started: pool heals: worker heals: exit status 1: not yet"},
 	} {
 		enqueue(t, r, test.id, test.id, "x")
 		Eventually(t, 30*time.Second, "the failure of "+test.id, func() bool { return len(d.Find(test.failure)) > 1 })
@@ -359,7 +359,7 @@ workers:
 	if err := os.WriteFile(mark, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	Eventually(t, 60*time.Second, "the mended pool to run the task", func() bool {
+	Eventually(t, 60*time.Second, "the repaired pool to run the task", func() bool {
 		attempts := d.Attempts("py:echo")
 		return len(attempts) == 1 && attempts[0]["outcome"] == "completed"
 	})
@@ -387,7 +387,7 @@ func TestWorkerReadme(t *testing.T) {
 	libraries, _ := filepath.Abs("../../../contrib/workers/python")
 	r := StartRedis(t)
 	config := strings.NewReplacer("[python3, evaluate.py]", "[/usr/bin/python3, evaluate.py]",
-		"size: 4", "process: {directory: "+dir+", variables: {PYTHONPATH: "+libraries+"}}").Replace(block("yaml"))
+		"size: 4", "process: {working_directory: "+dir+", env: {PYTHONPATH: "+libraries+"}}").Replace(block("yaml"))
 	d := StartDaemon(t, "redis: "+r.URI()+"\n"+config)
 	enqueue(t, r, "fine", "eval:run", `{"answer": "four"}`)
 	if task := settled(t, r, d, "fine"); string(task.Result) != `{"score": 4}` {
@@ -409,7 +409,7 @@ func TestSlowToEnd(t *testing.T) {
 	d := StartDaemon(t, `
 redis: `+r.URI()+`
 routes: [{type: "pid", worker: slow}]
-workers: {slow: {argv: [/usr/bin/python3, `+program+`], recycle_after: 1, grace: 50ms}}
+workers: {slow: {argv: [/usr/bin/python3, `+program+`], max_tasks_per_process: 1, kill_timeout: 50ms}}
 `)
 	for i := range 2 {
 		id := fmt.Sprint("pid-", i)

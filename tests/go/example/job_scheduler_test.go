@@ -341,7 +341,7 @@ func (s *scheduler) compare(enqueued int) {
 	if n := s.number("SELECT count(*) FROM asynqd.executions WHERE job_id IS NULL"); n < enqueued {
 		t.Errorf("%d rows of the API's tasks, which were %d", n, enqueued)
 	}
-	if n := s.number("SELECT count(*) FROM asynqd.jobs WHERE problem LIKE '%has 2 fields%'"); n != 1 {
+	if n := s.number("SELECT count(*) FROM asynqd.jobs WHERE invalid_reason LIKE '%has 2 fields%'"); n != 1 {
 		t.Errorf("%d jobs tell of their problem", n)
 	}
 }

@@ -81,14 +81,19 @@ func startDaemon(t testing.TB, dir, config string, command func(words ...string)
 		d.err = d.cmd.Wait()
 		close(d.ended)
 	}()
-	t.Cleanup(d.End)
+	t.Cleanup(func() {
+		d.End()
+		if lines := strings.Split(strings.TrimSpace(d.Text()), "\n"); t.Failed() {
+			t.Logf("the end of the log of asynqd:\n%s", strings.Join(lines[max(0, len(lines)-40):], "\n"))
+		}
+	})
 	Eventually(t, 30*time.Second, "asynqd to be ready", func() bool {
 		select {
 		case <-d.ended:
 			t.Fatalf("asynqd has ended: %v\n%s", d.err, d.Text())
 		default:
 		}
-		return len(d.Find(" is ready: ")) > 0 // not that PostgreSQL is
+		return len(d.Find("asynqd ready: ")) > 0
 	})
 	return d
 }
@@ -157,7 +162,7 @@ func (d *Daemon) Find(text string) (found []M) {
 // Attempts are the lines about attempts at a task, or at all ("").
 func (d *Daemon) Attempts(task string) (found []M) {
 	for _, line := range d.Lines() {
-		if line["msg"] == "attempt" && (task == "" || line["task"] == task) {
+		if text, _ := line["msg"].(string); strings.HasPrefix(text, "attempt ") && (task == "" || line["task"] == task) {
 			found = append(found, line)
 		}
 	}
@@ -179,7 +184,7 @@ func (d *Daemon) URL() string {
 		d.t.Fatalf("asynqd has no end-points: %s", d.Text())
 	}
 	text := lines[0]["msg"].(string)
-	scheme, _, _ := strings.Cut(strings.TrimPrefix(text, "health, metrics and the API are at "), "://")
+	scheme, _, _ := strings.Cut(strings.TrimPrefix(text, "endpoints ready: health, metrics and the API are at "), "://")
 	return scheme + "://127.0.0.1:" + text[strings.LastIndex(text, " ")+1:]
 }
 

@@ -11,12 +11,12 @@ import (
 
 // Finding is one line of what "asynqctl fsck" finds.
 type Finding struct {
-	Fault, Queue, Key, Detail, Mended string
+	Fault, Queue, Key, Detail, Repaired string
 	TaskID                            string `json:"task_id"`
 }
 
 // FsckSummary is its last line.
-type FsckSummary struct{ Tasks, Keys, Findings, Mended int }
+type FsckSummary struct{ Tasks, Keys, Findings, Repaired int }
 
 // Fsck runs "asynqctl fsck" and returns what it prints, and its exit status.
 func Fsck(t testing.TB, r *Redis, args ...string) (findings []Finding, summary FsckSummary, status int) {

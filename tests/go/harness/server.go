@@ -47,7 +47,7 @@ type Route struct {
 	Pattern string `json:"pattern"`
 	Retry   Retry  `json:"retry"`
 	Scope   string `json:"scope,omitempty"` // of a limit
-	Most    int    `json:"most,omitempty"`
+	Max     int    `json:"max,omitempty"`
 	Nested  bool   `json:"nested,omitempty"` // in a mux in the mux
 	Async   bool   `json:"async,omitempty"`
 	// Capacity is the number of one, from 1 on, which has so much room; 0: the route has none.
@@ -60,7 +60,7 @@ type Route struct {
 type Retry struct {
 	Kind    int   `json:"kind"`
 	DelayMs int64 `json:"delay_ms"`
-	MostMs  int64 `json:"most_ms"`
+	MaxMs   int64 `json:"max_ms"`
 	Jitter  int   `json:"jitter"`
 }
 
@@ -77,6 +77,7 @@ type Wish struct {
 	Do       string `json:"do,omitempty"`
 	Text     string `json:"text,omitempty"`
 	Result   string `json:"result,omitempty"`
+	Flush    string `json:"flush,omitempty"` // a result while it runs, in C
 	SleepMs  int    `json:"sleep_ms,omitempty"`
 	Times    *int   `json:"times,omitempty"`
 	PauseMs  int64  `json:"pause_ms,omitempty"`

@@ -129,7 +129,7 @@ func TestMalformedMessage(t *testing.T) {
 	contains(t, "reason", message.ErrorMsg, "cannot decode")
 	equal(t, "trace of the id without task", exists(r, TaskKey("default", "no task")), false)
 	equal(t, "active", exists(r, QueueKey("default", "active")), false)
-	equal(t, "logged", hasNote(s.Notes(), "task cut"), true)
+	equal(t, "logged", hasNote(s.Notes(), "task archived: cut"), true)
 	// An expired lease of such a task does not stop recovery of others.
 	r.Do("HSET", TaskKey("default", "lost"), "msg", "\x0a\x01\xff", "state", "active")
 	r.Do("LPUSH", QueueKey("default", "active"), "lost")

@@ -146,7 +146,7 @@ func (b *cBroker) forward(queues ...string) {
 }
 
 func (b *cBroker) expire(queue string, batch int) {
-	b.peer.Must("expire", M{"queue": queue, "most": batch})
+	b.peer.Must("expire", M{"queue": queue, "max": batch})
 }
 
 func (b *cBroker) extendLease(queue string, ids ...string) {

@@ -23,8 +23,8 @@ type Outcome struct {
 type Ratio struct {
 	Name  string  `json:"name"`
 	Value float64 `json:"value"`
-	Least float64 `json:"least"`
-	Most  float64 `json:"most"`
+	Min   float64 `json:"min"`
+	Max   float64 `json:"max"`
 }
 
 // Median leaves the values as they are.

@@ -41,8 +41,8 @@ type outage struct {
 // plan draws the outages of a lane. The few of a short run are of a length at which connections are given up and leases
 // are not yet over.
 func plan(random *rand.Rand, count int, isShort bool) (plan []*outage) {
-	between := func(least, most time.Duration) time.Duration {
-		return least + time.Duration(random.Int63n(int64(most-least)))
+	between := func(lowest, highest time.Duration) time.Duration {
+		return lowest + time.Duration(random.Int63n(int64(highest-lowest)))
 	}
 	for range count {
 		o := &outage{how: Outage(random.Intn(int(Outages))), pause: between(3*time.Second, 11*time.Second), length: between(time.Second, 40*time.Second)}

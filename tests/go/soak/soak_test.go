@@ -72,17 +72,17 @@ concurrency: %d
 postgres: {uri: "%s"}
 state_directory: %s
 routes:
-  - {type: "http:ok", http: {url: "%s/ok", per_host: %d, targets: {private_addresses: allow}}}
+  - {type: "http:ok", http: {url: "%s/ok", max_connections_per_host: %d, targets: {private_addresses: allow}}}
   - {type: "http:json", http: {url: "%s/ok/{{payload.name}}", body: '{"price": {{payload.price}}}', targets: {private_addresses: allow}}}
-  - {type: "http:fails", http: {url: "%s/fails", targets: {private_addresses: allow}}, retry: {policy: constant, delay: 1s}}
+  - {type: "http:fails", http: {url: "%s/fails", targets: {private_addresses: allow}}, retry: {policy: constant, initial_delay: 1s}}
   - {type: "http:gone", http: {url: "%s/gone", targets: {private_addresses: allow}}}
-  - {type: "command:cat", command: {argv: [cat]}, limit: {scope: cats, most: 5}}
-  - {type: "command:fails", command: {shell: 'cat >&2; exit %d'}, retry: {policy: constant, delay: 1s}}
+  - {type: "command:cat", command: {argv: [cat]}, limit: {scope: cats, max: 5}}
+  - {type: "command:fails", command: {shell: 'cat >&2; exit %d'}, retry: {policy: constant, initial_delay: 1s}}
   - {type: "py:", worker: python}
   - {type: "c:", worker: c}
 workers:
-  python: {argv: [/usr/bin/python3, %s], size: %d, grace: 500ms}
-  c: {argv: [%s], grace: 500ms}
+  python: {argv: [/usr/bin/python3, %s], size: %d, kill_timeout: 500ms}
+  c: {argv: [%s], kill_timeout: 500ms}
 `, s.redis.URI(), 20+s.reloads%20, s.postgres.URI(), s.state, s.service, 2+s.reloads%5, s.service, s.service, s.service,
 		1+s.reloads%2, worker, 1+s.reloads/3%2, filepath.Join(BuildDir(), "asynq-test-worker"))
 }
@@ -199,7 +199,7 @@ func TestSoak(t *testing.T) {
 	if answers := s.answers.Load(); answers == 0 {
 		t.Error("no request has arrived")
 	}
-	if reloads := len(s.daemon.Find("the configuration was read again")); reloads != s.reloads {
+	if reloads := len(s.daemon.Find("configuration reloaded: ")); reloads != s.reloads {
 		t.Errorf("%d reloads, want %d", reloads, s.reloads)
 	}
 	sixth := len(measured) / 6

@@ -69,7 +69,7 @@ var wrongShapes = map[string]string{"number": ":7", "nothing": "$-1", "no list":
 	"texts": "*3\r\n$1\r\na\r\n$-1\r\n$1\r\nb"}
 
 // serverKinds are what a server sends.
-var serverKinds = []string{"lease", "lease-some", "lease-read-back", "settle", "renew", "forward", "expire", "expired-leases", "orphans",
+var serverKinds = []string{"lease", "lease-some", "lease-read-back", "settle", "write-result", "renew", "forward", "expire", "expired-leases", "orphans",
 	"adopt", "take-group", "read-set", "finish-set", "reclaim-sets", "semaphore", "beat", "drop-active", "announce", "take-role", "look-groups", "clear-set", "INCR",
 	"LLEN", "ZRANGE", "CLIENT TRACKING", "CLIENT CACHING", "SUBSCRIBE"}
 
@@ -77,7 +77,7 @@ var serverKinds = []string{"lease", "lease-some", "lease-read-back", "settle", "
 var mainKinds = map[string]bool{"lease": true, "settle": true, "enqueue": true, "fire-tick": true, "task-info": true}
 
 // inBrief: with other servers and with parking, the main things are tried once more.
-var inBrief = os.Getenv("REDIS_SERVER") != "" || os.Getenv("ASYNQ_PEER_PARK_FROM") != ""
+var inBrief = os.Getenv("REDIS_SERVER") != "" || os.Getenv("ASYNQ_PEER_PARK_THRESHOLD") != ""
 
 func isCell(kind string, e redisError) bool {
 	if inBrief && !(mainKinds[kind] && oneOfEach[e.name]) {
@@ -108,8 +108,11 @@ func (c *cell) server(kind, reply string) {
 	if kind == "lease-read-back" {
 		c.fake.On("lease").Nth(1).Loses()
 	}
+	if kind == "announce" { // only where not all keys are in one place
+		c.fake.On("beat").Nth(1).Answer("-CROSSSLOT Keys in request don't hash to the same slot")
+	}
 	rule := c.fake.On(kind).Answer(reply)
-	s := StartCServerIn(StartPeerUnder(c, []string{"env", "ASYNQ_PEER_PARK_FROM=1"}, c.fake.URI()),
+	s := StartCServerIn(StartPeerUnder(c, []string{"env", "ASYNQ_PEER_PARK_THRESHOLD=1"}, c.fake.URI()),
 		ServerOptions{LedgerPath: path, RetryMs: P(int64(0)), Aggregates: true, Grace: time.Minute, MaxSize: 3,
 			Routes: append(limited(1), routesWithRoom(kind)...)})
 	c.hold(rule)
@@ -162,6 +165,9 @@ func (c *cell) fill(kind string) map[string]int {
 		for i := range 4 {
 			add(fmt.Sprint("roomy-", i), "roomy", Wish{SleepMs: 50}, 1, asynq.MaxRetry(0))
 		}
+	}
+	if kind == "write-result" {
+		add("flushes", "t", Wish{Flush: "early", SleepMs: 50}, 1, asynq.MaxRetry(0))
 	}
 	if kind == "renew" {
 		add("long", "t", Wish{SleepMs: 9000}, 1, asynq.MaxRetry(0))
@@ -517,7 +523,7 @@ func TestShutdownMeetsErrors(t *testing.T) {
 }
 
 func (c *cell) shutdown(e redisError) {
-	s := StartCServerIn(StartPeerUnder(c, []string{"env", "ASYNQ_PEER_PARK_FROM=1"}, c.fake.URI()),
+	s := StartCServerIn(StartPeerUnder(c, []string{"env", "ASYNQ_PEER_PARK_THRESHOLD=1"}, c.fake.URI()),
 		ServerOptions{LedgerPath: filepath.Join(c.r.Dir, "ledger"), ShutdownMs: 1000})
 	NewGoEnqueuer(c, c.r).Enqueue(Task{Type: "t", Payload: P("{}")})
 	waitEmpty(c.T, c.r, recoversWithin)
@@ -712,7 +718,7 @@ func TestWrongShapes(t *testing.T) {
 func (c *cell) serverShape(reply string) {
 	c.fill("renew")
 	rule := c.fake.OnScripts().Answer(reply)
-	s := StartCServerIn(StartPeerUnder(c, []string{"env", "ASYNQ_PEER_PARK_FROM=1"}, c.fake.URI()),
+	s := StartCServerIn(StartPeerUnder(c, []string{"env", "ASYNQ_PEER_PARK_THRESHOLD=1"}, c.fake.URI()),
 		ServerOptions{LedgerPath: filepath.Join(c.r.Dir, "ledger"), RetryMs: P(int64(0)), Aggregates: true, Grace: time.Minute, MaxSize: 3,
 			Routes: append(limited(1), routesWithRoom("lease-some")...)})
 	c.hold(rule)

@@ -93,7 +93,7 @@ func TestAsynqctl(t *testing.T) {
 	ctl(t, r, "task", "inspect", "none").expect(t, "inspect nothing", 3, "", `task "none" not found`)
 	task := ctl(t, r, "task", "ls", "-s", "scheduled", "--json").document(t).([]any)[0].(M)
 	equal(t, "id", task["id"], any("b"))
-	equal(t, "most retries", task["max_retry"], any(0.0))
+	equal(t, "max retries", task["max_retry"], any(0.0))
 	equal(t, "payload", task["payload"], any(`{"to":"b"}`))
 	queue := ctl(t, r, "queue", "ls", "--json").document(t).([]any)[0].(M)
 	equal(t, "sizes", fmt.Sprint(queue["size"], queue["pending"], queue["scheduled"], queue["aggregating"]), "4 2 1 1")

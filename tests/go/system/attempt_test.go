@@ -39,12 +39,12 @@ func TestAttempts(t *testing.T) {
 				{"last", Wish{Do: "fail", Text: "no"}, []asynq.Option{asynq.MaxRetry(0)}, `is archived: "no"; .*again in 0`},
 				{"skipping", Wish{Do: "skip", Text: "never"}, nil, `is archived: "never"; .*again in 0`},
 				{"revoked", Wish{Do: "revoke"}, nil, `is revoked: .*again in 0`},
-				{"snoozing", Wish{Do: "snooze", PauseMs: 50_000, Text: "later"}, nil, `is put off: "later"; .*again in (4\d|50)\d{3}`},
-				{"harmless", Wish{Do: "fail", Text: "harmless"}, nil, `is put off: "harmless"; .*again in (6\d|70)\d{3}`},
+				{"snoozing", Wish{Do: "snooze", PauseMs: 50_000, Text: "later"}, nil, `is snoozed: "later"; .*again in (4\d|50)\d{3}`},
+				{"harmless", Wish{Do: "fail", Text: "harmless"}, nil, `is snoozed: "harmless"; .*again in (6\d|70)\d{3}`},
 				{"slow", Wish{SleepMs: 60_000}, []asynq.Option{asynq.Timeout(time.Second)},
 					`is retried: "context deadline exceeded"; .*ran (9\d\d|\d{4,}),.* code 0, reason 1$`},
 				{"cancelled", Wish{SleepMs: 60_000}, nil, `is retried: "context canceled";.* code 0, reason 2$`},
-				{"running", Wish{SleepMs: 60_000}, nil, `is given back: "given back unfinished";.* reason 4$`},
+				{"running", Wish{SleepMs: 60_000}, nil, `is requeued: "requeued unfinished";.* reason 4$`},
 			} {
 				opts := append([]asynq.Option{asynq.TaskID(test.id)}, test.opts...)
 				if _, err := client.Enqueue(asynq.NewTask(prefix+test.id, []byte(*test.wish.Payload())), opts...); err != nil {
@@ -83,7 +83,7 @@ func TestAttempts(t *testing.T) {
 				`failure of skipping: "never", outcome 2, code 0, reason 0, retries 0`,
 				`failure of slow: "context deadline exceeded", outcome 1, code 0, reason 1, retries 0`,
 				`failure of cancelled: "context canceled", outcome 1, code 0, reason 2, retries 0`,
-				`end of fine: completed`, `end of running: given back`,
+				`end of fine: completed`, `end of running: requeued`,
 			} {
 				Eventually(t, 20*time.Second, report, func() bool { return contains(notes(), "reported "+report) == 1 })
 			}

@@ -98,10 +98,10 @@ var wordPattern = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 // tooMuch tells what is unbounded in a command. Ranges by rank end within some thousand elements, or are small by their
 // nature; nothing reads all of a container.
 func tooMuch(words []string) string {
-	const most = 2100
+	const highest = 2100
 	name := strings.ToUpper(words[0])
 	switch {
-	case len(words) > 2*most:
+	case len(words) > 2*highest:
 		return fmt.Sprint(len(words), " arguments")
 	case name == "SMEMBERS" || name == "KEYS" || name == "HGETALL" || name == "ZUNIONSTORE" || name == "SUNIONSTORE":
 		if words[1] == "asynq:queues" {
@@ -111,7 +111,7 @@ func tooMuch(words []string) string {
 	case name == "LRANGE" || (name == "ZRANGE" && len(words) > 3):
 		first, _ := strconv.Atoi(words[2])
 		last, err := strconv.Atoi(words[3])
-		if err == nil && (last < 0) == (first < 0) && last-first > most {
+		if err == nil && (last < 0) == (first < 0) && last-first > highest {
 			return fmt.Sprint(last-first+1, " elements")
 		}
 		if err == nil && first >= 0 && last < 0 && strings.Contains(words[1], ":g:") {
@@ -130,7 +130,7 @@ func tooMuch(words []string) string {
 // checkCommands looks at each command, and counts those of one script.
 func checkCommands(t *testing.T, lines []string) {
 	t.Helper()
-	const most = 2100
+	const highest = 2100
 	inScript, worst := 0, map[string]bool{}
 	for _, line := range lines {
 		at := strings.Index(line, "] ")
@@ -146,7 +146,7 @@ func checkCommands(t *testing.T, lines []string) {
 		}
 		if !strings.Contains(line[:at], " lua") {
 			inScript = 0
-		} else if inScript++; inScript == most {
+		} else if inScript++; inScript == highest {
 			worst["a script of more than 2,100 commands, among them "+words[0]] = true
 		}
 		if why := tooMuch(words); why != "" && len(words) > 1 {

@@ -176,11 +176,11 @@ func TestPriorityWithRoom(t *testing.T) {
 					byQueue[line.ID[0]]++
 				}
 			}
-			least := 75
+			lowest := 75
 			if strict {
-				least = 99
+				lowest = 99
 			}
-			if byQueue['c'] < least || byQueue['p'] != 0 || (!strict && byQueue['l'] == 0) {
+			if byQueue['c'] < lowest || byQueue['p'] != 0 || (!strict && byQueue['l'] == 0) {
 				t.Errorf("of the first 100 tasks: %v", byQueue)
 			}
 		})

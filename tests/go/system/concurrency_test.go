@@ -57,13 +57,13 @@ func TestSetConcurrency(t *testing.T) {
 				return err == nil && len(servers) == 1 && servers[0].Concurrency == 0
 			})
 			set(3)
-			most := int64(0)
+			highest := int64(0)
 			Eventually(t, 30*time.Second, "all to be completed", func() bool {
-				most = max(most, active())
+				highest = max(highest, active())
 				return r.Int("ZCARD", QueueKey("default", "completed")) == 40
 			})
-			if most != 3 {
-				t.Errorf("%d ran at the same time with a concurrency of 3", most)
+			if highest != 3 {
+				t.Errorf("%d ran at the same time with a concurrency of 3", highest)
 			}
 			if answer := server.Do("server.set_concurrency", M{"n": -1}); Status(answer) == 0 {
 				t.Errorf("a concurrency of -1 is taken: %v", answer)

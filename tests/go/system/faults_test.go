@@ -284,7 +284,7 @@ func TestReadBackIsTriedAgain(t *testing.T) {
 	taken := r.Int("LLEN", QueueKey("default", "active"))
 	r.Do("ACL", "SETUSER", "default", "-zrangebyscore")
 	proxy.LoseOneIn(0)
-	Eventually(t, 20*time.Second, "Redis to refuse", func() bool { return containsPrefix(notes(), `log queue "default": cannot `) })
+	Eventually(t, 20*time.Second, "Redis to refuse", func() bool { return containsPrefix(notes(), `log queue call failed: queue "default": cannot `) })
 	r.Do("ACL", "SETUSER", "default", "+zrangebyscore")
 	Eventually(t, 25*time.Second, fmt.Sprintf("all tasks, of which %d were taken", taken), func() bool { return tasksLeft(r) == 0 })
 	equal(t, "starts", len(Starts(server.Ledger())), 3)

@@ -308,7 +308,7 @@ func indexOf(list []string, wanted string) int {
 	return -1
 }
 
-// TestFsck breaks one thing at a time: it is found as what it is, once and alone, mended, and then all is well.
+// TestFsck breaks one thing at a time: it is found as what it is, once and alone, repaired, and then all is well.
 func TestFsck(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
@@ -343,7 +343,7 @@ func TestFsck(t *testing.T) {
 				isDry := len(args) == 0
 				found := 0
 				for _, f := range findings {
-					if f.Key == key && f.Fault == each.fault && (f.Mended == "") == isDry {
+					if f.Key == key && f.Fault == each.fault && (f.Repaired == "") == isDry {
 						found++
 					}
 				}
@@ -352,10 +352,10 @@ func TestFsck(t *testing.T) {
 				}
 				equal(t, what+": exit status", status, map[bool]int{true: 5, false: 7}[isDry])
 				if isDry {
-					equal(t, what+": mended", summary.Mended, 0)
+					equal(t, what+": repaired", summary.Repaired, 0)
 					equal(t, what+": snapshot", fmt.Sprint(dumps(r)), fmt.Sprint(before))
 				} else {
-					equal(t, what+": mended", summary.Mended, summary.Findings)
+					equal(t, what+": repaired", summary.Repaired, summary.Findings)
 				}
 			}
 			if findings, _, status := Fsck(t, r); status != 0 {
@@ -428,7 +428,7 @@ func (l *load) end() {
 	l.done.Wait()
 }
 
-// TestFsckUnderLoad damages a store that is in use, in all ways in turn, and lets it be mended. FSCK_INJURIES says how
+// TestFsckUnderLoad damages a store that is in use, in all ways in turn, and lets it be repaired. FSCK_INJURIES says how
 // often; 320 times without it.
 func TestFsckUnderLoad(t *testing.T) {
 	t.Parallel()
@@ -575,7 +575,7 @@ func TestFsckAfterGo(t *testing.T) {
 	equal(t, "exit status", status, 7)
 	equal(t, "orphans", len(findings), 10300-9999)
 	for _, f := range findings {
-		equal(t, f.Key, f.Fault+": "+f.Mended, "task-in-no-set: moved to the quarantine")
+		equal(t, f.Key, f.Fault+": "+f.Repaired, "task-in-no-set: moved to the quarantine")
 	}
 	IsWell(t, r)
 	equal(t, "archive", r.Int("ZCARD", QueueKey("default", "archived")), 9999)
@@ -606,5 +606,5 @@ func TestFsckAfterGo(t *testing.T) {
 	r.Do("RENAME", "kept", "asynq:queues")
 	r.Int("DEL", TaskKey("default", fmt.Sprint(r.Strings("ZRANGE", QueueKey("default", "archived"), 0, 0)[0])))
 	ctl(t, r, "fsck", "--repair").expect(t, "fsck for people", 7,
-		`(?s)^member-without-task +asynq:\{default\}:t:load-\S+: it stands in archived \(id removed\)\n.*1 faults, 1 of them mended`, "")
+		`(?s)^member-without-task +asynq:\{default\}:t:load-\S+: it stands in archived \(id removed\)\n.*1 fault, 1 of them repaired`, "")
 }

@@ -55,10 +55,10 @@ func TestGroupFleet(t *testing.T) {
 	if !isWhole {
 		total = 5000
 	}
-	const most = 20
+	const highest = 20
 	groups := total / 100
 	r := StartRedis(t)
-	options := ServerOptions{Aggregates: true, Grace: time.Second, MaxDelay: 10 * time.Second, MaxSize: most}
+	options := ServerOptions{Aggregates: true, Grace: time.Second, MaxDelay: 10 * time.Second, MaxSize: highest}
 	slow := options
 	slow.AggregateMs = 20_000 // so that there is something in its hands, however late the kill comes
 	killed := StartCServer(t, r.URI(), slow)
@@ -94,7 +94,7 @@ func TestGroupFleet(t *testing.T) {
 	}
 	Eventually(t, 5*time.Minute, "all groups to be aggregated", func() bool { time.Sleep(100 * time.Millisecond); return left() == 0 })
 	waitCompleted(t, r)
-	checkSums(t, r, total, groups, most)
+	checkSums(t, r, total, groups, highest)
 }
 
 // waitCompleted waits until all tasks are completed. One that a killed server held comes back when its lease is over, and
@@ -108,7 +108,7 @@ func waitCompleted(t *testing.T, r *Redis) {
 }
 
 // checkSums wants each task 0 to total-1 in one aggregated task of its group, which has at most so many.
-func checkSums(t *testing.T, r *Redis, total, groups, most int) {
+func checkSums(t *testing.T, r *Redis, total, groups, highest int) {
 	t.Helper()
 	seen := map[string]int{}
 	sets := 0
@@ -125,7 +125,7 @@ func checkSums(t *testing.T, r *Redis, total, groups, most int) {
 			t.Fatal(err)
 		}
 		sets++
-		if len(sum.Tasks) > most {
+		if len(sum.Tasks) > highest {
 			t.Errorf("%s: %d tasks in one", sum.Group, len(sum.Tasks))
 		}
 		for _, task := range sum.Tasks {

@@ -38,12 +38,12 @@ func mostAtOnce(lines []Line, killed time.Time) int {
 	sort.Slice(changes, func(i, j int) bool {
 		return changes[i].at < changes[j].at || changes[i].at == changes[j].at && changes[i].step < changes[j].step
 	})
-	most, now := 0, 0
+	highest, now := 0, 0
 	for _, change := range changes {
 		now += change.step
-		most = max(most, now)
+		highest = max(highest, now)
 	}
-	return most
+	return highest
 }
 
 func enqueueMany(t *testing.T, r *Redis, taskType string, n int, wish Wish, options ...asynq.Option) {
@@ -57,7 +57,9 @@ func enqueueMany(t *testing.T, r *Redis, taskType string, n int, wish Wish, opti
 	}
 }
 
-func limited(most int) []Route { return []Route{{Pattern: "limited", Scope: "printers", Most: most}} }
+func limited(highest int) []Route {
+	return []Route{{Pattern: "limited", Scope: "printers", Max: highest}}
+}
 
 // TestSharedLimit: four servers of ours and four of Go share three tokens, which they pass to one another; one of ours is
 // killed while it holds one, which comes back. Never four at once, and none fails.
@@ -99,8 +101,8 @@ func TestSharedLimit(t *testing.T) {
 	for _, server := range ours {
 		lines = append(lines, server.Ledger()...)
 	}
-	if most := mostAtOnce(lines, killed); most < 2 || most > 3 {
-		t.Errorf("%d at once", most)
+	if highest := mostAtOnce(lines, killed); highest < 2 || highest > 3 {
+		t.Errorf("%d at once", highest)
 	}
 	equal(t, "starts of the long task", Starts(lines)["ours/long"], 2)
 	again := 0
@@ -125,9 +127,9 @@ func TestLimit(t *testing.T) {
 		name  string
 		route Route
 	}{
-		{"thread", Route{Pattern: "limited", Scope: "a b{c}", Most: 2}},
-		{"nested", Route{Pattern: "limited", Scope: "s", Most: 2, Nested: true}},
-		{"async", Route{Pattern: "limited", Scope: "s", Most: 2, Async: true}},
+		{"thread", Route{Pattern: "limited", Scope: "a b{c}", Max: 2}},
+		{"nested", Route{Pattern: "limited", Scope: "s", Max: 2, Nested: true}},
+		{"async", Route{Pattern: "limited", Scope: "s", Max: 2, Async: true}},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
 			t.Parallel()
@@ -210,8 +212,8 @@ func TestLimitLongTask(t *testing.T) {
 	}
 	enqueueMany(t, r, "limited", 2, Wish{SleepMs: 40_000, Stubborn: true})
 	Eventually(t, 3*time.Minute, "both to be done", func() bool { time.Sleep(100 * time.Millisecond); return tasksLeft(r) == 0 })
-	if most := mostAtOnce(ReadLedger(t, ledger), time.Now()); most != 1 {
-		t.Errorf("%d at once", most)
+	if highest := mostAtOnce(ReadLedger(t, ledger), time.Now()); highest != 1 {
+		t.Errorf("%d at once", highest)
 	}
 	IsWell(t, r)
 }
@@ -231,8 +233,8 @@ func TestLimitLostReplies(t *testing.T) {
 	if proxy.Counts()["semaphore"] == 0 {
 		t.Error("no reply was lost")
 	}
-	if most := mostAtOnce(ReadLedger(t, ledger), time.Now()); most > 2 {
-		t.Errorf("%d at once", most)
+	if highest := mostAtOnce(ReadLedger(t, ledger), time.Now()); highest > 2 {
+		t.Errorf("%d at once", highest)
 	}
 	t.Log(fmt.Sprint("lost: ", proxy.Counts()))
 	IsWell(t, r)

@@ -142,7 +142,7 @@ func TestChangingFleet(t *testing.T) {
 // TestSmallFleet: below a handful of servers, and when most of a large fleet ends, everyone is told.
 func TestSmallFleet(t *testing.T) {
 	t.Parallel()
-	if os.Getenv("ASYNQ_PEER_PARK_FROM") != "" {
+	if os.Getenv("ASYNQ_PEER_PARK_THRESHOLD") != "" {
 		t.Skip("every fleet is large enough here")
 	}
 	r := StartRedis(t)

@@ -151,7 +151,7 @@ func TestPushRefused(t *testing.T) {
 			runsSoon(t, r, 2)
 			lines := 0
 			for _, note := range s.Notes() {
-				if strings.Contains(note, "does not notify us") && strings.Contains(note, " &__redis__:invalidate") {
+				if strings.Contains(note, "redis notifications unavailable: ") && strings.Contains(note, " &__redis__:invalidate") {
 					lines++
 				}
 			}

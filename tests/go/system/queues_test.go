@@ -126,7 +126,7 @@ func TestQueuesInUnrest(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
 	proxy := StartLateProxy(t, r)
-	peer := StartPeerUnder(t, []string{"env", "ASYNQ_PEER_PARK_FROM=1"}, proxy.URI())
+	peer := StartPeerUnder(t, []string{"env", "ASYNQ_PEER_PARK_THRESHOLD=1"}, proxy.URI())
 	c := startComings(t, peer, r.Opt(), ServerOptions{Queues: map[string]int{"stays": 1}, Concurrency: 4})
 	inspector := asynq.NewInspector(r.Opt())
 	defer inspector.Close()

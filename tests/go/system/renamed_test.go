@@ -17,7 +17,7 @@ func TestRenamedCommands(t *testing.T) {
 		t.Run(command, func(t *testing.T) {
 			t.Parallel()
 			r := StartRedis(t, "--rename-command", command, "")
-			s := StartCServerIn(StartPeerUnder(t, []string{"env", "ASYNQ_PEER_PARK_FROM=1"}, r.URI()), ServerOptions{LedgerPath: r.Dir + "/ledger"})
+			s := StartCServerIn(StartPeerUnder(t, []string{"env", "ASYNQ_PEER_PARK_THRESHOLD=1"}, r.URI()), ServerOptions{LedgerPath: r.Dir + "/ledger"})
 			peer := StartPeer(t, r.URI())
 			for i := range 3 {
 				peer.Must("enqueue", Task{Type: "t", Payload: P("{}"), Own: Options{ID: P(fmt.Sprint(i))}}.ForC())

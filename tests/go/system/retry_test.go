@@ -17,7 +17,7 @@ func TestRetryPolicies(t *testing.T) {
 	ms := int64(50_000)
 	StartCServer(t, r.URI(), ServerOptions{RetryMs: &ms, Routes: []Route{
 		{Pattern: "constant", Retry: Retry{Kind: RetryConstant, DelayMs: 100_000}},
-		{Pattern: "exponential", Retry: Retry{Kind: RetryExponential, DelayMs: 100_000, MostMs: 700_000}},
+		{Pattern: "exponential", Retry: Retry{Kind: RetryExponential, DelayMs: 100_000, MaxMs: 700_000}},
 		{Pattern: "unlimited", Retry: Retry{Kind: RetryExponential, DelayMs: 100_000}},
 		{Pattern: "rare", Retry: Retry{Kind: RetryExponential, DelayMs: 7_200_000}},
 		{Pattern: "random", Retry: Retry{Kind: RetryConstant, DelayMs: 100_000, Jitter: 50}},
@@ -81,7 +81,7 @@ func TestRetryPolicies(t *testing.T) {
 	IsWell(t, r)
 }
 
-// TestSnooze: a task that is put off has not failed, however often and however few retries it has.
+// TestSnooze: a task that is snoozed has not failed, however often and however few retries it has.
 func TestSnooze(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
@@ -96,7 +96,7 @@ func TestSnooze(t *testing.T) {
 		t.Fatal(err)
 	}
 	var task *asynq.TaskInfo
-	Eventually(t, 20*time.Second, "the task to be put off", func() bool {
+	Eventually(t, 20*time.Second, "the task to be snoozed", func() bool {
 		task, err = inspector.GetTaskInfo("default", info.ID)
 		return err == nil && task.State == asynq.TaskStateRetry
 	})
@@ -129,11 +129,11 @@ func TestRoutePolicyMistakes(t *testing.T) {
 		`pattern "a" has an unknown kind of retry policy: 9`:                  {{Pattern: "a", Retry: Retry{Kind: 9}}},
 		`pattern "a": delay_ms of its retry policy must be more than 0`:       {{Pattern: "a", Retry: Retry{Kind: RetryConstant}}},
 		`pattern "a": delay_ms of its retry policy is set, but its kind does`: {{Pattern: "a", Retry: Retry{DelayMs: 5}}},
-		`pattern "a": max_delay_ms of its retry policy is less than delay_ms`: {{Pattern: "a", Retry: Retry{Kind: RetryExponential, DelayMs: 5, MostMs: 4}}},
+		`pattern "a": max_delay_ms of its retry policy is less than delay_ms`: {{Pattern: "a", Retry: Retry{Kind: RetryExponential, DelayMs: 5, MaxMs: 4}}},
 		`pattern "a": jitter_percent of its retry policy is not 0 to 100`:     {{Pattern: "a", Retry: Retry{Kind: RetryConstant, DelayMs: 5, Jitter: 101}}},
-		`pattern "a": the scope of its limit is blank or too long`:            {{Pattern: "a", Most: 1}},
+		`pattern "a": the scope of its limit is blank or too long`:            {{Pattern: "a", Max: 1}},
 		`pattern "a": its limit must be at least 1`:                           {{Pattern: "a", Scope: "s"}},
-		`patterns "b" and "a" have different limits for the scope "s"`:        {{Pattern: "a", Scope: "s", Most: 1}, {Pattern: "b", Scope: "s", Most: 2}},
+		`patterns "b" and "a" have different limits for the scope "s"`:        {{Pattern: "a", Scope: "s", Max: 1}, {Pattern: "b", Scope: "s", Max: 2}},
 	} {
 		if got := StartCServerWrong(t, uri, ServerOptions{Routes: routes}); !strings.Contains(got, want) {
 			t.Errorf("got %q, want %q", got, want)

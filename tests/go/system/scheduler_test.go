@@ -70,7 +70,7 @@ func (f *fleetScheduler) start(t *testing.T) {
 	}
 }
 
-// harm does something bad to a scheduler and mends it again.
+// harm does something bad to a scheduler and repairs it again.
 func (f *fleetScheduler) harm(t *testing.T, random *rand.Rand, longestStop time.Duration) string {
 	switch random.Intn(4) {
 	case 0:

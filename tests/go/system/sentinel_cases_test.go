@@ -87,7 +87,7 @@ func TestSentinelsSplit(t *testing.T) {
 		})
 		chosen.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 	}
-	if notes := strings.Join(server.Notes(), "\n"); !strings.Contains(notes, "the sentinels disagree where the master \"mymaster\" is") {
+	if notes := strings.Join(server.Notes(), "\n"); !strings.Contains(notes, "sentinels disagree: where the master \"mymaster\" is") {
 		t.Errorf("not told in: %s", notes)
 	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // badEnds are what may become of Redis before a server is told to end. The last part puts it right again.
-var badEnds = map[string]func(r *Redis, proxy *LateProxy) (mend func()){
+var badEnds = map[string]func(r *Redis, proxy *LateProxy) (repair func()){
 	"killed":    func(r *Redis, _ *LateProxy) func() { r.Kill(); return r.Start },
 	"hanging":   func(r *Redis, _ *LateProxy) func() { r.Stop(); return r.Continue },
 	"swallowed": func(_ *Redis, proxy *LateProxy) func() { proxy.Freeze(); return proxy.Thaw },
@@ -41,7 +41,7 @@ var shutdownCases = []shutdownCase{
 		return r.Int("ZCARD", QueueKey("default", "aggregation_sets")) == 1
 	}},
 	{name: "limited", kind: "limited", wish: Wish{SleepMs: 60_000}, tasks: 3, left: 3, options: ServerOptions{
-		Routes: []Route{{Pattern: "limited", Scope: "one", Most: 1}}},
+		Routes: []Route{{Pattern: "limited", Scope: "one", Max: 1}}},
 		isBusy: func(r *Redis, s *CServer) bool {
 			return r.Int("LLEN", QueueKey("default", "active")) == 3 && startedAre(1)(r, s)
 		}},
@@ -73,7 +73,7 @@ func TestShutdownWithoutRedis(t *testing.T) {
 					}
 				}
 				Eventually(t, 30*time.Second, "the server to be busy", func() bool { return test.isBusy(r, server) })
-				mend := harm(r, proxy)
+				repair := harm(r, proxy)
 				if test.name == "unsettled" {
 					Eventually(t, 10*time.Second, "the handlers to end", func() bool { return len(server.Ledger()) == 2*test.tasks })
 				}
@@ -91,7 +91,7 @@ func TestShutdownWithoutRedis(t *testing.T) {
 					}
 				}
 				equal(t, "lines about what is left", said, min(test.left, 1))
-				mend()
+				repair()
 				if end != "killed" && test.name != "unsettled" { // whose outcomes a Redis that wakes up may find
 					equal(t, "tasks that are still there", tasksLeft(r), test.tasks)
 				}

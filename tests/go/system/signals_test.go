@@ -54,7 +54,7 @@ func TestSignals(t *testing.T) {
 				t.Errorf("exit: %v\n%s", err, log.String())
 			}
 			equal(t, "records", len(r.Strings("KEYS", "asynq:servers*"))+len(r.Strings("KEYS", "asynq:workers*")), 0)
-			if !strings.Contains(log.String(), "INFO: shutting down") {
+			if !strings.Contains(log.String(), "INFO: server shutting down: ") {
 				t.Errorf("log: %s", log.String())
 			}
 		})

@@ -49,7 +49,7 @@ func TestSuspendedDuringLease(t *testing.T) {
 	}
 	equal(t, "failed", r.Text("GET", QueueKey("default", "failed")), "")
 	for _, note := range server.Notes() {
-		if strings.HasPrefix(note, "log task") {
+		if strings.HasPrefix(note, "log lease lost") || strings.HasPrefix(note, "log outcome ") {
 			t.Errorf("it says %q", note)
 		}
 	}

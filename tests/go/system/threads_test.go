@@ -49,7 +49,7 @@ func TestLackOfThreads(t *testing.T) {
 				equal(t, "starts of "+id, count, 1)
 			}
 			equal(t, "failed for lack of threads", r.Text("GET", QueueKey("default", "failed")), "")
-			complaint := fmt.Sprintf("log no more worker threads can be started: %d tasks at a time instead of 4", before)
+			complaint := fmt.Sprintf("log threads exhausted: %d tasks at a time instead of 4", before)
 			Eventually(t, 20*time.Second, complaint, func() bool { return containsPrefix(notes(), complaint) })
 			Eventually(t, 30*time.Second, "its record to tell", func() bool {
 				servers, err := inspector.Servers()

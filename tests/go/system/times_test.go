@@ -25,7 +25,7 @@ func startsOf(lines []Line, id string) (at []int64) {
 }
 
 // TestPausesBelowASecond: a pause lasts as long as it was asked for, or 100 ms if that is longer. Without that a short
-// outage uses up all retries, and a task that is put off for a moment keeps a processor busy.
+// outage uses up all retries, and a task that is postponed for a moment keeps a processor busy.
 func TestPausesBelowASecond(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
@@ -126,9 +126,9 @@ func TestManyHeaders(t *testing.T) {
 	Eventually(t, 20*time.Second, "the next task to run", func() bool { return len(startsOf(s.Ledger(), "next")) > 0 })
 }
 
-// TestGivenBackSince: a task that is given back at a shutdown waits since then, so that the latency of its queue is
+// TestRequeuedSince: a task that is requeued at a shutdown waits since then, so that the latency of its queue is
 // known.
-func TestGivenBackSince(t *testing.T) {
+func TestRequeuedSince(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
 	s := StartCServer(t, r.URI(), ServerOptions{ShutdownMs: 1, LedgerPath: filepath.Join(r.Dir, "ledger")})
@@ -141,7 +141,7 @@ func TestGivenBackSince(t *testing.T) {
 	Eventually(t, 20*time.Second, "it to run", func() bool { return len(startsOf(s.Ledger(), "long")) == 1 })
 	before := time.Now().UnixNano()
 	s.Shutdown()
-	Eventually(t, 30*time.Second, "it to be given back", func() bool { return r.Int("LLEN", QueueKey("default", "pending")) == 1 })
+	Eventually(t, 30*time.Second, "it to be requeued", func() bool { return r.Int("LLEN", QueueKey("default", "pending")) == 1 })
 	since, _ := strconv.ParseInt(r.Text("HGET", TaskKey("default", "long"), "pending_since"), 10, 64)
 	if since < before || since > time.Now().UnixNano() {
 		t.Errorf("it waits since %d, want between %d and now", since, before)

@@ -3,7 +3,7 @@
 //	/call/ok?ms=250        answers after so long
 //	/call/fail             500
 //	/call/flaky?times=2    500 the first two times that a task comes, then fine
-//	/call/gone             404: no other attempt will mend that
+//	/call/gone             404: no other attempt will repair that
 //	/call/busy             429 with Retry-After: 1 the first time, then fine
 //	/call/reset            hangs up without an answer
 //

@@ -424,7 +424,7 @@ var cases = []benchCase{
 		func(b *bench, side string) metrics {
 			with := settings{"servers": 64, "queues": threeQueues, "concurrency": 10}
 			if side == "armed" {
-				with["park_from"] = -1
+				with["park_threshold"] = -1
 			}
 			return b.waiting(side, b.count(side, 1000, 1000), 100, with)
 		}, []ratio{{"fleet64_parked_redis_cpu", "redis_us", true}, {"fleet64_parked_p99", "p99_ms", true}}},

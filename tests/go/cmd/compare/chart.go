@@ -41,18 +41,18 @@ const chartStyle = `text{font:13px -apple-system,"Segoe UI",Helvetica,Arial,sans
 
 // chart has a line for each row that was measured: both figures, and a bar on a logarithmic scale from 1x on.
 func chart(list []figure, source string) string {
-	byName, most, rounds := map[string]figure{}, 10.0, 0
+	byName, highest, rounds := map[string]figure{}, 10.0, 0
 	for _, f := range list {
 		byName[f.name] = f
 		rounds = max(rounds, f.rounds)
 	}
 	for _, row := range chartRows {
-		most = math.Max(most, byName[row.ratio].times)
+		highest = math.Max(highest, byName[row.ratio].times)
 	}
 	var rows []string
 	for _, row := range chartRows {
 		if f, ok := byName[row.ratio]; ok {
-			rows = append(rows, drawRow(row, f, chartTop+len(rows)*rowHeight, most))
+			rows = append(rows, drawRow(row, f, chartTop+len(rows)*rowHeight, highest))
 		}
 	}
 	height := chartTop + len(rows)*rowHeight + 4
@@ -68,8 +68,8 @@ func chart(list []figure, source string) string {
 }
 
 // drawRow draws a line whose top is y.
-func drawRow(row chartRow, f figure, y int, most float64) string {
-	length := int(math.Max(2, barRoom*math.Log10(math.Max(f.times, 1))/math.Log10(most)))
+func drawRow(row chartRow, f figure, y int, highest float64) string {
+	length := int(math.Max(2, barRoom*math.Log10(math.Max(f.times, 1))/math.Log10(highest)))
 	return strings.Join([]string{
 		fmt.Sprintf(`<line class="line" x1="%d" x2="%d" y1="%d" y2="%[3]d"/>`, labelX, chartWidth-labelX, y),
 		word("", labelX, y+19, row.label),

@@ -37,7 +37,7 @@ func figures(all []*measured.Outcome) (list []figure) {
 func figureOf(o *measured.Outcome, text string, r ratio) figure {
 	compared := o.Compare(r.name, "c", "go", r.metric, r.isCost)
 	f := figure{ratio: r, text: text, other: o.Median("go", r.metric), own: o.Median("c", r.metric), rounds: len(o.Sides["c"])}
-	f.min, f.max = compared.Least, compared.Most
+	f.min, f.max = compared.Min, compared.Max
 	f.times = f.own / f.other
 	if r.isCost {
 		f.times = f.other / f.own

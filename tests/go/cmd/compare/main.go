@@ -101,8 +101,8 @@ func describe(o *measured.Outcome, sides []string) {
 	}
 	for _, r := range o.Ratios {
 		fmt.Printf("    %s %.1fx", r.Name, r.Value)
-		if r.Least != r.Most {
-			fmt.Printf(" (%.1f to %.1f)", r.Least, r.Most)
+		if r.Min != r.Max {
+			fmt.Printf(" (%.1f to %.1f)", r.Min, r.Max)
 		}
 		fmt.Println()
 	}

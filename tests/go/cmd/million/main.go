@@ -108,17 +108,17 @@ var highWater = regexp.MustCompile(`VmHWM:\s*(\d+) kB`)
 func watchMemory(pid int, program string) <-chan int {
 	result := make(chan int, 1)
 	go func() {
-		most := 0
+		highest := 0
 		for {
 			name, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
 			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 			found := highWater.FindSubmatch(status)
-			if err != nil || (found == nil && most > 0) {
-				result <- most
+			if err != nil || (found == nil && highest > 0) {
+				result <- highest
 				return
 			}
 			if found != nil && name == program {
-				most, _ = strconv.Atoi(string(found[1]))
+				highest, _ = strconv.Atoi(string(found[1]))
 			}
 			time.Sleep(time.Millisecond)
 		}
@@ -188,8 +188,8 @@ func main() {
 	run(client, "0 tasks found", "task", "find", "-s", "pending", "-p", "nowhere")
 	run(client, fmt.Sprintf("%d tasks and .*: all is well", *tasks), "fsck")
 	breakSome(client)
-	runTo(client, 5, fmt.Sprintf("%d faults, 0 of them mended", broken), "fsck")
-	runTo(client, 7, fmt.Sprintf("%d faults, %d of them mended", broken, broken), "fsck", "--repair")
+	runTo(client, 5, fmt.Sprintf("%d faults, 0 of them repaired", broken), "fsck")
+	runTo(client, 7, fmt.Sprintf("%d faults, %d of them repaired", broken, broken), "fsck", "--repair")
 	run(client, "all is well", "fsck")
 	inRetry -= broken * 2 / 3 // a third was deleted, and a third was put into pending
 	run(client, fmt.Sprintf("%d tasks set to run", rareErrors), "task", "retry", "-s", "retry", "-e", "disk full")

@@ -191,7 +191,7 @@ func describe(o *measured.Outcome, l language, c benchCase) {
 		fmt.Println()
 	}
 	for _, r := range o.Ratios {
-		fmt.Printf("    %s %.1fx (%.1f to %.1f)\n", r.Name, r.Value, r.Least, r.Most)
+		fmt.Printf("    %s %.1fx (%.1f to %.1f)\n", r.Name, r.Value, r.Min, r.Max)
 	}
 }
 

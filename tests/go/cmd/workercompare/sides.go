@@ -96,7 +96,7 @@ func asynqd(argv string) func(b *bench) []*exec.Cmd {
 	return func(b *bench) []*exec.Cmd {
 		file := filepath.Join(b.dir, "asynqd.yaml")
 		text := fmt.Sprintf("redis: %s\nendpoints: {listen: ''}\nlog: {level: error}\nroutes:\n- {type: noop, worker: pool}\n- {type: sleep, worker: pool}\n"+
-			"workers:\n  pool: {argv: [%s], size: %d, process: {inherit: [PATH, BENCH_MARKS, BENCH_REDIS, BENCH_THREADS]}}\n", b.redis.URI(), argv, processes)
+			"workers:\n  pool: {argv: [%s], size: %d, process: {pass_env: [PATH, BENCH_MARKS, BENCH_REDIS, BENCH_THREADS]}}\n", b.redis.URI(), argv, processes)
 		check(os.WriteFile(file, []byte(text), 0o600))
 		return []*exec.Cmd{b.command(*daemon, "--config", file)}
 	}
