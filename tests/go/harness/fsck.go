@@ -12,7 +12,7 @@ import (
 // Finding is one line of what "asynqctl fsck" finds.
 type Finding struct {
 	Fault, Queue, Key, Detail, Repaired string
-	TaskID                            string `json:"task_id"`
+	TaskID                              string `json:"task_id"`
 }
 
 // FsckSummary is its last line.
