@@ -111,8 +111,11 @@ static void wake_subscribed(void *arg, const redis_result *result)
 {
     node_subscriber *s = arg;
     asynq_error error;
-    if (result->outcome == REDIS_REPLIED) /* else it may be gone, with its connection */
-        s->can_be_woken = redis_result_check(result, &error) == 0;
+    if (result->outcome != REDIS_REPLIED) /* it may be gone, with its connection */
+        return;
+    s->can_be_woken = redis_result_check(result, &error) == 0;
+    /* The first beat comes before, so that a fleet would not park for its first seconds. */
+    parking_fleet_counted(s->server, s->server->parking.servers_alive);
 }
 
 static bytes wake_channel(const asynq_server *server)
