@@ -186,14 +186,15 @@ static int announce_server(const broker *b, const server_beat *beat, const recor
     return broker_call(b, args, server_announced, call);
 }
 
+/* Sends a call of a beat. */
+typedef int (*beat_part)(const broker *b, const server_beat *beat, const record_keys *keys, beat_call *call);
+
 /* A record is there before a list names it. */
 static int send_beat(const broker *b, const server_beat *beat, const record_keys *keys, beat_call *call)
 {
-    int (*const together[])(const broker *, const server_beat *, const record_keys *, beat_call *) = {renew_all, NULL};
-    int (*const apart[])(const broker *, const server_beat *, const record_keys *,
-                         beat_call *) = {renew_record, announce_workers, announce_server, NULL};
-    int (*const *parts)(const broker *, const server_beat *, const record_keys *, beat_call *) =
-        beat->is_apart || broker_is_cluster(b) ? apart : together;
+    static const beat_part together[] = {renew_all, NULL};
+    static const beat_part apart[] = {renew_record, announce_workers, announce_server, NULL};
+    const beat_part *parts = beat->is_apart || broker_is_cluster(b) ? apart : together;
     for (size_t i = 0; parts[i]; i++) {
         int status = parts[i](b, beat, keys, call);
         if (status && !call->replies_due)

@@ -279,10 +279,10 @@ static int fill_mux(generation *g, asynq_error *error)
 /* The line of the attempt says it, with more. */
 static void generation_log_server(asynq_log_level level, const char *line, void *arg)
 {
-    const generation *g = arg;
+    generation *g = arg;
     const char *archived = log_events[LOG_TASK_ARCHIVED].text;
     if (!g->config->log.attempts || strncmp(line, archived, strlen(archived)) != 0)
-        logger_line(level, line, (void *)&g->server_source);
+        logger_line(level, line, &g->server_source);
 }
 
 static asynq_server *generation_make_server(generation *g, asynq_error *error)

@@ -89,6 +89,17 @@ int engine_ping_wait(engine_ping *ping, int64_t timeout_ms, asynq_error *error)
 
 /* ---- until there is an answer ---- */
 
+/* NULL with `error` filled: it does not run, or out of memory. */
+static engine_ping *engine_ping_of(const engine_ping_owner *owner, asynq_error *error)
+{
+    engine_ping *ping = NULL;
+    pthread_mutex_lock(owner->lock); /* until then it runs */
+    if (!owner->check_runs(owner->arg, error) && !(ping = engine_ping_begin(owner->engine)))
+        error_set_code(error, ASYNQ_E_NO_MEMORY);
+    pthread_mutex_unlock(owner->lock);
+    return ping;
+}
+
 /* The connection knows more of why there is none. */
 static int engine_ping_explain(const engine_ping_owner *owner, int status, asynq_error *error)
 {
@@ -118,7 +129,7 @@ int engine_ping_within(const engine_ping_owner *owner, int64_t timeout_ms, asynq
         return error_set(error, ASYNQ_E_STATE, "a ping from the %s's own thread would never end", owner->what);
     int64_t left_ms = engine_ping_clamp(timeout_ms), ends_at_ms = clock_steady_ms() + left_ms;
     for (;;) {
-        engine_ping *ping = owner->begin(owner->arg, error);
+        engine_ping *ping = engine_ping_of(owner, error);
         if (!ping)
             return error->code;
         int status = engine_ping_explain(owner, engine_ping_wait(ping, left_ms, error), error);

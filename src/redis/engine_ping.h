@@ -18,17 +18,16 @@ ASYNQ_MUST_CHECK int engine_ping_wait(engine_ping *ping, int64_t timeout_ms, asy
 /* Who has the engine. */
 typedef struct engine_ping_owner {
     engine *engine;
-    const char *what; /* "server": in errors */
-    /* Calls engine_ping_begin() under the lock. NULL with `error` filled: it does not run, or out of memory. */
-    engine_ping *(*begin)(void *arg, asynq_error *error);
-    void *arg;
+    const char *what;                                       /* "server": in errors */
+    int (*check_runs)(const void *arg, asynq_error *error); /* 0, or why it does not; under the lock */
+    const void *arg;
     pthread_mutex_t *lock;
     const asynq_error *cause; /* why there is no connection, code 0: unknown; under the lock */
 } engine_ping_owner;
 
 /*
  * Pings until Redis has answered, at most so long. Returns 0, ASYNQ_E_STATE (the engine's own thread, a child of a
- * fork), what `begin` says, or what engine_ping_wait() returns, with the cause. Thread: any.
+ * fork), what `check_runs` says, ASYNQ_E_NO_MEMORY, or what engine_ping_wait() returns, with the cause. Thread: any.
  */
 ASYNQ_MUST_CHECK int engine_ping_within(const engine_ping_owner *owner, int64_t timeout_ms, asynq_error *error);
 

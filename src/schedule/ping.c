@@ -4,26 +4,21 @@
 #include "base/error.h"
 #include "redis/engine_ping.h"
 
-static engine_ping *scheduler_ping_begin(void *arg, asynq_error *error)
+static int scheduler_check_runs(const void *arg, asynq_error *error)
 {
-    asynq_scheduler *scheduler = arg;
-    engine_ping *ping = NULL;
-    pthread_mutex_lock(&scheduler->lock);
+    const asynq_scheduler *scheduler = arg;
     if (scheduler->status == SCHEDULER_NEW)
-        error_set(error, ASYNQ_E_STATE, "the scheduler has not been started");
-    else if (scheduler->status == SCHEDULER_CLOSED)
-        error_set(error, ASYNQ_E_CLOSED, "asynq: the scheduler has already been stopped");
-    else if (!(ping = engine_ping_begin(&scheduler->engine)))
-        error_set_code(error, ASYNQ_E_NO_MEMORY);
-    pthread_mutex_unlock(&scheduler->lock);
-    return ping;
+        return error_set(error, ASYNQ_E_STATE, "the scheduler has not been started");
+    if (scheduler->status == SCHEDULER_CLOSED)
+        return error_set(error, ASYNQ_E_CLOSED, "asynq: the scheduler has already been stopped");
+    return ASYNQ_OK;
 }
 
 int asynq_scheduler_ping(asynq_scheduler *scheduler, int64_t timeout_ms, asynq_error *error)
 {
     const engine_ping_owner owner = {.engine = &scheduler->engine,
                                      .what = "scheduler",
-                                     .begin = scheduler_ping_begin,
+                                     .check_runs = scheduler_check_runs,
                                      .arg = scheduler,
                                      .lock = &scheduler->lock,
                                      .cause = &scheduler->connection_error};
