@@ -125,15 +125,13 @@ ahead_way ahead_prepare(served_queue *queue, size_t *count, lease_choice *choice
         reserve(queue, *count);
         return AHEAD_ALL;
     }
-    const ahead_place *from = first_with_room(queue);
-    own->is_from_looked = !from || from->passed >= own->looked_at.passed;
+    own->from = first_with_room(queue);
     if (own->looked_at.passed >= AHEAD_MAX)
         exhausted_set(queue, true);
-    if (own->is_from_looked && own->is_exhausted)
+    if (!own->from && own->is_exhausted)
         return AHEAD_NONE;
-    if (own->is_from_looked)
-        from = &own->looked_at;
-    else
+    const ahead_place *from = own->from ? own->from : &own->looked_at;
+    if (own->from)
         *count = ahead_at_most(*count, rooms_of_known(queue));
     *count = ahead_at_most(*count, 1 + AHEAD_LREM_STEPS / (size_t)(from->passed + 1));
     *choice = (lease_choice){
@@ -141,7 +139,7 @@ ahead_way ahead_prepare(served_queue *queue, size_t *count, lease_choice *choice
         .rule_count = server->capacities.rule_count,
         .rooms = server->capacities.rooms,
         .capacity_count = server->capacities.count,
-        .max_looked = own->is_from_looked ? AHEAD_LOOK : ahead_at_most(AHEAD_LOOK, AHEAD_LOOK_EACH * (*count + 1)),
+        .max_looked = own->from ? ahead_at_most(AHEAD_LOOK, AHEAD_LOOK_EACH * (*count + 1)) : AHEAD_LOOK,
         .from = place_get(from),
     };
     reserve(queue, *count);
@@ -154,22 +152,34 @@ ahead_way ahead_prepare(served_queue *queue, size_t *count, lease_choice *choice
 static void learn_end(queue_ahead *own, pending_place end, int64_t taken)
 {
     int64_t rest = own->looked_at.passed - taken;
-    if (own->is_from_looked || end.passed >= rest)
+    if (!own->from || end.passed >= rest)
         ahead_place_set(&own->looked_at, end);
     else
         own->looked_at.passed = rest;
 }
 
+/*
+ * The number in a place is too large once others, or we, have taken tasks before it; the script corrects it by the id.
+ * So numbers of different ages say nothing about which is first: what counts is where this call began.
+ */
 static void learn_first(queue_ahead *own, size_t capacity, pending_place first, pending_place end)
 {
     ahead_place *known = &own->first[capacity];
     bool is_wanted = own->is_wanted[capacity];
+    bool is_behind = known == own->from || known->passed <= end.passed;
     if (first.passed >= 0) {
         if (is_wanted || !ahead_is_known(known) || first.passed < known->passed)
             ahead_place_set(known, first);
-    } else if (is_wanted && ahead_is_known(known) && known->passed <= end.passed) { /* all that were met are taken */
+    } else if (is_wanted && ahead_is_known(known) && is_behind) { /* all that were met are taken */
         ahead_place_set(known, end.passed < own->looked_at.passed ? end : (pending_place){.passed = -1});
     }
+}
+
+/* Everything that is there has been looked at, as far as this answer shows: nobody else has changed the length since.
+ */
+static bool ahead_is_complete(const queue_ahead *own, int64_t waiting, int64_t taken)
+{
+    return own->from ? own->is_exhausted && waiting == own->waiting - taken : own->looked_at.passed >= waiting;
 }
 
 bool ahead_learn(served_queue *queue, const redis_value *reply, size_t asked)
@@ -188,10 +198,9 @@ bool ahead_learn(served_queue *queue, const redis_value *reply, size_t asked)
     for (size_t i = 0; i < server->capacities.count; i++)
         learn_first(own, i, broker_some_first(reply, i), end);
     own->fruitless = taken ? 0 : own->fruitless + 1;
-    if (taken == asked || first_with_room(queue))
-        return true;
-    exhausted_set(queue, own->looked_at.passed >= waiting || own->looked_at.passed >= AHEAD_MAX);
-    return !own->is_exhausted;
+    exhausted_set(queue, ahead_is_complete(own, waiting, (int64_t)taken) || own->looked_at.passed >= AHEAD_MAX);
+    own->waiting = waiting;
+    return taken == asked || !own->is_exhausted || first_with_room(queue);
 }
 
 void ahead_wake_for_room(asynq_server *server)

@@ -27,15 +27,16 @@ typedef struct ahead_place {
 /* Of a queue. */
 typedef struct queue_ahead {
     ahead_place looked_at;
-    ahead_place *first;  /* by capacity: before the oldest task that was passed over for it */
-    int *reserved;       /* by capacity, for the lease under way */
-    bool *is_wanted;     /* by capacity: it had room for the lease under way */
-    bool is_some;        /* the lease under way is for some of the tasks */
-    bool is_from_looked; /* it began where nobody has looked */
-    bool is_exhausted;   /* none of what is there can be run now */
-    bool has_taken;      /* or tried to, since the last change was told: the next may be ours */
-    int64_t began_at_ms; /* steady clock: what we know is forgotten after a while, as others change the list too */
-    unsigned fruitless;  /* calls in a row */
+    ahead_place *first;      /* by capacity: before the oldest task that was passed over for it */
+    int *reserved;           /* by capacity, for the lease under way */
+    bool *is_wanted;         /* by capacity: it had room for the lease under way */
+    const ahead_place *from; /* of `first`: where the lease under way begins. NULL: where nobody has looked */
+    int64_t waiting;         /* tasks in the queue, when a lease last told */
+    bool is_some;            /* the lease under way is for some of the tasks */
+    bool is_exhausted;       /* none of what is there can be run now */
+    bool has_taken;          /* or tried to, since the last change was told: the next may be ours */
+    int64_t began_at_ms;     /* steady clock: what we know is forgotten after a while, as others change the list too */
+    unsigned fruitless;      /* calls in a row */
 } queue_ahead;
 
 /* How a lease is to be sent. */

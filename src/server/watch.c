@@ -49,7 +49,8 @@ static void queue_changed(void *arg)
 static void pending_value(void *arg, const redis_value *value)
 {
     const served_queue *queue = arg;
-    if (redis_value_integer(value) > (queue->ahead.is_exhausted ? queue->ahead.looked_at.passed : 0))
+    int64_t waiting = redis_value_integer(value);
+    if (queue->ahead.is_exhausted ? waiting != queue->ahead.waiting : waiting > 0)
         watch_look_again(arg);
 }
 

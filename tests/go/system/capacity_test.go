@@ -149,6 +149,24 @@ func TestRoomOfSeveral(t *testing.T) {
 	}
 }
 
+// TestRoomBehind: a task that was passed over begins as soon as its route has room, also if a task before it was taken
+// meanwhile and still runs.
+func TestRoomBehind(t *testing.T) {
+	t.Parallel()
+	names := []string{"first", "second", "third"}
+	r := StartRedis(t)
+	server := StartCServer(t, r.URI(), ServerOptions{Concurrency: 100, LedgerPath: filepath.Join(r.Dir, "ledger"), Routes: roomy(names...)})
+	for number, name := range names {
+		setRoom(server, number+1, 0)
+		enqueueNamed(t, r, name, 1, Wish{SleepMs: 20_000})
+	}
+	time.Sleep(500 * time.Millisecond) // all of them are passed over
+	for number, name := range names {
+		setRoom(server, number+1, 1)
+		Eventually(t, 5*time.Second, name+" begins", func() bool { return len(order(server.Ledger(), name)) == 1 })
+	}
+}
+
 // TestPriorityWithRoom: where there is room for one task only, queues get it by their priority, and a paused one does not.
 func TestPriorityWithRoom(t *testing.T) {
 	t.Parallel()
