@@ -13,7 +13,7 @@ FNR == 1 {
     if (is_example) examples[++example_count] = file
 }
 is_example { example[file] = example[file] $0 "\n"; next }
-in_comment || (!kind && /^\/\*/) {
+in_comment || (!kind && (/^\/\*/ || (is_cpp && /^ *\/\*/))) {
     if (!in_comment) comment = ""
     in_comment = $0 !~ /\*\/[ \t]*$/
     comment = comment comment_line($0) "\n"
@@ -21,11 +21,7 @@ in_comment || (!kind && /^\/\*/) {
     next
 }
 !kind && /^[ \t]*$/ { comment = ""; group = 0; next }
-is_cpp {
-    if (/^(class|struct) [a-z_]+/ && comment != "") { class[++class_count] = $2; class_text[class_count] = comment }
-    comment = ""
-    next
-}
+is_cpp { read_cpp_line($0); next }
 !kind {
     kind = kind_of($0)
     if (!kind) { comment = ""; group = 0; next }
@@ -38,9 +34,9 @@ is_cpp {
 END { write_pages() }
 
 function comment_line(line) {
-    sub(/^\/\* ?/, "", line)
-    sub(/ ?\*\/[ \t]*$/, "", line)
-    sub(/^ \* ?/, "", line)
+    sub(/^ *\/\* ?/, "", line)
+    sub(/ *\*\/[ \t]*$/, "", line)
+    sub(/^ +\* ?/, "", line)
     return line
 }
 
@@ -201,6 +197,69 @@ function read_status(item,    i, count) {
     item_code[item] = "typedef enum asynq_status asynq_status;\n"
 }
 
+# ---- classes of C++: what is public in them ----
+
+function read_cpp_line(line) {
+    if (line ~ /^(class|struct|template <.*> class) [a-z_]+/ && comment != "") begin_class(line)
+    else if (line ~ /^\}/) is_public = 0
+    else if (line ~ /^  (public|private):$/) is_public = line ~ /public/
+    else if (is_public && line ~ /^    [A-Za-z~[]/) signature = signature line
+    else if (is_public && line ~ /^        [^ ]/ && !in_body) signature = signature " " line
+    if (is_public && line ~ /^    \{/) { take_method(); in_body = 1 }
+    else if (is_public && line ~ /^    [a-z].*;( |$)/) take_data(line)
+    else if (line ~ /^    \}/) in_body = 0
+    else if (in_body && method_call[class_count, methods] == "") method_call[class_count, methods] = call_in(line)
+    if (signature == "" || in_body) comment = ""
+}
+
+function begin_class(line) {
+    is_public = line ~ /^struct/
+    sub(/^template <.*> /, "", line)
+    split(line, word, " ")
+    class[++class_count] = word[2]
+    class_text[class_count] = comment
+    methods = in_body = 0
+    signature = ""
+}
+
+function add_method(text) {
+    method[class_count, ++methods] = text
+    method_text[class_count, methods] = comment
+    method_count[class_count] = methods
+    signature = comment = ""
+}
+
+# Of a template that takes one type only, that type; without what a constructor does.
+function take_method() {
+    if (match(signature, /is_same_v<Options, [a-z_]+>/)) {
+        gsub(/const Options/, "const " substr(signature, RSTART + 19, RLENGTH - 20), signature)
+        sub(/template <.*>, int> = 0>/, "", signature)
+    }
+    sub(/\) (noexcept )?: .*/, ")", signature)
+    gsub(/ +/, " ", signature)
+    sub(/^ /, "", signature)
+    if (signature ~ /operator=|&&other|^~/) signature = ""
+    else add_method(signature)
+}
+
+function take_data(line,    note) {
+    if (line ~ /= (default|delete);$|^ *using /) { signature = ""; return }
+    if (match(line, /\/\*.*\*\//)) note = member_comment(substr(line, RSTART + 2, RLENGTH - 4))
+    sub(/;.*/, "", line)
+    sub(/^ */, "", line)
+    comment = note
+    add_method(line)
+}
+
+# The call in C that a method makes.
+function call_in(line) {
+    while (match(line, /asynq_[a-z_]+\(/)) {
+        if (substr(line, RSTART, RLENGTH - 1) in page) return substr(line, RSTART, RLENGTH - 1)
+        line = substr(line, RSTART + RLENGTH)
+    }
+    return ""
+}
+
 # ---- what a comment has: description, result, errors, thread ----
 
 function clear_facts(    key) {
@@ -351,9 +410,22 @@ function write_cpp_page(    i) {
     for (i = 1; i <= class_count; i++) {
         print ".It Vt asynq::" class[i] >out
         put_text(class_text[i])
+        put_methods(i)
     }
     print ".El\n.Sh SEE ALSO\n.Xr asynq 3" >out
     close(out)
+}
+
+function put_methods(i,    m, name) {
+    if (!method_count[i]) return
+    print ".Bl -tag -width Ds -compact" >out
+    for (m = 1; m <= method_count[i]; m++) {
+        print ".It Li \"" delimiters(escape(method[i, m])) "\"" >out
+        if (method_text[i, m] != "") put_text(method_text[i, m])
+        name = method_call[i, m]
+        if (name != "" && index(method_text[i, m], "see " name "()") == 0) print "See\n.Xr " item_name[page[name]] " 3 ." >out
+    }
+    print ".El" >out
 }
 
 # The first sentence, as in an index.
