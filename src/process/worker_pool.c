@@ -180,11 +180,22 @@ static size_t count_outdated(const worker_pool *pool)
     return count;
 }
 
+static size_t count_ready(const worker_pool *pool)
+{
+    const worker_process *process;
+    size_t count = 0;
+    DL_FOREACH(pool->processes, process)
+        count += process->state == WORKER_READY;
+    return count;
+}
+
 /* While there are outdated ones, one more than there are places for: the new one is there before an old one leaves. */
 static size_t wanted_count(const worker_pool *pool)
 {
     return (size_t)pool->options->size + (count_outdated(pool) > 0);
 }
+
+static void end_renewal(worker_pool *pool);
 
 static void process_ready(worker_process *process, void *arg)
 {
@@ -196,6 +207,7 @@ static void process_ready(worker_process *process, void *arg)
     pool_pump(pool);
     if (pool->is_renewing)
         loop_timer_set(&pool->settled, SETTLED_AFTER_MS);
+    end_renewal(pool);
 }
 
 static void process_has_room(worker_process *process, void *arg)
@@ -215,9 +227,11 @@ static void start_again_later(worker_pool *pool, const char *reason)
         requeue_waiting(pool);
 }
 
+/* Those that are outdated may have ended by themselves, while none can be started. */
 static void end_renewal(worker_pool *pool)
 {
-    if (!pool->is_renewing || count_outdated(pool) || pool->is_stopping)
+    if (!pool->is_renewing || count_outdated(pool) || count_ready(pool) < (size_t)pool->options->size ||
+        pool->is_stopping)
         return;
     pool->is_renewing = false;
     log_event(pool->host->log, LOG_POOL_RESTARTED, "%s: all processes have been replaced", pool->options->name);
@@ -289,14 +303,11 @@ static void start_again(void *arg)
 static worker_process *find_surplus(const worker_pool *pool)
 {
     worker_process *process, *best = NULL;
-    size_t ready = 0;
-    DL_FOREACH(pool->processes, process) {
-        ready += process->state == WORKER_READY;
+    DL_FOREACH(pool->processes, process)
         if (process->state == WORKER_READY && worker_pool_is_outdated(pool, process) &&
             (!best || process->task_count < best->task_count))
             best = process;
-    }
-    return ready > (size_t)pool->options->size ? best : NULL;
+    return count_ready(pool) > (size_t)pool->options->size ? best : NULL;
 }
 
 static void drain_surplus(void *arg)
@@ -319,7 +330,6 @@ void worker_pool_renew(worker_pool *pool)
     log_event(pool->host->log, LOG_POOL_RESTARTING, "%s: its processes are replaced, one after the other",
               pool->options->name);
     start_processes(pool);
-    end_renewal(pool); /* there was none */
 }
 
 void worker_pool_refresh(worker_pool *pool, uint64_t stamp)
@@ -386,6 +396,7 @@ worker_pool_state worker_pool_get_state(const worker_pool *pool)
     worker_pool_state state = {.name = pool->options->name,
                                .size = (size_t)pool->options->size,
                                .processes = pool->count,
+                               .ready = count_ready(pool),
                                .waiting = pool->waiting_count,
                                .started = pool->started,
                                .crashed = pool->crashed,
@@ -393,7 +404,6 @@ worker_pool_state worker_pool_get_state(const worker_pool *pool)
     DL_FOREACH(pool->processes, process) {
         state.cpu_s += process->cpu_s;
         state.resident_bytes += process->resident_bytes;
-        state.ready += process->state == WORKER_READY;
         state.running += process->task_count;
     }
     return state;

@@ -124,7 +124,7 @@ func TestRenewal(t *testing.T) {
 }
 
 // TestRenewalOfABrokenProgram: a program that cannot be started does not take the pool away, and is taken when it has been repaired,
-// without another signal.
+// without another signal. Nothing was replaced if the processes of before have merely ended.
 func TestRenewalOfABrokenProgram(t *testing.T) {
 	t.Parallel()
 	r, path := StartRedis(t), filepath.Join(t.TempDir(), "worker.py")
@@ -136,6 +136,17 @@ func TestRenewalOfABrokenProgram(t *testing.T) {
 	Eventually(t, 60*time.Second, "complaints", func() bool { return len(d.Find("cannot import what it needs")) > 1 })
 	if got, _ := version(t, r, d, "second"); got != "one" {
 		t.Errorf("version %q", got)
+	}
+	const ready = `asynqd_worker_processes{pool="python",state="ready"}`
+	for i := range 2 {
+		_, pid := version(t, r, d, fmt.Sprint("killed-", i))
+		exec.Command("kill", "-9", pid).Run()
+		Eventually(t, 10*time.Second, "its end", func() bool { return metric(t, d, ready) < 2-float64(i) })
+	}
+	before := len(d.Find("cannot import what it needs"))
+	Eventually(t, 60*time.Second, "more complaints", func() bool { return len(d.Find("cannot import what it needs")) > before })
+	if lines := d.Find(replaced); len(lines) != 0 {
+		t.Errorf("%v", lines)
 	}
 	versionedWorker(t, path, "three")
 	Eventually(t, 90*time.Second, replaced, func() bool { return len(d.Find(replaced)) > 0 })
