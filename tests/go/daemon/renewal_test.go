@@ -131,13 +131,14 @@ func TestRenewalOfABrokenProgram(t *testing.T) {
 	versionedWorker(t, path, "one")
 	d := StartDaemon(t, renewalConfig(r, path, ""))
 	version(t, r, d, "first")
+	const ready = `asynqd_worker_processes{pool="python",state="ready"}`
+	Eventually(t, 60*time.Second, "both processes", func() bool { return metric(t, d, ready) == 2 })
 	versionedWorker(t, path, "broken")
 	d.Signal(syscall.SIGHUP)
 	Eventually(t, 60*time.Second, "complaints", func() bool { return len(d.Find("cannot import what it needs")) > 1 })
 	if got, _ := version(t, r, d, "second"); got != "one" {
 		t.Errorf("version %q", got)
 	}
-	const ready = `asynqd_worker_processes{pool="python",state="ready"}`
 	for i := range 2 {
 		_, pid := version(t, r, d, fmt.Sprint("killed-", i))
 		exec.Command("kill", "-9", pid).Run()
