@@ -68,7 +68,7 @@ static lane_task *client_plan(asynq_client *client, const asynq_task *given, con
 {
     static const asynq_task_options none;
     lane_task *planned = NULL;
-    /* First of all: an id takes locks of OpenSSL's, which a child of a fork may find taken for ever. */
+    /* First of all: a child of a fork may find locks taken for ever. */
     int status = engine_check_process(&client->engine, "client", error);
     if (!status) {
         planned = lane_task_new();

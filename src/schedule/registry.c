@@ -136,7 +136,7 @@ int asynq_scheduler_register(asynq_scheduler *scheduler, const asynq_periodic *g
     error_clear(error);
     schedule_entry *entry;
     char own_id[ASYNQ_ENTRY_ID_SIZE];
-    if (engine_check_process(&scheduler->engine, "scheduler", error)) /* first: OpenSSL, too, has locks */
+    if (engine_check_process(&scheduler->engine, "scheduler", error))
         return ASYNQ_E_STATE;
     const entry_context context = registry_entry_context(scheduler);
     int status = schedule_entry_new(&entry, given, &context, error);
