@@ -24,9 +24,11 @@ void arena_init(arena *a, size_t limit)
 
 static arena_block *arena_add_block(arena *a, size_t size)
 {
-    size_t room = !a->blocks ? ARENA_FIRST_BLOCK : a->blocks->size * 2;
+    size_t room = a->blocks ? a->blocks->size * 2 : ARENA_FIRST_BLOCK;
     if (room > ARENA_LAST_BLOCK)
         room = ARENA_LAST_BLOCK;
+    if (!a->blocks && a->first_block)
+        room = a->first_block;
     if (room < size)
         room = size;
     arena_block *block = mem_alloc(sizeof *block + room);

@@ -38,7 +38,7 @@ bool books_enter(served_queue *queue, asynq_job *job, const held_lease *lease)
         return false;
     queue->server->job_count++;
     queue_list_add(queue, QUEUES_WITH_JOBS);
-    if (!job->settle_score[0]) {
+    if (!job->settle_score) {
         job->number = ++books->last_number;
         DL_APPEND2(books->by_age, job, age_prev, age_next);
         DL_APPEND2(books->to_renew, job, renew_prev, renew_next);
@@ -118,7 +118,7 @@ static void enter_gone(asynq_job *job)
     job->queue->server->job_count--;
     if (!books->jobs)
         queue_list_remove(job->queue, QUEUES_WITH_JOBS);
-    if (!job->settle_score[0]) {
+    if (!job->settle_score) {
         DL_DELETE2(books->by_age, job, age_prev, age_next);
         DL_DELETE2(books->to_renew, job, renew_prev, renew_next);
     }

@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <utlist.h>
 
@@ -106,6 +107,12 @@ bool job_set_id(asynq_job *job, bytes id)
     job->id = arena_dup(&job->memory, id.data, id.length);
     job->id_length = id.length;
     return job->id != NULL;
+}
+
+bool job_set_settle_score(asynq_job *job, const char *score)
+{
+    job->settle_score = arena_dup(&job->memory, score, strlen(score));
+    return job->settle_score != NULL;
 }
 
 void job_ref(asynq_job *job)

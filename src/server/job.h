@@ -43,8 +43,10 @@ typedef struct held_lease {
     int64_t ends_at_ms; /* steady clock */
 } held_lease;
 
+/* There are as many as tasks run: members stand so that little room is lost between them. */
 struct asynq_job {
     _Atomic int refs;
+    int outcome;    /* the handler's until it hands the job back, as the next group */
     job_port *port; /* counted */
 
     /* Input: does not change once the job is made. Lives in `memory`. */
@@ -59,23 +61,22 @@ struct asynq_job {
     const asynq_route *policy;     /* the innermost one, which says how; NULL: the task did not get so far */
 
     /* The handler's until it hands the job back, then the loop's. */
-    int outcome;
     int64_t retry_in_ms; /* ASYNQ_NONE: the handler did not say */
     int64_t min_retry_in_ms;
-    int code;
     buf error_text;
     buf result;
+    int code;
 
+    _Atomic int beginning;                        /* a job_beginning */
     void *data;                                   /* the program's */
     job_waiter *waiters;                          /* under the port's lock */
     void (*on_cancel)(asynq_job *job, void *arg); /* under the port's lock */
     void *on_cancel_arg;
-    _Atomic int beginning;     /* a job_beginning */
     _Atomic int cancel_reason; /* an asynq_cancel_reason; set before the mark */
     _Atomic bool cancelled;
     _Atomic bool handed_back;
-    struct job_progress *progress; /* under the port's lock; NULL: nothing was said */
     _Atomic bool has_news;         /* in `progress` */
+    struct job_progress *progress; /* under the port's lock; NULL: nothing was said */
     struct asynq_job *port_next;
     struct job_flush *flush;      /* under the port's lock; NULL: no result was stored while it runs */
     struct asynq_job *flush_next; /* in the port's list */
@@ -87,21 +88,20 @@ struct asynq_job {
     uint32_t tag;             /* fence of the lease */
     int64_t lease_ends_at_ms; /* steady clock, as far as we know: a step of the wall clock takes no lease away */
     uint64_t number;          /* order of leasing in the queue */
-    bool holds_thread;        /* a slot is taken until the handler returns */
-    bool holds_slot;
-    bool is_told;        /* on_start was called, and on_end will be; under the port's lock if the route starts later */
-    bool recorded;       /* stands in the workers' record in Redis */
-    int64_t told_at_ms;  /* steady clock: when it was written there */
-    uint64_t renewed_in; /* the sweep that looked at it last */
+    int64_t told_at_ms;       /* steady clock: when it was written there */
+    uint64_t renewed_in;      /* the sweep that looked at it last */
     loop_timer deadline_timer;
     struct asynq_job *prev, *next;             /* list of its state */
     struct asynq_job *age_prev, *age_next;     /* books.by_age */
     struct asynq_job *renew_prev, *renew_next; /* books.to_renew */
+    bool holds_thread;                         /* a slot is taken until the handler returns */
+    bool holds_slot;
+    bool is_told;  /* on_start was called, and on_end will be; under the port's lock if the route starts later */
+    bool recorded; /* stands in the workers' record in Redis */
 
     /* limit.c */
-    struct route_limit *limit;
     job_token token;
-    bool token_unsure;        /* it was asked for, and the answer was lost */
+    struct route_limit *limit;
     int64_t token_until_s;    /* Unix s, as Redis has it */
     int64_t token_score;      /* for giving it back: semaphore_token.until_s */
     int64_t waiting_since_ms; /* steady clock */
@@ -109,14 +109,15 @@ struct asynq_job {
 
     /* How it is settled, from the moment the outcome is decided. */
     settle_way way;
+    bool settle_unknown; /* sent before with unknown outcome */
+    bool result_is_ours; /* the handler has handed the result over; else it may still be writing it */
+    bool settle_alone;   /* an error may be its fault: only with its like */
+    bool token_unsure;   /* limit.c: it was asked for, and the answer was lost */
     buf settled_message;
     int64_t settle_at_ms;       /* Unix ms */
     int64_t settle_again_at_ms; /* steady clock: not before, after an error */
     error_pause settle_pause;
-    bool settle_unknown;   /* sent before with unknown outcome */
-    bool result_is_ours;   /* the handler has handed the result over; else it may still be writing it */
-    bool settle_alone;     /* an error may be its fault: only with its like */
-    char settle_score[48]; /* not empty: recovered from a lease of somebody else with this score */
+    const char *settle_score; /* in `memory`; recovered from a lease of somebody else with this score. NULL: our own */
 };
 
 /*
@@ -133,6 +134,9 @@ asynq_job *job_new_malformed(job_port *port, bytes id, bytes queue, bytes found)
 
 /* The name under which Redis lists the task; it decides when the message says otherwise. False: out of memory. */
 bool job_set_id(asynq_job *job, bytes id);
+
+/* It was recovered from a lease of somebody else. False: out of memory. */
+bool job_set_settle_score(asynq_job *job, const char *score);
 
 static inline bytes job_id(const asynq_job *job)
 {

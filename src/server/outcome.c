@@ -137,7 +137,7 @@ void outcome_decide(asynq_job *job, int outcome, const char *given)
         job->settle_at_ms = retry_at_ms(job, &failure, now_ns);
         is_written = decide_again(job, error);
     } else {
-        if (!job->settle_score[0])
+        if (!job->settle_score)
             hook_error(server, &failure);
         job->way = SETTLE_DONE;
         is_written = outcome == ASYNQ_OUTCOME_REVOKED || decide_failure(job, &failure, now_ns);
@@ -167,8 +167,7 @@ void outcome_archive_malformed(served_queue *queue, bytes id, bytes found, const
     if (!job)
         return; /* out of memory, or under way already: the recoverer meets it again */
     held_lease held = {lease, loop_steady_ms(server->loop) + BROKER_LEASE_S * MS_PER_SECOND};
-    snprintf(job->settle_score, sizeof job->settle_score, "%s", exact_score);
-    if (!books_enter(queue, job, &held)) {
+    if ((exact_score && !job_set_settle_score(job, exact_score)) || !books_enter(queue, job, &held)) {
         job_unref(job); /* out of memory: the next look finds it again */
         return;
     }

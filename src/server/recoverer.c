@@ -87,8 +87,7 @@ static void recover_one(served_queue *queue, const expired_lease *expired)
     }
     /* So long we try to write its outcome. */
     held_lease held = {.ends_at_ms = loop_steady_ms(server->loop) + BROKER_LEASE_S * MS_PER_SECOND};
-    memcpy(job->settle_score, score, sizeof score);
-    if (!books_enter(queue, job, &held)) {
+    if (!job_set_settle_score(job, score) || !books_enter(queue, job, &held)) {
         job_unref(job); /* out of memory: the next look finds it again */
         return;
     }
@@ -124,7 +123,7 @@ static bool recovers_any(const served_queue *queue)
     const asynq_job *lists[] = {queue->books.unsettled, queue->books.settling}, *job;
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         DL_FOREACH(lists[i], job)
-            if (*job->settle_score)
+            if (job->settle_score)
                 return true;
     return false;
 }

@@ -26,7 +26,7 @@ bool settle_is_idle(const served_queue *queue)
 static bool is_nearer_tail(const asynq_job *job)
 {
     const asynq_job *oldest = job->queue->books.by_age;
-    if (job->settle_score[0])
+    if (job->settle_score)
         return true;
     return job->number - oldest->number < (job->queue->books.last_number - oldest->number) / 2;
 }
@@ -37,7 +37,7 @@ static settle_item item_of(asynq_job *job)
         .way = job->way,
         .id = job_id(job),
         .tag = job->tag,
-        .exact_score = bytes_of(job->settle_score),
+        .exact_score = job->settle_score ? bytes_of(job->settle_score) : (bytes){0},
         .from_tail = is_nearer_tail(job),
         .lock = job->message.unique_key,
         .message = {job->settled_message.data, job->settled_message.length},
@@ -102,7 +102,7 @@ static void settle_postpone(settle_call *call)
 static void settle_acknowledged(asynq_job *job, int result)
 {
     asynq_server *server = job->queue->server;
-    bool is_expected = job->settle_unknown || job->settle_score[0]; /* done before, or another server was faster */
+    bool is_expected = job->settle_unknown || job->settle_score; /* done before, or another server was faster */
     if (result == SETTLE_FENCED && !is_expected)
         log_event(&server->log, LOG_OUTCOME_DROPPED, "task %s (%s) of queue \"%s\": another server holds it now",
                   job->id, job->type, job->queue->name);

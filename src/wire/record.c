@@ -5,6 +5,12 @@
 #include "base/error.h"
 #include "base/text.h"
 
+/*
+ * What a record of a few short fields needs beside its bytes, which are there twice: from the decoder, and with a NUL
+ * byte behind. One block that fits, as a server has an arena for each task that runs.
+ */
+enum { RECORD_FIRST_BLOCK = 384, RECORD_FIRST_BLOCK_MAX = 64 * 1024 };
+
 static void *record_arena_alloc(void *a, size_t size)
 {
     return arena_alloc(a, size);
@@ -21,6 +27,7 @@ void record_arena_init(arena *a, size_t length)
     /* Honest records need a few times their size, those of short headers twenty times; one of two-byte fields, forty.
      */
     arena_init(a, 32 * length + ((size_t)1 << 20));
+    a->first_block = length < RECORD_FIRST_BLOCK_MAX / 2 ? RECORD_FIRST_BLOCK + 2 * length : RECORD_FIRST_BLOCK_MAX;
 }
 
 /* Field numbers outside protobuf's range, which protobuf-c takes but could not write again. */
