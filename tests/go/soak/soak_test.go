@@ -185,7 +185,6 @@ func TestSoak(t *testing.T) {
 	if err != nil {
 		t.Fatalf("ASYNQ_SOAK_MINUTES: %v; see tools/soak", err)
 	}
-	os.Setenv("ASAN_OPTIONS", os.Getenv("ASAN_OPTIONS")+":quarantine_size_mb=4:thread_local_quarantine_size_kb=64:malloc_context_size=8")
 	s := &soak{T: t, redis: StartRedis(t), postgres: StartPostgres(t), state: t.TempDir()}
 	s.postgres.Migrate()
 	service := httptest.NewServer(http.HandlerFunc(s.answer))
