@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 /* ---- the fields ---- */
@@ -157,9 +158,9 @@ void frame_append(const frame *f, buf *out)
 
 /* ---- reading ---- */
 
-size_t frame_length(const char *data, size_t length)
+uint64_t frame_length(const char *data, size_t length)
 {
-    size_t body = 0;
+    uint64_t body = 0;
     if (length < FRAME_HEADER)
         return 0;
     for (int i = 0; i < FRAME_HEADER; i++)
@@ -366,15 +367,16 @@ int frame_take_all(buf *in, bool (*take)(void *arg, const frame *f), void *arg, 
     bool goes_on = true;
     int status = ASYNQ_OK;
     while (goes_on && !status) {
-        size_t left = in->length - at, length = frame_length(in->data + at, left);
+        size_t left = in->length - at;
+        uint64_t length = frame_length(in->data + at, left);
         if (length > FRAME_MAX)
-            status = error_set(error, ASYNQ_E_MALFORMED, "it sent a frame of %zu bytes; the maximum is %d", length,
-                               FRAME_MAX);
+            status = error_set(error, ASYNQ_E_MALFORMED, "it sent a frame of %" PRIu64 " bytes; the maximum is %d",
+                               length, FRAME_MAX);
         else if (!length || length > left)
             break;
         else
-            status = take_one(in->data + at, length, take, arg, &goes_on, error);
-        at += status ? 0 : length;
+            status = take_one(in->data + at, (size_t)length, take, arg, &goes_on, error);
+        at += status ? 0 : (size_t)length;
     }
     if (at) {
         memmove(in->data, in->data + at, in->length - at);

@@ -55,8 +55,9 @@ typedef struct frame {
 /* Appends the frame with its length. */
 void frame_append(const frame *f, buf *out);
 
-/* Length of the frame that begins here, with its header; 0: not known yet; above FRAME_MOST: it is wrong. */
-size_t frame_length(const char *data, size_t length);
+/* Length of the frame that begins here, with its header; 0: not known yet; above FRAME_MAX, also of memory: it is
+ * wrong. */
+uint64_t frame_length(const char *data, size_t length);
 
 /*
  * Decodes the bytes behind the header. What it points to is in `data` and `zone`. Returns 0, ASYNQ_E_MALFORMED with
