@@ -2,6 +2,7 @@ package system
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -165,6 +166,56 @@ func TestRoomBehind(t *testing.T) {
 		setRoom(server, number+1, 1)
 		Eventually(t, 5*time.Second, name+" begins", func() bool { return len(order(server.Ledger(), name)) == 1 })
 	}
+}
+
+// TestManyRooms: two servers with little room for each of many routes have all of it in use while there are tasks for it,
+// whatever else is taken from the queue, put back into it, and added.
+func TestManyRooms(t *testing.T) {
+	t.Parallel()
+	const each = 60
+	var names []string
+	for i := range 4 {
+		names = append(names, fmt.Sprint("r", string(rune('a'+i))))
+	}
+	r := StartRedis(t)
+	var servers []*CServer
+	for i := range 2 {
+		servers = append(servers, StartCServer(t, r.URI(), ServerOptions{Concurrency: 100, RetryMs: P(int64(50)),
+			LedgerPath: filepath.Join(r.Dir, fmt.Sprint("ledger", i)), Routes: roomy(names...)}))
+		for number := range names {
+			setRoom(servers[i], number+1, 1)
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for round := range 3 { // the next ones come while the last ones still run
+		for _, name := range append(names, "t") {
+			enqueueNamed(t, r, fmt.Sprint(name, "-", round), each/3, Wish{SleepMs: 10 + random.IntN(40)}, asynq.MaxRetry(2))
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	for number := range names { // one that has no room any more leaves its part to the other
+		setRoom(servers[0], number+1, number%2)
+	}
+	last := map[string]time.Time{}
+	Eventually(t, 60*time.Second, "all of them", func() bool {
+		for _, server := range servers {
+			for _, line := range server.Ledger() {
+				name, _, _ := strings.Cut(line.ID, "-")
+				if at := time.UnixMicro(line.AtUs); at.After(last[name]) {
+					last[name] = at
+				}
+			}
+		}
+		left := r.Client.LRange(Ctx, QueueKey("default", "pending"), 0, -1).Val()
+		for _, id := range left {
+			name, _, _ := strings.Cut(id, "-")
+			if idle := time.Since(last[name]); !last[name].IsZero() && idle > 8*time.Second {
+				t.Fatalf("%s is pending, and none of its route has begun for %v", id, idle)
+			}
+		}
+		return tasksLeft(r) == 0
+	})
+	IsWell(t, r)
 }
 
 // TestPriorityWithRoom: where there is room for one task only, queues get it by their priority, and a paused one does not.
