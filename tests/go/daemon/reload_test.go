@@ -498,7 +498,8 @@ func TestEndWithHangingFiles(t *testing.T) {
 			}
 			hang(t, d, path, row.whole)
 			d.End()
-			if len(d.Find("still holds a thread")) == 0 { // the scheduler may read the file, too
+			// What hangs may also be the look of the scheduler, which needs no thread of asynqd's.
+			if row.file != "schedule" && len(d.Find("still holds a thread")) == 0 {
 				t.Error("the log does not tell why it exits")
 			}
 		})
