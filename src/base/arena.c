@@ -19,16 +19,14 @@ struct arena_block {
 
 void arena_init(arena *a, size_t limit)
 {
-    *a = (arena){.limit = limit};
+    *a = (arena){.limit = limit, .first_block = ARENA_FIRST_BLOCK};
 }
 
 static arena_block *arena_add_block(arena *a, size_t size)
 {
-    size_t room = a->blocks ? a->blocks->size * 2 : ARENA_FIRST_BLOCK;
-    if (room > ARENA_LAST_BLOCK)
-        room = ARENA_LAST_BLOCK;
-    if (!a->blocks && a->first_block)
-        room = a->first_block;
+    size_t room = a->first_block;
+    if (a->blocks)
+        room = a->blocks->size < ARENA_LAST_BLOCK / 2 ? a->blocks->size * 2 : ARENA_LAST_BLOCK;
     if (room < size)
         room = size;
     arena_block *block = mem_alloc(sizeof *block + room);

@@ -14,7 +14,7 @@ typedef struct arena {
     arena_block *blocks; /* newest first */
     size_t used;         /* bytes handed out since the last reset */
     size_t limit;        /* max that may be handed out; 0: no limit */
-    size_t first_block;  /* size of the first block; 0: an ordinary one */
+    size_t first_block;  /* size of the first block; may be set before the first allocation */
     bool lacks_memory;   /* since the last reset, the allocator had none (which is not the limit) */
 } arena;
 

@@ -55,8 +55,8 @@ typedef struct frame {
 /* Appends the frame with its length. */
 void frame_append(const frame *f, buf *out);
 
-/* Length of the frame that begins here, with its header; 0: not known yet; above FRAME_MAX, also of memory: it is
- * wrong. */
+/* Length of the frame that begins here, with its header; 0: not known yet; above FRAME_MAX, which may be more than a
+ * size can be: it is wrong. */
 uint64_t frame_length(const char *data, size_t length);
 
 /*

@@ -195,7 +195,15 @@ static size_t wanted_count(const worker_pool *pool)
     return (size_t)pool->options->size + (count_outdated(pool) > 0);
 }
 
-static void end_renewal(worker_pool *pool);
+/* Those that are outdated may have ended by themselves, while none can be started. */
+static void end_renewal(worker_pool *pool)
+{
+    if (!pool->is_renewing || count_outdated(pool) || count_ready(pool) < (size_t)pool->options->size ||
+        pool->is_stopping)
+        return;
+    pool->is_renewing = false;
+    log_event(pool->host->log, LOG_POOL_RESTARTED, "%s: all processes have been replaced", pool->options->name);
+}
 
 static void process_ready(worker_process *process, void *arg)
 {
@@ -225,16 +233,6 @@ static void start_again_later(worker_pool *pool, const char *reason)
     loop_timer_set(&pool->again, pool->pause_ms);
     if (!pool->processes)
         requeue_waiting(pool);
-}
-
-/* Those that are outdated may have ended by themselves, while none can be started. */
-static void end_renewal(worker_pool *pool)
-{
-    if (!pool->is_renewing || count_outdated(pool) || count_ready(pool) < (size_t)pool->options->size ||
-        pool->is_stopping)
-        return;
-    pool->is_renewing = false;
-    log_event(pool->host->log, LOG_POOL_RESTARTED, "%s: all processes have been replaced", pool->options->name);
 }
 
 static void process_gone(worker_process *process, const char *reason, void *arg)

@@ -202,7 +202,7 @@ void attempt_begin(served_queue *queue, leased_task task, const held_lease *leas
     }
     asynq_job *job = job_new(server->port, task.message, &error);
     if (!job && error.code == ASYNQ_E_MALFORMED) {
-        outcome_archive_malformed(queue, task.id, task.message, error.text, lease->score, NULL);
+        outcome_archive_malformed(queue, task.id, task.message, error.text, lease->score, (bytes){0});
         return;
     }
     asynq_job *known = books_find(queue, task.id);

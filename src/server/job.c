@@ -13,7 +13,6 @@
 
 #include <pthread.h>
 #include <stdio.h>
-#include <string.h>
 #include <time.h>
 #include <utlist.h>
 
@@ -109,9 +108,9 @@ bool job_set_id(asynq_job *job, bytes id)
     return job->id != NULL;
 }
 
-bool job_set_settle_score(asynq_job *job, const char *score)
+bool job_set_settle_score(asynq_job *job, bytes score)
 {
-    job->settle_score = arena_dup(&job->memory, score, strlen(score));
+    job->settle_score = arena_dup(&job->memory, score.data, score.length);
     return job->settle_score != NULL;
 }
 

@@ -43,10 +43,8 @@ typedef struct held_lease {
     int64_t ends_at_ms; /* steady clock */
 } held_lease;
 
-/* There are as many as tasks run: members stand so that little room is lost between them. */
 struct asynq_job {
     _Atomic int refs;
-    int outcome;    /* the handler's until it hands the job back, as the next group */
     job_port *port; /* counted */
 
     /* Input: does not change once the job is made. Lives in `memory`. */
@@ -61,17 +59,18 @@ struct asynq_job {
     const asynq_route *policy;     /* the innermost one, which says how; NULL: the task did not get so far */
 
     /* The handler's until it hands the job back, then the loop's. */
+    int outcome;
+    int code;
     int64_t retry_in_ms; /* ASYNQ_NONE: the handler did not say */
     int64_t min_retry_in_ms;
     buf error_text;
     buf result;
-    int code;
 
-    _Atomic int beginning;                        /* a job_beginning */
     void *data;                                   /* the program's */
     job_waiter *waiters;                          /* under the port's lock */
     void (*on_cancel)(asynq_job *job, void *arg); /* under the port's lock */
     void *on_cancel_arg;
+    _Atomic int beginning;     /* a job_beginning */
     _Atomic int cancel_reason; /* an asynq_cancel_reason; set before the mark */
     _Atomic bool cancelled;
     _Atomic bool handed_back;
@@ -101,6 +100,7 @@ struct asynq_job {
 
     /* limit.c */
     job_token token;
+    bool token_unsure; /* it was asked for, and the answer was lost */
     struct route_limit *limit;
     int64_t token_until_s;    /* Unix s, as Redis has it */
     int64_t token_score;      /* for giving it back: semaphore_token.until_s */
@@ -112,7 +112,6 @@ struct asynq_job {
     bool settle_unknown; /* sent before with unknown outcome */
     bool result_is_ours; /* the handler has handed the result over; else it may still be writing it */
     bool settle_alone;   /* an error may be its fault: only with its like */
-    bool token_unsure;   /* limit.c: it was asked for, and the answer was lost */
     buf settled_message;
     int64_t settle_at_ms;       /* Unix ms */
     int64_t settle_again_at_ms; /* steady clock: not before, after an error */
@@ -136,7 +135,7 @@ asynq_job *job_new_malformed(job_port *port, bytes id, bytes queue, bytes found)
 bool job_set_id(asynq_job *job, bytes id);
 
 /* It was recovered from a lease of somebody else. False: out of memory. */
-bool job_set_settle_score(asynq_job *job, const char *score);
+bool job_set_settle_score(asynq_job *job, bytes score);
 
 static inline bytes job_id(const asynq_job *job)
 {

@@ -160,14 +160,14 @@ void outcome_postpone(asynq_job *job, int64_t pause_ms, const char *reason)
 }
 
 void outcome_archive_malformed(served_queue *queue, bytes id, bytes found, const char *reason, lease_score lease,
-                               const char *exact_score)
+                               bytes exact_score)
 {
     asynq_server *server = queue->server;
     asynq_job *job = books_find(queue, id) ? NULL : job_new_malformed(server->port, id, queue->keys.queue, found);
     if (!job)
         return; /* out of memory, or under way already: the recoverer meets it again */
     held_lease held = {lease, loop_steady_ms(server->loop) + BROKER_LEASE_S * MS_PER_SECOND};
-    if ((exact_score && !job_set_settle_score(job, exact_score)) || !books_enter(queue, job, &held)) {
+    if ((exact_score.data && !job_set_settle_score(job, exact_score)) || !books_enter(queue, job, &held)) {
         job_unref(job); /* out of memory: the next look finds it again */
         return;
     }

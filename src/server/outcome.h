@@ -12,7 +12,7 @@ void outcome_decide(asynq_job *job, int outcome, const char *error);
 /* The same for a job that has not begun: it is tried again after the pause, to the millisecond. */
 void outcome_postpone(asynq_job *job, int64_t pause_ms, const char *reason);
 void outcome_archive_malformed(struct served_queue *queue, bytes id, bytes found, const char *reason, lease_score lease,
-                               const char *exact_score);
+                               bytes exact_score);
 
 /* Between this attempt and the next. */
 int64_t retry_pause_ms(asynq_job *job, const asynq_failure *failure);

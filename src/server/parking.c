@@ -258,14 +258,20 @@ static void parking_switch(asynq_server *server, bool on)
         take_duty(server->queues[i]);
 }
 
+void parking_reconsider(asynq_server *server)
+{
+    int64_t from = server->options.park_threshold;
+    bool on =
+        from > 0 && server->queue_count <= PARKING_MAX_QUEUES && subscriber_can_be_woken(server) &&
+        server->parking.servers_alive >= (server->parking.is_on ? from - 1 : from); /* not to and fro at the limit */
+    if (on != server->parking.is_on)
+        parking_switch(server, on);
+}
+
 void parking_fleet_counted(asynq_server *server, int64_t servers_alive)
 {
     server->parking.servers_alive = servers_alive;
-    int64_t from = server->options.park_threshold;
-    bool on = from > 0 && server->queue_count <= PARKING_MAX_QUEUES && subscriber_can_be_woken(server) &&
-              servers_alive >= (server->parking.is_on ? from - 1 : from); /* not to and fro at the limit */
-    if (on != server->parking.is_on)
-        parking_switch(server, on);
+    parking_reconsider(server);
 }
 
 /* ---- life ---- */

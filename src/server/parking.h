@@ -47,5 +47,7 @@ size_t parking_beat(struct asynq_server *server, const queue_keys *roles[BROKER_
 void parking_kept(struct asynq_server *server, const queue_role *roles);
 /* What the beat told of the fleet. */
 void parking_fleet_counted(struct asynq_server *server, int64_t servers_alive);
+/* Whether this server can be woken may have changed. */
+void parking_reconsider(struct asynq_server *server);
 
 #endif

@@ -64,8 +64,6 @@ static void drop_id(served_queue *queue, bytes id)
 static void recover_one(served_queue *queue, const expired_lease *expired)
 {
     asynq_server *server = queue->server;
-    char score[48];
-    snprintf(score, sizeof score, "%.*s", BYTES_ARGS(expired->score));
     if (books_find(queue, expired->id)) {
         queue->recovery.expired_skipped++;
         return;
@@ -78,7 +76,8 @@ static void recover_one(served_queue *queue, const expired_lease *expired)
     asynq_job *job = job_new(server->port, expired->message, &error);
     if (!job || !job_set_id(job, expired->id)) {
         if (error.code == ASYNQ_E_MALFORMED)
-            outcome_archive_malformed(queue, expired->id, expired->message, error.text, (lease_score){0}, score);
+            outcome_archive_malformed(queue, expired->id, expired->message, error.text, (lease_score){0},
+                                      expired->score);
         else
             queue->recovery.expired_skipped++;
         if (job)
@@ -87,7 +86,7 @@ static void recover_one(served_queue *queue, const expired_lease *expired)
     }
     /* So long we try to write its outcome. */
     held_lease held = {.ends_at_ms = loop_steady_ms(server->loop) + BROKER_LEASE_S * MS_PER_SECOND};
-    if (!job_set_settle_score(job, score) || !books_enter(queue, job, &held)) {
+    if (!job_set_settle_score(job, expired->score) || !books_enter(queue, job, &held)) {
         job_unref(job); /* out of memory: the next look finds it again */
         return;
     }

@@ -37,7 +37,7 @@ static settle_item item_of(asynq_job *job)
         .way = job->way,
         .id = job_id(job),
         .tag = job->tag,
-        .exact_score = job->settle_score ? bytes_of(job->settle_score) : (bytes){0},
+        .exact_score = bytes_of(job->settle_score),
         .from_tail = is_nearer_tail(job),
         .lock = job->message.unique_key,
         .message = {job->settled_message.data, job->settled_message.length},

@@ -115,7 +115,7 @@ static void wake_subscribed(void *arg, const redis_result *result)
         return;
     s->can_be_woken = redis_result_check(result, &error) == 0;
     /* The first beat comes before, so that a fleet would not park for its first seconds. */
-    parking_fleet_counted(s->server, s->server->parking.servers_alive);
+    parking_reconsider(s->server);
 }
 
 static bytes wake_channel(const asynq_server *server)
