@@ -70,9 +70,9 @@ routes: [{type: t, http: {url: "` + s.URL + `/sleep/200"}}]
 	}
 	Eventually(t, 60*time.Second, "more instances to be wanted", func() bool { return scale()["instances_wanted"].(float64) >= 3 })
 	Eventually(t, 60*time.Second, "what a task takes, and what is done of them", func() bool { // as the window fills
-		queue := queueOf(t, scale(), "default")
+		queue := scale()["queues"].([]any)[0].(M)
 		run := queue["duration_seconds"].(float64)
-		return run > 0.1 && run < 2 && queue["service_rate"].(float64) > 3
+		return queue["queue"] == "default" && run >= 0.1 && run <= 2 && queue["service_rate"].(float64) >= 3
 	})
 	Eventually(t, 120*time.Second, "one to be enough again", func() bool { return scale()["instances_wanted"] == 1.0 })
 	r.Kill()

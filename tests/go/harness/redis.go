@@ -269,11 +269,11 @@ func (r *Redis) Stop() {
 	}
 }
 
-// isAsleep tells whether it was stopped; one that was killed is not.
 // Pid is that of the server.
 func (r *Redis) Pid() int { return r.cmd.Process.Pid }
 
-func (r *Redis) isAsleep() bool { return r.cmd != nil && isSuspended(r.cmd.Process.Pid) }
+// isAsleep tells whether it was stopped; one that was killed is not.
+func (r *Redis) isAsleep() bool { return r.cmd != nil && isSuspended(r.Pid()) }
 
 // Continue wakes it up.
 func (r *Redis) Continue() {

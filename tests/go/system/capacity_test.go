@@ -173,10 +173,7 @@ func TestRoomBehind(t *testing.T) {
 func TestManyRooms(t *testing.T) {
 	t.Parallel()
 	const each = 60
-	var names []string
-	for i := range 4 {
-		names = append(names, fmt.Sprint("r", string(rune('a'+i))))
-	}
+	names := []string{"ra", "rb", "rc", "rd"}
 	r := StartRedis(t)
 	var servers []*CServer
 	for i := range 2 {
