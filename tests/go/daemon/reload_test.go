@@ -460,11 +460,7 @@ func hang(t *testing.T, d *Daemon, path string, whole int) {
 	}
 	d.Signal(syscall.SIGHUP)
 	for i := range whole + 1 {
-		var file *os.File
-		Eventually(t, 30*time.Second, path+" to be read", func() bool {
-			file, err = os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
-			return err == nil
-		})
+		file := holdReader(t, d, path)
 		if i == whole {
 			t.Cleanup(func() { file.Close() })
 			return
@@ -473,6 +469,26 @@ func hang(t *testing.T, d *Daemon, path string, whole int) {
 		file.Close()
 		Eventually(t, 30*time.Second, path+" to be closed", func() bool { return !d.HasOpen(path) })
 	}
+}
+
+// holdReader opens the FIFO for writing and waits until a thread of the daemon is held by it. A thread that read to the end of
+// what the last writer wrote can have it open still when the next writer comes, and holds nothing.
+func holdReader(t *testing.T, d *Daemon, path string) (file *os.File) {
+	t.Helper()
+	Eventually(t, 30*time.Second, path+" to be read", func() (isHeld bool) {
+		var err error
+		if file, err = os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0); err != nil {
+			return false
+		}
+		for until := time.Now().Add(time.Second); !isHeld && time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
+			isHeld = d.IsHeldBy(path)
+		}
+		if !isHeld {
+			file.Close()
+		}
+		return isHeld
+	})
+	return file
 }
 
 // TestEndWithHangingFiles: a file that hangs while it is read again does not keep asynqd from its end.

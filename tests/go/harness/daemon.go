@@ -211,6 +211,25 @@ func (d *Daemon) HasOpen(path string) bool {
 	return false
 }
 
+// IsHeldBy tells whether one of its threads waits in a read of this file. A thread that still opens it, or has seen its end
+// and is about to close it, is not held.
+func (d *Daemon) IsHeldBy(path string) bool {
+	wanted, _ := os.Stat(path)
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/syscall", d.Pid()))
+	for _, name := range threads {
+		text, _ := os.ReadFile(name)
+		var call, fd int
+		if n, _ := fmt.Sscanf(string(text), "%d 0x%x", &call, &fd); n < 2 || call != syscall.SYS_READ {
+			continue
+		}
+		info, err := os.Stat(fmt.Sprintf("/proc/%d/fd/%d", d.Pid(), fd))
+		if err == nil && os.SameFile(info, wanted) {
+			return true
+		}
+	}
+	return false
+}
+
 // HasEnded tells whether it has.
 func (d *Daemon) HasEnded() bool {
 	select {
