@@ -1,13 +1,15 @@
 -- Renews a server's own records, and where all keys are on one node also what names them and the server's roles.
 --
 --@takes 2+ 3+
--- KEYS: the server's record, its workers' record; on one node also the lists of servers and of workers, then for each
---       role: watchers, parked, pending
+-- KEYS: the server's record, its workers' record; on one node also the lists of servers and of workers, the sessions, then
+--       for each role: watchers, parked, pending
 -- ARGV: content of the server's record, life of the records (s), channel that wakes the server; on one node also the end
 --       of the records' life (Unix s), id of the server, prefix of the channels that wake servers, most watchers of a
---       queue, life of a role (s), number of roles
+--       queue, life of a role (s), number of roles, number of the session to be renewed ("": none), what stands in it, and
+--       life of the sessions' key (s)
 -- Result: workers in the record, Redis's time (s, us), 1 if servers can be woken (else this Redis has no PUBLISH); on one
---       node also the servers alive, and for each role what take-role.lua answers, -1 where that fails
+--       node also the servers alive, 1 if the session was renewed, and for each role what take-role.lua answers, -1 where
+--       that fails
 -- Bound: one server, 64 roles
 --
 -- The empty message on the server's own channel shows it that its subscriber connection works. In a cluster the lists and
@@ -26,10 +28,12 @@ end
 redis.call('ZADD', KEYS[4], ARGV[4], KEYS[2])
 redis.call('ZADD', KEYS[3], ARGV[4], KEYS[1])
 result[5] = redis.call('ZCOUNT', KEYS[3], time[1], '+inf')
+--@include session
+result[6] = ARGV[10] ~= '' and pcall(write_session, KEYS[5], ARGV[10], ARGV[11], time, ARGV[12]) and 1 or 0
 if ARGV[9] ~= '0' then
     --@include role
     for i = 1, tonumber(ARGV[9]) do
-        local keys = { KEYS[3 * i + 2], KEYS[3 * i + 3], KEYS[3 * i + 4] }
+        local keys = { KEYS[3 * i + 3], KEYS[3 * i + 4], KEYS[3 * i + 5] }
         local is_taken, role = pcall(take_role, keys, ARGV[5], ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]),
             tonumber(time[1]))
         result[#result + 1] = is_taken and role or -1

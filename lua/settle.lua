@@ -13,6 +13,7 @@
 --         again     id, message, result, retry at (s)       not counted as a failure
 --         archive   id, message, result
 --         requeue   id, result
+--         lost      id                                      put back from a server that is gone, and counted
 --       An empty lock or result means none. The fence is the tag of the lease, or the whole score with "=" in front.
 -- Result: for each task 1 (done), 0 (not active, or without lease), -1 (the lease belongs to somebody else)
 -- Bound: 64 tasks, 8 times as many places from an end of the active list, and for those that stand elsewhere all of it;
@@ -24,7 +25,7 @@
 local active, lease = KEYS[1], KEYS[2]
 local task_prefix, now, counters_expire = ARGV[1], ARGV[2], ARGV[3]
 local archive_life, archive_max, now_ns = ARGV[4], tonumber(ARGV[5]), ARGV[6]
-local width = { done = 1, unlock = 2, complete = 5, retry = 4, again = 4, archive = 3, requeue = 2 }
+local width = { done = 1, unlock = 2, complete = 5, retry = 4, again = 4, archive = 3, requeue = 2, lost = 1 }
 
 -- The groups, and the ids of all tasks one after the other.
 local groups, ids = {}, {}
@@ -73,7 +74,7 @@ for _, group in ipairs(groups) do
         redis.call('ZCARD', KEYS[5])
     elseif way == 'archive' then
         redis.call('ZCARD', KEYS[6])
-    elseif way == 'requeue' then
+    elseif way == 'requeue' or way == 'lost' then
         redis.call('LLEN', KEYS[3])
     end
 end
@@ -171,6 +172,13 @@ local function settle_otherwise()
         redis.call('HSET', task_prefix .. id, unpack(fields))
     end
 
+    local function put_back(id)
+        redis.call('RPUSH', KEYS[3], id)
+        if redis.call('EXISTS', task_prefix .. id) == 1 then
+            redis.call('HSET', task_prefix .. id, 'pending_since', now_ns)
+        end
+    end
+
     -- `place` is where the id stands in ARGV.
     local ways = {
         unlock = function(id, place)
@@ -200,11 +208,15 @@ local function settle_otherwise()
             processed, failed = processed + 1, failed + 1
         end,
         requeue = function(id, place)
-            redis.call('RPUSH', KEYS[3], id)
-            if redis.call('EXISTS', task_prefix .. id) == 1 then
-                redis.call('HSET', task_prefix .. id, 'pending_since', now_ns)
-            end
+            put_back(id)
             write(id, 'pending', nil, ARGV[place + 1])
+        end,
+        lost = function(id)
+            put_back(id)
+            if redis.call('EXISTS', task_prefix .. id) == 1 then
+                redis.call('HSET', task_prefix .. id, 'state', 'pending')
+                redis.call('HINCRBY', task_prefix .. id, 'lost', 1)
+            end
         end,
     }
 

@@ -228,6 +228,7 @@ typedef struct asynq_task_info {
     double progress;               /* active, as the record of its server says: see asynq_worker_info */
     const char *progress_text;     /* never NULL */
     size_t id_length, type_length; /* producers in Go can put NUL bytes into them */
+    int64_t losses; /* how often its server was killed or cut off while it was running; 0 in a list of tasks */
 } asynq_task_info;
 
 /* Returns the name of a state of tasks, such as "retry"; "unknown" for other values. Static storage. Thread: any. */

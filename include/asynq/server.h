@@ -535,6 +535,12 @@ typedef struct asynq_queue {
 /* A server: takes tasks from queues and runs them by handlers. It has a loop thread, and worker threads as needed. */
 typedef struct asynq_server asynq_server;
 
+/* What becomes of a task whose server was killed, or was cut off from Redis, while it was running. */
+typedef enum asynq_lost_policy {
+    ASYNQ_LOST_REQUEUE = 0, /* it is the next to run; it has not failed */
+    ASYNQ_LOST_RETRY = 1    /* it has failed: retried, or archived if no retries are left */
+} asynq_lost_policy;
+
 /*
  * Options of a server. Zero means Asynq's default; durations are in milliseconds. Functions of this struct are called
  * on the server's loop thread and must not block, except those that are said to be called elsewhere.
@@ -616,6 +622,25 @@ typedef struct asynq_server_options {
     void (*report_error)(const asynq_failure *failure, void *arg);
     void (*report_end)(const asynq_attempt *attempt, void *arg);
     int64_t max_waiting_reports;
+
+    /*
+     * Tasks that a killed or cut off server was running, of the queues that this server serves. By default such a task
+     * is requeued in front of all others: it has not failed. How often it was lost is counted, and at max_losses it is
+     * archived, so that a task that ends its server does not end one after the other. ASYNQ_LOST_RETRY is as in Asynq:
+     * each loss is a failed attempt. max_losses: default 3; below zero: any number.
+     */
+    asynq_lost_policy lost_tasks;
+    int max_losses;
+
+    /*
+     * The session of a server: renewed each session_renewal_ms while it has tasks. When it was not for
+     * session_timeout_ms, other servers requeue the tasks of this one, and this one, if it is alive, cancels them.
+     * Defaults: 11 s, at least 1 s, so that a Redis that stands still for 10 s costs nothing; and a twentieth of it, at
+     * most half. With shorter times the tasks of a killed server run again earlier, and pauses of a machine, of the
+     * network or of Redis cost more attempts.
+     */
+    int64_t session_timeout_ms;
+    int64_t session_renewal_ms;
 } asynq_server_options;
 
 /*

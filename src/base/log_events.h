@@ -178,6 +178,8 @@
       "The majority is taken.") \
     X(SERVER_FAILED, ERROR, "server failed", \
       "The server of tasks cannot be started or changed; the reason follows.") \
+    X(SERVER_GONE, WARN, "server gone", \
+      "Another server was killed, cut off from Redis, or stands still; its tasks run elsewhere.") \
     X(SERVER_QUIET, INFO, "server quiet", \
       "No new tasks are taken.") \
     X(SERVER_SHUTDOWN, INFO, "server shutting down", \
@@ -188,6 +190,10 @@
       "The server takes tasks.") \
     X(SERVER_STOPPED, INFO, "server stopped", \
       "The server has ended.") \
+    X(SESSION_EXPIRED, WARN, "session expired", \
+      "The server could not renew its session in time; its running tasks are cancelled, and run again elsewhere.") \
+    X(SESSION_REFUSED, WARN, "session refused", \
+      "Redis does not keep the session of the server; when it is killed, its tasks wait until their leases have expired.") \
     X(SHUTDOWN_HASTENED, INFO, "shutdown hastened", \
       "The signal came a second time: running tasks are requeued now.") \
     X(SHUTDOWN_INCOMPLETE, WARN, "shutdown incomplete", \
@@ -203,7 +209,7 @@
     X(TASK_OUTPUT, INFO, "task output", \
       "A line that the command of a task wrote, with `output.log`.") \
     X(TASK_RECOVERED, INFO, "task recovered", \
-      "The lease of a task expired, as its server was killed or cut off. It counts as a failed attempt.") \
+      "The server of a task was killed or cut off. It is the next to run, or archived after `max_losses`.") \
     X(TASK_REQUEUED, WARN, "task requeued", \
       "It did not end within the shutdown timeout.") \
     X(LEASE_MISSING, WARN, "task without lease", \

@@ -12,7 +12,8 @@
  *                lease (zset, end of lease)                       -> completed complete
  *                                                                 -> retry     retry, again
  *                                                                 -> archived  archive
- *                                                                 -> pending   requeue (right end: next to run)
+ *                                                                 -> pending   requeue, lost (right end: next to run)
+ *                                                broker_take_back -> pending, see session.h
  *                                                broker_renew     -> active, with a later end of lease
  *   completed    completed (zset, end of life)   broker_expire    -> (none)
  *   archived     archived (zset, archived at)    broker_settle trims the oldest when it archives others
@@ -37,12 +38,14 @@ enum {
     BROKER_CHUNK_TASKS = 64, /* in one script: about 1 ms of Redis with 10 kB messages */
     BROKER_CHUNK_BYTES = 256 * 1024,
     BROKER_LEASE_S = 30,
+    BROKER_STALE_SOON_S = 14, /* a lease that is renewed in time never ends so soon */
+    BROKER_STALE_MAX = 256,
+    BROKER_RECORDS_MAX = 1000,
     BROKER_RECOVERY_ALLOWANCE_S = 30, /* clocks may differ by this much (as in Go) */
     BROKER_COUNTERS_LIFE_S = 90 * 24 * 3600,
     BROKER_ARCHIVE_LIFE_S = 90 * 24 * 3600,
     BROKER_ARCHIVE_MAX = 9999,
-    BROKER_CLIENT_MEMORY_S = 600,
-    BROKER_SERVER_NUMBER_LIFE_S = 30 * 24 * 3600
+    BROKER_CLIENT_MEMORY_S = 600
 };
 
 /*
@@ -217,7 +220,8 @@ typedef enum settle_way {
     SETTLE_RETRY, /* a failure */
     SETTLE_AGAIN, /* retried without being counted */
     SETTLE_ARCHIVE,
-    SETTLE_REQUEUE
+    SETTLE_REQUEUE,
+    SETTLE_LOST /* put back from a server that is gone; its losses are counted */
 } settle_way;
 
 typedef struct settle_item {
@@ -227,8 +231,8 @@ typedef struct settle_item {
     bytes exact_score; /* when not empty, the whole score is compared instead of the fence */
     bool from_tail;    /* search the active list from its old end */
     bytes lock;        /* released by SETTLE_DONE and SETTLE_COMPLETE; empty: none */
-    bytes message;     /* the rewritten message; not for SETTLE_DONE and SETTLE_REQUEUE */
-    bytes result;      /* written if not empty; not for SETTLE_DONE */
+    bytes message;     /* the rewritten message; not for SETTLE_DONE, SETTLE_REQUEUE, SETTLE_LOST */
+    bytes result;      /* written if not empty; not for SETTLE_DONE and SETTLE_LOST */
     int64_t at_ms;     /* Unix ms: end of retention, or time of the retry */
 } settle_item;
 
@@ -275,6 +279,7 @@ typedef struct expired_lease {
     bytes id;
     bytes score;   /* as text, for settle_item.exact_score */
     bytes message; /* data NULL: no message */
+    int64_t losses;
 } expired_lease;
 
 /*
@@ -285,6 +290,22 @@ ASYNQ_MUST_CHECK int broker_list_expired(const broker *b, const queue_keys *keys
                                          broker_cb cb, void *arg);
 size_t broker_expired_count(const redis_value *reply);
 expired_lease broker_expired_at(const redis_value *reply, size_t index);
+
+/*
+ * Leases of servers in Go that end within BROKER_STALE_SOON_S or have ended since BROKER_RECOVERY_ALLOWANCE_S. reply:
+ * the earlier of our time and Redis's (Unix s), then id and score of each.
+ */
+ASYNQ_MUST_CHECK int broker_list_stale(const broker *b, const queue_keys *keys, int64_t now_ns, broker_cb cb,
+                                       void *arg);
+
+typedef struct lease_seen {
+    bytes id;
+    bytes score; /* as text */
+} lease_seen;
+
+/* Those that are still as they were seen end at `second`. At most BROKER_CHUNK_TASKS. */
+ASYNQ_MUST_CHECK int broker_end_leases(const broker *b, const queue_keys *keys, int64_t second,
+                                       const lease_seen *leases, size_t count, broker_cb cb, void *arg);
 
 /* Active ids without lease among places [first, last] of the active list. reply: places looked at, then ids. */
 ASYNQ_MUST_CHECK int broker_list_orphans(const broker *b, const queue_keys *keys, int64_t first, int64_t last,
@@ -327,9 +348,10 @@ typedef struct server_beat {
     int64_t now_ns;
     int64_t life_s;
     bytes server_id;
-    const queue_keys *const *roles; /* queues in which the server keeps its role; none in a cluster */
-    size_t role_count;              /* at most BROKER_BEAT_ROLES */
-    bool is_apart;                  /* in a call for each slot, as in a cluster */
+    const queue_keys *const *roles;       /* queues in which the server keeps its role; none in a cluster */
+    size_t role_count;                    /* at most BROKER_BEAT_ROLES */
+    bool is_apart;                        /* in a call for each slot, as in a cluster */
+    const struct session_record *session; /* to be renewed as well, unless it goes apart; NULL: none */
 } server_beat;
 
 typedef struct broker_beat_reply {
@@ -337,6 +359,7 @@ typedef struct broker_beat_reply {
     int64_t redis_ms; /* Redis's clock, Unix time */
     int64_t servers_alive;
     bool can_wake;           /* servers, by what is published to them */
+    bool has_renewed;        /* the session */
     const queue_role *roles; /* of each queue asked for; ROLE_UNKNOWN: it must be asked for by itself */
 } broker_beat_reply;
 
@@ -349,9 +372,11 @@ typedef void (*broker_beat_cb)(void *arg, int status, const asynq_error *error, 
  */
 ASYNQ_MUST_CHECK int broker_beat(const broker *b, const server_beat *beat, broker_beat_cb cb, void *arg);
 
-ASYNQ_MUST_CHECK int broker_clear_server(const broker *b, bytes identity, broker_cb cb, void *arg);
+/* The records of workers, of servers that are alive or have been. reply: their names, BROKER_RECORDS_MAX at most. */
+ASYNQ_MUST_CHECK int broker_list_records(const broker *b, broker_cb cb, void *arg);
+/* The tasks in one of them, which is gone if its server is. reply: their ids. */
+ASYNQ_MUST_CHECK int broker_list_running(const broker *b, bytes record, broker_cb cb, void *arg);
 
-/* Hands out the number that stands in our lease tags. reply: an integer. */
-ASYNQ_MUST_CHECK int broker_take_server_number(const broker *b, broker_cb cb, void *arg);
+ASYNQ_MUST_CHECK int broker_clear_server(const broker *b, bytes identity, broker_cb cb, void *arg);
 
 #endif

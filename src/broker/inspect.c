@@ -167,6 +167,7 @@ bool broker_found_task(const redis_value *reply, found_task *found)
         .task.message = bytes_or_none(redis_value_at(reply, 2)),
         .task.result = bytes_or_none(redis_value_at(reply, 3)),
         .task.pending_since = redis_value_integer(redis_value_at(reply, 4)),
+        .task.losses = redis_value_integer(redis_value_at(reply, 5)),
     };
     return true;
 }

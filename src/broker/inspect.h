@@ -59,6 +59,7 @@ typedef struct listed_task {
     bytes result;          /* empty: none */
     int64_t pending_since; /* Unix ns; 0: unknown */
     double lease;          /* end of the lease; 0: none */
+    int64_t losses;        /* 0 in a list */
 } listed_task;
 
 typedef struct list_call {

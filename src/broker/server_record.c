@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/saturate.h"
 #include "broker/call.h"
+#include "broker/session.h"
 
 typedef struct record_keys {
     buf server;
@@ -109,8 +110,9 @@ static void all_renewed(void *arg, int status, const asynq_error *error, const r
     beat_call *call = arg;
     if (!status)
         call->reply.servers_alive = redis_value_integer(redis_value_at(reply, 4));
+    call->reply.has_renewed = !status && redis_value_integer(redis_value_at(reply, 5)) == 1;
     for (size_t i = 0; i < call->role_count; i++)
-        call->roles[i] = status ? ROLE_UNKNOWN : role_of(redis_value_at(reply, 5 + i));
+        call->roles[i] = status ? ROLE_UNKNOWN : role_of(redis_value_at(reply, 6 + i));
     record_renewed(arg, status, error, reply);
 }
 
@@ -147,11 +149,12 @@ static int renew_record(const broker *b, const server_beat *beat, const record_k
 
 static int renew_all(const broker *b, const server_beat *beat, const record_keys *keys, beat_call *call)
 {
-    redis_args *args = broker_script_args(b, SCRIPT_BEAT, 4 + 3 * beat->role_count);
+    redis_args *args = broker_script_args(b, SCRIPT_BEAT, 5 + 3 * beat->role_count);
     redis_args_add(args, buf_bytes(&keys->server));
     redis_args_add(args, buf_bytes(&keys->workers));
     redis_args_add(args, global_key_name(b->space, GLOBAL_KEY_SERVERS));
     redis_args_add(args, global_key_name(b->space, GLOBAL_KEY_WORKERS));
+    redis_args_add(args, global_key_name(b->space, GLOBAL_KEY_SESSIONS));
     for (size_t i = 0; i < beat->role_count; i++) {
         redis_args_add(args, beat->roles[i]->key[QUEUE_KEY_WATCHERS]);
         redis_args_add(args, beat->roles[i]->key[QUEUE_KEY_PARKED]);
@@ -164,6 +167,10 @@ static int renew_all(const broker *b, const server_beat *beat, const record_keys
     redis_args_add_integer(args, BROKER_WATCHERS_MAX);
     redis_args_add_integer(args, BROKER_ROLE_LIFE_S);
     redis_args_add_integer(args, (int64_t)beat->role_count);
+    if (beat->session)
+        broker_add_session(args, beat->session);
+    else
+        redis_args_add_text(args, "");
     return broker_call(b, args, all_renewed, call);
 }
 
@@ -226,6 +233,24 @@ int broker_beat(const broker *b, const server_beat *beat, broker_beat_cb cb, voi
     return status;
 }
 
+int broker_list_records(const broker *b, broker_cb cb, void *arg)
+{
+    redis_args *args = broker_args(b);
+    redis_args_add_text(args, "ZRANGE");
+    redis_args_add(args, global_key_name(b->space, GLOBAL_KEY_WORKERS));
+    redis_args_add_integer(args, -BROKER_RECORDS_MAX);
+    redis_args_add_integer(args, -1);
+    return broker_call(b, args, cb, arg);
+}
+
+int broker_list_running(const broker *b, bytes record, broker_cb cb, void *arg)
+{
+    redis_args *args = broker_args(b);
+    redis_args_add_text(args, "HKEYS");
+    redis_args_add_copy(args, record);
+    return broker_call(b, args, cb, arg);
+}
+
 static int remove_from_index(const broker *b, global_key index, bytes member)
 {
     redis_args *args = broker_args(b);
@@ -252,20 +277,4 @@ int broker_clear_server(const broker *b, bytes identity, broker_cb cb, void *arg
     }
     record_keys_clear(&keys);
     return status;
-}
-
-int broker_take_server_number(const broker *b, broker_cb cb, void *arg)
-{
-    redis_args *args = broker_args(b);
-    redis_args_add_text(args, "INCR");
-    redis_args_add(args, global_key_name(b->space, GLOBAL_KEY_SERVER_NUMBER));
-    int status = broker_call(b, args, cb, arg);
-    if (status)
-        return status;
-    args = broker_args(b);
-    redis_args_add_text(args, "EXPIRE");
-    redis_args_add(args, global_key_name(b->space, GLOBAL_KEY_SERVER_NUMBER));
-    redis_args_add_integer(args, BROKER_SERVER_NUMBER_LIFE_S);
-    (void)!broker_call(b, args, NULL, NULL); /* without it the key only stays longer */
-    return ASYNQ_OK;
 }

@@ -15,6 +15,7 @@ static const settle_form settle_forms[] = {
     [SETTLE_AGAIN] = {.name = "again", .message = true, .result = true, .at = true},
     [SETTLE_ARCHIVE] = {.name = "archive", .message = true, .result = true},
     [SETTLE_REQUEUE] = {.name = "requeue", .result = true},
+    [SETTLE_LOST] = {.name = "lost"},
 };
 
 static const settle_form settle_form_unlock = {.name = "unlock", .lock = true};

@@ -72,13 +72,37 @@ int broker_list_expired(const broker *b, const queue_keys *keys, int64_t now_ns,
 
 size_t broker_expired_count(const redis_value *reply)
 {
-    return reply->count / 3;
+    return reply->count / 4;
 }
 
 expired_lease broker_expired_at(const redis_value *reply, size_t index)
 {
-    const redis_value *at = &reply->elements[3 * index];
-    return (expired_lease){at[0].text, at[1].text, at[2].text};
+    const redis_value *at = &reply->elements[4 * index];
+    return (expired_lease){at[0].text, at[1].text, at[2].text, redis_value_integer(&at[3])};
+}
+
+int broker_list_stale(const broker *b, const queue_keys *keys, int64_t now_ns, broker_cb cb, void *arg)
+{
+    redis_args *args = broker_script_args(b, SCRIPT_STALE_LEASES, 1);
+    redis_args_add(args, keys->key[QUEUE_KEY_LEASE]);
+    redis_args_add_integer(args, floor_div(now_ns, NS_PER_SECOND));
+    redis_args_add_integer(args, BROKER_STALE_SOON_S);
+    redis_args_add_integer(args, BROKER_RECOVERY_ALLOWANCE_S);
+    redis_args_add_integer(args, BROKER_STALE_MAX);
+    return broker_call(b, args, cb, arg);
+}
+
+int broker_end_leases(const broker *b, const queue_keys *keys, int64_t second, const lease_seen *leases, size_t count,
+                      broker_cb cb, void *arg)
+{
+    redis_args *args = broker_script_args(b, SCRIPT_END_LEASES, 1);
+    redis_args_add(args, keys->key[QUEUE_KEY_LEASE]);
+    redis_args_add_integer(args, second);
+    for (size_t i = 0; i < count; i++) {
+        redis_args_add(args, leases[i].id);
+        redis_args_add(args, leases[i].score);
+    }
+    return broker_call(b, args, cb, arg);
 }
 
 int broker_list_orphans(const broker *b, const queue_keys *keys, int64_t first, int64_t last, broker_cb cb, void *arg)

@@ -229,6 +229,8 @@ void cli_describe_task(const asynq_task_info *task, FILE *out)
     describe_line(out, "state", asynq_state_name(task->state));
     describe_line(out, "group", task->group);
     cli_say(out, "%-14s %" PRId32 " of %" PRId32, "retried", task->retried, task->max_retry);
+    if (task->losses)
+        cli_say(out, "%-14s %" PRId64 " times, as its server was killed or cut off", "lost", task->losses);
     describe_time(out, "runs at", task->next_process_at_ms);
     describe_time(out, task->state == ASYNQ_STATE_COMPLETED ? "kept until" : "since", task->since_ms);
     describe_time(out, "lease ends", task->lease_ends_at_ms);

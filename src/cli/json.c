@@ -82,16 +82,16 @@ static json_t *json_headers_of(const asynq_task_info *task)
 
 json_t *cli_json_task(const asynq_task_info *task)
 {
-    return json_pack("{so so ss ss so so si si ss so sI so sI so ss ss so so so sb sb so so ss}", "id",
-                     cli_json_text(task->id), "queue", cli_json_text(task->queue), "type", task->type, "state",
-                     asynq_state_name(task->state), "payload", cli_json_bytes(task->payload, task->payload_length),
-                     "headers", json_headers_of(task), "max_retry", task->max_retry, "retried", task->retried,
-                     "last_error", task->last_error, "last_failed_at", cli_json_time(task->last_failed_at_ms),
-                     "timeout_ms", (json_int_t)task->timeout_ms, "deadline", cli_json_time(task->deadline_ms),
-                     "retention_ms", (json_int_t)task->retention_ms, "completed_at",
-                     cli_json_time(task->completed_at_ms), "unique_key", task->unique_key, "group", task->group,
-                     "next_process_at", cli_json_time(task->next_process_at_ms), "since", cli_json_time(task->since_ms),
-                     "lease_ends_at", cli_json_time(task->lease_ends_at_ms), "orphaned", task->is_orphaned, "readable",
-                     task->is_readable, "result", cli_json_bytes(task->result, task->result_length), "progress",
-                     cli_json_fraction(task->progress), "progress_text", task->progress_text);
+    return json_pack(
+        "{so so ss ss so so si si ss so sI so sI so ss ss so so so sb sb so so ss sI}", "id", cli_json_text(task->id),
+        "queue", cli_json_text(task->queue), "type", task->type, "state", asynq_state_name(task->state), "payload",
+        cli_json_bytes(task->payload, task->payload_length), "headers", json_headers_of(task), "max_retry",
+        task->max_retry, "retried", task->retried, "last_error", task->last_error, "last_failed_at",
+        cli_json_time(task->last_failed_at_ms), "timeout_ms", (json_int_t)task->timeout_ms, "deadline",
+        cli_json_time(task->deadline_ms), "retention_ms", (json_int_t)task->retention_ms, "completed_at",
+        cli_json_time(task->completed_at_ms), "unique_key", task->unique_key, "group", task->group, "next_process_at",
+        cli_json_time(task->next_process_at_ms), "since", cli_json_time(task->since_ms), "lease_ends_at",
+        cli_json_time(task->lease_ends_at_ms), "orphaned", task->is_orphaned, "readable", task->is_readable, "result",
+        cli_json_bytes(task->result, task->result_length), "progress", cli_json_fraction(task->progress),
+        "progress_text", task->progress_text, "losses", (json_int_t)task->losses);
 }

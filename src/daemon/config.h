@@ -24,6 +24,8 @@ typedef struct config {
     setting_pairs queues;
     bool is_strict;
     int64_t concurrency, shutdown_timeout_ms;
+    int lost_tasks; /* an asynq_lost_policy */
+    int64_t max_losses, session_timeout_ms, session_renewal_ms;
     route_list routes;
     worker_list workers;
 

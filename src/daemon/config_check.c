@@ -75,6 +75,13 @@ static void check_queues(config *c)
     c->queue_list[count] = (asynq_queue){0};
 }
 
+static void check_session(config *c)
+{
+    if (c->session_renewal_ms > c->session_timeout_ms / 2)
+        option_set_complain(c->source, &c->session_renewal_ms,
+                            "more than half of session_timeout, so that one delay would end the session");
+}
+
 static void check_postgres(config *c)
 {
     asynq_error error;
@@ -222,6 +229,7 @@ void config_check(config *c)
     config_check_redis(c);
     check_prefix(c);
     check_queues(c);
+    check_session(c);
     check_schedule(c);
     check_postgres(c);
     check_pools(c);

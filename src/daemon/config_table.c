@@ -59,6 +59,8 @@ static const setting schedule_table[] = {
     {0},
 };
 
+static const char *const lost_task_names[] = {[ASYNQ_LOST_REQUEUE] = "requeue", [ASYNQ_LOST_RETRY] = "retry", NULL};
+
 static const setting log_table[] = {
     {.name = "level",
      .is_reloaded = true,
@@ -373,6 +375,43 @@ const setting config_table[] = {
      .variables = "WORKER_SHUTDOWN_TIMEOUT",
      .help =
          "Maximum time that running tasks may continue after the signal TERM; then they are cancelled and requeued."},
+    {.name = "lost_tasks",
+     .is_reloaded = true,
+     .kind = SETTING_CHOICE,
+     .offset = AT(lost_tasks),
+     .choices = lost_task_names,
+     .preset = "requeue",
+     .help =
+         "What becomes of a task whose server was killed, or cut off from Redis, while it was running. requeue: it is "
+         "the next to run, and has not failed. retry: it has failed, as in Asynq."},
+    {.name = "max_losses",
+     .is_reloaded = true,
+     .kind = SETTING_NUMBER,
+     .offset = AT(max_losses),
+     .min = 1,
+     .max = 1000000,
+     .preset = "3",
+     .help = "With `lost_tasks` requeue: how often a task may be lost; then it is archived, as it may be what ends its "
+             "servers."},
+    {.name = "session_timeout",
+     .is_reloaded = true,
+     .kind = SETTING_DURATION,
+     .offset = AT(session_timeout_ms),
+     .min = 1000,
+     .max = 3600 * 1000,
+     .preset = "11s",
+     .help =
+         "Time after which an asynqd that cannot reach Redis cancels its running tasks, and other servers requeue "
+         "the tasks of one that was killed. Shorter: they run again earlier, and pauses of the machine, the network "
+         "or Redis cost more attempts."},
+    {.name = "session_renewal",
+     .is_reloaded = true,
+     .kind = SETTING_DURATION,
+     .offset = AT(session_renewal_ms),
+     .max = 1800 * 1000,
+     .help =
+         "Time between renewals of the session while tasks are running; at most half of `session_timeout`. Default: "
+         "a twentieth of it."},
     {.name = "routes",
      .is_reloaded = true,
      .kind = SETTING_OTHER,

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "broker/session.h"
 #include "wire/scheduler_entry.h"
 
 #include <inttypes.h>
@@ -75,7 +76,7 @@ int fsck_look_at_global_key(fsck *f, bytes name)
         {GLOBAL_KEY_WORKERS, RECORD_NO_TTL, 10},
         {GLOBAL_KEY_SCHEDULERS, RECORD_NO_TTL, 20},
         {GLOBAL_KEY_SCHEDULER_HISTORY, RECORD_HISTORY, HISTORY_LIFE_S},
-        {GLOBAL_KEY_SERVER_NUMBER, RECORD_NO_TTL, BROKER_SERVER_NUMBER_LIFE_S},
+        {GLOBAL_KEY_SESSIONS, RECORD_NO_TTL, BROKER_SESSIONS_LIFE_S},
         {GLOBAL_KEY_SCALE, RECORD_NO_TTL, SCALE_LIFE_S},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

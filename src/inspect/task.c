@@ -140,6 +140,7 @@ bool inspect_task(const queue_keys *keys, asynq_state state, const listed_task *
         .progress_text = "",
         .id_length = listed->id.length,
         .type_length = message.type.length,
+        .losses = listed->losses,
     };
     fill_times(info, listed, now_ns);
     arena_clear(&scratch);

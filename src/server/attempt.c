@@ -186,6 +186,13 @@ static void attempt_put_back(served_queue *queue, leased_task task, const held_l
                        queue->name, BYTES_ARGS(task.id), status ? "its lease runs out" : "it is delayed for a moment");
 }
 
+/* Nobody else may have the task. */
+static bool attempt_may_run(const asynq_server *server, const held_lease *lease)
+{
+    int64_t now_ms = clock_steady_ms();
+    return now_ms < lease->ends_at_ms && session_covers(server, lease->score.tag, now_ms);
+}
+
 void attempt_begin(served_queue *queue, leased_task task, const held_lease *lease)
 {
     asynq_server *server = queue->server;
@@ -226,7 +233,7 @@ void attempt_begin(served_queue *queue, leased_task task, const held_lease *leas
     job->pending_since_ns = task.pending_since;
     job->route = mux_find(server->mux, job->type);
     slot_take(job);
-    if (server->fetching && !held_lease_has_ended(lease))
+    if (server->fetching && attempt_may_run(server, lease))
         attempt_run(job);
     else
         attempt_requeue(job); /* the server was stopped, or the process suspended, while the lease was under way */

@@ -4,10 +4,8 @@
 #include "server/server.h"
 
 static const duty *const duties[DUTY_COUNT] = {
-    [DUTY_EXPIRE] = &duty_expire,
-    [DUTY_RECOVER] = &duty_recover,
-    [DUTY_RECLAIM_SETS] = &duty_reclaim_sets,
-    [DUTY_CLEAR_SETS] = &duty_clear_sets,
+    [DUTY_EXPIRE] = &duty_expire, [DUTY_RECOVER] = &duty_recover,           [DUTY_TAKE_BACK] = &duty_take_back,
+    [DUTY_STALE] = &duty_stale,   [DUTY_RECLAIM_SETS] = &duty_reclaim_sets, [DUTY_CLEAR_SETS] = &duty_clear_sets,
 };
 
 static void duty_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)

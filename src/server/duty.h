@@ -10,7 +10,15 @@
 struct asynq_server;
 struct served_queue;
 
-typedef enum duty_id { DUTY_EXPIRE, DUTY_RECOVER, DUTY_RECLAIM_SETS, DUTY_CLEAR_SETS, DUTY_COUNT } duty_id;
+typedef enum duty_id {
+    DUTY_EXPIRE,
+    DUTY_RECOVER,
+    DUTY_TAKE_BACK,
+    DUTY_STALE,
+    DUTY_RECLAIM_SETS,
+    DUTY_CLEAR_SETS,
+    DUTY_COUNT
+} duty_id;
 
 typedef struct duty {
     const char *what;    /* for the log: "cannot <what>" */
@@ -21,7 +29,8 @@ typedef struct duty {
     bool (*replied)(struct served_queue *queue, const redis_value *reply);
 } duty;
 
-extern const duty duty_expire, duty_recover, duty_reclaim_sets, duty_clear_sets; /* in the files of their parts */
+extern const duty duty_expire, duty_recover, duty_take_back, duty_stale, duty_reclaim_sets,
+    duty_clear_sets; /* in the files of their parts */
 
 /* Of a queue. */
 typedef struct queue_duty {

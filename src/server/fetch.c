@@ -22,6 +22,7 @@ enum {
     FETCH_CHUNK_APART_BYTES = 1 << 20, /* in one round of them */
     FETCH_LOOK_CALLS = 8,              /* in a row that look ahead in vain; then they come more slowly */
     FETCH_LOOK_REST_MS = 5,
+    FETCH_START_MS = 1000,                          /* for all nodes of a cluster to be there */
     FETCH_DRAWS = 6,                                /* in one round, about */
     FETCH_AHEAD_SLOTS = BROKER_CHUNK_TASKS / 2,     /* a smaller lease costs Redis more per task */
     FETCH_AHEAD_BACKLOG = 4 * BROKER_CHUNK_TASKS,   /* outcomes come first */
@@ -336,11 +337,11 @@ static void fetch_replied(void *arg, int status, const asynq_error *error, const
 
 /* From the clocks themselves: in a socket's callback the turn's time is that of before the wait, which may have been a
  * suspension of the process, and the lease would end before it begins. */
-static held_lease fetch_new_lease(server_fetch *fetch)
+static held_lease fetch_new_lease(asynq_server *server)
 {
     return (held_lease){
         .score.second = floor_div(clock_now_ns(), NS_PER_SECOND) + BROKER_LEASE_S,
-        .score.tag = lease_tag(fetch->number, ++fetch->lease_calls),
+        .score.tag = lease_tag(server->session.record.number, ++server->fetch.lease_calls),
         .ends_at_ms = clock_steady_ms() + BROKER_LEASE_S * MS_PER_SECOND,
     };
 }
@@ -355,7 +356,7 @@ static void fetch_send(lease_call *call, size_t count)
         watch_pending(queue);
         return;
     }
-    call->lease = fetch_new_lease(&server->fetch);
+    call->lease = fetch_new_lease(server);
     call->asked = count;
     const lease_order order = {
         .max_tasks = count,
@@ -420,27 +421,24 @@ static void fetch_round(asynq_server *server, size_t round)
         fetch_send_planned(queue, round);
 }
 
+/* The nodes of a cluster come one after the other: with strict priority none of their queues begins before the others.
+ */
+static bool fetch_awaits_nodes(const asynq_server *server)
+{
+    int64_t waited_ns = loop_now_ns(server->loop) - server->heartbeat.started_at_ns;
+    return server->options.strict_priority && server->lists[QUEUES_AWAY] && waited_ns >= 0 &&
+           waited_ns < FETCH_START_MS * NS_PER_MS;
+}
+
 void fetch_turn(asynq_server *server)
 {
     ahead_wake_for_room(server);
     size_t round = fetch_next_round(server);
-    if (round == FETCH_ROUNDS || !server->fetching || !server->fetch.number || server->slots_free <= 0 ||
-        !broker_is_ready(&server->broker) || settle_backlog(server) > FETCH_LARGEST_BACKLOG)
+    if (round == FETCH_ROUNDS || !server->fetching || !session_is_open(server) || server->slots_free <= 0 ||
+        !broker_is_ready(&server->broker) || settle_backlog(server) > FETCH_LARGEST_BACKLOG ||
+        fetch_awaits_nodes(server))
         return;
     fetch_round(server, round);
-}
-
-/* ---- the number of the server ---- */
-
-static void number_taken(void *arg, int status, const asynq_error *error, const redis_value *reply)
-{
-    (void)error;
-    asynq_server *server = arg;
-    if (redis_error_is_passing(status))
-        return; /* the next connection asks again */
-    /* Where the key may not be written, chance is good enough: a clash matters only for a stale settle. */
-    int64_t number = status ? server_random_below(server, LEASE_SERVER_MAX) : redis_value_integer(reply);
-    server->fetch.number = (uint32_t)(number % LEASE_SERVER_MAX) + LEASE_SERVER_MAX; /* never 0; the tag cuts it */
 }
 
 /* ---- from outside ---- */
@@ -454,8 +452,6 @@ int fetch_queue_start(served_queue *queue)
 
 void fetch_ready(asynq_server *server)
 {
-    if (!server->fetch.number && broker_take_server_number(&server->broker, number_taken, server) == ASYNQ_E_NO_MEMORY)
-        redis_nodes_reset(server->broker.nodes, "out of memory");
     served_queue *queue, *next;
     QUEUES_FOREACH_SAFE(server, QUEUES_UNKNOWN, queue, next)
     read_back(queue);

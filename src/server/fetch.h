@@ -46,7 +46,6 @@ typedef struct queue_fetch {
 
 /* Of the server. */
 typedef struct server_fetch {
-    uint32_t number; /* in lease tags; 0: not handed out yet */
     uint32_t lease_calls;
     size_t in_flight[FETCH_ROUNDS]; /* leases, by round */
     struct served_queue *planned;   /* by the round that is being put together */

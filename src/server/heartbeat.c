@@ -328,6 +328,7 @@ static void beat_replied(void *arg, int status, const asynq_error *error, const 
         return;
     }
     server->stats.last_heartbeat_ms = clock_now_ns() / NS_PER_MS;
+    session_beaten(server, server->heartbeat.sent_steady_ms, reply->has_renewed);
     /* The record may have run out meanwhile, for example because the process was suspended. */
     if (reply->workers_recorded != (int64_t)server->heartbeat.recorded_count)
         server->heartbeat.record_is_unsure = true;
@@ -366,8 +367,10 @@ static void heartbeat_records(asynq_server *server)
             .roles = roles,
             .role_count = parking_beat(server, roles),
             .is_apart = server->heartbeat.is_apart,
+            .session = session_beat(server),
         };
         server->heartbeat.sent_at_ms = clock_now_ns() / NS_PER_MS;
+        server->heartbeat.sent_steady_ms = clock_steady_ms();
         server->heartbeat.in_flight = broker_beat(&server->broker, &beat, beat_replied, server) == 0;
         server->heartbeat.record_is_unsure = !server->heartbeat.in_flight;
         server->heartbeat.has_more = parts.has_more;

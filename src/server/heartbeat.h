@@ -26,7 +26,8 @@ typedef struct server_heartbeat {
     bool in_flight, has_more;
     bool is_apart;      /* this Redis takes no call with keys of several slots: one of a cluster, or behind a proxy */
     int64_t sent_at_ms; /* Unix time */
-    char **ended_ids;   /* recorded workers that ended since the last beat */
+    int64_t sent_steady_ms;
+    char **ended_ids; /* recorded workers that ended since the last beat */
     size_t ended_count, ended_capacity;
     log_limit clock_complaint;
 } server_heartbeat;

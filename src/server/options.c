@@ -12,7 +12,9 @@ enum {
     SERVER_DEFAULT_PARK_THRESHOLD = 5,
     SERVER_DEFAULT_GROUP_SIZE = 10000,
     SERVER_JANITOR_MAX = 1000,
-    SERVER_DEFAULT_REPORTS = 1000
+    SERVER_DEFAULT_REPORTS = 1000,
+    SERVER_DEFAULT_LOSSES = 3,
+    SERVER_MIN_SESSION_MS = 1000
 };
 
 #define SERVER_DEFAULT_URI "redis://127.0.0.1:6379"
@@ -33,7 +35,26 @@ static const server_default server_defaults_ms[] = {
     {"janitor_interval_ms", offsetof(asynq_server_options, janitor_interval_ms), 8000},
     {"group_grace_period_ms", offsetof(asynq_server_options, group_grace_period_ms), 60000},
     {"group_max_delay_ms", offsetof(asynq_server_options, group_max_delay_ms), 0},
+    {"session_timeout_ms", offsetof(asynq_server_options, session_timeout_ms), 11000},
+    {"session_renewal_ms", offsetof(asynq_server_options, session_renewal_ms), 0},
 };
+
+static int server_fill_losses(asynq_server_options *options, asynq_error *error)
+{
+    if (options->lost_tasks != ASYNQ_LOST_REQUEUE && options->lost_tasks != ASYNQ_LOST_RETRY)
+        return error_set(error, ASYNQ_E_INVALID, "lost_tasks is no asynq_lost_policy");
+    if (options->session_timeout_ms < SERVER_MIN_SESSION_MS)
+        return error_set(error, ASYNQ_E_INVALID, "session_timeout_ms cannot be less than a second");
+    if (!options->session_renewal_ms)
+        options->session_renewal_ms = options->session_timeout_ms / 20;
+    if (options->session_renewal_ms > options->session_timeout_ms / 2)
+        return error_set(
+            error, ASYNQ_E_INVALID,
+            "session_renewal_ms cannot be more than half of session_timeout_ms, or one delay ends the session");
+    if (!options->max_losses)
+        options->max_losses = SERVER_DEFAULT_LOSSES;
+    return ASYNQ_OK;
+}
 
 int server_fill_defaults(asynq_server_options *options, asynq_error *error)
 {
@@ -69,7 +90,7 @@ int server_fill_defaults(asynq_server_options *options, asynq_error *error)
         options->janitor_batch_size = SERVER_JANITOR_MAX;
     if (!options->redis)
         options->redis = SERVER_DEFAULT_URI;
-    return ASYNQ_OK;
+    return server_fill_losses(options, error);
 }
 
 /* ---- tables ---- */

@@ -1,16 +1,21 @@
 /*
- * Tasks that their server has lost: leases that ended more than the allowance for clock differences ago, and active
- * tasks without any lease. The first are retried or archived as Go does it; the others are given an ended lease when
- * they were seen without one twice, and then are like the first. And sets of tasks whose aggregation was not finished.
+ * Tasks that their server has lost: those of servers whose sessions are over (peers.c), leases that ended more than the
+ * allowance for clock differences ago, and active tasks without any lease. These are given an ended lease when they
+ * were seen without one twice. A lost task is put back and is the next to run; it has not failed, but how often it was
+ * lost is counted, and a task that ends its servers again and again is archived. Or it is retried as in Go, where an
+ * option says so. And sets of tasks whose aggregation was not finished.
  */
 #include "server/recoverer.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/saturate.h"
 #include "broker/group.h"
+#include "broker/session.h"
 #include "server/outcome.h"
 #include "server/server.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <utlist.h>
 
@@ -20,10 +25,58 @@ enum {
     RECOVERY_PERIOD_MS = 5000,
     RECOVERY_MORE_MS = 20,
     ORPHAN_SCAN_EVERY = 3, /* periods */
-    UPKEEP_MAX = 256       /* queues in a period */
+    UPKEEP_MAX = 256,      /* queues in a period */
+    CLEAN_PASSES = 2       /* while tasks leave the list, one that goes over it may miss some */
 };
 
 static const char lease_expired[] = "asynq: task lease expired";
+
+/* ---- what becomes of a task ---- */
+
+static bool losses_are_too_many(const asynq_server *server, int64_t losses)
+{
+    return server->options.max_losses > 0 && losses >= server->options.max_losses;
+}
+
+/* "" if nobody knows. */
+static void describe_server(const asynq_server *server, bytes score, char *text, size_t size)
+{
+    bytes holder = peers_identity(server, broker_lease_server(score));
+    snprintf(text, size, holder.length ? " %.*s" : "", BYTES_ARGS(holder));
+}
+
+static void recoverer_archive(asynq_job *job, const char *gone, int64_t losses)
+{
+    char text[400];
+    snprintf(text, sizeof text,
+             "lost %" PRId64 " times: its server%s was killed or cut off from Redis while it was running", losses,
+             gone);
+    log_event(&job->queue->server->log, LOG_TASK_RECOVERED, "%s (%s) of queue \"%s\": its server%s is gone; archived",
+              job->id, job->type, job->queue->name, gone);
+    outcome_decide(job, ASYNQ_OUTCOME_SKIP_RETRY, text);
+}
+
+static void recoverer_decide(asynq_job *job, const expired_lease *expired)
+{
+    asynq_server *server = job->queue->server;
+    int64_t losses = saturating_add(expired->losses, 1);
+    char gone[160];
+    describe_server(server, expired->score, gone, sizeof gone);
+    if (server->options.lost_tasks == ASYNQ_LOST_RETRY) {
+        log_event(&server->log, LOG_TASK_RECOVERED, "%s (%s) of queue \"%s\": its server%s is gone; %s", job->id,
+                  job->type, job->queue->name, gone,
+                  job->message.retried >= job->message.retry ? "archived" : "retried");
+        outcome_decide(job, ASYNQ_OUTCOME_FAILED, lease_expired);
+    } else if (losses_are_too_many(server, losses)) {
+        recoverer_archive(job, gone, losses);
+    } else {
+        log_event(&server->log, LOG_TASK_RECOVERED,
+                  "%s (%s) of queue \"%s\": its server%s is gone; requeued, loss %" PRId64, job->id, job->type,
+                  job->queue->name, gone, losses);
+        job->way = SETTLE_LOST;
+        job_move(job, JOB_UNSETTLED);
+    }
+}
 
 /* ---- ended leases ---- */
 
@@ -90,9 +143,7 @@ static void recover_one(served_queue *queue, const expired_lease *expired)
         job_unref(job); /* out of memory: the next look finds it again */
         return;
     }
-    log_event(&server->log, LOG_TASK_RECOVERED, "%s (%s) of queue \"%s\": its server is gone; %s", job->id, job->type,
-              queue->name, job->message.retried >= job->message.retry ? "archived" : "retried");
-    outcome_decide(job, ASYNQ_OUTCOME_FAILED, lease_expired);
+    recoverer_decide(job, expired);
 }
 
 static bool expired_listed(served_queue *queue, const redis_value *reply)
@@ -147,6 +198,84 @@ static void recovery_goes_on(void *arg)
     }
     if (goes_on)
         loop_timer_set(&server->recovery.more, RECOVERY_MORE_MS);
+}
+
+/* ---- tasks of servers whose sessions are over ---- */
+
+static int take_back_send(served_queue *queue, broker_cb replied, void *arg)
+{
+    asynq_server *server = queue->server;
+    uint32_t numbers[LEASE_SERVER_MAX];
+    const take_back_order order = {
+        .now_ns = loop_now_ns(server->loop),
+        .first = queue->recovery.take_back_at,
+        .max_losses = server->options.max_losses > 0 ? server->options.max_losses : 0,
+        .is_list_only = server->options.lost_tasks == ASYNQ_LOST_RETRY,
+        .numbers = numbers,
+        .count = peers_gone(server, numbers),
+    };
+    return broker_take_back(queue->broker, &queue->keys, &order, replied, arg);
+}
+
+static void take_back_log(served_queue *queue, const taken_back *task)
+{
+    bytes gone = peers_identity(queue->server, (int)task->number);
+    peers_tell_gone(queue->server, task->number);
+    log_event(&queue->server->log, LOG_TASK_RECOVERED,
+              "%.*s of queue \"%s\": its server %.*s is gone; requeued, loss %" PRId64, BYTES_ARGS(task->id),
+              queue->name, BYTES_ARGS(gone), task->losses);
+}
+
+static void take_back_pass_over(served_queue *queue)
+{
+    queue_recovery *own = &queue->recovery;
+    own->clean_passes = own->take_back_found ? 0 : own->clean_passes + 1;
+    own->take_back_at = 0;
+    own->take_back_found = false;
+    if (own->clean_passes >= CLEAN_PASSES)
+        own->looked_for = queue->server->peers.version;
+}
+
+static bool take_back_replied(served_queue *queue, const redis_value *reply)
+{
+    if (!broker_take_back_is_sound(reply))
+        return false;
+    const redis_value *listed = broker_take_back_listed(reply);
+    size_t back = broker_taken_back_count(reply);
+    for (size_t i = 0; i < back; i++) {
+        taken_back task = broker_taken_back_at(reply, i);
+        take_back_log(queue, &task);
+    }
+    for (size_t i = 0; i < broker_expired_count(listed); i++) {
+        expired_lease expired = broker_expired_at(listed, i);
+        recover_one(queue, &expired);
+    }
+    queue->recovery.take_back_found |= back || broker_expired_count(listed);
+    queue->recovery.take_back_at = broker_take_back_next(reply);
+    if (queue->recovery.take_back_at >= 0)
+        return true;
+    take_back_pass_over(queue);
+    return false;
+}
+
+const duty duty_take_back = {
+    .what = "put tasks of a server back that is gone", .send = take_back_send, .replied = take_back_replied};
+
+/* A pass that is not over goes on by itself, unless it has met an error. */
+static void take_back_begin(served_queue *queue)
+{
+    if (parking_skips_upkeep(queue) || queue->recovery.looked_for == queue->server->peers.version)
+        return;
+    duty_run(queue, DUTY_TAKE_BACK);
+}
+
+void recoverer_take_back(asynq_server *server)
+{
+    int left = UPKEEP_MAX;
+    served_queue *queue, *next;
+    QUEUES_FOREACH_SAFE(server, QUEUES_IN_UPKEEP, queue, next)
+    if (left-- > 0)
+        take_back_begin(queue);
 }
 
 /* ---- active without lease ---- */
@@ -275,15 +404,24 @@ static void upkeep_do(served_queue *queue)
     if (queue->recovery.rounds++ % ORPHAN_SCAN_EVERY == 0)
         orphan_scan_start(queue);
     duty_run(queue, DUTY_RECOVER);
+    duty_run(queue, DUTY_STALE);
     duty_run(queue, DUTY_RECLAIM_SETS);
     duty_run(queue, DUTY_CLEAR_SETS);
+}
+
+/* True: it has just come there. */
+static bool upkeep_set(served_queue *queue, bool is_there)
+{
+    if (is_there)
+        peers_look_soon(queue->server);
+    return queue_list_set(queue, QUEUES_IN_UPKEEP, is_there);
 }
 
 /* While nothing is active and no set is being aggregated, it is enough to be told when that changes. */
 static void upkeep_value(void *arg, const redis_value *value)
 {
     served_queue *queue = arg;
-    if (queue_list_set(queue, QUEUES_IN_UPKEEP, redis_value_integer(value) > 0))
+    if (upkeep_set(queue, redis_value_integer(value) > 0))
         upkeep_do(queue);
     else
         queue->recovery.rounds = 0;
@@ -293,7 +431,7 @@ static void upkeep_changed(void *arg)
 {
     served_queue *queue = arg;
     if (!queue_is_leaving(queue))
-        queue_list_add(queue, QUEUES_IN_UPKEEP);
+        (void)upkeep_set(queue, true);
 }
 
 static void upkeep_ask_or_do(served_queue *queue)
@@ -308,7 +446,7 @@ void recoverer_look_at(served_queue *queue)
 {
     bool is_asked = subscriber_is_tracking(queue) && watch_arm(queue, &queue->recovery.watch);
     if (!is_asked)
-        queue_list_add(queue, QUEUES_IN_UPKEEP);
+        (void)upkeep_set(queue, true);
 }
 
 /* ---- the timer ---- */
@@ -346,7 +484,7 @@ int recoverer_queue_start(served_queue *queue)
         .changed = upkeep_changed,
         .arg = queue,
     };
-    queue_list_add(queue, QUEUES_IN_UPKEEP);
+    (void)upkeep_set(queue, true);
     return ASYNQ_OK;
 }
 

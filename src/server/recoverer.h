@@ -26,6 +26,10 @@ typedef struct queue_recovery {
     bool expired_more;      /* the last look found some */
     size_t expired_skipped; /* expired leases that could not be dealt with in this pass */
     int64_t orphan_scan_at; /* next place of the active list; below 0: no scan */
+    int64_t take_back_at;   /* next place there to look for tasks of servers that are gone */
+    bool take_back_found;   /* this pass has found some */
+    int clean_passes;
+    unsigned looked_for; /* version of the peers whose tasks are known not to be there */
     orphan_list orphans_before, orphans_now;
 } queue_recovery;
 
@@ -40,6 +44,8 @@ void recoverer_queue_stop(struct served_queue *queue);
 bool recoverer_is_busy(const struct served_queue *queue);
 void recoverer_look(struct asynq_server *server); /* now */
 void recoverer_stop(struct asynq_server *server);
+/* Another server may be gone: puts its tasks back. */
+void recoverer_take_back(struct asynq_server *server);
 
 /* Nothing is known of the queue: looks whether there is something to do. */
 void recoverer_look_at(struct served_queue *queue);

@@ -7,8 +7,8 @@
  *
  * Routes may have limits; their jobs pass limit.c first. They may have capacities (capacity.c); then a lease passes
  * over tasks that there is no room for (ahead.c). Beside that path: forwarder.c (due tasks), recoverer.c (tasks of dead
- * servers), janitor.c (completed tasks), heartbeat.c (records, leases), subscriber.c (cancellation, notifications),
- * threads.c (as many tasks as threads), shutdown.c.
+ * servers, of which session.c and peers.c know), janitor.c (completed tasks), heartbeat.c (records, leases),
+ * subscriber.c (cancellation, notifications), threads.c (as many tasks as threads), shutdown.c.
  */
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
@@ -27,11 +27,14 @@
 #include "server/mux.h"
 #include "server/parking.h"
 #include "server/patterns.h"
+#include "server/peers.h"
 #include "server/pool.h"
 #include "server/queues.h"
 #include "server/recoverer.h"
+#include "server/session.h"
 #include "server/settle.h"
 #include "server/shutdown.h"
+#include "server/stale.h"
 #include "server/subscriber.h"
 #include "server/threads.h"
 #include "server/watch.h"
@@ -66,6 +69,7 @@ typedef struct served_queue {
     queue_settle settle;
 
     queue_recovery recovery;
+    queue_stale stale;
     queue_janitor janitor;
     queue_groups *groups; /* NULL: the server has no aggregator */
     queue_duty duties[DUTY_COUNT];
@@ -134,6 +138,9 @@ struct asynq_server {
     server_shutdown shutdown;
     struct route_limit *limits; /* limit.c: uthash by scope */
     server_recovery recovery;
+    server_stale stale;
+    server_session session;
+    server_peers peers;
     loop_timer health;
 
     struct reporter *reporter; /* reports.c; NULL: nobody wants any */

@@ -56,8 +56,7 @@ static void leave_to_recovery(asynq_server *server)
         append_left(&left, server->queues[i]);
     if (left.length && left.data)
         log_event(&server->log, LOG_SHUTDOWN_INCOMPLETE,
-                  "Redis did not answer in time; left to recovery, about a minute after their leases were taken or "
-                  "renewed: %s",
+                  "Redis did not answer in time; left to recovery, when the session of this server has expired: %s",
                   left.data);
     buf_clear(&left);
     server->phase = SHUTDOWN_DONE;
@@ -130,6 +129,7 @@ static void clear_records(asynq_server *server)
     int64_t left_ms = server->shutdown.ends_at_ms - loop_steady_ms(server->loop);
     loop_timer_set(&server->shutdown.limit, left_ms < SHUTDOWN_CLEAR_MS ? left_ms : SHUTDOWN_CLEAR_MS);
     bytes own = identity_text(&server->process);
+    session_end(server);
     if (broker_clear_server(&server->broker, own, records_cleared, server))
         server->phase = SHUTDOWN_DONE;
 }

@@ -55,9 +55,9 @@
     X(SCHEDULER_HISTORY, "scheduler_history:") /* followed by the id of an entry */                                    \
     X(SEMAPHORE, "sema:")                      /* followed by a scope */                                               \
     X(CANCEL, "cancel")                                                                                                \
-    X(SERVER_NUMBER, "libasynq:server-number") /* hands out the server part of lease tags */                           \
-    X(WAKE, "libasynq:wake:")                  /* followed by a server's id: the channel that wakes it */              \
-    X(SCALE, "libasynq:scale:")                /* followed by a digest of names of queues: asynqd's samples of them */
+    X(SESSIONS, "libasynq:sessions") /* of servers, by their numbers in lease tags: see broker/session.h */            \
+    X(WAKE, "libasynq:wake:")        /* followed by a server's id: the channel that wakes it */                        \
+    X(SCALE, "libasynq:scale:")      /* followed by a digest of names of queues: asynqd's samples of them */
 
 typedef enum queue_key {
 #define QUEUE_KEY_ENUM(name, suffix) QUEUE_KEY_##name,

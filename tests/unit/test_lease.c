@@ -1,6 +1,6 @@
 #include "unit.h"
 
-#include "broker/broker.h"
+#include "broker/session.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -36,8 +36,53 @@ START_TEST(tags)
 }
 END_TEST
 
+/* The server that a lease names, from its score as Redis answers it; what is no score names none. */
+START_TEST(servers)
+{
+    char text[48];
+    for (uint32_t number = 0; number < LEASE_SERVER_MAX; number += 31) {
+        lease_score_format((lease_score){1700000030, lease_tag(number, 4095)}, text);
+        ck_assert_int_eq(broker_lease_server(bytes_of(text)), (int)number);
+    }
+    static const char *const none[] = {"1700000030", "", "inf", "-inf", "nan", "-1.5", "1e300", "text"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        ck_assert_int_eq(broker_lease_server(bytes_of(none[i])), -1);
+    ck_assert_int_eq(broker_lease_server((bytes){0}), -1);
+}
+END_TEST
+
+/* Sessions as they stand in Redis, and what anybody may have put there. */
+START_TEST(sessions)
+{
+    static const struct {
+        const char *field, *value;
+        bool is_one;
+    } rows[] = {
+        {"7", "1796000000123 11000 host:1:id", true},
+        {"895", "1 1 ", true},
+        {"last", "7", false},
+        {"896", "1 1000 host:1:id", false}, /* for those that have no session */
+        {"7x", "1 1000 host:1:id", false},
+        {"-7", "1 1000 host:1:id", false},
+        {"7", "", false},
+        {"7", "1", false},
+        {"7", "x 1000 host:1:id", false},
+        {"7", "1 0 host:1:id", false},
+        {"99999999999999999999", "1 1000 host:1:id", false},
+        {"7", "99999999999999999999999 1000 host:1:id", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        redis_value pair[2] = {{.type = REDIS_STRING, .text = bytes_of(rows[i].field)},
+                               {.type = REDIS_STRING, .text = bytes_of(rows[i].value)}};
+        redis_value reply = {.type = REDIS_ARRAY, .elements = pair, .count = 2};
+        session_record session;
+        ck_assert_msg(broker_session_at(&reply, 0, &session) == rows[i].is_one, "row %zu", i);
+    }
+}
+END_TEST
+
 Suite *suite_lease(void)
 {
-    const TTest *const list[] = {scores_are_exact, tags, NULL};
+    const TTest *const list[] = {scores_are_exact, tags, servers, sessions, NULL};
     return suite_of("lease", list);
 }

@@ -33,6 +33,9 @@ type ServerOptions struct {
 	Daemonize   bool   // the process becomes another one before the start, in C
 	LedgerPath  string // default: a new file
 	Routes      []Route
+	RetriesLost bool // a lost task has failed, as in Go; in C
+	MaxLosses   int
+	Session     time.Duration
 	Semaphore   *rate.Semaphore // in Go: of the type "limited"
 
 	// Groups. Aggregated tasks are of type "t:sum", with the payload {"group": name, "tasks": [payload, ...]}.
@@ -225,7 +228,8 @@ func ServerOptionsForC(options ServerOptions) M { return options.forC() }
 
 func (options ServerOptions) forC() M {
 	m := M{"concurrency": options.Concurrency, "strict": options.Strict, "shutdown_ms": options.ShutdownMs,
-		"ledger": options.LedgerPath, "middleware": options.Middleware, "health_ms": options.HealthMs, "attempts": options.Attempts,
+		"ledger": options.LedgerPath, "middleware": options.Middleware, "health_ms": options.HealthMs, "retries_lost": options.RetriesLost, "max_losses": options.MaxLosses,
+		"session_ms": options.Session.Milliseconds(), "attempts": options.Attempts,
 		"daemonize":  options.Daemonize,
 		"aggregates": options.Aggregates, "grace_ms": options.Grace.Milliseconds(),
 		"max_delay_ms": options.MaxDelay.Milliseconds(), "max_size": options.MaxSize,

@@ -120,7 +120,7 @@ func TestMalformedMessage(t *testing.T) {
 		r.Do("LPUSH", QueueKey("default", "pending"), id)
 	}
 	r.Do("LPUSH", QueueKey("default", "pending"), "no task")
-	s := StartServer(t, "c", r, ServerOptions{})
+	s := StartServer(t, "c", r, ServerOptions{RetriesLost: true})
 	good := enqueueOK(t, NewGoEnqueuer(t, r), wish(Wish{}, Options{}))
 	waitGone(t, r, good.ID)
 	waitIn(t, r, 5*time.Second, "archived", 3)

@@ -419,7 +419,7 @@ func deadServer(t *testing.T, retried int, state string) {
 		message.Retried = retried
 		put(t, r, "active", time.Now().Unix()-31, message)
 		r.Do("SADD", "asynq:queues", "default")
-		s := StartServer(t, kind, r, ServerOptions{})
+		s := StartServer(t, kind, r, ServerOptions{RetriesLost: true})
 		waitIn(t, r, 5*time.Second, state, 1)
 		equal(t, "error", r.Message("default", "A").ErrorMsg, "asynq: task lease expired")
 		equal(t, "error handler", hasNote(s.Notes(), "error A"), false)

@@ -156,7 +156,7 @@ func (b *cBroker) extendLease(queue string, ids ...string) {
 func (b *cBroker) listExpired(queue string, cutoff int64) []string {
 	var ids []string
 	list := reply(b.peer.Must("list_expired", M{"queue": queue, "cutoff": cutoff}))
-	for i := 0; i < len(list); i += 3 {
+	for i := 0; i < len(list); i += 4 {
 		if list[i+2] != nil {
 			ids = append(ids, list[i].(string))
 		}

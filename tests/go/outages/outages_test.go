@@ -21,8 +21,8 @@ import (
 	. "github.com/hibiken/asynq/libasynq-tests/harness"
 )
 
-// An outage of this length or longer, with all that happens until the server is heard again, may outlast a lease of 30 s.
-const leaseAtRisk = 12 * time.Second
+// An outage of this length or longer, with all that happens until the server is heard again, may outlast a session of 11 s.
+const sessionAtRisk = 8 * time.Second
 
 func setting(name string, otherwise int64) int64 {
 	if value, err := strconv.ParseInt(os.Getenv(name), 10, 64); err == nil {
@@ -179,7 +179,7 @@ func (l *lane) check() {
 	IsWell(l, l.redis)
 }
 
-// checkStarts wants a cause for each start but the first: the handler failed, or the lease ran out in an outage, which is
+// checkStarts wants a cause for each start but the first: the handler failed, or the session ran out in an outage, which is
 // counted.
 func (l *lane) checkStarts(id string, lines []Line) (recovered int) {
 	var last *Line
@@ -191,11 +191,11 @@ func (l *lane) checkStarts(id string, lines []Line) (recovered int) {
 		}
 		switch {
 		case last == nil:
+		case line.Retry == last.Retry && l.sessionRanOut(last, line): // it has not failed
+			recovered++
 		case line.Retry != last.Retry+1:
 			l.Errorf("%s: TWICE: run again as attempt %d after attempt %d: %v", id, line.Retry, last.Retry, lines)
 		case number%len(tasks) == failsOnce && last.Retry == 0:
-		case l.leaseRanOut(last, line):
-			recovered++
 		default:
 			l.Errorf("%s: TWICE: run again without a cause: %v", id, lines)
 		}
@@ -204,11 +204,11 @@ func (l *lane) checkStarts(id string, lines []Line) (recovered int) {
 	return recovered
 }
 
-// leaseRanOut says whether the lease of a run may have been over when the next one began.
-func (l *lane) leaseRanOut(run, next *Line) bool {
+// sessionRanOut says whether the session under which a task was run may have been over when the next run began.
+func (l *lane) sessionRanOut(run, next *Line) bool {
 	from, to := time.UnixMicro(run.AtUs), time.UnixMicro(next.AtUs)
 	for _, o := range l.outages {
-		if o.length >= leaseAtRisk && o.from.Before(to) && o.to.After(from) && to.Sub(from) > 29*time.Second {
+		if o.length >= sessionAtRisk && o.from.Before(to) && o.to.After(from) && to.Sub(from) > 10*time.Second {
 			return true
 		}
 	}

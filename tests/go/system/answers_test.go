@@ -70,7 +70,8 @@ var wrongShapes = map[string]string{"number": ":7", "nothing": "$-1", "no list":
 
 // serverKinds are what a server sends.
 var serverKinds = []string{"lease", "lease-some", "lease-read-back", "settle", "write-result", "renew", "forward", "expire", "expired-leases", "orphans",
-	"adopt", "take-group", "read-set", "finish-set", "reclaim-sets", "semaphore", "beat", "drop-active", "announce", "take-role", "look-groups", "clear-set", "INCR",
+	"adopt", "take-group", "read-set", "finish-set", "reclaim-sets", "semaphore", "beat", "drop-active", "announce", "take-role", "look-groups", "clear-set", "open-session",
+	"renew-session", "take-back", "stale-leases", "end-leases", "HGETALL", "HKEYS",
 	"LLEN", "ZRANGE", "CLIENT TRACKING", "CLIENT CACHING", "SUBSCRIBE"}
 
 // mainKinds get each error, others one of each class.
@@ -169,6 +170,9 @@ func (c *cell) fill(kind string) map[string]int {
 	if kind == "write-result" {
 		add("flushes", "t", Wish{Flush: "early", SleepMs: 50}, 1, asynq.MaxRetry(0))
 	}
+	if kind == "renew-session" {
+		add("long", "t", Wish{SleepMs: 3000}, 1, asynq.MaxRetry(0))
+	}
 	if kind == "renew" {
 		add("long", "t", Wish{SleepMs: 9000}, 1, asynq.MaxRetry(0))
 	}
@@ -189,6 +193,17 @@ func (c *cell) lose(kind string, want map[string]int) {
 	put("leased")
 	c.r.Do("LPUSH", QueueKey("default", "active"), "leased")
 	c.r.Do("ZADD", QueueKey("default", "lease"), ago, "leased")
+	if kind == "take-back" { // of a server whose session is over
+		put("held")
+		c.r.Do("LPUSH", QueueKey("default", "active"), "held")
+		c.r.Do("ZADD", QueueKey("default", "lease"), fmt.Sprintf("%.7f", float64(time.Now().Unix()+25)+5.0/1024), "held")
+		c.r.Do("HSET", "asynq:libasynq:sessions", "5", "1 1000 host:1:gone")
+	}
+	if kind == "end-leases" || kind == "HKEYS" { // of a server in Go that does not renew its lease
+		put("stale")
+		c.r.Do("LPUSH", QueueKey("default", "active"), "stale")
+		c.r.Do("ZADD", QueueKey("default", "lease"), time.Now().Unix()+3, "stale")
+	}
 	if kind == "orphans" || kind == "adopt" { // they take half a minute
 		put("orphan")
 		c.r.Do("LPUSH", QueueKey("default", "active"), "orphan")

@@ -338,9 +338,7 @@ func TestIdleQueuesAreQuiet(t *testing.T) {
 	c.enqueue(name(277), `{}`)
 	c.waitEnded(name(277), 1)
 	c.waitEnded(late, 1)
-	Eventually(t, 30*time.Second, "the lost task to be retried", func() bool {
-		return r.Int("ZCARD", QueueKey(lost, "retry"))+r.Int("ZCARD", QueueKey(lost, "archived")) == 1
-	})
+	Eventually(t, 30*time.Second, "the lost task to be run", func() bool { return r.Int("EXISTS", QueueKey(lost, "t:lost")) == 0 })
 	Eventually(t, 30*time.Second, "the kept task to be deleted", func() bool { return r.Int("EXISTS", QueueKey(kept, "t:kept")) == 0 })
 	IsWell(t, r)
 }

@@ -33,7 +33,7 @@ func TestManyLostTasks(t *testing.T) {
 		r.Do("ZADD", QueueKey("default", "lease"), time.Now().Unix()-1000+int64(i)/10, id)
 	}
 	settled := changesOfTasks(t, r)
-	StartCServer(t, r.URI(), ServerOptions{Concurrency: 2})
+	StartCServer(t, r.URI(), ServerOptions{Concurrency: 2, RetriesLost: true})
 	Eventually(t, 60*time.Second, "all to be archived", func() bool {
 		return r.Int("ZCARD", QueueKey("default", "archived")) == count-count/50
 	})
