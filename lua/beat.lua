@@ -5,8 +5,7 @@
 --       for each role: watchers, parked, pending
 -- ARGV: content of the server's record, life of the records (s), channel that wakes the server; on one node also the end
 --       of the records' life (Unix s), id of the server, prefix of the channels that wake servers, most watchers of a
---       queue, life of a role (s), number of roles, number of the session to be renewed ("": none), what stands in it, and
---       life of the sessions' key (s)
+--       queue, life of a role (s), number of roles, the session to be renewed ("": none), and the life of its key (s)
 -- Result: workers in the record, Redis's time (s, us), 1 if servers can be woken (else this Redis has no PUBLISH); on one
 --       node also the servers alive, 1 if the session was renewed, and for each role what take-role.lua answers, -1 where
 --       that fails
@@ -29,7 +28,7 @@ redis.call('ZADD', KEYS[4], ARGV[4], KEYS[2])
 redis.call('ZADD', KEYS[3], ARGV[4], KEYS[1])
 result[5] = redis.call('ZCOUNT', KEYS[3], time[1], '+inf')
 --@include session
-result[6] = ARGV[10] ~= '' and pcall(write_session, KEYS[5], ARGV[10], ARGV[11], time, ARGV[12]) and 1 or 0
+result[6] = ARGV[10] ~= '' and pcall(write_session, KEYS[5], ARGV[10], time, ARGV[11]) and 1 or 0
 if ARGV[9] ~= '0' then
     --@include role
     for i = 1, tonumber(ARGV[9]) do

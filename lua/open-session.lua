@@ -13,14 +13,20 @@ local sessions, numbers, abandoned = KEYS[1], tonumber(ARGV[2]), tonumber(ARGV[3
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 
+-- Only the number handed out last has so small a score.
+local first_session = 1000000000000
+redis.call('ZREMRANGEBYSCORE', sessions, first_session, now_ms - abandoned)
+local is_used = {}
+for _, session in ipairs(redis.call('ZRANGEBYSCORE', sessions, first_session, '+inf', 'LIMIT', 0, 2 * numbers)) do
+    is_used[tonumber(string.match(session, '^%d+'))] = true
+end
 local number
 for _ = 1, numbers do
-    number = redis.call('HINCRBY', sessions, 'last', 1) % numbers
-    local renewed_ms = tonumber(string.match(redis.call('HGET', sessions, number) or '', '^%d+'))
-    if not renewed_ms or math.abs(now_ms - renewed_ms) > abandoned then
+    number = redis.call('ZINCRBY', sessions, 1, 'last') % numbers
+    if not is_used[number] then
         break
     end
 end
 --@include session
-write_session(sessions, number, ARGV[1], time, ARGV[4])
+write_session(sessions, number .. ' ' .. ARGV[1], time, ARGV[4])
 return number

@@ -1,6 +1,5 @@
--- Writes the session of a server: Redis's time (ms), a space, and what the server says of it (timeout in ms, identity).
--- `life` of the key (s).
-local function write_session(sessions, number, about, time, life)
-    redis.call('HSET', sessions, number, time[1] .. string.format('%03d ', math.floor(time[2] / 1000)) .. about)
+-- Renews the session of a server. `session`: its number, timeout (ms) and identity; `life` of the key (s).
+local function write_session(sessions, session, time, life)
+    redis.call('ZADD', sessions, time[1] .. string.format('%03d', math.floor(time[2] / 1000)), session)
     redis.call('EXPIRE', sessions, life)
 end

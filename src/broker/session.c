@@ -1,7 +1,8 @@
-/* See session.h: lua/open-session.lua, lua/renew-session.lua, lua/take-back.lua. */
+/* See session.h: lua/open-session.lua, lua/renew-session.lua, lua/late-sessions.lua, lua/take-back.lua. */
 #include "broker/session.h"
 
 #include "base/clock.h"
+#include "base/saturate.h"
 #include "broker/call.h"
 
 #include <inttypes.h>
@@ -17,28 +18,41 @@ static redis_args *session_call(const broker *b, script_id script)
     return args;
 }
 
-static void session_add_description(redis_args *args, const session_record *own)
+static void session_append(buf *out, const session_record *own)
+{
+    buf_append_format(out, "%" PRId64 " ", own->timeout_ms);
+    buf_append(out, own->identity.data, own->identity.length);
+}
+
+static void session_add_text(redis_args *args, buf *text)
+{
+    args->failed |= buf_failed(text);
+    redis_args_add_copy(args, (bytes){text->data, text->length});
+    buf_clear(text);
+}
+
+static void session_add_member(redis_args *args, const session_record *own)
 {
     buf text;
     buf_init(&text, 0);
-    buf_append_format(&text, "%" PRId64 " ", own->timeout_ms);
-    buf_append(&text, own->identity.data, own->identity.length);
-    args->failed |= buf_failed(&text);
-    redis_args_add_copy(args, (bytes){text.data, text.length});
-    buf_clear(&text);
+    buf_append_format(&text, "%" PRIu32 " ", own->number);
+    session_append(&text, own);
+    session_add_text(args, &text);
 }
 
 void broker_add_session(redis_args *args, const session_record *own)
 {
-    redis_args_add_integer(args, own->number);
-    session_add_description(args, own);
+    session_add_member(args, own);
     redis_args_add_integer(args, BROKER_SESSIONS_LIFE_S);
 }
 
 int broker_open_session(const broker *b, const session_record *own, broker_cb cb, void *arg)
 {
     redis_args *args = session_call(b, SCRIPT_OPEN_SESSION);
-    session_add_description(args, own);
+    buf text;
+    buf_init(&text, 0);
+    session_append(&text, own);
+    session_add_text(args, &text);
     redis_args_add_integer(args, BROKER_SESSION_NUMBERS);
     redis_args_add_integer(args, BROKER_SESSION_ABANDONED_MS);
     redis_args_add_integer(args, BROKER_SESSIONS_LIFE_S);
@@ -55,25 +69,35 @@ int broker_renew_session(const broker *b, const session_record *own, broker_cb c
 int broker_end_session(const broker *b, const session_record *own)
 {
     redis_args *args = broker_args(b);
-    redis_args_add_text(args, "HDEL");
+    redis_args_add_text(args, "ZREM");
     redis_args_add(args, global_key_name(b->space, GLOBAL_KEY_SESSIONS));
-    redis_args_add_integer(args, own->number);
+    session_add_member(args, own);
     return broker_call(b, args, NULL, NULL);
 }
 
 /* ---- those of others ---- */
 
-int broker_list_sessions(const broker *b, broker_cb cb, void *arg)
+int broker_list_late_sessions(const broker *b, int64_t late_ms, broker_cb cb, void *arg)
 {
-    redis_args *args = broker_args(b);
-    redis_args_add_text(args, "HGETALL");
-    redis_args_add(args, global_key_name(b->space, GLOBAL_KEY_SESSIONS));
+    redis_args *args = session_call(b, SCRIPT_LATE_SESSIONS);
+    redis_args_add_integer(args, late_ms);
+    redis_args_add_integer(args, BROKER_SESSIONS_LATE_MAX);
     return broker_call(b, args, cb, arg);
 }
 
-size_t broker_session_count(const redis_value *reply)
+bool broker_late_is_sound(const redis_value *reply)
 {
-    return reply->type == REDIS_ARRAY ? reply->count / 2 : 0;
+    return reply->type == REDIS_ARRAY && reply->count % 2 == 1 && reply->elements[0].type == REDIS_INTEGER;
+}
+
+int64_t broker_late_now_ms(const redis_value *reply)
+{
+    return redis_value_integer(redis_value_at(reply, 0));
+}
+
+size_t broker_late_count(const redis_value *reply)
+{
+    return reply->count / 2;
 }
 
 /* Takes a number from the front, and the space behind it. */
@@ -90,18 +114,18 @@ static bool session_take_number(bytes *text, int64_t *number)
     return is_number;
 }
 
-bool broker_session_at(const redis_value *reply, size_t index, session_record *session)
+bool broker_late_at(const redis_value *reply, size_t index, session_record *session)
 {
     int64_t number;
-    bytes field = reply->elements[2 * index].text, value = reply->elements[2 * index + 1].text;
-    if (!field.data || !value.data || !session_take_number(&field, &number) || number >= BROKER_SESSION_NUMBERS ||
-        field.length)
+    bytes member = reply->elements[2 * index + 1].text;
+    bool is_read = member.data && session_take_number(&member, &number) && number < BROKER_SESSION_NUMBERS &&
+                   session_take_number(&member, &session->timeout_ms) && session->timeout_ms > 0;
+    if (!is_read)
         return false;
     session->number = (uint32_t)number;
-    bool is_read = session_take_number(&value, &session->renewed_ms) &&
-                   session_take_number(&value, &session->timeout_ms) && session->timeout_ms > 0;
-    session->identity = value;
-    return is_read;
+    session->identity = member;
+    session->renewed_ms = saturating_int(redis_value_double(&reply->elements[2 * index + 2]));
+    return true;
 }
 
 int broker_lease_server(bytes score)

@@ -1,16 +1,18 @@
 /*
- * The sessions of other servers. As long as a queue of ours has active tasks, all sessions are read once in
- * `session_renewal_ms`, and one that has not changed for its time by our steady clock is over: then tasks that were
- * leased under it are put back (recoverer.c).
+ * The sessions of other servers. As long as a queue of ours has active tasks, those that are late are read once in
+ * `session_renewal_ms`: not renewed for half of our own session's time, which no live server lets pass. One that was
+ * not renewed for its time, as Redis counts it, and has not changed for a good part of that by our steady clock, is
+ * over: then tasks that were leased under it are put back (recoverer.c).
  *
  * What was not seen does not count. While Redis stood still, or was away, nobody could renew: after a gap between two
- * readings each session has its whole time again.
+ * readings each session has that part of its time again, and a live server needs a moment only.
  */
 #include "server/peers.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/saturate.h"
 #include "server/recoverer.h"
 #include "server/server.h"
 
@@ -24,7 +26,7 @@ typedef struct peer {
     UT_hash_handle hh; /* by number */
     uint32_t number;
     int64_t renewed_ms, timeout_ms; /* as it stands in Redis */
-    int64_t since_ms;               /* it has not changed */
+    int64_t since_ms;               /* steady clock: seen late, and not changed since */
     bool is_gone, is_told;
     unsigned look; /* the last one that found it */
     size_t identity_length;
@@ -77,9 +79,16 @@ static peer *peer_find(const asynq_server *server, uint32_t number)
     return p;
 }
 
-/* It is there, as the answer says that came just now. `is_gap`: nothing is known of the time before. */
-static void peer_seen(asynq_server *server, const session_record *session, int64_t now_ms, bool is_gap)
+static bool peer_is_over(const asynq_server *server, const peer *p, int64_t late_ms)
 {
+    int64_t unchanged_ms = server->peers.asked_at_ms - p->since_ms;
+    return late_ms >= p->timeout_ms + PEERS_MARGIN_MS && unchanged_ms >= p->timeout_ms / 5 * 2;
+}
+
+/* As the answer says that came just now. `late_ms` by Redis's clock; `is_gap`: nothing is known of the time before. */
+static void peer_seen(asynq_server *server, const session_record *session, int64_t late_ms, bool is_gap)
+{
+    int64_t now_ms = clock_steady_ms();
     peer *p = peer_find(server, session->number);
     if (p && !bytes_equal(peer_identity(p), session->identity)) {
         peer_forget(server, p);
@@ -96,37 +105,30 @@ static void peer_seen(asynq_server *server, const session_record *session, int64
         p->since_ms = now_ms;
         peer_set_gone(server, p, false);
     }
-    int64_t over_ms = server->peers.asked_at_ms - p->since_ms - p->timeout_ms;
-    if (over_ms >= PEERS_MARGIN_MS)
+    if (peer_is_over(server, p, late_ms))
         peer_set_gone(server, p, true);
-    if (over_ms >= PEERS_FORGET_MS) /* or at the next look */
+    if (p->is_gone &&
+        server->peers.asked_at_ms - p->since_ms >= p->timeout_ms + PEERS_FORGET_MS) /* or at the next look */
         (void)!broker_end_session(&server->broker, session);
 }
 
 /* ---- all of them ---- */
 
-static int64_t peers_period_ms(const asynq_server *server)
-{
-    bool is_alone = !server->peers.by_number && server->peers.looks;
-    return is_alone ? server->options.session_timeout_ms / 2 : server->options.session_renewal_ms;
-}
-
 static void peers_note(asynq_server *server, const redis_value *reply)
 {
     server_peers *own = &server->peers;
-    int64_t now_ms = clock_steady_ms();
     bool is_gap = own->asked_at_ms - own->answered_at_ms > 2 * server->options.session_renewal_ms + PEERS_GAP_MS;
     own->looks++;
-    for (size_t i = 0; i < broker_session_count(reply); i++) {
+    for (size_t i = 0; i < broker_late_count(reply); i++) {
         session_record session;
-        if (broker_session_at(reply, i, &session) && session.number != server->session.record.number)
-            peer_seen(server, &session, now_ms, is_gap);
+        if (broker_late_at(reply, i, &session) && session.number != server->session.record.number)
+            peer_seen(server, &session, saturating_sub(broker_late_now_ms(reply), session.renewed_ms), is_gap);
     }
     peer *p, *next;
     HASH_ITER(hh, own->by_number, p, next)
         if (p->look != own->looks)
             peer_forget(server, p);
-    own->answered_at_ms = now_ms;
+    own->answered_at_ms = clock_steady_ms();
 }
 
 static void peers_replied(void *arg, int status, const asynq_error *error, const redis_value *reply)
@@ -134,7 +136,7 @@ static void peers_replied(void *arg, int status, const asynq_error *error, const
     asynq_server *server = arg;
     (void)error; /* without the right to read them, tasks are recovered when their leases have expired */
     server->peers.is_asked = false;
-    if (status)
+    if (status || !broker_late_is_sound(reply))
         return;
     peers_note(server, reply);
     if (server->peers.gone_count)
@@ -158,9 +160,10 @@ static void peers_fired(void *arg)
         return;
     if (!own->is_asked && broker_is_ready(&server->broker)) {
         own->asked_at_ms = clock_steady_ms();
-        own->is_asked = broker_list_sessions(&server->broker, peers_replied, server) == 0;
+        own->is_asked = broker_list_late_sessions(&server->broker, server->options.session_timeout_ms / 2,
+                                                  peers_replied, server) == 0;
     }
-    loop_timer_set(&own->timer, peers_period_ms(server));
+    loop_timer_set(&own->timer, server->options.session_renewal_ms);
 }
 
 void peers_look_soon(asynq_server *server)

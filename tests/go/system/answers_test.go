@@ -71,7 +71,7 @@ var wrongShapes = map[string]string{"number": ":7", "nothing": "$-1", "no list":
 // serverKinds are what a server sends.
 var serverKinds = []string{"lease", "lease-some", "lease-read-back", "settle", "write-result", "renew", "forward", "expire", "expired-leases", "orphans",
 	"adopt", "take-group", "read-set", "finish-set", "reclaim-sets", "semaphore", "beat", "drop-active", "announce", "take-role", "look-groups", "clear-set", "open-session",
-	"renew-session", "take-back", "stale-leases", "end-leases", "HGETALL", "HKEYS",
+	"renew-session", "late-sessions", "take-back", "stale-leases", "end-leases", "HKEYS",
 	"LLEN", "ZRANGE", "CLIENT TRACKING", "CLIENT CACHING", "SUBSCRIBE"}
 
 // mainKinds get each error, others one of each class.
@@ -197,7 +197,7 @@ func (c *cell) lose(kind string, want map[string]int) {
 		put("held")
 		c.r.Do("LPUSH", QueueKey("default", "active"), "held")
 		c.r.Do("ZADD", QueueKey("default", "lease"), fmt.Sprintf("%.7f", float64(time.Now().Unix()+25)+5.0/1024), "held")
-		c.r.Do("HSET", "asynq:libasynq:sessions", "5", "1 1000 host:1:gone")
+		c.r.Do("ZADD", "asynq:libasynq:sessions", time.Now().Add(-time.Minute).UnixMilli(), "5 1000 host:1:gone")
 	}
 	if kind == "end-leases" || kind == "HKEYS" { // of a server in Go that does not renew its lease
 		put("stale")

@@ -167,7 +167,7 @@ func TestFrozenRedis(t *testing.T) {
 func TestSessionNumbers(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
-	numbers := func() (n int64) { return r.Int("HLEN", "asynq:libasynq:sessions") - 1 } // and the last number
+	numbers := func() (n int64) { return r.Int("ZCARD", "asynq:libasynq:sessions") - 1 } // and the last number
 	first := StartCServer(t, r.URI(), ServerOptions{})
 	second := startWithLedger(t, r, ServerOptions{})
 	Eventually(t, 10*time.Second, "two sessions", func() bool { return numbers() == 2 })
@@ -176,11 +176,13 @@ func TestSessionNumbers(t *testing.T) {
 	equal(t, "sessions of none", numbers(), int64(0))
 	for i := range 896 {
 		if i != 700 {
-			r.Do("HSET", "asynq:libasynq:sessions", i, fmt.Sprintf("%d 11000 host:1:id", time.Now().UnixMilli()))
+			r.Do("ZADD", "asynq:libasynq:sessions", time.Now().UnixMilli(), fmt.Sprintf("%d 11000 host:1:id", i))
 		}
 	}
 	third := startWithLedger(t, r, ServerOptions{})
 	Eventually(t, 10*time.Second, "the number that is free", func() bool {
-		return strings.Contains(r.Text("HGET", "asynq:libasynq:sessions", "700"), fmt.Sprint(":", third.Pid(), ":"))
+		return slices.ContainsFunc(r.Strings("ZRANGE", "asynq:libasynq:sessions", 0, -1), func(session string) bool {
+			return strings.HasPrefix(session, "700 11000 ") && strings.Contains(session, fmt.Sprint(":", third.Pid(), ":"))
+		})
 	})
 }

@@ -1,0 +1,12 @@
+-- Lists sessions that have not been renewed for a while: of a live server none is among them. Changes nothing.
+--
+--@takes 1 2
+-- KEYS: sessions
+-- ARGV: for how long (ms), most
+-- Result: the time (ms), then of each its number, timeout (ms) and identity in one text, and when it was renewed (ms)
+-- Bound: the number asked for (256)
+local time = redis.call('TIME')
+local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local result = redis.call('ZRANGEBYSCORE', KEYS[1], 1000000000000, now_ms - ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[2])
+table.insert(result, 1, now_ms)
+return result
