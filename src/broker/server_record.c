@@ -251,30 +251,66 @@ int broker_list_running(const broker *b, bytes record, broker_cb cb, void *arg)
     return broker_call(b, args, cb, arg);
 }
 
-static int remove_from_index(const broker *b, global_key index, bytes member)
+/* ---- its end ---- */
+
+/* In a cluster the record and the lists that name it are on several nodes: all of them are to be waited for. */
+typedef struct clear_call {
+    broker_cb cb;
+    void *arg;
+    int replies_due;
+} clear_call;
+
+static void part_cleared(void *arg, int status, const asynq_error *error, const redis_value *reply)
+{
+    clear_call *call = arg;
+    if (--call->replies_due)
+        return;
+    call->cb(call->arg, status, error, reply);
+    mem_free(call);
+}
+
+static redis_args *remove_args(const broker *b, global_key index, const buf *member)
 {
     redis_args *args = broker_args(b);
     redis_args_add_text(args, "ZREM");
     redis_args_add(args, global_key_name(b->space, index));
-    redis_args_add(args, member);
-    return broker_call(b, args, NULL, NULL);
+    redis_args_add(args, buf_bytes(member));
+    return args;
+}
+
+static redis_args *delete_args(const broker *b, const record_keys *keys)
+{
+    redis_args *args = broker_args(b);
+    redis_args_add_text(args, "DEL");
+    redis_args_add(args, buf_bytes(&keys->server));
+    redis_args_add(args, buf_bytes(&keys->workers));
+    return args;
+}
+
+static int clear_part(const broker *b, redis_args *args, clear_call *call)
+{
+    int status = broker_call(b, args, part_cleared, call);
+    call->replies_due += !status;
+    return status;
 }
 
 int broker_clear_server(const broker *b, bytes identity, broker_cb cb, void *arg)
 {
     record_keys keys;
-    int status = record_keys_init(&keys, b->space, identity) ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
-    if (!status)
-        status = remove_from_index(b, GLOBAL_KEY_SERVERS, buf_bytes(&keys.server));
-    if (!status)
-        status = remove_from_index(b, GLOBAL_KEY_WORKERS, buf_bytes(&keys.workers));
+    clear_call *call = mem_calloc(1, sizeof *call);
+    int status = record_keys_init(&keys, b->space, identity) && call ? ASYNQ_OK : ASYNQ_E_NO_MEMORY;
     if (!status) {
-        redis_args *args = broker_args(b);
-        redis_args_add_text(args, "DEL");
-        redis_args_add(args, buf_bytes(&keys.server));
-        redis_args_add(args, buf_bytes(&keys.workers));
-        status = broker_call(b, args, cb, arg);
+        *call = (clear_call){.cb = cb, .arg = arg};
+        status = clear_part(b, remove_args(b, GLOBAL_KEY_SERVERS, &keys.server), call);
     }
+    if (!status)
+        status = clear_part(b, remove_args(b, GLOBAL_KEY_WORKERS, &keys.workers), call);
+    if (!status)
+        status = clear_part(b, delete_args(b, &keys), call);
+    if (call && call->replies_due)
+        status = ASYNQ_OK; /* what could not be sent runs out by itself */
+    else
+        mem_free(call);
     record_keys_clear(&keys);
     return status;
 }

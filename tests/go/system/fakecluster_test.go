@@ -630,3 +630,18 @@ func TestClusterThousandFailovers(t *testing.T) {
 	memoryIsFlat(t, pid, memory)
 	everyNode(t, c, peer, sides[rounds%2], "after-")
 }
+
+// TestClusterServerEnds: a server's record and the lists that name it are on several nodes. It has gone from all of them when the
+// server has ended, however slow one is.
+func TestClusterServerEnds(t *testing.T) {
+	t.Parallel()
+	c := StartFakeCluster(t, 12)
+	server := StartCServer(t, c.URI(c.Nodes[0]), ServerOptions{})
+	listed := func() int64 { return c.Redis.Int("ZCARD", "asynq:servers") + c.Redis.Int("ZCARD", "asynq:workers") }
+	Eventually(t, 10*time.Second, "the server to be listed", func() bool { return listed() == 2 })
+	for _, n := range c.Nodes {
+		n.On("ZREM").After(200 * time.Millisecond) // a server gives it less than a second
+	}
+	server.Terminate()
+	equal(t, "lists that name it", listed(), 0)
+}
