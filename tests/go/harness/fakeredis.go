@@ -2,12 +2,14 @@ package harness
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -77,10 +79,15 @@ func newFakeRedis(t testing.TB, r *Redis) *FakeRedis {
 
 func (f *FakeRedis) listen(network, address string) {
 	f.t.Helper()
-	var err error
-	if f.listener, err = net.Listen(network, address); err != nil {
-		f.t.Fatal(err)
-	}
+	Eventually(f.t, 10*time.Second, "a place that another program of the tests, which is about to start, has inherited", func() bool {
+		listener, err := net.Listen(network, address)
+		if err == nil {
+			f.listener = listener
+		} else if !errors.Is(err, syscall.EADDRINUSE) {
+			f.t.Fatal(err)
+		}
+		return err == nil
+	})
 	f.t.Cleanup(f.end)
 	go f.accept(f.listener)
 }

@@ -579,6 +579,7 @@ func TestLogLines(t *testing.T) {
 				work := run(c, c.fake.URI())
 				give(c.fake.On(slices.Concat(serverKinds, schedulerKinds, []string{"enqueue"})...))
 				work()
+				c.fewLines() // before those that its end brings
 				c.fake.Clear()
 			})
 		}

@@ -24,8 +24,9 @@ const (
 // cell is one fault of one program.
 type cell struct {
 	*testing.T
-	r    *Redis
-	fake *FakeRedis
+	r     *Redis
+	fake  *FakeRedis
+	lines string // the file with the log lines of the peer; "": they have been counted
 }
 
 func newCell(t *testing.T) *cell {
@@ -83,16 +84,23 @@ func (c *cell) logged(notes []string) {
 	}
 }
 
-// peer starts a peer before the fake Redis, whose log lines are counted when the test ends.
+// peer starts a peer before the fake Redis, whose log lines are counted when the test ends, if not before.
 func (c *cell) peer(uri string) *Peer {
-	lines := filepath.Join(c.r.Dir, "lines")
-	c.Cleanup(func() {
-		text, _ := os.ReadFile(lines)
-		if count := strings.Count(string(text), "\n"); count > linesPerMinute {
-			c.Errorf("%d log lines:\n%s", count, text)
-		}
-	})
-	return StartPeerUnder(c, []string{"env", "ASYNQ_PEER_LINES=" + lines}, uri)
+	c.lines = filepath.Join(c.r.Dir, "lines")
+	c.Cleanup(c.fewLines)
+	return StartPeerUnder(c, []string{"env", "ASYNQ_PEER_LINES=" + c.lines}, uri)
+}
+
+// fewLines counts the log lines of the peer.
+func (c *cell) fewLines() {
+	if c.lines == "" {
+		return
+	}
+	text, _ := os.ReadFile(c.lines)
+	if count := strings.Count(string(text), "\n"); count > linesPerMinute {
+		c.Errorf("%d log lines:\n%s", count, text)
+	}
+	c.lines = ""
 }
 
 // cut makes all connections begin anew at a Redis that has forgotten our scripts, so that what is sent only then is sent.

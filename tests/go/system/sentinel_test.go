@@ -45,15 +45,18 @@ func TestSentinelFailover(t *testing.T) {
 			Eventually(t, 10*time.Second, "tasks to run", func() bool { return len(Starts(server.Ledger())) == 5 })
 			enqueue(10, 0)
 			s.AwaitSync()
-			done := make(chan bool)
-			go func() {
+			done, failed := make(chan bool), make(chan bool)
+			go func() { // not before the old one is left: what it had taken just before would be lost with it
 				defer close(done)
 				if name == "by order" {
 					Eventually(t, 60*time.Second, "our connections to leave", func() bool { return len(ours(first)) == 0 })
+				} else {
+					<-failed
 				}
 				enqueue(20, 0)
 			}()
 			fail(s, first)
+			close(failed)
 			master := s.AwaitFailover(first)
 			<-done
 			if name == "stopped" {
