@@ -5,7 +5,8 @@
 //	ASYNQ_FAILOVER_TASKS how many tasks, in each kind (default 400)
 //	ASYNQ_GO_WORKERS     how many servers of Go work beside our four (default 2)
 //	ASYNQ_COPY_SECONDS   how long the slot of 1,000 running tasks is copied (default 40)
-//	ASYNQ_REPLICAS       how many replicas the client waits for (default 1); with 0 tasks can be lost, and are counted
+//	ASYNQ_REPLICAS       how many replicas the client waits for (default 1). With 0 each master is alone for a moment before its
+//	                     fault, and tasks are lost: those, and only those, that the files of the old masters have alone
 package failovers
 
 import (
@@ -42,8 +43,8 @@ type load struct {
 	calls, ledger string
 	count         int
 	told          int
-	behind        int64 // bytes that the replicas did not have just before kills
 	faults        []fault
+	pairs         []*pair
 	promoted      []time.Time
 }
 
@@ -59,6 +60,8 @@ var kinds = []Task{
 
 const failsOnce = 2 // its place in kinds
 
+const workIsBack = 5 * time.Second // after a promotion
+
 func goWorkers() int { return setting("ASYNQ_GO_WORKERS", 2) }
 
 func startLoad(t *testing.T, uri string, opt asynq.RedisConnOpt, queue string) *load {
@@ -71,8 +74,30 @@ func startLoad(t *testing.T, uri string, opt asynq.RedisConnOpt, queue string) *
 		StartGoWorker(t, uri, queue, l.ledger, 5)
 	}
 	l.client = StartPeer(t, uri)
-	l.client.Must("client.options", M{"timeout_ms": 60_000, "replicas": setting("ASYNQ_REPLICAS", 1), "replicas_timeout_ms": 5000})
+	l.client.Must("client.options", M{"timeout_ms": 60_000, "replicas": replicas(), "replicas_timeout_ms": 5000})
 	return l
+}
+
+func replicas() int { return setting("ASYNQ_REPLICAS", 1) }
+
+// failovers has one failover after the other, each of which takes about so long, under load. fail brings one about, and returns when
+// the old master is a replica. masters: who is one now, and its replica.
+func (l *load) failovers(each time.Duration, masters func() (*Redis, *Redis), fail func(old *Redis)) {
+	l.during(l.queue, each, func() {
+		if len(l.pairs) > 0 {
+			l.pairs[len(l.pairs)-1].close()
+		}
+		old, replica := masters()
+		p := l.inStep(old, replica)
+		if replicas() == 0 {
+			old.CutReplicas()
+			time.Sleep(cutFor)
+		}
+		fail(old)
+		old.AwaitReplica()
+		p.compare()
+		old.LetReplicas()
+	})
 }
 
 // during has the client enqueue while there is one fault after the other, each of which takes about so long.
@@ -131,7 +156,8 @@ func (l *load) check() {
 	for end := time.Now().Add(2 * time.Minute); len(isLost()) > 0 && time.Now().Before(end); {
 		time.Sleep(time.Second)
 	}
-	counts := map[string]int{"lost": len(isLost()), "archived unrun": len(archived)}
+	lost := isLost()
+	counts := map[string]int{"archived unrun": len(archived)}
 	for id, outcome := range calls {
 		counts[outcome]++
 		if outcome == "refused" && len(runs[id]) > 0 {
@@ -144,9 +170,12 @@ func (l *load) check() {
 	for id, lines := range runs {
 		counts["twice"] += l.countTwice(id, lines)
 	}
-	l.Logf("%d faults, %d calls: %v; replicas were %d bytes behind; %s", len(l.faults), len(calls), counts, l.behind, l.back())
-	if setting("ASYNQ_REPLICAS", 1) > 0 && counts["lost"] > 0 {
-		l.Errorf("LOST: %v", isLost())
+	if len(l.pairs) > 0 {
+		l.pairs[len(l.pairs)-1].close()
+	}
+	l.Logf("%d faults, %d calls: %v; %s; %s", len(l.faults), len(calls), counts, l.account(lost, calls, runs), l.back())
+	if replicas() > 0 && len(lost) > 0 {
+		l.Errorf("LOST: %v", lost)
 	}
 }
 
@@ -174,7 +203,14 @@ func (l *load) countTwice(id string, lines []Line) (twice int) {
 	return twice
 }
 
-// back tells how long it took from each promotion until a handler began again, while tasks were waiting.
+// noteReplaced notes when another master was there, if the client still enqueues: else nothing need begin.
+func (l *load) noteReplaced() {
+	if len(ReadCalls(l, l.calls)) < l.count {
+		l.promoted = append(l.promoted, time.Now())
+	}
+}
+
+// back tells how long it took from each promotion until a handler began again, and wants that within workIsBack.
 func (l *load) back() string {
 	var waits []time.Duration
 	starts := ReadLedger(l, l.ledger)
@@ -184,6 +220,9 @@ func (l *load) back() string {
 			if since := time.UnixMicro(line.AtUs).Sub(at); line.What == "start" && since >= 0 && (next < 0 || since < next) {
 				next = since
 			}
+		}
+		if next < 0 || next > workIsBack {
+			l.Errorf("work was not back %v after the promotion at %v, but %v", workIsBack, at, next)
 		}
 		waits = append(waits, next)
 	}
@@ -207,7 +246,7 @@ func (l *load) hasFaultBetween(run, next *Line) bool {
 // replaced waits until another master has the slot, while something befell the old one.
 func (l *load) replaced(c *Cluster, slot int, old *Redis) {
 	Eventually(l, 60*time.Second, "another master", func() bool { return c.Owner(slot) != old })
-	l.promoted = append(l.promoted, time.Now())
+	l.noteReplaced()
 }
 
 // TestClusterKills: the master of the queue is killed, a replica takes over, and the killed one comes back as a replica.
@@ -227,17 +266,18 @@ func TestClusterPauses(t *testing.T) {
 }
 
 func clusterFailovers(t *testing.T, end, comeBack func(*Redis)) {
-	c := StartNodes(t, 3, 1)
+	c := StartNodes(t, 3, 1, writesDown...)
 	queue := c.QueueOn(c.Masters[0], "q")
 	slot := c.Slot(QueueKey(queue, "pending"))
 	l := startLoad(t, c.URI(), c.Opt(), queue)
-	l.during(queue, 5*time.Second, func() {
-		old := c.Owner(slot)
-		l.behind += old.Unreplicated()
+	masters := func() (*Redis, *Redis) {
+		master := c.Owner(slot)
+		return master, c.ReplicaOf(master)
+	}
+	l.failovers(5*time.Second, masters, func(old *Redis) {
 		end(old)
 		l.replaced(c, slot, old)
 		comeBack(old)
-		old.AwaitReplica()
 	})
 	l.check()
 }
@@ -305,26 +345,24 @@ func TestClusterMoves(t *testing.T) {
 // TestSentinelFailovers: the master is killed, stopped for 30 s, or told to step down.
 func TestSentinelFailovers(t *testing.T) {
 	t.Parallel()
-	s := StartSentinels(t)
+	s := StartSentinels(t, writesDown...)
 	l := startLoad(t, s.URI(), s.Opt(), "default")
 	turn := 0
-	var stopped time.Time
-	l.during("default", 15*time.Second, func() {
-		old := s.Master()
+	masters := func() (*Redis, *Redis) { return s.Master(), s.ReplicaOf(s.Master()) }
+	l.failovers(15*time.Second, masters, func(old *Redis) {
 		turn++
+		var stopped time.Time
 		switch turn % 3 {
 		case 0:
 			s.Failover()
 		case 1:
-			l.behind += old.Unreplicated()
 			old.Kill()
 		case 2:
-			l.behind += old.Unreplicated()
 			old.Stop()
 			stopped = time.Now()
 		}
 		s.AwaitFailover(old)
-		l.promoted = append(l.promoted, time.Now())
+		l.noteReplaced()
 		switch turn % 3 {
 		case 1:
 			old.Start()
@@ -332,7 +370,6 @@ func TestSentinelFailovers(t *testing.T) {
 			time.Sleep(30*time.Second - time.Since(stopped))
 			old.Continue()
 		}
-		old.AwaitReplica()
 	})
 	l.check()
 }

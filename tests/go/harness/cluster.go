@@ -192,6 +192,9 @@ func (c *Cluster) Owner(slot int) *Redis {
 	return owner
 }
 
+// ReplicaOf is the node that copies this one; nil: there is none now.
+func (c *Cluster) ReplicaOf(node *Redis) *Redis { return c.at(node.replicaAddress()) }
+
 func (r *Redis) role() string {
 	if r.isAsleep() {
 		return "away"

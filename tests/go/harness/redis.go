@@ -128,7 +128,7 @@ func (r *Redis) As(rights ...string) *Redis {
 
 func (r *Redis) logIn(user string, rights []string) {
 	r.t.Helper()
-	rule := []any{"ACL", "SETUSER", user, "reset", "on", ">secret"}
+	rule := []any{"ACL", "SETUSER", user, "reset", "resetchannels", "on", ">secret"} // Redis 6.2 gives all channels
 	for _, right := range rights {
 		rule = append(rule, right)
 	}
@@ -144,7 +144,7 @@ func (r *Redis) LogInAs(roles ...string) *Redis {
 	for _, role := range roles {
 		rights = append(rights, documentedRights(r.t, role)...)
 		if r.nodes != nil {
-			rights = append(rights, rightsInClusters(r.t, role)...)
+			rights = append(rights, rightsInClusters(r.t, r.nodes.Masters[0], role)...)
 		}
 	}
 	r.logIn(strings.Join(roles, "-"), rights)
@@ -163,7 +163,7 @@ func (r *Redis) LogInWithPrefix(prefix string, roles ...string) *Redis {
 			rights = append(rights, right)
 		}
 		if r.nodes != nil {
-			rights = append(rights, rightsInClusters(r.t, role)...)
+			rights = append(rights, rightsInClusters(r.t, r.nodes.Masters[0], role)...)
 		}
 	}
 	r.logIn("tenant", rights)
@@ -197,16 +197,27 @@ func (r *Redis) AwaitReplica() {
 	})
 }
 
-// Unreplicated is how many bytes of its writes the best of its replicas has not acknowledged.
-func (r *Redis) Unreplicated() int64 {
+// replicaAddress is where the first of its replicas is; ":" if it has none.
+func (r *Redis) replicaAddress() string {
 	r.t.Helper()
-	info := r.Text("INFO", "replication")
-	number := func(name string) (number int64) {
-		_, rest, _ := strings.Cut(info, name)
-		fmt.Sscanf(rest, "%d", &number)
-		return number
-	}
-	return max(0, number("master_repl_offset:")-number("state=online,offset="))
+	_, rest, _ := strings.Cut(r.Text("INFO", "replication"), "slave0:ip=")
+	rest, _, _ = strings.Cut(rest, ",state=")
+	host, port, _ := strings.Cut(rest, ",port=")
+	return host + ":" + port
+}
+
+// CutReplicas ends the connections of its replicas, and lets them not come back. It goes on, and what it takes from now on it
+// has alone.
+func (r *Redis) CutReplicas() {
+	r.t.Helper()
+	r.Do("ACL", "SETUSER", "default", "-psync", "-sync")
+	r.Do("CLIENT", "KILL", "TYPE", "replica")
+}
+
+// LetReplicas takes CutReplicas back.
+func (r *Redis) LetReplicas() {
+	r.t.Helper()
+	r.Do("ACL", "SETUSER", "default", "+psync", "+sync")
 }
 
 // Errors is how often Redis has answered with errors that begin with a word.

@@ -24,16 +24,18 @@ type Sentinels struct {
 	t         testing.TB
 	tls       *tls.Config // nil: none
 	tlsFiles  []string    // options of Redis and their values
+	args      []string    // more for Redis
 	nodes     []*Redis
 	addresses []string // of the nodes, in the same order
 	watchers  []string // addresses of the sentinels
 	processes []*os.Process
 }
 
-// StartSentinels starts all of them, and waits until the sentinels know one another and the replica.
-func StartSentinels(t testing.TB) *Sentinels {
+// StartSentinels starts all of them, and waits until the sentinels know one another and the replica. args go to the master and
+// to the replica.
+func StartSentinels(t testing.TB, args ...string) *Sentinels {
 	t.Helper()
-	return (&Sentinels{t: t}).begin()
+	return (&Sentinels{t: t, args: args}).begin()
 }
 
 // StartSentinelsOverTLS is StartSentinels where nodes, sentinels and programs speak TLS only. files: options of Redis that name
@@ -57,6 +59,7 @@ func (s *Sentinels) begin() *Sentinels {
 	for i := range 2 {
 		port := FreePort(t)
 		args := []string{"--" + s.port(), fmt.Sprint(port), "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0"}
+		args = append(args, s.args...)
 		if s.tls != nil {
 			args = append(args, "--tls-replication", "yes")
 		}
@@ -154,6 +157,14 @@ func (s *Sentinels) Master() *Redis {
 		}
 	}
 	return nil
+}
+
+// ReplicaOf is the other node.
+func (s *Sentinels) ReplicaOf(node *Redis) *Redis {
+	if node == s.nodes[0] {
+		return s.nodes[1]
+	}
+	return s.nodes[0]
 }
 
 // AwaitSync waits until the replica has all that the master has.
