@@ -16,7 +16,7 @@
 --         lost      id                                      put back from a server that is gone, and counted
 --       An empty lock or result means none. The fence is the tag of the lease, or the whole score with "=" in front.
 -- Result: for each task 1 (done), 0 (not active, or without lease), -1 (the lease belongs to somebody else)
--- Bound: 64 tasks, 8 times as many places from an end of the active list, and for those that stand elsewhere all of it;
+-- Bound: 64 tasks, 16 times as many places from an end of the active list, and for those that stand elsewhere all of it;
 --        512 archived tasks that go
 --
 -- What fails its tests is left exactly as it was. The first write of the script is a removal: a full Redis drains; and
@@ -88,8 +88,8 @@ local function remove_together()
         newest = newest - 1
     end
     local near_end = groups[1].from_end
-    local place = redis.call('LPOS', active, ids[newest], 'RANK', near_end, 'MAXLEN', 8 * left)
-        or redis.call('LPOS', active, ids[newest], 'RANK', -near_end, 'MAXLEN', 8 * left)
+    local place = redis.call('LPOS', active, ids[newest], 'RANK', near_end, 'MAXLEN', 16 * left)
+        or redis.call('LPOS', active, ids[newest], 'RANK', -near_end, 'MAXLEN', 16 * left)
     if not place then
         return false
     end
@@ -113,7 +113,7 @@ local function remove_together()
         end
         seen, at = seen + 1, at + step
     end
-    if #others > 8 * #found then
+    if #others > 16 * #found then
         for i = 1, #found do
             wanted[found[i]] = true
         end

@@ -52,15 +52,30 @@ static bool settle_fits(const asynq_job *first, const asynq_job *job)
     return !first || (first->settle_alone == job->settle_alone && (!job->settle_alone || first->way == job->way));
 }
 
+/*
+ * From this job on come more of one lease than there is room for. Tasks of a lease stand together in the active list:
+ * in one chunk they leave it together, and the rest of a lease in another is searched task by task.
+ */
+static bool settle_would_split(const asynq_job *job, const asynq_job *before, size_t room)
+{
+    if (room > BROKER_CHUNK_TASKS / 2 || job->tag == before->tag)
+        return false;
+    uint32_t tag = job->tag;
+    for (; job && job->tag == tag && room; job = job->next)
+        room--;
+    return job && job->tag == tag;
+}
+
 /* Takes the next chunk out of the unsettled list. */
 static void settle_form_chunk(settle_call *call, settle_item items[BROKER_CHUNK_TASKS])
 {
     served_queue *queue = call->queue;
     int64_t now_ms = loop_steady_ms(queue->server->loop);
     size_t size = 0;
-    asynq_job *job, *next;
+    asynq_job *job, *next, *last = NULL;
     DL_FOREACH_SAFE(queue->books.unsettled, job, next) {
-        if (call->count == BROKER_CHUNK_TASKS || (size && size > BROKER_CHUNK_BYTES))
+        if (call->count == BROKER_CHUNK_TASKS || (size && size > BROKER_CHUNK_BYTES) ||
+            (last && settle_would_split(job, last, BROKER_CHUNK_TASKS - call->count)))
             break;
         if (job->lease_ends_at_ms < now_ms) {
             attempt_lease_lost(job, "its lease ended before the outcome could be written");
@@ -71,6 +86,7 @@ static void settle_form_chunk(settle_call *call, settle_item items[BROKER_CHUNK_
         job_move(job, JOB_SETTLING);
         call->first = call->count ? call->first : job;
         items[call->count++] = item_of(job);
+        last = job;
         size += job->settled_message.length + (job->result_is_ours ? job->result.length : 0);
     }
 }
