@@ -228,6 +228,8 @@
       "More queues match a pattern than a server can serve.") \
     X(WORKER_OUTPUT, INFO, "worker output", \
       "A line that a worker process wrote or logged.") \
+    X(POOL_LIMITED, WARN, "worker pool limited", \
+      "Its processes have room for more tasks than `concurrency` lets run; raise that.") \
     X(POOL_RESTARTED, INFO, "worker pool restarted", \
       "All processes of the pool are new.") \
     X(POOL_RESTARTING, INFO, "worker pool restarting", \

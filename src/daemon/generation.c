@@ -74,6 +74,7 @@ static worker_set *worker_set_new(const generation_options *o, config *c)
     if (!set)
         return NULL;
     *set = (worker_set){.refs = 1, .host = host_of(o), .config = config_hold(c)};
+    set->host.concurrency = c->concurrency;
     set->host.workers = worker_pools_new(&set->host, &c->workers);
     if (set->host.workers)
         return set;
@@ -98,6 +99,7 @@ static int generation_take_workers(generation *g, generation *previous, asynq_er
     if (known && worker_list_is_same(&known->config->workers, &g->config->workers)) {
         known->refs++;
         g->workers = known;
+        known->host.concurrency = g->config->concurrency;
         worker_pools_refresh(known->host.workers, &g->config->workers);
         return ASYNQ_OK;
     }

@@ -45,6 +45,7 @@ typedef struct handler_host {
     struct http_client *http;
     struct worker_pools *workers;
     struct resources *resources; /* of asynqd itself */
+    int64_t concurrency;         /* as it is configured */
 } handler_host;
 
 /* A kind of handler, and the key of a route that chooses it. */

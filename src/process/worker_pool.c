@@ -8,6 +8,7 @@
 #include "handler/output.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <utlist.h>
 
 enum {
@@ -43,6 +44,7 @@ struct worker_pool {
     uint64_t started, crashed;
     double ended_cpu_s;  /* of processes that have gone */
     admission admission; /* its places are those of the processes that are ready */
+    bool is_limited;     /* by the concurrency, and that was told */
     bool is_stopping;
     void (*done)(void *arg); /* when it has stopped */
     void *done_arg;
@@ -121,6 +123,20 @@ static bool requeue_surplus(void *arg)
     return pool->waiting_count + running > 0;
 }
 
+/* Processes with nothing to do while tasks wait are told of. What is one more during a renewal does not count. */
+static void pool_compare_concurrency(worker_pool *pool)
+{
+    size_t places = pool->admission.places;
+    bool was_limited = pool->is_limited;
+    if (pool->is_renewing)
+        return;
+    pool->is_limited = places > (size_t)pool->host->concurrency;
+    if (pool->is_limited && !was_limited)
+        log_event(pool->host->log, LOG_POOL_LIMITED,
+                  "%s: its processes have room for %zu tasks at the same time, and concurrency is %" PRId64,
+                  pool->options->name, places, pool->host->concurrency);
+}
+
 static void pool_count_places(worker_pool *pool)
 {
     const worker_process *process;
@@ -129,6 +145,7 @@ static void pool_count_places(worker_pool *pool)
         places += process->state == WORKER_READY ? process->capacity : 0;
     if (places != pool->admission.places)
         admission_set_places(&pool->admission, places);
+    pool_compare_concurrency(pool);
 }
 
 void worker_pool_begin(worker_pool *pool, handler_call *call)

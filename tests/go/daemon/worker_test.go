@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -423,5 +424,30 @@ workers: {slow: {argv: [/usr/bin/python3, `+program+`], max_tasks_per_process: 1
 	})
 	if crashes := metric(t, d, `asynqd_worker_crashes_total{pool="slow"}`); crashes != 0 {
 		t.Errorf("%v crashes", crashes)
+	}
+}
+
+// TestPoolBeyondConcurrency: asynqd tells when processes have more room than its concurrency lets it use, also after a reload.
+func TestPoolBeyondConcurrency(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	configuration := func(concurrency int) string {
+		return fmt.Sprintf(`
+redis: %s
+concurrency: %d
+routes: [{type: "py:", worker: python}]
+workers: {python: {argv: [/usr/bin/python3, %s, "2"], size: 3}}
+`, r.URI(), concurrency, program("worker.py"))
+	}
+	const limited = "worker pool limited: python: its processes have room for 6 tasks at the same time, and concurrency is "
+	d := StartDaemon(t, configuration(5))
+	Eventually(t, 60*time.Second, "the pool to be told of", func() bool { return len(d.Find(limited+"5")) == 1 })
+	d.Configure(configuration(6))
+	d.Signal(syscall.SIGHUP)
+	Eventually(t, 60*time.Second, "the reload", func() bool { return len(d.Find("configuration reloaded: ")) == 1 })
+	enqueueTask(t, r, "py:echo", asynq.NewTask("py:echo", nil))
+	d.Attempt("py:echo", 1)
+	if told := d.Find("worker pool limited"); len(told) != 1 {
+		t.Errorf("it is told of once more: %v", told)
 	}
 }

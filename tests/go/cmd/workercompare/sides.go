@@ -91,11 +91,12 @@ func ofAsynq(b *bench, task string, count int, pause time.Duration) {
 	}
 }
 
-// asynqd runs a pool with the given program.
+// asynqd runs a pool with the given program. Its concurrency, 50 if it is not given, must not be less than what the processes
+// have room for, 64 in Node, and those that are on their way to them: the others have no such limit above their processes.
 func asynqd(argv string) func(b *bench) []*exec.Cmd {
 	return func(b *bench) []*exec.Cmd {
 		file := filepath.Join(b.dir, "asynqd.yaml")
-		text := fmt.Sprintf("redis: %s\nendpoints: {listen: ''}\nlog: {level: error}\nroutes:\n- {type: noop, worker: pool}\n- {type: sleep, worker: pool}\n"+
+		text := fmt.Sprintf("redis: %s\nconcurrency: 500\nendpoints: {listen: ''}\nlog: {level: error}\nroutes:\n- {type: noop, worker: pool}\n- {type: sleep, worker: pool}\n"+
 			"workers:\n  pool: {argv: [%s], size: %d, process: {pass_env: [PATH, BENCH_MARKS, BENCH_REDIS, BENCH_THREADS]}}\n", b.redis.URI(), argv, processes)
 		check(os.WriteFile(file, []byte(text), 0o600))
 		return []*exec.Cmd{b.command(*daemon, "--config", file)}
