@@ -49,6 +49,7 @@ local scores = redis.call('ZMSCORE', lease, unpack(ids))
 for _, group in ipairs(groups) do
     local exact = string.match(group.fence, '^=(.*)')
     local fence = tonumber(exact or group.fence)
+    group.is_lost = exact
     for i = group.first, group.last do
         local score = tonumber(scores[i] or nil)
         local result = 1
@@ -220,11 +221,19 @@ local function settle_otherwise()
         end,
     }
 
+    -- The loss for which a task is archived counts like those before.
+    local function count_last_loss(group, id)
+        if group.way == 'archive' and group.is_lost and redis.call('HEXISTS', task_prefix .. id, 'lost') == 1 then
+            redis.call('HINCRBY', task_prefix .. id, 'lost', 1)
+        end
+    end
+
     for _, group in ipairs(groups) do
         local settle = ways[group.way]
         for i = group.first, settle and group.last or 0 do
             if results[i] == 1 then
                 settle(ids[i], group.at + (i - group.first) * group.width)
+                count_last_loss(group, ids[i])
             end
         end
     end

@@ -168,6 +168,7 @@ local put = {
     run = function(task, id)
         redis.call('LPUSH', pending, id)
         redis.call('HSET', task, 'state', 'pending', 'pending_since', now_ns)
+        redis.call('HDEL', task, 'lost')
     end,
     archive = function(task, id)
         redis.call('ZADD', archived, now, id)

@@ -765,6 +765,7 @@ typedef struct asynq_server_stats {
     int64_t last_loop_ms;      /* Unix time in ms: when its loop last ran; it does at least each second */
     int64_t last_heartbeat_ms; /* Unix time in ms: the last heartbeat that Redis acknowledged; 0: none */
     int64_t reports_dropped;   /* beyond max_waiting_reports */
+    int64_t tasks_recovered;   /* of servers that were killed or cut off */
 } asynq_server_stats;
 
 /* Reads the state of a server, for health checks and metrics, as of the last turn of its loop. Thread: any. */

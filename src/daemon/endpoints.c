@@ -137,6 +137,7 @@ static void measure_server(endpoints *e)
     endpoints_set(m, METER_REDIS_UP, stats.is_connected);
     endpoints_set(m, METER_REDIS_COMMANDS, (double)stats.commands);
     endpoints_set(m, METER_LEASES_LOST, (double)stats.leases_lost);
+    endpoints_set(m, METER_TASKS_RECOVERED, (double)stats.tasks_recovered);
 }
 
 static void measure_workers(endpoints *e)

@@ -37,6 +37,8 @@ const metric_family meter_table[METER_COUNT] = {
                               NULL},
     [METER_LEASES_LOST] =
         {"asynqd_leases_lost_total", "Tasks whose lease was lost while they ran.", METRIC_COUNTER, {NULL}, NULL},
+    [METER_TASKS_RECOVERED] =
+        {"asynqd_tasks_recovered_total", "Tasks of servers that were killed or cut off.", METRIC_COUNTER, {NULL}, NULL},
     [METER_WORKERS_SIZE] =
         {"asynqd_worker_pool_size", "Worker processes that a pool should have.", METRIC_GAUGE, {"pool"}, NULL},
     [METER_WORKERS] = {"asynqd_worker_processes", "Worker processes of a pool.", METRIC_GAUGE, {"pool", "state"}, NULL},

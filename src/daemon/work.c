@@ -23,8 +23,8 @@ struct work {
     generation_options options;
     member *members; /* the newest is the current one */
     loop_timer share;
-    int64_t commands, leases_lost; /* of those that have gone */
-    bool has_ended;                /* the current one */
+    asynq_server_stats gone; /* counts of those that have gone */
+    bool has_ended;          /* the current one */
     counters *counters;
     bool is_paused;
     void (*done)(void *arg);
@@ -36,36 +36,38 @@ static generation *current(const work *w)
     return w->members ? w->members->generation : NULL;
 }
 
-static void add_counts(const generation *g, int64_t *running, int64_t *commands, int64_t *leases_lost)
+static void add_counts(const generation *g, asynq_server_stats *sum)
 {
     asynq_server_stats stats;
     if (!generation_server(g))
         return;
     asynq_server_get_stats(generation_server(g), &stats);
-    *running += stats.running;
-    *commands += stats.commands;
-    *leases_lost += stats.leases_lost;
+    sum->running += stats.running;
+    sum->commands += stats.commands;
+    sum->leases_lost += stats.leases_lost;
+    sum->tasks_recovered += stats.tasks_recovered;
 }
 
 int64_t work_running_before(const work *w)
 {
-    int64_t running = 0, commands = 0, leases_lost = 0;
+    asynq_server_stats sum = {0};
     for (const member *one = w->members ? w->members->next : NULL; one; one = one->next)
-        add_counts(one->generation, &running, &commands, &leases_lost);
-    return running;
+        add_counts(one->generation, &sum);
+    return sum.running;
 }
 
 void work_get_stats(const work *w, asynq_server_stats *stats)
 {
-    int64_t running = 0, commands = w->commands, leases_lost = w->leases_lost;
+    asynq_server_stats sum = w->gone;
     if (!work_server(w))
         return;
     asynq_server_get_stats(work_server(w), stats);
     for (const member *one = w->members; one; one = one->next)
-        add_counts(one->generation, &running, &commands, &leases_lost);
-    stats->running = running;
-    stats->commands = commands;
-    stats->leases_lost = leases_lost;
+        add_counts(one->generation, &sum);
+    stats->running = sum.running;
+    stats->commands = sum.commands;
+    stats->leases_lost = sum.leases_lost;
+    stats->tasks_recovered = sum.tasks_recovered;
 }
 
 /* ---- sharing the concurrency ---- */
@@ -120,14 +122,14 @@ static void sweep_counters(work *w)
 static void remove_member(work *w, generation *g)
 {
     member *one;
-    int64_t running = 0;
     DL_FOREACH(w->members, one) {
         if (one->generation == g)
             break;
     }
     DL_DELETE(w->members, one);
     mem_free(one);
-    add_counts(g, &running, &w->commands, &w->leases_lost);
+    add_counts(g, &w->gone);
+    w->gone.running = 0;
     sweep_counters(w);
     generation_free(g);
 }

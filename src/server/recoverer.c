@@ -59,6 +59,7 @@ static void recoverer_archive(asynq_job *job, const char *gone, int64_t losses)
 static void recoverer_decide(asynq_job *job, const expired_lease *expired)
 {
     asynq_server *server = job->queue->server;
+    server->stats.tasks_recovered++;
     int64_t losses = saturating_add(expired->losses, 1);
     char gone[160];
     describe_server(server, expired->score, gone, sizeof gone);
@@ -189,10 +190,14 @@ static void recovery_goes_on(void *arg)
     served_queue *queue, *next;
     QUEUES_FOREACH_SAFE(server, QUEUES_IN_UPKEEP, queue, next)
     {
-        bool is_busy = queue->recovery.expired_more && recovers_any(queue);
+        bool is_busy = (queue->recovery.expired_more || queue->recovery.take_back_waits) && recovers_any(queue);
         if (queue->recovery.expired_more && !is_busy) {
             queue->recovery.expired_more = false;
             duty_run(queue, DUTY_RECOVER);
+        }
+        if (queue->recovery.take_back_waits && !is_busy) {
+            queue->recovery.take_back_waits = false;
+            duty_run(queue, DUTY_TAKE_BACK);
         }
         goes_on |= is_busy;
     }
@@ -236,6 +241,15 @@ static void take_back_pass_over(served_queue *queue)
         own->looked_for = queue->server->peers.version;
 }
 
+/* Those that are only listed are held here until they are settled, and then are gone from the list. */
+static void take_back_wait(served_queue *queue)
+{
+    queue->recovery.take_back_at = 0;
+    queue->recovery.take_back_waits = true;
+    if (!loop_timer_is_set(&queue->server->recovery.more))
+        loop_timer_set(&queue->server->recovery.more, RECOVERY_MORE_MS);
+}
+
 static bool take_back_replied(served_queue *queue, const redis_value *reply)
 {
     if (!broker_take_back_is_sound(reply))
@@ -250,11 +264,15 @@ static bool take_back_replied(served_queue *queue, const redis_value *reply)
         expired_lease expired = broker_expired_at(listed, i);
         recover_one(queue, &expired);
     }
+    queue->server->stats.tasks_recovered += (int64_t)back;
     queue->recovery.take_back_found |= back || broker_expired_count(listed);
     queue->recovery.take_back_at = broker_take_back_next(reply);
-    if (queue->recovery.take_back_at >= 0)
+    if (queue->recovery.take_back_at < 0)
+        take_back_pass_over(queue);
+    else if (broker_expired_count(listed))
+        take_back_wait(queue);
+    else
         return true;
-    take_back_pass_over(queue);
     return false;
 }
 
@@ -264,7 +282,8 @@ const duty duty_take_back = {
 /* A pass that is not over goes on by itself, unless it has met an error. */
 static void take_back_begin(served_queue *queue)
 {
-    if (parking_skips_upkeep(queue) || queue->recovery.looked_for == queue->server->peers.version)
+    if (parking_skips_upkeep(queue) || queue->recovery.looked_for == queue->server->peers.version ||
+        queue->recovery.take_back_waits)
         return;
     duty_run(queue, DUTY_TAKE_BACK);
 }

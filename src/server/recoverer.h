@@ -28,6 +28,7 @@ typedef struct queue_recovery {
     int64_t orphan_scan_at; /* next place of the active list; below 0: no scan */
     int64_t take_back_at;   /* next place there to look for tasks of servers that are gone */
     bool take_back_found;   /* this pass has found some */
+    bool take_back_waits;   /* until what was only listed is settled */
     int clean_passes;
     unsigned looked_for; /* version of the peers whose tasks are known not to be there */
     orphan_list orphans_before, orphans_now;

@@ -91,6 +91,7 @@ void asynq_server_get_stats(const asynq_server *server, asynq_server_stats *stat
                                   .running = server->stats.running,
                                   .commands = server->stats.commands,
                                   .leases_lost = server->stats.leases_lost,
+                                  .tasks_recovered = server->stats.tasks_recovered,
                                   .last_loop_ms = server->stats.last_loop_ms,
                                   .last_heartbeat_ms = server->stats.last_heartbeat_ms,
                                   .reports_dropped = server->stats.reports_dropped};

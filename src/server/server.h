@@ -108,7 +108,8 @@ struct asynq_server {
     /* What asynq_server_get_stats() tells; written by the loop thread. */
     struct {
         _Atomic bool is_connected, is_fetching;
-        _Atomic int64_t running, commands, leases_lost, last_loop_ms, last_heartbeat_ms, reports_dropped;
+        _Atomic int64_t running, commands, leases_lost, tasks_recovered, last_loop_ms, last_heartbeat_ms,
+            reports_dropped;
     } stats;
 
     /* The loop thread's. */

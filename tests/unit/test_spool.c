@@ -286,7 +286,8 @@ static void mount_parent(void)
     make_parent();
     if (unshare(CLONE_NEWNS))
         ck_assert_int_eq(unshare(CLONE_NEWUSER | CLONE_NEWNS), 0);
-    /* In a chroot there is no mount at "/"; should the one below be shared, the disk is seen elsewhere until it goes. */
+    /* In a chroot there is no mount at "/"; should the one below be shared, the disk is seen elsewhere until it goes.
+     */
     ck_assert(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 || errno == EINVAL);
     ck_assert_int_eq(mount("spool", parent, "tmpfs", 0, "size=1m"), 0);
 }

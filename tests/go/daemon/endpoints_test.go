@@ -139,7 +139,7 @@ func TestMetrics(t *testing.T) {
 		`asynqd_failures_total{queue="default",route="py:",error_class="worker_error"} 1`,
 		`asynqd_task_duration_seconds_count{queue="default",route="py:"} 8`,
 		`asynqd_task_wait_seconds_bucket{queue="default",route="py:",le="+Inf"} 8`,
-		`asynqd_concurrency 50`, `asynqd_running_tasks 0`, `asynqd_redis_up 1`, `asynqd_leases_lost_total 0`,
+		`asynqd_concurrency 50`, `asynqd_running_tasks 0`, `asynqd_redis_up 1`, `asynqd_leases_lost_total 0`, `asynqd_tasks_recovered_total 0`,
 		`asynqd_worker_processes{pool="python",state="ready"} 2`, `asynqd_worker_crashes_total{pool="python"} 0`,
 		`asynqd_build_info{version="` + Version(t) + `"} 1`,
 		`asynq_tasks_enqueued_total{queue="default",state="scheduled"} 1`, `asynq_queue_size{queue="default"} 9`,

@@ -94,6 +94,7 @@ func TestTaskThatKills(t *testing.T) {
 	Eventually(t, runsAgainWithin, "the task to be archived", func() bool { return r.Int("ZCARD", QueueKey("default", "archived")) == 1 })
 	message := r.Message("default", "held-0")
 	equal(t, "retried", message.Retried, 0)
+	equal(t, "its losses", losses(r, "held-0"), "2")
 	if !strings.HasPrefix(message.ErrorMsg, "lost 2 times: its server ") || !strings.Contains(message.ErrorMsg, fmt.Sprint(":", second.Pid(), ":")) {
 		t.Errorf("the error is %q", message.ErrorMsg)
 	}
@@ -101,16 +102,21 @@ func TestTaskThatKills(t *testing.T) {
 	IsWell(t, r)
 }
 
-// TestLostTasksOfGo: with lost_tasks as in Asynq each loss is a failed attempt.
+// TestLostTasksAreRetried: with lost_tasks as in Asynq each loss is a failed attempt. There are more of them than go at once.
 func TestLostTasksAreRetried(t *testing.T) {
 	t.Parallel()
 	r := StartRedis(t)
+	const tasks = 80
 	options := ServerOptions{RetriesLost: true, Session: time.Second, RetryMs: P(int64(100))}
-	victim := hold(t, r, 1, options)
+	victim := hold(t, r, tasks, options)
 	StartCServer(t, r.URI(), options)
 	victim.Kill()
-	Eventually(t, runsAgainWithin, "the task to be archived, as it may not fail", func() bool { return r.Int("ZCARD", QueueKey("default", "archived")) == 1 })
+	Eventually(t, runsAgainWithin, "the tasks to be archived, as they may not fail", func() bool {
+		return r.Int("ZCARD", QueueKey("default", "archived")) == tasks
+	})
 	equal(t, "the error", r.Message("default", "held-0").ErrorMsg, "asynq: task lease expired")
+	equal(t, "failed", r.Text("GET", QueueKey("default", "failed")), fmt.Sprint(tasks))
+	IsWell(t, r)
 }
 
 // TestSuspendedServer: a server that stood still for longer than its session settles nothing that another one has taken over.
