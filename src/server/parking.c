@@ -11,13 +11,21 @@
  *   any     --no free slot, stop-->  NONE      it leaves; a parked server is woken to take its place
  *   any     --connection lost-->     NONE
  *
+ * A server of very many queues takes roles where tasks come often: where it was woken and found that others had been
+ * faster. In the others each server watches, which costs nothing until a task comes. After a minute without news a role
+ * is left, so that what is idle costs nothing again, and others have their turn; if tasks still come, the next one that
+ * it is told of in vain brings it back.
+ *
  * Redis drops watchers whose subscriber connection is gone when the next server asks or beats, so at the latest after
  * one beat divided by the number of parked servers; those that hang after BROKER_ROLE_LIFE_S.
  */
 #include "server/server.h"
 
-/* A server with more queues has no roles: it would have to keep each of them, with each beat. */
-enum { PARKING_MAX_QUEUES = 256 };
+enum {
+    PARKING_MAX_QUEUES = 256,              /* a server with more of them has roles where tasks come often only */
+    PARKING_MAX_OFTEN = BROKER_BEAT_ROLES, /* in so many queues: each role is kept with each beat */
+    PARKING_OFTEN_MS = 60000               /* so long after the last task that we have heard of */
+};
 
 /* There is something to keep, to ask for or to leave. */
 static void role_note(served_queue *queue)
@@ -120,6 +128,55 @@ void parking_leave(served_queue *queue)
     role_leave(queue);
 }
 
+/* ---- very many queues ---- */
+
+bool parking_is_for_all(const asynq_server *server)
+{
+    return server->parking.is_on && !server->parking.has_many;
+}
+
+static void often_set(served_queue *queue, bool is_often)
+{
+    server_parking *all = &queue->server->parking;
+    all->often_count += is_often - queue->parking.is_often;
+    queue->parking.is_often = queue_list_set(queue, QUEUES_OFTEN, is_often);
+}
+
+void parking_heard(served_queue *queue)
+{
+    queue->parking.heard_at_ms = loop_steady_ms(queue->server->loop);
+}
+
+static bool is_quiet(const served_queue *queue)
+{
+    return loop_steady_ms(queue->server->loop) - queue->parking.heard_at_ms >= PARKING_OFTEN_MS;
+}
+
+bool parking_wants(served_queue *queue)
+{
+    const server_parking *all = &queue->server->parking;
+    if (!all->is_on || parking_is_for_all(queue->server))
+        return all->is_on;
+    if (is_quiet(queue))
+        return false; /* it was woken to take the place of one that left */
+    if (queue->watch.fruitless_wakes && all->often_count < PARKING_MAX_OFTEN)
+        often_set(queue, true);
+    return queue->parking.is_often;
+}
+
+static void leave_the_quiet(asynq_server *server)
+{
+    served_queue *queue, *next;
+    QUEUES_FOREACH_SAFE(server, QUEUES_OFTEN, queue, next)
+    {
+        if (server->parking.has_many && !is_quiet(queue))
+            continue;
+        often_set(queue, false);
+        queue->watch.fruitless_wakes = 0;
+        parking_leave(queue);
+    }
+}
+
 static void leave_all(asynq_server *server)
 {
     served_queue *queue, *next;
@@ -212,6 +269,7 @@ static bool rides_on_beat(const asynq_server *server)
 size_t parking_beat(asynq_server *server, const queue_keys *roles[BROKER_BEAT_ROLES])
 {
     served_queue *queue, *next;
+    leave_the_quiet(server);
     server->parking.riding_count = 0;
     QUEUES_FOREACH_SAFE(server, QUEUES_WITH_ROLE, queue, next)
     {
@@ -246,7 +304,7 @@ static void parking_switch(asynq_server *server, bool on)
     server->parking.is_on = on;
     for (size_t i = 0; i < server->queue_count; i++) {
         served_queue *queue = server->queues[i];
-        if (on && subscriber_is_tracking(queue) && !queue->fetch.may_have_tasks &&
+        if (parking_is_for_all(server) && subscriber_is_tracking(queue) && !queue->fetch.may_have_tasks &&
             !loop_timer_is_set(&queue->watch.rest))
             queue->parking.role_wanted = true;
         role_note(queue);
@@ -261,9 +319,13 @@ static void parking_switch(asynq_server *server, bool on)
 void parking_reconsider(asynq_server *server)
 {
     int64_t from = server->options.park_threshold;
+    bool has_many = server->queue_count > PARKING_MAX_QUEUES;
     bool on =
-        from > 0 && server->queue_count <= PARKING_MAX_QUEUES && subscriber_can_be_woken(server) &&
+        from > 0 && subscriber_can_be_woken(server) &&
         server->parking.servers_alive >= (server->parking.is_on ? from - 1 : from); /* not to and fro at the limit */
+    if (server->parking.is_on && has_many != server->parking.has_many)
+        parking_switch(server, false);
+    server->parking.has_many = has_many;
     if (on != server->parking.is_on)
         parking_switch(server, on);
 }
@@ -280,6 +342,11 @@ int parking_queue_start(served_queue *queue)
 {
     queue->parking.role = ROLE_NONE;
     return ASYNQ_OK;
+}
+
+void parking_queue_stop(served_queue *queue)
+{
+    often_set(queue, false);
 }
 
 void parking_stop(asynq_server *server)

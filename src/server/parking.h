@@ -16,11 +16,15 @@ typedef struct queue_parking {
     bool woken;          /* while the role was asked for */
     bool off_duty;       /* parked: others keep the timers and do the upkeep */
     int renewals;        /* under way */
+    bool is_often;       /* of very many queues, one where a role is worth its price */
+    int64_t heard_at_ms; /* steady clock: of a task, at last */
 } queue_parking;
 
 /* Of the server. */
 typedef struct server_parking {
     bool is_on;                                     /* the fleet is large enough */
+    bool has_many;                                  /* too many queues for a role in each */
+    int often_count;                                /* queues with `is_often` */
     int64_t servers_alive;                          /* as the last beat told */
     buf wake_channel;                               /* our own */
     struct served_queue *riding[BROKER_BEAT_ROLES]; /* whose roles the beat that is under way renews */
@@ -28,7 +32,14 @@ typedef struct server_parking {
 } server_parking;
 
 int parking_queue_start(struct served_queue *queue);
+void parking_queue_stop(struct served_queue *queue);
 void parking_stop(struct asynq_server *server);
+/* Each empty queue is to be asked for a role. */
+bool parking_is_for_all(const struct asynq_server *server);
+/* A task has come, or one was taken. */
+void parking_heard(struct served_queue *queue);
+/* A look has found the queue empty. Whether it is one to be asked for. */
+bool parking_wants(struct served_queue *queue);
 /* An empty queue: be a watcher, or park. */
 void parking_ask(struct served_queue *queue);
 /* The queue is not served any more. */

@@ -30,6 +30,7 @@ typedef enum queue_list {
     QUEUES_EXHAUSTED,  /* ahead.c: it has tasks, but there is no room for any of them */
     QUEUES_WITH_ROLE,  /* parking.c: a role, a wish for one, or no duty */
     QUEUES_WANT_ROLE,  /* parking.c: to be asked for */
+    QUEUES_OFTEN,      /* parking.c: of very many queues, those where tasks come often */
     QUEUES_TO_LOOK_AT, /* watch.c: what is known of them may not be so any more */
     QUEUES_IN_UPKEEP,  /* recoverer.c: tasks are active, or sets are being aggregated */
     QUEUES_LEAVING,    /* queues.c */

@@ -43,6 +43,7 @@ static void queue_changed(void *arg)
         return;
     }
     queue->watch.fruitless_wakes++;
+    parking_heard(queue);
     wake_queue(queue);
 }
 
@@ -158,9 +159,11 @@ void watch_queue_exhausted(served_queue *queue, bool found_any)
 
 void watch_queue_empty(served_queue *queue, bool found_any)
 {
+    if (found_any)
+        parking_heard(queue);
     if (watch_rests(queue, found_any, LONGEST_REST_MS) || queue_is_leaving(queue))
         return;
-    if (subscriber_is_tracking(queue) && queue->server->parking.is_on)
+    if (subscriber_is_tracking(queue) && parking_wants(queue))
         parking_ask(queue);
     else
         watch_pending(queue);
@@ -175,7 +178,7 @@ void watch_queue_paused(served_queue *queue)
 static bool asks_first(const served_queue *queue)
 {
     const asynq_server *server = queue->server;
-    return server->queue_count > LOOK_MAX && !server->parking.is_on && subscriber_is_tracking(queue);
+    return server->queue_count > LOOK_MAX && !parking_is_for_all(server) && subscriber_is_tracking(queue);
 }
 
 /* Whatever is known of it may not be so any more. */

@@ -81,6 +81,48 @@ func TestParkedServersAreWoken(t *testing.T) {
 	f.waitParked()
 }
 
+// TestFleetOfManyQueues: servers of very many queues have roles where tasks come often, and leave them when no more come. Parked
+// ones are woken there as elsewhere; in the other queues each server is told of a task.
+func TestFleetOfManyQueues(t *testing.T) {
+	t.Parallel()
+	r := StartRedis(t)
+	const size = 6
+	queues := map[string]int{"default": 1}
+	for i := range 299 {
+		queues[fmt.Sprint("q", i)] = 1
+	}
+	f := startFleet(t, r, size, ServerOptions{Concurrency: 2, Queues: queues})
+	e := NewGoEnqueuer(t, r)
+	count := 0
+	enqueue := func(queue string, wish Wish) {
+		e.Enqueue(Task{Type: "t", Payload: wish.Payload(), Own: Options{Queue: P(queue)}})
+		count++
+	}
+	run := func(limit time.Duration) {
+		t.Helper()
+		Eventually(t, limit, "all to run", func() bool { return len(Starts(ReadLedger(t, f.path))) == count })
+	}
+	Eventually(t, 60*time.Second, "two watchers and the others parked, where tasks come often", func() bool {
+		enqueue("default", Wish{})
+		time.Sleep(50 * time.Millisecond)
+		return len(f.in("watchers")) == 2 && len(f.in("parked")) == size-2
+	})
+	run(10 * time.Second)
+	for range 2 * size {
+		enqueue("default", Wish{SleepMs: 5000})
+	}
+	run(4 * time.Second)
+	for i := range 20 {
+		enqueue(fmt.Sprint("q", i), Wish{})
+	}
+	run(20 * time.Second)
+	Eventually(t, 120*time.Second, "nobody to have a role", func() bool {
+		return len(r.Strings("KEYS", "*:libasynq:watchers")) == 0 && len(r.Strings("KEYS", "*:libasynq:parked")) == 0
+	})
+	enqueue("default", Wish{})
+	run(2 * time.Second)
+}
+
 // TestKilledWatchers: both watchers are killed at once; a parked server takes their place, for tasks enqueued by Go and
 // for tasks that are due. A watcher that hangs is replaced, too. Nobody polls here: parked servers wait to be told.
 func TestKilledWatchers(t *testing.T) {

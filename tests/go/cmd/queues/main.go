@@ -33,6 +33,7 @@ var (
 	tasks   = flag.Int("tasks", 200000, "tasks to be worked off")
 	counts  = flag.String("queues", "1,10,100,10000", "numbers of queues")
 	seconds = flag.Int("seconds", 20, "to watch an idle server")
+	servers = flag.Int("servers", 64, "servers of a fleet, of which one queue of the most gets a task now and then; 0: none")
 	picks   = flag.Int("picks", 2000, "tasks that are put into idle queues, one by one")
 	ctx     = context.Background()
 )
@@ -107,9 +108,9 @@ type rig struct {
 	out *bufio.Scanner
 }
 
-func startRig(s *store, tasks int) *rig {
-	r := &rig{cmd: exec.Command(os.Getenv("ASYNQ_RIG"), "role=work", "redis=redis://"+s.Options().Addr, "queues=q-*:1",
-		fmt.Sprintf("tasks=%d", tasks), "concurrency=64")}
+func startRig(s *store, tasks int, more ...string) *rig {
+	r := &rig{cmd: exec.Command(os.Getenv("ASYNQ_RIG"), append([]string{"role=work", "redis=redis://" + s.Options().Addr,
+		"queues=q-*:1", fmt.Sprintf("tasks=%d", tasks), "concurrency=64"}, more...)...)}
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	r.cmd.Stderr = os.Stderr
 	var err error
@@ -235,6 +236,32 @@ func (f *figures) rest() {
 	f.p50Us, f.p99Us = result["p50_us"], result["p99_us"]
 }
 
+// fleet has many servers wait beside as many queues each, and gives one of these a task now and then. It returns what a task costs
+// Redis, in us, once the servers have found out that tasks come often there.
+func fleet(queues int, more ...string) float64 {
+	s := startStore()
+	defer s.end()
+	s.register(queues)
+	const known = 500
+	r := startRig(s, known+*picks, append([]string{fmt.Sprint("servers=", *servers), "concurrency=10"}, more...)...)
+	time.Sleep(settle)
+	var before float64
+	for n := range known + *picks {
+		if n == known {
+			before = s.cpu()
+		}
+		pipe := s.TxPipeline()
+		put(pipe, n, 0)
+		_, err := pipe.Exec(ctx)
+		check(err)
+		time.Sleep(10 * time.Millisecond)
+	}
+	r.hear("done")
+	cost := (s.cpu() - before) * 1e6 / float64(*picks)
+	r.end()
+	return cost
+}
+
 func main() {
 	log.SetFlags(0)
 	flag.Parse()
@@ -259,5 +286,12 @@ func main() {
 	}
 	if last.queues > first.queues {
 		fmt.Printf("bytes per idle queue %.0f\n", (last.residentKB-first.residentKB)*1024/float64(last.queues-first.queues))
+	}
+	if *servers > 0 {
+		queues := min(last.queues, 1000)
+		alone := fleet(queues, "park_threshold=-1")
+		with := fleet(queues)
+		fmt.Printf("fleet of %d servers with %d queues: %.0f us of Redis per task of one queue, %.0f without parking\n", *servers, queues, with, alone)
+		fmt.Printf("ratio fleet-parking %.2f\n", alone/with)
 	}
 }
