@@ -17,6 +17,7 @@ enum {
     FIRST_REST_MS = 10,
     LONGEST_REST_MS = 100,  /* so long a task may wait if it comes just then */
     EXHAUSTED_REST_MS = 20, /* the same beside tasks that have no room */
+    SAME_NUMBER_MS = 1000,  /* the same where others take and add as many */
     LOOK_MAX = 64,          /* queues in a turn, when all are to be looked at */
     LOOK_PAUSE_MS = 5       /* about what Redis takes to answer for them */
 };
@@ -49,10 +50,12 @@ static void queue_changed(void *arg)
 
 static void pending_value(void *arg, const redis_value *value)
 {
-    const served_queue *queue = arg;
+    served_queue *queue = arg;
     int64_t waiting = redis_value_integer(value);
     if (queue->ahead.is_exhausted ? waiting != queue->ahead.waiting : waiting > 0)
         watch_look_again(arg);
+    else if (queue->ahead.is_exhausted && !loop_timer_is_set(&queue->watch.rest))
+        loop_timer_set(&queue->watch.rest, SAME_NUMBER_MS); /* they may be others: some were taken, as many came */
 }
 
 static void paused_value(void *arg, const redis_value *value)

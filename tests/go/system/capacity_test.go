@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -264,4 +265,25 @@ func TestStartsLater(t *testing.T) {
 	Eventually(t, 30*time.Second, "all to end", func() bool { return int64(tasksLeft(r)) == r.Int("ZCARD", QueueKey("default", "archived")) })
 	equal(t, "archived", r.Int("ZCARD", QueueKey("default", "archived")), 2)
 	equal(t, "starts", len(Starts(server.Ledger())), 22)
+}
+
+// TestOthersTakeAndAdd: another server takes a task and a client adds one, while a server that has no room for what is there asks how
+// many there are. The number is what it was; the new task begins all the same.
+func TestOthersTakeAndAdd(t *testing.T) {
+	t.Parallel()
+	c := newCell(t)
+	server := StartCServer(t, c.fake.URI(), ServerOptions{Concurrency: 100, ShutdownMs: 500, LedgerPath: filepath.Join(c.r.Dir, "ledger"), Routes: roomy("full")})
+	setRoom(server, 1, 0)
+	enqueueNamed(t, c.r, "full", 3, Wish{SleepMs: 60_000})
+	time.Sleep(500 * time.Millisecond) // they are passed over
+	var once sync.Once
+	asks := c.fake.On("LLEN").Before(func() {
+		once.Do(func() {
+			c.r.Do("RPOP", QueueKey("default", "pending"))
+			enqueueNamed(t, c.r, "t", 1, Wish{})
+		})
+	})
+	setRoom(server, 1, 1)
+	c.met(asks)
+	Eventually(t, 5*time.Second, "the new one to begin", func() bool { return len(order(server.Ledger(), "t")) == 1 })
 }
