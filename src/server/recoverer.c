@@ -42,7 +42,7 @@ static bool losses_are_too_many(const asynq_server *server, int64_t losses)
 static void describe_server(const asynq_server *server, bytes score, char *text, size_t size)
 {
     bytes holder = peers_identity(server, broker_lease_server(score));
-    snprintf(text, size, holder.length ? " %.*s" : "", BYTES_ARGS(holder));
+    snprintf(text, size, "%s%.*s", holder.length ? " " : "", BYTES_ARGS(holder));
 }
 
 static void recoverer_archive(asynq_job *job, const char *gone, int64_t losses)
