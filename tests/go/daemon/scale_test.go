@@ -360,8 +360,8 @@ func TestScaleOddSamples(t *testing.T) {
 		})
 	}
 	for _, name := range []string{key, key + ":turn"} {
-		r.Do("DEL", name)
-		r.Do("HSET", name, "a", "b")
+		r.Do("HSET", "{another} type", "a", "b")
+		r.Do("RENAME", "{another} type", name) // at once: asynqd writes it whenever it is gone
 		Eventually(t, 60*time.Second, "samples again behind another type of "+name, func() bool {
 			status, body := ask(t, "GET", d.URL()+"/scale", "")
 			return r.Text("TYPE", key) == "zset" && status == 200 && object(t, body)["age_seconds"].(float64) < 3

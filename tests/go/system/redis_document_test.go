@@ -59,6 +59,10 @@ func TestRedisOfTheDocument(t *testing.T) {
 	}
 	peer := StartPeer(t, r.URI())
 	peer.Must("load", M{"prefix": "kept", "payload": "{}", "count": 500, "threads": 4})
+	// While the disk is still busy with what came before, Redis keeps what it has acknowledged back (aof_delayed_fsync).
+	Eventually(t, 30*time.Second, "Redis to write its file", func() bool {
+		return strings.Contains(r.Text("INFO", "persistence"), "aof_buffer_length:0\r\n")
+	})
 	r.Kill()
 	r.Start()
 	equal(t, "tasks", r.Int("LLEN", QueueKey("default", "pending")), 500)
