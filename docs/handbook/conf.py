@@ -15,7 +15,9 @@ extensions = ["myst_parser"]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 root_doc = "index"
 myst_heading_anchors = 4  # as GitHub makes them
-suppress_warnings = ["misc.highlighting_failure"]  # templates in YAML
+# Templates in YAML; and what myst-parser 4 says of links that lead out of the handbook before outside() is asked. Debian 12's
+# fails at a link that leads nowhere, and so does tools/check-handbook.
+suppress_warnings = ["misc.highlighting_failure", "myst.xref_missing"]
 
 html_theme = "alabaster"
 html_theme_options = {"page_width": "auto", "body_max_width": "60em", "sidebar_width": "16em", "fixed_sidebar": True, "show_powered_by": False}
