@@ -15,8 +15,9 @@ local record = KEYS[1]
 local tick, scheduler, hold, life = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local id = ARGV[8]
 
+--@include ms-of
 local time = redis.call('TIME')
-local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local now_ms = ms_of(time)
 local fields = redis.call('HMGET', record, 'tick', 'holder', 'until')
 local last = tonumber(fields[1] or 0)
 if last >= tick then

@@ -11,8 +11,9 @@
 --
 -- The last tick of an entry that nobody knew of is now. One that Redis has forgotten is taken from the scheduler.
 local id, hold, life = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+--@include ms-of
 local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = ms_of(time)
 local result = { now }
 for i = 1, #ARGV - 3 do
     local record = KEYS[i]

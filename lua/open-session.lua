@@ -10,8 +10,9 @@
 -- The number of a live server is given to nobody else, unless all are in use: then two servers share one, and as long as
 -- one of them lives, the tasks of the other are recovered when their leases have expired.
 local sessions, numbers, abandoned = KEYS[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+--@include ms-of
 local time = redis.call('TIME')
-local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local now_ms = ms_of(time)
 
 -- Only the number handed out last has so small a score.
 local first_session = 1000000000000

@@ -173,11 +173,14 @@ local function settle_otherwise()
         redis.call('HSET', task_prefix .. id, unpack(fields))
     end
 
+    -- Returns whether there is a task.
     local function put_back(id)
         redis.call('RPUSH', KEYS[3], id)
-        if redis.call('EXISTS', task_prefix .. id) == 1 then
+        local is_there = redis.call('EXISTS', task_prefix .. id) == 1
+        if is_there then
             redis.call('HSET', task_prefix .. id, 'pending_since', now_ns)
         end
+        return is_there
     end
 
     -- `place` is where the id stands in ARGV.
@@ -213,8 +216,7 @@ local function settle_otherwise()
             write(id, 'pending', nil, ARGV[place + 1])
         end,
         lost = function(id)
-            put_back(id)
-            if redis.call('EXISTS', task_prefix .. id) == 1 then
+            if put_back(id) then
                 redis.call('HSET', task_prefix .. id, 'state', 'pending')
                 redis.call('HINCRBY', task_prefix .. id, 'lost', 1)
             end

@@ -434,7 +434,7 @@ void fetch_turn(asynq_server *server)
 {
     ahead_wake_for_room(server);
     size_t round = fetch_next_round(server);
-    if (round == FETCH_ROUNDS || !server->fetching || !session_is_open(server) || server->slots_free <= 0 ||
+    if (round == FETCH_ROUNDS || !server->fetching || server->slots_free <= 0 || !session_is_open(server) ||
         !broker_is_ready(&server->broker) || settle_backlog(server) > FETCH_LARGEST_BACKLOG ||
         fetch_awaits_nodes(server))
         return;

@@ -428,7 +428,7 @@ static void upkeep_do(served_queue *queue)
     duty_run(queue, DUTY_CLEAR_SETS);
 }
 
-/* True: it has just come there. */
+/* Returns `is_there`. */
 static bool upkeep_set(served_queue *queue, bool is_there)
 {
     if (is_there)

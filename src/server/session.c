@@ -13,7 +13,6 @@
 #include "server/attempt.h"
 #include "server/server.h"
 
-#include <inttypes.h>
 #include <utlist.h>
 
 enum { SESSION_COMPLAIN_PERIOD_MS = 600000 };
@@ -113,8 +112,6 @@ static void session_open(asynq_server *server)
     server_session *own = &server->session;
     if (own->is_known || own->is_asked || !broker_is_ready(&server->broker))
         return;
-    own->record.identity = identity_text(&server->process);
-    own->record.timeout_ms = session_timeout_ms(server);
     own->asked_at_ms = clock_steady_ms();
     own->is_asked = broker_open_session(&server->broker, &own->record, session_opened, server) == 0;
     if (!own->is_asked)
@@ -139,11 +136,10 @@ static void session_renew_replied(void *arg, int status, const asynq_error *erro
     session_schedule(server);
 }
 
+/* It is due, so nothing is asked, and Redis is there. */
 static void session_renew(asynq_server *server)
 {
     server_session *own = &server->session;
-    if (own->is_asked || !broker_is_ready(&server->broker))
-        return;
     own->asked_at_ms = clock_steady_ms();
     own->is_asked = broker_renew_session(&server->broker, &own->record, session_renew_replied, server) == 0;
 }
@@ -217,6 +213,8 @@ int session_start(asynq_server *server)
 {
     loop_timer_init(server->loop, &server->session.timer, session_fired, server);
     server->session.complaint.min_ms = SESSION_COMPLAIN_PERIOD_MS;
+    server->session.record.identity = identity_text(&server->process);
+    server->session.record.timeout_ms = session_timeout_ms(server);
     return ASYNQ_OK;
 }
 

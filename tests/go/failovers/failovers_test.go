@@ -11,7 +11,6 @@ package failovers
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -22,13 +21,6 @@ import (
 	"github.com/hibiken/asynq"
 	. "github.com/hibiken/asynq/libasynq-tests/harness"
 )
-
-func setting(name string, otherwise int) int {
-	if value, err := strconv.Atoi(os.Getenv(name)); err == nil {
-		return value
-	}
-	return otherwise
-}
 
 // fault is a time in which a master was killed or left, or a slot moved. Until its end the old master may take writes, which are
 // lost with it: what was taken or ended there runs again.
@@ -62,11 +54,11 @@ const failsOnce = 2 // its place in kinds
 
 const workIsBack = 5 * time.Second // after a promotion
 
-func goWorkers() int { return setting("ASYNQ_GO_WORKERS", 2) }
+func goWorkers() int { return int(Setting("ASYNQ_GO_WORKERS", 2)) }
 
 func startLoad(t *testing.T, uri string, opt asynq.RedisConnOpt, queue string) *load {
 	dir := t.TempDir()
-	l := &load{T: t, queue: queue, inspector: asynq.NewInspector(opt), calls: filepath.Join(dir, "calls"), ledger: filepath.Join(dir, "ledger"), count: setting("ASYNQ_FAILOVER_TASKS", 400)}
+	l := &load{T: t, queue: queue, inspector: asynq.NewInspector(opt), calls: filepath.Join(dir, "calls"), ledger: filepath.Join(dir, "ledger"), count: int(Setting("ASYNQ_FAILOVER_TASKS", 400))}
 	for range 4 {
 		StartCServer(t, uri, ServerOptions{Concurrency: 10, LedgerPath: l.ledger, RetryMs: P(int64(0)), Queues: map[string]int{queue: 1}})
 	}
@@ -78,7 +70,7 @@ func startLoad(t *testing.T, uri string, opt asynq.RedisConnOpt, queue string) *
 	return l
 }
 
-func replicas() int { return setting("ASYNQ_REPLICAS", 1) }
+func replicas() int { return int(Setting("ASYNQ_REPLICAS", 1)) }
 
 // failovers has one failover after the other, each of which takes about so long, under load. fail brings one about, and returns when
 // the old master is a replica. masters: who is one now, and its replica.
@@ -107,7 +99,7 @@ func (l *load) during(queue string, each time.Duration, make func()) {
 		task.Own.Queue = P(queue)
 		turns = append(turns, task.ForC()["task"].(M))
 	}
-	faults := setting("ASYNQ_FAILOVERS", 2)
+	faults := int(Setting("ASYNQ_FAILOVERS", 2))
 	l.client.Must("stream.start", M{"tasks": turns, "prefix": "s", "count": l.count, "ledger": l.calls, "pause_us": faults * int(each.Microseconds()) / l.count})
 	for range faults {
 		time.Sleep(time.Second)
@@ -287,7 +279,7 @@ func clusterFailovers(t *testing.T, end, comeBack func(*Redis)) {
 func TestClusterLongCopy(t *testing.T) {
 	t.Parallel()
 	const running = 1000
-	lasts := time.Duration(setting("ASYNQ_COPY_SECONDS", 40)) * time.Second
+	lasts := time.Duration(int(Setting("ASYNQ_COPY_SECONDS", 40))) * time.Second
 	c := StartNodes(t, 2, 0)
 	queue := c.QueueOn(c.Masters[0], "q")
 	ledger := filepath.Join(t.TempDir(), "ledger")

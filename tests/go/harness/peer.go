@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -134,6 +135,11 @@ func (p *Peer) Notes() []string {
 		notes = append(notes, note.(string))
 	}
 	return notes
+}
+
+// HasNote tells whether one of the notes contains a text.
+func HasNote(notes []string, part string) bool {
+	return slices.ContainsFunc(notes, func(note string) bool { return strings.Contains(note, part) })
 }
 
 // Status is the status in an answer.

@@ -129,7 +129,7 @@ func TestMalformedMessage(t *testing.T) {
 	contains(t, "reason", message.ErrorMsg, "cannot decode")
 	equal(t, "trace of the id without task", exists(r, TaskKey("default", "no task")), false)
 	equal(t, "active", exists(r, QueueKey("default", "active")), false)
-	equal(t, "logged", hasNote(s.Notes(), "task archived: cut"), true)
+	equal(t, "logged", HasNote(s.Notes(), "task archived: cut"), true)
 	// An expired lease of such a task does not stop recovery of others (Q-22).
 	r.Do("HSET", TaskKey("default", "lost"), "msg", "\x0a\x01\xff", "state", "active")
 	r.Do("LPUSH", QueueKey("default", "active"), "lost")
@@ -183,7 +183,7 @@ func TestWrongKeyTypes(t *testing.T) {
 			var notes []string
 			Eventually(t, 10*time.Second, "the log to name it", func() bool {
 				notes = append(notes, s.Notes()...)
-				return hasNote(notes, `queue "bad"`) && hasNote(notes, "WRONGTYPE")
+				return HasNote(notes, `queue "bad"`) && HasNote(notes, "WRONGTYPE")
 			})
 			stored := len(r.Strings("KEYS", TaskKey("bad", "*")))
 			r.Do("DEL", QueueKey("bad", suffix))

@@ -62,15 +62,6 @@ func eachServer(t *testing.T, test func(t *testing.T, kind string, r *Redis, e E
 	})
 }
 
-func hasNote(notes []string, part string) bool {
-	for _, note := range notes {
-		if strings.Contains(note, part) {
-			return true
-		}
-	}
-	return false
-}
-
 func TestD4(t *testing.T) {
 	runCases(t, map[string]func(t *testing.T){
 		"S-01": func(t *testing.T) {
@@ -216,7 +207,7 @@ func TestD4(t *testing.T) {
 				})
 				waitIn(t, r, 5*time.Second, "retry", 1)
 				equal(t, "error", r.Message("default", result.ID).ErrorMsg, "context canceled")
-				Eventually(t, 5*time.Second, "the handler to notice", func() bool { return hasNote(s.Notes(), "cancelled") })
+				Eventually(t, 5*time.Second, "the handler to notice", func() bool { return HasNote(s.Notes(), "cancelled") })
 			})
 		},
 		"S-14": func(t *testing.T) { deadServer(t, 0, "retry") },
@@ -267,7 +258,7 @@ func TestD4(t *testing.T) {
 				var notes []string
 				Eventually(t, 5*time.Second, "the task to run", func() bool {
 					notes = append(notes, s.Notes()...)
-					return hasNote(notes, "deadline ")
+					return HasNote(notes, "deadline ")
 				})
 				var left int64
 				for _, note := range notes {
@@ -357,7 +348,7 @@ func TestD4(t *testing.T) {
 				var notes []string
 				Eventually(t, 5*time.Second, "the handlers", func() bool {
 					notes = append(notes, s.Notes()...)
-					return hasNote(notes, "email:welcome email:welcome:vip") && hasNote(notes, "email emails")
+					return HasNote(notes, "email:welcome email:welcome:vip") && HasNote(notes, "email emails")
 				})
 			})
 		},
@@ -373,7 +364,7 @@ func TestD4(t *testing.T) {
 								notes = append(notes, note)
 							}
 						}
-						return hasNote(notes, "after A")
+						return HasNote(notes, "after A")
 					})
 					want := fmt.Sprintf("before A %[1]s,before B %[1]s,email %[1]s,after B %[1]s,after A %[1]s", name)
 					if name == "sms" {
@@ -422,7 +413,7 @@ func deadServer(t *testing.T, retried int, state string) {
 		s := StartServer(t, kind, r, ServerOptions{RetriesLost: true})
 		waitIn(t, r, 5*time.Second, state, 1)
 		equal(t, "error", r.Message("default", "A").ErrorMsg, "asynq: task lease expired")
-		equal(t, "error handler", hasNote(s.Notes(), "error A"), false)
+		equal(t, "error handler", HasNote(s.Notes(), "error A"), false)
 	})
 }
 
@@ -469,11 +460,11 @@ func leaseCannotBeExtended(t *testing.T) {
 		var notes []string
 		Eventually(t, 45*time.Second, "the error handler", func() bool {
 			notes = append(notes, s.Notes()...)
-			return hasNote(notes, "error "+result.ID+" asynq: task lease expired") && hasNote(notes, "cancelled "+result.ID)
+			return HasNote(notes, "error "+result.ID+" asynq: task lease expired") && HasNote(notes, "cancelled "+result.ID)
 		})
 		if kind == "c" {
 			// Of what goes wrong in a queue one line a minute is logged: whatever needs its leases may have failed first.
-			logged := hasNote(notes, "cannot renew leases") || hasNote(notes, "cannot take tasks") || hasNote(notes, "cannot look for lost tasks")
+			logged := HasNote(notes, "cannot renew leases") || HasNote(notes, "cannot take tasks") || HasNote(notes, "cannot look for lost tasks")
 			equal(t, "that the leases cannot be renewed is logged", logged, true)
 		}
 		r.Do("DEL", QueueKey("default", "lease"))

@@ -9,10 +9,8 @@ package kills
 import (
 	"fmt"
 	"math/rand"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -20,13 +18,6 @@ import (
 	"github.com/hibiken/asynq"
 	. "github.com/hibiken/asynq/libasynq-tests/harness"
 )
-
-func setting(name string, otherwise int64) int64 {
-	if value, err := strconv.ParseInt(os.Getenv(name), 10, 64); err == nil {
-		return value
-	}
-	return otherwise
-}
 
 // kind is who is killed, and who takes over.
 type kind struct {
@@ -69,8 +60,8 @@ func (f *figures) print(t *testing.T) {
 
 // TestKills: no task of a killed server is lost, none has failed, and each runs once more for each kill.
 func TestKills(t *testing.T) {
-	kills, lanes := setting("ASYNQ_KILLS", 8), setting("ASYNQ_KILL_LANES", 4)
-	seed := setting("ASYNQ_KILL_SEED", time.Now().UnixNano())
+	kills, lanes := Setting("ASYNQ_KILLS", 8), Setting("ASYNQ_KILL_LANES", 4)
+	seed := Setting("ASYNQ_KILL_SEED", time.Now().UnixNano())
 	t.Logf("ASYNQ_KILL_SEED=%d", seed)
 	all := &figures{took: map[kind][]time.Duration{}}
 	t.Run("lanes", func(t *testing.T) {

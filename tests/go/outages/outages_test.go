@@ -11,7 +11,6 @@ package outages
 import (
 	"fmt"
 	"math/rand"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -23,13 +22,6 @@ import (
 
 // An outage of this length or longer, with all that happens until the server is heard again, may outlast a session of 11 s.
 const sessionAtRisk = 8 * time.Second
-
-func setting(name string, otherwise int64) int64 {
-	if value, err := strconv.ParseInt(os.Getenv(name), 10, 64); err == nil {
-		return value
-	}
-	return otherwise
-}
 
 // outage is one that is planned, and then when it was.
 type outage struct {
@@ -70,9 +62,9 @@ const failsOnce = 3 // its place in tasks
 
 // TestOutages: no acknowledged task is lost, and none is run twice without a cause.
 func TestOutages(t *testing.T) {
-	lanes := setting("ASYNQ_OUTAGE_LANES", 2)
-	outages, tasks := setting("ASYNQ_OUTAGES", 4), setting("ASYNQ_OUTAGE_TASKS", 2000)
-	seed := setting("ASYNQ_OUTAGE_SEED", time.Now().UnixNano())
+	lanes := Setting("ASYNQ_OUTAGE_LANES", 2)
+	outages, tasks := Setting("ASYNQ_OUTAGES", 4), Setting("ASYNQ_OUTAGE_TASKS", 2000)
+	seed := Setting("ASYNQ_OUTAGE_SEED", time.Now().UnixNano())
 	t.Logf("ASYNQ_OUTAGE_SEED=%d", seed)
 	for i := range lanes {
 		t.Run(fmt.Sprint("lane ", i), func(t *testing.T) {

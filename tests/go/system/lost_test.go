@@ -35,10 +35,6 @@ func hold(t *testing.T, r *Redis, tasks int, options ServerOptions) *CServer {
 	return s
 }
 
-func hasNote(notes []string, part string) bool {
-	return slices.ContainsFunc(notes, func(note string) bool { return strings.Contains(note, part) })
-}
-
 func hostname(t *testing.T) string {
 	name, err := os.Hostname()
 	if err != nil {
@@ -73,7 +69,7 @@ func TestKilledServer(t *testing.T) {
 	ids := r.Client.LRange(Ctx, QueueKey("default", "pending"), 0, -1).Val()
 	equal(t, "their order, the next one last", strings.Join(ids, " "), "held-7 held-6 held-5 held-4 held-3 held-2 held-1")
 	Eventually(t, 10*time.Second, "the log to say so", func() bool {
-		return hasNote(other.Notes(), fmt.Sprint("server gone: ", hostname(t), ":", victim.Pid(), ":"))
+		return HasNote(other.Notes(), fmt.Sprint("server gone: ", hostname(t), ":", victim.Pid(), ":"))
 	})
 	IsWell(t, r)
 }
@@ -132,7 +128,7 @@ func TestSuspendedServer(t *testing.T) {
 	var notes []string
 	Eventually(t, runsAgainWithin, "the server to know that its session is over", func() bool {
 		notes = append(notes, slow.Notes()...)
-		return hasNote(notes, "session expired") && hasNote(notes, "cancelled held-0") && hasNote(notes, "cancelled held-2")
+		return HasNote(notes, "session expired") && HasNote(notes, "cancelled held-0") && HasNote(notes, "cancelled held-2")
 	})
 	Eventually(t, time.Minute, "the tasks to be done", func() bool { return tasksLeft(r) == 0 })
 	equal(t, "processed", r.Text("GET", QueueKey("default", "processed")), "3")
@@ -165,7 +161,7 @@ func TestFrozenRedis(t *testing.T) {
 	starts := Starts(ReadLedger(t, path))
 	equal(t, "tasks that ran", len(starts), tasks)
 	for _, s := range servers {
-		if hasNote(s.Notes(), "session expired") { // on a machine so busy that it was more than the 11 s
+		if HasNote(s.Notes(), "session expired") { // on a machine so busy that it was more than the 11 s
 			t.Log("a server could not renew its session in time, though Redis was there again")
 			return
 		}
